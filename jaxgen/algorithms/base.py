@@ -1,0 +1,54 @@
+"""What a train step is: a pure function of state, batch and key. An algorithm is a record of such functions."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from jaxgen.types import Batch, Metrics, Params, PRNGKey
+
+
+@flax.struct.dataclass
+class TrainState:
+    """Everything that a step reads and changes, arrays only.
+
+    Attributes:
+      step: int32 scalar, number of steps done; also the number of batches consumed.
+      params: parameters by network name, e.g. "generator", "discriminator", "restorer".
+      opt_state: optimizer state by network name.
+      ema_params: moving average of the parameters of the networks that are used for prediction.
+      hparams: float32 scalars by name: every number that a user may tune or scan.
+      extras: any further arrays of an algorithm.
+    """
+
+    step: jax.Array
+    params: dict[str, Params]
+    opt_state: dict[str, Any]
+    ema_params: dict[str, Params]
+    hparams: dict[str, jax.Array]
+    extras: dict[str, Any]
+
+
+class Algorithm(NamedTuple):
+    """A record of pure functions; no base class.
+
+    Attributes:
+      init: (key, hparams) -> TrainState.
+      step: (state, batch, key) -> (state, metrics); takes its randomness from `fold_in(key, state.step)` alone.
+      predict: (state, inputs) -> images (b, h, w, c) in [-1, 1], from the averaged parameters.
+      draw_inputs: (key, num) -> inputs of `predict`, e.g. latents (num, z).
+      images_per_step: images of the batch that one step consumes.
+    """
+
+    init: Callable[[PRNGKey, dict[str, float]], TrainState]
+    step: Callable[[TrainState, Batch, PRNGKey], tuple[TrainState, Metrics]]
+    predict: Callable[..., jax.Array]
+    draw_inputs: Callable[[PRNGKey, int], jax.Array]
+    images_per_step: int
+
+
+def as_hparams(hparams: Any) -> dict[str, jax.Array]:
+    """A mapping of numbers to float32 scalar arrays."""
+    return {name: jnp.asarray(value, jnp.float32) for name, value in dict(hparams).items()}

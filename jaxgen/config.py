@@ -1,0 +1,216 @@
+"""Configuration as frozen dataclasses: one line to validate, JSON out and in, unknown fields refused."""
+
+import dataclasses
+import json
+import types
+import typing
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+T = TypeVar("T")
+
+
+class InputError(ValueError):
+    """Something the user gave is not acceptable; the command line prints the message alone and exits with 2."""
+
+
+def reject(field: str, value: Any, accepted: str) -> typing.NoReturn:
+    """Raises `InputError` that names the field, the value and what is accepted."""
+    raise InputError(f"{field}: got {value!r}; accepted: {accepted}")
+
+
+def require(condition: bool, field: str, value: Any, accepted: str) -> None:
+    """Raises `InputError` unless `condition` holds."""
+    if not condition:
+        reject(field, value, accepted)
+
+
+@dataclasses.dataclass(frozen=True)
+class DataConfig:
+    """Where images come from and how they are cut to size."""
+
+    dataset: str = "mnist"
+    """A TFDS name (mnist, fashion_mnist, cifar10, ...), folder:PATH, npz:FILE, or digits (5,000 bundled)."""
+    data_dir: str | None = None
+    """Folder that holds TFDS data sets; also looked for in TFDS_DATA_DIR and in TFDS's default folder."""
+    split: str = "train"
+    """Split of a TFDS data set."""
+    image_size: int | None = None
+    """Height and width in pixels after centre crop and resize; None keeps the size of the data set."""
+    channels: int | None = None
+    """1 (grey) or 3 (RGB); None keeps what the data set has."""
+    flip: bool = False
+    """Mirror half of the images left to right; refused for data sets of digits."""
+
+    def __post_init__(self) -> None:
+        require(self.image_size is None or self.image_size >= 1, "image_size", self.image_size, "1 or more")
+        require(self.channels in (None, 1, 3), "channels", self.channels, "1, 3 or None")
+
+
+@dataclasses.dataclass(frozen=True)
+class GanConfig:
+    """Structure of a GAN: what decides the compiled program. Numbers are in `GanHparams`."""
+
+    architecture: Literal["mlp", "dcgan", "resnet"] = "dcgan"
+    """mlp: any size; dcgan: 28 or 32 px; resnet: squares of 8 to 256 px, a multiple of 4."""
+    latent_dim: int = 64
+    """Numbers of noise per image."""
+    base_channels: int = 32
+    """Width of the networks (mlp: the hidden layer has 32 times as many units)."""
+    loss: Literal["minimax", "non_saturating", "hinge", "wasserstein", "relativistic"] = "relativistic"
+    """Adversarial loss."""
+    penalties: tuple[Literal["r1", "r2", "gp"], ...] = ("r1", "r2")
+    """Gradient penalties: on real images, on fakes, on lines between (Wasserstein)."""
+    penalty_interval: int = 1
+    """Penalise every n-th step, n times as strongly."""
+    discriminator_updates: int = 1
+    """Discriminator updates per generator update; each takes its own real images."""
+    augment: tuple[Literal["translation", "cutout", "color"], ...] = ()
+    """DiffAugment on what the discriminator sees, for small data sets."""
+    optimizer: Literal["adam", "sgd"] = "adam"
+    """Optimizer of both networks."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Compute dtype; parameters stay float32."""
+
+    def __post_init__(self) -> None:
+        for field in ("latent_dim", "base_channels", "penalty_interval", "discriminator_updates"):
+            require(getattr(self, field) >= 1, field, getattr(self, field), "1 or more")
+        for field in ("penalties", "augment"):
+            value = getattr(self, field)
+            require(len(set(value)) == len(value), field, value, "each name once")
+
+
+@dataclasses.dataclass(frozen=True)
+class GanHparams:
+    """Numbers of a GAN; traced, so that one compiled step serves every value. Schedules are cosines in images."""
+
+    lr: float = 2e-4
+    """Learning rate of both networks at the start."""
+    lr_final: float = 5e-5
+    """Learning rate at the end of the schedule."""
+    b1: float = 0.0
+    """Adam's decay of the first moment."""
+    b2: float = 0.9
+    """Adam's decay of the second moment at the start."""
+    b2_final: float = 0.99
+    """Adam's decay of the second moment at the end of the schedule."""
+    r1: float = 0.1
+    """Weight of R1 (times half the squared gradient norm on real images) at the start."""
+    r2: float = 0.1
+    """Weight of R2 (the same on fakes) at the start."""
+    gp: float = 10.0
+    """Weight of the Wasserstein gradient penalty at the start."""
+    penalty_final: float = 0.1
+    """Factor on r1, r2 and gp at the end of the schedule."""
+    ema_half_life: float = 20_000.0
+    """Images after which the generator's moving average has forgotten half."""
+    schedule_images: float | None = None
+    """Images over which the schedules run; None: the whole run."""
+
+    def __post_init__(self) -> None:
+        for f in dataclasses.fields(self):
+            value = getattr(self, f.name)
+            require(value is None or (value >= 0 and value < float("inf")), f"hparams.{f.name}", value, "0 or more")
+        for field in ("b1", "b2", "b2_final"):
+            require(getattr(self, field) < 1, f"hparams.{field}", getattr(self, field), "at least 0 and below 1")
+        images = self.schedule_images
+        require(images is None or images > 0, "hparams.schedule_images", images, "above 0, or None")
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainConfig:
+    """How long to train, and what to leave behind."""
+
+    steps: int = 10_000
+    """Generator updates in all."""
+    minutes: float | None = None
+    """Stop after so many minutes of training, if that comes first."""
+    batch_size: int = 64
+    """Images per update, over all devices."""
+    seed: int = 0
+    """Decides the initial weights, the noise and the order of the data."""
+    out: str = "runs"
+    """Folder for runs; this one goes to OUT/RECIPE/TIMESTAMP."""
+    resume: str | None = None
+    """Run folder to continue, or "latest"; other flags then change that run's own configuration."""
+    steps_per_dispatch: int | None = None
+    """Steps in one compiled call; None: what was measured best for the backend."""
+    devices: int | None = None
+    """Devices to spread the batch over; None: all, on a CPU one per core."""
+    log_every: int = 100
+    """Steps between lines of metrics."""
+    sample_every: int = 1000
+    """Steps between sample grids."""
+    checkpoint_every: int = 1000
+    """Steps between checkpoints."""
+
+    def __post_init__(self) -> None:
+        for field in ("steps", "batch_size", "log_every", "sample_every", "checkpoint_every"):
+            require(getattr(self, field) >= 1, field, getattr(self, field), "1 or more")
+        for field in ("steps_per_dispatch", "devices"):
+            value = getattr(self, field)
+            require(value is None or value >= 1, field, value, "1 or more, or None")
+        require(self.minutes is None or self.minutes > 0, "minutes", self.minutes, "above 0, or None")
+        require(0 <= self.seed < 2**32, "seed", self.seed, "0 to 4294967295")
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """Dataclass to a plain dict of JSON values (tuples become lists)."""
+    return json.loads(json.dumps(dataclasses.asdict(config)))
+
+
+def from_dict(cls: type[T], values: dict[str, Any], prefix: str = "") -> T:
+    """Dict to dataclass `cls`, nested dataclasses included.
+
+    Raises:
+      InputError: a field is unknown, or a value is not of the field's type.
+    """
+    hints = typing.get_type_hints(cls)
+    known = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    for name in values:
+        require(name in known, f"{prefix}{name}", values[name], f"fields of {cls.__name__}: {', '.join(sorted(known))}")
+    return cls(**{name: _parse(hints[name], value, f"{prefix}{name}") for name, value in values.items()})
+
+
+def _parse(hint: Any, value: Any, field: str) -> Any:
+    """One JSON value to the annotated type."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Annotated:
+        return _parse(args[0], value, field)
+    if dataclasses.is_dataclass(hint):
+        require(isinstance(value, dict), field, value, f"an object with the fields of {hint.__name__}")
+        return from_dict(hint, value, f"{field}.")
+    if origin in (types.UnionType, typing.Union):
+        if value is None and type(None) in args:
+            return None
+        return _parse(next(a for a in args if a is not type(None)), value, field)
+    if origin is tuple:
+        require(isinstance(value, list | tuple), field, value, "a list")
+        return tuple(_parse(args[0], item, field) for item in value)
+    if origin is Literal:
+        require(value in args, field, value, ", ".join(map(str, args)))
+        return value
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    require(isinstance(value, hint) and (hint is bool or not isinstance(value, bool)), field, value, hint.__name__)
+    return value
+
+
+def save_config(config: Any, path: Path) -> None:
+    """Writes a config as indented JSON."""
+    path.write_text(json.dumps(to_dict(config), indent=2) + "\n")
+
+
+def load_config(cls: type[T], path: Path) -> T:
+    """Reads what `save_config` wrote.
+
+    Raises:
+      InputError: no such file, not JSON, unknown fields or values of the wrong type.
+    """
+    try:
+        values = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; accepted: a run folder with a config.json") from None
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}: is not JSON ({error})") from None
+    return from_dict(cls, values)

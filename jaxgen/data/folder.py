@@ -1,0 +1,161 @@
+"""A folder of image files, flat or nested, as a source."""
+
+import logging
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from jaxgen.config import DataConfig, InputError, reject, require
+from jaxgen.data import base
+from jaxgen.data.base import Source
+
+LOGGER = logging.getLogger("jaxgen")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
+MAX_UNREADABLE = 0.1
+"""Share of unreadable files above which the folder is refused: then something else is wrong."""
+
+
+def open_folder(config: DataConfig) -> Source:
+    """Source of `folder:PATH`: every PNG, JPEG, WebP, BMP and TIFF in it and its subfolders, in sorted order.
+
+    Every file is decoded once here. Hidden files and links to folders are left out; a damaged file, or one
+    that Pillow takes for a decompression bomb, is named in a warning, skipped and counted. Alpha is
+    composited over white, the orientation in EXIF is applied. The source is grey if every file is stored as
+    grey, else RGB.
+
+    Args:
+      config: `dataset` is `folder:PATH`; `image_size` and `channels` as in `fit_image`.
+
+    Returns:
+      The source; labels are the subfolders of the first level (sorted by name) if there are two or more and
+      every image is in one.
+
+    Raises:
+      InputError: no such folder, no readable image, more than 10% of the files unreadable, or images that
+        differ in size without `image_size`.
+    """
+    root = Path(config.dataset.removeprefix("folder:")).expanduser()
+    require(root.is_dir(), "dataset", config.dataset, "folder:PATH where PATH is an existing folder")
+    paths = image_files(root)
+    require(bool(paths), "dataset", config.dataset, f"a folder that holds images ({', '.join(SUFFIXES)})")
+    good, kept, shape = _check(paths, config)
+    labels, class_names = folder_labels(root, good)
+    read = partial(_read, good, config.image_size, shape)
+    return Source(
+        name=config.dataset,
+        origin=f"{len(good)} image files of the folder {root}",
+        shape=shape,
+        num_images=len(good),
+        labels=labels,
+        class_names=class_names,
+        images=None if kept is None else _stack(kept, shape),
+        read=read if kept is None else None,
+        skipped=len(paths) - len(good),
+    )
+
+
+def image_files(root: Path) -> list[Path]:
+    """Image files below `root` by extension, sorted by relative path, without hidden files and folders."""
+    found = []
+    for folder, subfolders, names in os.walk(root):
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        visible = [name for name in names if not name.startswith(".")]
+        found += [Path(folder, name) for name in visible if Path(name).suffix.lower() in SUFFIXES]
+    return sorted(found, key=lambda path: path.relative_to(root).parts)
+
+
+def folder_labels(root: Path, paths: list[Path]) -> tuple[np.ndarray | None, tuple[str, ...] | None]:
+    """Labels (int32 [n]) and class names from the first-level subfolders; None, None without classes."""
+    parts = [path.relative_to(root).parts for path in paths]
+    names = sorted({part[0] for part in parts})
+    if any(len(part) == 1 for part in parts) or len(names) < 2:
+        return None, None
+    index = {name: i for i, name in enumerate(names)}
+    return np.array([index[part[0]] for part in parts], np.int32), tuple(names)
+
+
+def decode_file(path: Path, image_size: int | None = None, channels: int | None = None) -> np.ndarray:
+    """Decodes one file with its EXIF orientation and cuts it to size (see `fit_image`).
+
+    Returns:
+      uint8 [h, w, 1 or 3].
+
+    Raises:
+      Exception: whatever Pillow raises for a damaged file.
+    """
+    with Image.open(path, formats=FORMATS) as image:
+        return base.fit_image(base.decode(ImageOps.exif_transpose(image)), image_size, channels)
+
+
+def _check(
+    paths: list[Path], config: DataConfig
+) -> tuple[list[Path], list[np.ndarray] | None, tuple[int, int, int]]:
+    """Readable paths, their images if these fit in memory, and the shape of all."""
+    good, kept, bad, num_bytes, channels = [], [], [], 0, config.channels or 1
+    for path, image in zip(paths, _in_threads(partial(_try_decode, config), paths), strict=True):
+        if isinstance(image, str):
+            LOGGER.warning("%s: skipped, %s", path, image)
+            bad.append(path.name)
+            continue
+        if not good:
+            first = image.shape
+        if image.shape[:2] != first[:2]:
+            raise base.differing_sizes(first, image.shape, path.name)
+        good.append(path)
+        channels = max(channels, image.shape[2])
+        num_bytes += image.nbytes
+        if num_bytes <= base.MEMORY_LIMIT:
+            kept.append(image)
+        else:
+            kept.clear()
+    _refuse_bad_folder(config.dataset, bad, len(paths))
+    shape = (first[0], first[1], channels)
+    fits = len(good) * int(np.prod(shape)) <= base.MEMORY_LIMIT
+    return good, kept if fits else None, shape
+
+
+def _in_threads(fn: Callable[[Path], np.ndarray | str], paths: list[Path]) -> Iterator[np.ndarray | str]:
+    """`map` by a few threads, in order; what is not begun is dropped when the consumer stops early."""
+    pool = ThreadPoolExecutor(base.NUM_THREADS)
+    try:
+        yield from pool.map(fn, paths)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _try_decode(config: DataConfig, path: Path) -> np.ndarray | str:
+    """The image, or why there is none: damaged files raise almost anything from inside Pillow."""
+    try:
+        return decode_file(path, config.image_size, config.channels)
+    except MemoryError:
+        raise
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def _refuse_bad_folder(dataset: str, bad: list[str], total: int) -> None:
+    if len(bad) == total:
+        reject("dataset", dataset, f"a folder with readable images; none of its {total} could be read")
+    if len(bad) > MAX_UNREADABLE * total:
+        raise InputError(
+            f"dataset: {len(bad)} of the {total} images of {dataset!r} cannot be read (more than 10%), "
+            f"the first are {', '.join(bad[:3])}; accepted: a folder with at most 10% damaged files"
+        )
+
+
+def _stack(kept: list[np.ndarray], shape: tuple[int, int, int]) -> np.ndarray:
+    """Images of one or three channels to one array; empties the list on the way, so memory is needed once."""
+    images = np.empty((len(kept), *shape), np.uint8)
+    for i in reversed(range(len(kept))):
+        images[i] = base.fit_image(kept.pop(), None, shape[2])
+    return images
+
+
+def _read(paths: list[Path], image_size: int | None, shape: tuple[int, int, int], index: int) -> np.ndarray:
+    return decode_file(paths[index], image_size, shape[2])

@@ -1,0 +1,165 @@
+"""The endless stream of batches: a pure plan of which image comes when, and two ways to carry it out."""
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Int64
+
+from jaxgen.config import require
+from jaxgen.data import base
+from jaxgen.data.base import Source
+
+NUM_THREADS = 2
+"""Threads of tf.data: few, so that XLA keeps its cores."""
+
+
+def plan(
+    seed: int, num_images: int, start: int, count: int
+) -> tuple[Int64[np.ndarray, "count"], Bool[np.ndarray, "count"]]:
+    """Which image stands at each of `count` positions of the endless stream, and whether it is mirrored.
+
+    Position p lies in epoch p // num_images. Each epoch is a permutation of all images, drawn from a
+    generator of (seed, epoch) alone: the plan has no state, so a run goes on at any position.
+
+    Args:
+      seed: 0 or more.
+      num_images: n, 1 or more.
+      start: first position, 0 or more.
+      count: number of positions; may span any number of epochs.
+
+    Returns:
+      `(index, flip)`, each [count]: the image number in [0, n), and true for the half to mirror.
+    """
+    index, flip = np.empty(count, np.int64), np.empty(count, np.bool_)
+    done = 0
+    while done < count:
+        epoch, place = divmod(start + done, num_images)
+        order, mirrored = _epoch(seed, num_images, epoch)
+        part = min(count - done, num_images - place)
+        index[done : done + part] = order[place : place + part]
+        flip[done : done + part] = mirrored[place : place + part]
+        done += part
+    return index, flip
+
+
+def batches(
+    source: Source,
+    *,
+    batch_size: int,
+    seed: int,
+    start: int = 0,
+    flip: bool = False,
+    process_index: int = 0,
+    process_count: int = 1,
+) -> Iterator[dict[str, np.ndarray]]:
+    """Endless batches of one process; batch s holds the positions [s * batch_size, (s + 1) * batch_size).
+
+    The global batch does not depend on the number of processes: each takes its contiguous part. tf.data
+    carries out the plan for a source that uses TensorFlow or must be read image by image; otherwise NumPy
+    does, with equal results.
+
+    Args:
+      source: the images.
+      batch_size: images in the global batch, a multiple of `process_count`.
+      seed: of the order and of the mirroring, 0 or more.
+      start: number of batches to skip, which is the whole data position of a run.
+      flip: mirror half of the images left to right, drawn anew in each epoch.
+      process_index: number of this process, from 0.
+      process_count: number of processes.
+
+    Returns:
+      Iterator of `images`, uint8 [b, h, w, c] with b = batch_size / process_count, and `labels`, int32 [b],
+      if the source has them.
+
+    Raises:
+      InputError: a number is out of range, or `batch_size` is not divisible by `process_count`.
+    """
+    require(batch_size >= 1, "batch_size", batch_size, "1 or more")
+    require(seed >= 0, "seed", seed, "0 or more")
+    require(start >= 0, "start", start, "0 or more")
+    divisible = batch_size % process_count == 0
+    require(divisible, "batch_size", batch_size, f"a multiple of the number of processes ({process_count})")
+    local = batch_size // process_count
+
+    def shards() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        position = start * batch_size + process_index * local
+        while True:
+            index, mirrored = plan(seed, source.num_images, position, local)
+            yield index, mirrored & flip
+            position += batch_size
+
+    if source.uses_tensorflow or source.images is None:
+        return _tensorflow_batches(source, shards, local)
+    return (_numpy_batch(source, index, mirrored) for index, mirrored in shards())
+
+
+@functools.lru_cache(maxsize=4)
+def _epoch(seed: int, num_images: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
+    """Order and mirroring of one epoch; kept, because a batch takes only a small part of it."""
+    order = np.random.default_rng((seed, epoch, 0)).permutation(num_images)
+    mirrored = np.random.default_rng((seed, epoch, 1)).random(num_images) < 0.5
+    return order, mirrored
+
+
+def _numpy_batch(source: Source, index: np.ndarray, mirrored: np.ndarray) -> dict[str, np.ndarray]:
+    images = source.images[index]
+    images[mirrored] = images[mirrored][:, :, ::-1]
+    return {"images": images} | ({} if source.labels is None else {"labels": source.labels[index]})
+
+
+def _tensorflow_batches(
+    source: Source, shards: Callable[[], Iterator[tuple[np.ndarray, np.ndarray]]], local: int
+) -> Iterator[dict[str, np.ndarray]]:
+    """The same by tf.data: gather or decode in order, mirror, batch, prefetch."""
+    tf = base.import_tensorflow()
+    failures: list[Exception] = []
+    signature = (tf.TensorSpec([local], tf.int64), tf.TensorSpec([local], tf.bool))
+    dataset = tf.data.Dataset.from_generator(shards, output_signature=signature)
+    dataset = (
+        _decode(tf, dataset, source, local, failures)
+        if source.images is None
+        else _gather(tf, dataset, source)
+    )
+    dataset = dataset.map(functools.partial(_finish, tf, source.labels), NUM_THREADS, deterministic=True)
+    options = tf.data.Options()
+    options.threading.private_threadpool_size = NUM_THREADS
+    iterator = dataset.prefetch(tf.data.AUTOTUNE).with_options(options).as_numpy_iterator()
+    try:
+        yield from iterator
+    except tf.errors.OpError as error:
+        # TensorFlow wraps what `read` raised in pages of its own; the cause is what the user needs.
+        raise (failures[0] if failures else error) from None
+
+
+def _gather(tf: Any, dataset: Any, source: Source) -> Any:
+    """(index, flip) to (images, index, flip), from memory."""
+    images = tf.constant(source.images)
+    return dataset.map(
+        lambda index, flip: (tf.gather(images, index), index, flip), NUM_THREADS, deterministic=True
+    )
+
+
+def _decode(tf: Any, dataset: Any, source: Source, local: int, failures: list[Exception]) -> Any:
+    """(index, flip) to (images, index, flip), each image by `source.read`, several at a time."""
+
+    def read(index: np.int64) -> np.ndarray:
+        try:
+            return source.read(int(index))
+        except Exception as error:
+            failures.append(error)
+            raise
+
+    @tf.autograph.experimental.do_not_convert
+    def element(index: Any, flip: Any) -> tuple[Any, Any, Any]:
+        image = tf.numpy_function(read, [index], tf.uint8)
+        return tf.ensure_shape(image, source.shape), index, flip
+
+    return dataset.unbatch().map(element, NUM_THREADS, deterministic=True).batch(local)
+
+
+def _finish(tf: Any, labels: np.ndarray | None, images: Any, index: Any, flip: Any) -> dict[str, Any]:
+    """Mirrors the images marked in `flip` and adds the labels."""
+    images = tf.where(flip[:, None, None, None], tf.reverse(images, [2]), images)
+    return {"images": images} | ({} if labels is None else {"labels": tf.gather(labels, index)})

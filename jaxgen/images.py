@@ -1,0 +1,143 @@
+"""Images at the edges: uint8 <-> [-1, 1], grids, PNG and GIF files."""
+
+import io
+import math
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from jaxgen.config import reject, require
+
+BACKGROUND = 232
+"""Grey level of grid lines and of empty cells: apart from black digits' ground and from white paper."""
+
+
+def to_float(images: jax.Array) -> jax.Array:
+    """uint8 [0, 255] to float32 [-1, 1], x / 127.5 - 1; floats pass through. Any shape."""
+    if images.dtype == jnp.uint8:
+        return images.astype(jnp.float32) / 127.5 - 1.0
+    return images
+
+
+def to_uint8(images: Any) -> np.ndarray:
+    """Float [-1, 1] to uint8 [0, 255], rounded to the nearest and clipped. Any shape."""
+    return np.clip(np.rint((np.asarray(images, np.float32) + 1.0) * 127.5), 0, 255).astype(np.uint8)
+
+
+def make_grid(images: Any, columns: int | None = None, padding: int = 2) -> UInt8[np.ndarray, "H W C"]:
+    """Lays images out row by row on a light grey ground, `BACKGROUND`, with lines between and around them.
+
+    Args:
+      images: [n, h, w, c], float in [-1, 1] or uint8; c is 1, 3 or 4; NumPy or JAX.
+      columns: images a row; None makes as many columns as rows or one more. Empty cells stay background.
+      padding: width of the lines in pixels, 0 or more.
+
+    Returns:
+      uint8 [rows * (h + padding) + padding, columns * (w + padding) + padding, c].
+
+    Raises:
+      InputError: a shape, type, `columns` or `padding` that is not accepted.
+    """
+    images = np.asarray(images)
+    _require_images("images", images, 4, (1, 3, 4))
+    require(columns is None or columns >= 1, "columns", columns, "1 or more, or None")
+    require(padding >= 0, "padding", padding, "0 or more")
+    cells = images if images.dtype == np.uint8 else to_uint8(images)
+    n, h, w, c = cells.shape
+    columns = columns or math.ceil(math.sqrt(n))
+    rows = math.ceil(n / columns)
+    grid = np.full(
+        (rows * (h + padding) + padding, columns * (w + padding) + padding, c), BACKGROUND, np.uint8
+    )
+    if c == 4:
+        grid[..., 3] = 255  # the ground of a grid with alpha is opaque
+    for index, cell in enumerate(cells):
+        top, left = (
+            place * (size + padding) + padding
+            for place, size in zip(divmod(index, columns), (h, w), strict=True)
+        )
+        grid[top : top + h, left : left + w] = cell
+    return grid
+
+
+def save_png(path: Path, image: np.ndarray, scale: int = 1) -> None:
+    """Writes one image as PNG, whole or not at all; the folder is made where it lacks.
+
+    Args:
+      path: where to.
+      image: uint8 [H, W, C]; C is 1 (stored as grey), 3 or 4.
+      scale: each pixel becomes a square of `scale` x `scale` pixels, so that small digits are readable.
+
+    Raises:
+      InputError: not such an image, or a scale below 1.
+    """
+    _require_uint8("image", image, 3, (1, 3, 4))
+    buffer = io.BytesIO()
+    _to_pillow(image, scale).save(buffer, "PNG", optimize=True)
+    write_bytes(path, buffer.getvalue())
+
+
+def save_gif(path: Path, frames: np.ndarray, duration_ms: int = 60, scale: int = 1) -> None:
+    """Writes frames as a GIF that repeats for ever, whole or not at all.
+
+    Args:
+      path: where to.
+      frames: uint8 [t, H, W, C], t 1 or more; C is 1 (all 256 greys kept) or 3 (256 colours a frame).
+      duration_ms: how long a frame stands, in milliseconds; GIF rounds to 10, browsers slow down below 20.
+      scale: nearest-neighbour enlargement, as in `save_png`.
+
+    Raises:
+      InputError: not such frames, a scale below 1 or a duration below 20.
+    """
+    _require_uint8("frames", frames, 4, (1, 3))
+    require(duration_ms >= 20, "duration_ms", duration_ms, "20 or more")
+    first, *rest = (_to_pillow(frame, scale) for frame in frames)
+    buffer = io.BytesIO()
+    first.save(buffer, "GIF", save_all=True, append_images=rest, duration=duration_ms, loop=0)
+    write_bytes(path, buffer.getvalue())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Writes a file so that a reader sees the old one or the new one, never a part; makes its folder."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # In the same folder, as a rename is atomic only within one file system.
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        partial.write_bytes(data)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _to_pillow(image: np.ndarray, scale: int) -> Image.Image:
+    """uint8 [H, W, C] to a Pillow image, enlarged; one channel becomes mode L."""
+    require(scale >= 1, "scale", scale, "1 or more")
+    image = image.repeat(scale, axis=0).repeat(scale, axis=1)
+    return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
+
+
+def _require_uint8(field: str, images: np.ndarray, rank: int, channels: tuple[int, ...]) -> None:
+    """Raises InputError unless `images` is a uint8 array that `_require_images` accepts."""
+    require(images.dtype == np.uint8, field, _describe(images), "uint8; make_grid and to_uint8 give that")
+    _require_images(field, images, rank, channels)
+
+
+def _require_images(field: str, images: np.ndarray, rank: int, channels: tuple[int, ...]) -> None:
+    """Raises InputError unless `images` is uint8 or float, of that rank, not empty, with allowed channels."""
+    number = images.dtype == np.uint8 or jnp.issubdtype(images.dtype, jnp.floating)
+    if not number or images.ndim != rank or images.size == 0 or images.shape[-1] not in channels:
+        axes = "[n, height, width, channels]" if rank == 4 else "[height, width, channels]"
+        reject(field, _describe(images), f"uint8 or float {axes}, none of them 0, channels {channels}")
+
+
+def _describe(images: np.ndarray) -> str:
+    """Type and shape for a message."""
+    return f"{images.dtype} {list(images.shape)}"

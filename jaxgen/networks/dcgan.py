@@ -1,0 +1,60 @@
+"""A DCGAN-like pair for small images (28 or 32 px): two stages, plain 3x3 convolutions, no normalisation.
+
+Generator: latents -> dense to a quarter-size grid -> twice (convolution, depth-to-space) -> convolution -> tanh.
+Discriminator: twice (space-to-depth, convolution) -> convolution -> dense -> one logit.
+References: Radford, Metz, Chintala, "Unsupervised Representation Learning with DCGANs", 2016, figure 1; resampling by
+rearrangement after Shi et al., "Real-Time Single Image and Video Super-Resolution", 2016, section 3.2.
+"""
+
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from jaxgen.networks.layers import Conv, depth_to_space, he_init, leaky_relu, space_to_depth
+
+
+class Generator(nn.Module):
+    """Latents (b, z) to images (b, h, w, c) in [-1, 1].
+
+    Attributes:
+      shape: (h, w, c) of the images; h and w multiples of 4.
+      base_channels: channels at half size; twice as many at a quarter.
+      dtype: compute dtype.
+    """
+
+    shape: tuple[int, int, int]
+    base_channels: int = 32
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, latents: Float[Array, "b z"]) -> Float[Array, "b h w c"]:
+        """Draws one image per latent."""
+        (h, w, c), base = self.shape, self.base_channels
+        x = nn.Dense(h // 4 * (w // 4) * 2 * base, dtype=self.dtype, kernel_init=he_init)(latents)
+        x = leaky_relu(x).reshape(-1, h // 4, w // 4, 2 * base)
+        x = leaky_relu(depth_to_space(Conv(4 * base, dtype=self.dtype)(x)))  # b h/2 w/2 base
+        x = leaky_relu(depth_to_space(Conv(2 * base, dtype=self.dtype)(x)))  # b h w base/2
+        return jnp.tanh(Conv(c, dtype=self.dtype)(x).astype(jnp.float32))
+
+
+class Discriminator(nn.Module):
+    """Images (b, h, w, c) to one logit each (b,): large for real.
+
+    Attributes:
+      base_channels: as of the generator.
+      dtype: compute dtype; the logit is float32.
+    """
+
+    base_channels: int = 32
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: Float[Array, "b h w c"]) -> Float[Array, " b"]:
+        """Scores images."""
+        base = self.base_channels
+        x = leaky_relu(Conv(base, dtype=self.dtype)(space_to_depth(images)))  # b h/2 w/2 base
+        x = leaky_relu(Conv(2 * base, dtype=self.dtype)(space_to_depth(x)))  # b h/4 w/4 2*base
+        x = leaky_relu(Conv(2 * base, dtype=self.dtype)(x))
+        return nn.Dense(1, dtype=jnp.float32)(x.reshape(x.shape[0], -1).astype(jnp.float32))[:, 0]

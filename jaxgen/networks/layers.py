@@ -1,0 +1,186 @@
+"""Layers shared by all networks: one convolution, resampling by rearrangement or blur, the activation.
+
+Images are NHWC; every function takes the number of spatial axes from its input, so that the same code serves
+`b h w c` images and `b t h w c` volumes.
+"""
+
+import functools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import lax
+from jaxtyping import Array, Float
+
+Padding = tuple[tuple[int, int], ...]
+
+LEAK = 0.2
+"""Slope of LeakyReLU for negative inputs, as in DCGAN and R3GAN."""
+
+
+def leaky_relu(x: Array) -> Array:
+    """max(x, 0.2 x), element-wise. Any shape."""
+    return nn.leaky_relu(x, LEAK)
+
+
+he_init = nn.initializers.variance_scaling(2.0 / (1.0 + LEAK**2), "fan_in", "normal")
+"""Normal weights that keep the variance of activations through LeakyReLU (He et al. 2015, equation 15)."""
+
+
+def conv(x: Float[Array, "b *s c"], kernel: Float[Array, "*k c o"], padding: Padding | None = None) -> Array:
+    """Stride-1 convolution (cross-correlation) over all spatial axes.
+
+    On the CPU its gradients are written as this same convolution with explicit transposes: XLA's own kernel
+    gradient loses its fast path inside any loop (`scan`, `map`) and is 20 to 50 times slower there. Being
+    written with itself it is closed under reverse-mode differentiation, so gradient penalties, which differentiate
+    twice, stay fast. Accelerators keep XLA's gradients, which their compilers match to library kernels.
+
+    Args:
+      x: (b, *spatial, c).
+      kernel: (*kernel spatial, c, o), of x's dtype.
+      padding: zeros (before, after) per spatial axis; None keeps the spatial size.
+
+    Returns:
+      (b, *spatial', o), spatial' = spatial + before + after - kernel + 1.
+    """
+    if padding is None:
+        padding = tuple(((k - 1) // 2, k // 2) for k in kernel.shape[:-2])
+    if jax.default_backend() == "cpu":
+        return _closed_conv(padding, x, kernel)
+    return _plain_conv(padding, x, kernel)
+
+
+def _plain_conv(padding: Padding, x: Array, kernel: Array) -> Array:
+    spatial = "DHW"[3 - len(padding) :]
+    layout = (f"N{spatial}C", f"{spatial}IO", f"N{spatial}C")
+    return lax.conv_general_dilated(x, kernel, (1,) * len(padding), padding, dimension_numbers=layout)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _closed_conv(padding: Padding, x: Array, kernel: Array) -> Array:
+    return _plain_conv(padding, x, kernel)
+
+
+def _conv_forward(padding: Padding, x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array]]:
+    return _closed_conv(padding, x, kernel), (x, kernel)
+
+
+def _conv_backward(padding: Padding, saved: tuple[Array, Array], g: Array) -> tuple[Array, Array]:
+    x, kernel = saved
+    axes = tuple(range(len(padding)))
+    # dx: correlate with the kernel mirrored and its channels swapped, padded to the full size
+    mirrored = jnp.flip(kernel, axes).swapaxes(-1, -2)
+    full = tuple((k - 1 - before, k - 1 - after) for k, (before, after) in zip(kernel.shape, padding, strict=False))
+    dx = _closed_conv(full, g, mirrored)
+    # dw: channels of x play the batch, the batch plays the channels, g plays the kernel
+    dw = _closed_conv(padding, x.swapaxes(0, -1), jnp.moveaxis(g, 0, -2))
+    return dx, jnp.moveaxis(dw, 0, -2)
+
+
+_closed_conv.defvjp(_conv_forward, _conv_backward)
+
+
+class Conv(nn.Module):
+    """Size-keeping convolution with bias, computed in `dtype` with float32 parameters.
+
+    Attributes:
+      features: output channels o.
+      kernel_size: edge of the kernel on every spatial axis.
+      dtype: compute dtype (float32 or bfloat16).
+      use_bias: whether a bias per output channel is added.
+      kernel_init: initializer of the kernel (*k, c, o).
+    """
+
+    features: int
+    kernel_size: int = 3
+    dtype: Any = jnp.float32
+    use_bias: bool = True
+    kernel_init: nn.initializers.Initializer = he_init
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b *s c"]) -> Array:
+        """(b, *spatial, c) to (b, *spatial, features)."""
+        shape = (self.kernel_size,) * (x.ndim - 2) + (x.shape[-1], self.features)
+        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
+        y = conv(x.astype(self.dtype), kernel.astype(self.dtype))
+        if self.use_bias:
+            bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
+            y = y + bias.astype(self.dtype).reshape((1,) * (y.ndim - 1) + (-1,))
+        return y
+
+
+def space_to_depth(x: Float[Array, "b *s c"]) -> Array:
+    """Halves every spatial axis by moving each 2x2 (2x2x2) block into channels: (b, h, w, c) -> (b, h/2, w/2, 4c).
+
+    The inverse of `depth_to_space`; output channel = (block position, channel), row-major.
+    """
+    b, *spatial, c = x.shape
+    n = len(spatial)
+    blocks = x.reshape(b, *[size for s in spatial for size in (s // 2, 2)], c)
+    order = (0, *range(1, 2 * n, 2), *range(2, 2 * n + 1, 2), 2 * n + 1)
+    return blocks.transpose(order).reshape(b, *[s // 2 for s in spatial], c * 2**n)
+
+
+def depth_to_space(x: Float[Array, "b *s c"]) -> Array:
+    """Doubles every spatial axis by spreading channels over 2x2 blocks: (b, h, w, 4c) -> (b, 2h, 2w, c)."""
+    b, *spatial, c = x.shape
+    n = len(spatial)
+    blocks = x.reshape(b, *spatial, *(2,) * n, c // 2**n)
+    order = (0, *[axis for i in range(n) for axis in (1 + i, 1 + n + i)], 2 * n + 1)
+    return blocks.transpose(order).reshape(b, *[2 * s for s in spatial], c // 2**n)
+
+
+def _shifted(x: Array, axis: int, step: int) -> Array:
+    """x moved by one along `axis`, the edge repeated."""
+    size = x.shape[axis]
+    edge = lax.slice_in_dim(x, 0, 1, axis=axis) if step > 0 else lax.slice_in_dim(x, size - 1, size, axis=axis)
+    if step > 0:
+        return lax.concatenate([edge, lax.slice_in_dim(x, 0, size - 1, axis=axis)], axis)
+    return lax.concatenate([lax.slice_in_dim(x, 1, size, axis=axis), edge], axis)
+
+
+def upsample(x: Float[Array, "b *s c"]) -> Array:
+    """Doubles every spatial axis by linear interpolation, [1, 2, 1] / 2 after zero insertion at half-pixel centres.
+
+    Along an axis: out[2i] = (x[i-1] + 3 x[i]) / 4, out[2i+1] = (3 x[i] + x[i+1]) / 4, edges repeated.
+    """
+    for axis in range(1, x.ndim - 1):
+        near = 0.75 * x
+        even, odd = near + 0.25 * _shifted(x, axis, 1), near + 0.25 * _shifted(x, axis, -1)
+        shape = (*x.shape[:axis], 2 * x.shape[axis], *x.shape[axis + 1 :])
+        x = jnp.stack([even, odd], axis + 1).reshape(shape)
+    return x
+
+
+def downsample(x: Float[Array, "b *s c"]) -> Array:
+    """Halves every spatial axis after the blur [1, 3, 3, 1] / 8 (the transpose of `upsample`, scaled to mean 1)."""
+    for axis in range(1, x.ndim - 1):
+        pairs = x.reshape(*x.shape[:axis], x.shape[axis] // 2, 2, *x.shape[axis + 1 :])
+        first, second = jnp.take(pairs, 0, axis + 1), jnp.take(pairs, 1, axis + 1)
+        near = 0.375 * (first + second)
+        x = near + 0.125 * (_shifted(second, axis, 1) + _shifted(first, axis, -1))
+    return x
+
+
+def stage_sizes(image_size: int, smallest: int = 4) -> Sequence[int]:
+    """Spatial sizes from the smallest grid up to the image: halve while even and at least `smallest` remains.
+
+    28 -> (7, 14, 28); 32 -> (4, 8, 16, 32); 36 -> (9, 18, 36).
+    """
+    sizes = [image_size]
+    while sizes[0] % 2 == 0 and sizes[0] // 2 >= smallest:
+        sizes.insert(0, sizes[0] // 2)
+    return tuple(sizes)
+
+
+def scaled_init(scale: float) -> nn.initializers.Initializer:
+    """`he_init` with the standard deviation multiplied by `scale`."""
+    return nn.initializers.variance_scaling(scale**2 * 2.0 / (1.0 + LEAK**2), "fan_in", "normal")
+
+
+def num_elements(shape: Sequence[int]) -> int:
+    """Product of a shape."""
+    return math.prod(shape)

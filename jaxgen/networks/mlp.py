@@ -1,0 +1,50 @@
+"""The smallest pair: one hidden layer each, as in the source tutorial (latents -> 1024 -> 784 -> sigmoid; 784 -> 1024
+-> 1), for images of any fixed size.
+"""
+
+import math
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+
+class Generator(nn.Module):
+    """Latents (b, z) to images (b, h, w, c): dense, ReLU, dense, sigmoid stretched from [0, 1] to [-1, 1].
+
+    Attributes:
+      shape: (h, w, c) of the images.
+      hidden: width of the hidden layer.
+      dtype: compute dtype.
+    """
+
+    shape: tuple[int, int, int]
+    hidden: int = 1024
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, latents: Float[Array, "b z"]) -> Float[Array, "b h w c"]:
+        """Draws one image per latent."""
+        x = nn.relu(nn.Dense(self.hidden, dtype=self.dtype)(latents))
+        x = nn.Dense(math.prod(self.shape), dtype=self.dtype)(x).astype(jnp.float32)
+        return (2.0 * nn.sigmoid(x) - 1.0).reshape(-1, *self.shape)
+
+
+class Discriminator(nn.Module):
+    """Images (b, h, w, c) to one logit each (b,): dense, ReLU, dense. The sigmoid of D is part of the loss.
+
+    Attributes:
+      hidden: width of the hidden layer.
+      dtype: compute dtype; the logit is float32.
+    """
+
+    hidden: int = 1024
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: Float[Array, "b h w c"]) -> Float[Array, " b"]:
+        """Scores images."""
+        x = images.reshape(images.shape[0], -1)
+        x = nn.relu(nn.Dense(self.hidden, dtype=self.dtype)(x))
+        return nn.Dense(1, dtype=jnp.float32)(x.astype(jnp.float32))[:, 0]

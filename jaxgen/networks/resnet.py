@@ -1,0 +1,101 @@
+"""A residual pair in the spirit of R3GAN for 8 to 256 px: no normalisation, blurred resampling, learned start grid.
+
+Reference: Huang et al., "The GAN is dead; long live the GAN! A modern GAN baseline", 2024, section 4. Each block ends
+in a convolution that starts at zero, so that the network starts as its skeleton of resampling and 1x1 convolutions.
+"""
+
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from jaxgen.networks.layers import Conv, downsample, leaky_relu, scaled_init, stage_sizes, upsample
+
+
+def stage_channels(base_channels: int, num_stages: int) -> tuple[int, ...]:
+    """Channels from the smallest grid to full size: doubled at each halving, at most eight times `base_channels`."""
+    return tuple(base_channels * min(2**i, 8) for i in reversed(range(num_stages)))
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(act(conv(act(x)))) at constant width; the last convolution starts at zero.
+
+    Attributes:
+      num_blocks: blocks in the whole network, for the Fixup-like scale of the first convolution.
+      dtype: compute dtype.
+    """
+
+    num_blocks: int
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Array:
+        """(b, h, w, c) to the same."""
+        features = x.shape[-1]
+        init = scaled_init(self.num_blocks**-0.25)  # Zhang et al. 2019, section 3: L^(-1/(2m-2)) with m = 3
+        y = Conv(features, dtype=self.dtype, kernel_init=init)(leaky_relu(x))
+        return x + Conv(features, dtype=self.dtype, kernel_init=nn.initializers.zeros)(leaky_relu(y))
+
+
+class Generator(nn.Module):
+    """Latents (b, z) to images (b, h, w, c) in [-1, 1].
+
+    Attributes:
+      shape: (h, w, c); h = w, a multiple of 4.
+      base_channels: channels at full size; doubled at each halving up to eight times.
+      blocks_per_stage: residual blocks at each size.
+      dtype: compute dtype.
+    """
+
+    shape: tuple[int, int, int]
+    base_channels: int = 32
+    blocks_per_stage: int = 1
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, latents: Float[Array, "b z"]) -> Float[Array, "b h w c"]:
+        """Draws one image per latent."""
+        sizes = stage_sizes(self.shape[0])
+        widths = stage_channels(self.base_channels, len(sizes))
+        num_blocks = self.blocks_per_stage * len(sizes)
+        grid = self.param("grid", nn.initializers.normal(1.0), (sizes[0], sizes[0], widths[0]), jnp.float32)
+        scale = nn.Dense(widths[0], dtype=self.dtype, kernel_init=nn.initializers.lecun_normal())(latents)
+        x = grid.astype(self.dtype)[None] * scale[:, None, None, :]
+        for stage, width in enumerate(widths):
+            if stage:
+                x = upsample(Conv(width, 1, self.dtype, use_bias=False, kernel_init=scaled_init(0.7))(x))
+            for _ in range(self.blocks_per_stage):
+                x = ResidualBlock(num_blocks, self.dtype)(x)
+        return jnp.tanh(Conv(self.shape[2], dtype=self.dtype)(leaky_relu(x)).astype(jnp.float32))
+
+
+class Discriminator(nn.Module):
+    """Images (b, h, w, c) to one logit each (b,), the generator mirrored.
+
+    Attributes:
+      base_channels: as of the generator.
+      blocks_per_stage: residual blocks at each size.
+      dtype: compute dtype; the logit is float32.
+    """
+
+    base_channels: int = 32
+    blocks_per_stage: int = 1
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: Float[Array, "b h w c"]) -> Float[Array, " b"]:
+        """Scores images."""
+        sizes = stage_sizes(images.shape[1])
+        widths = stage_channels(self.base_channels, len(sizes))[::-1]
+        num_blocks = self.blocks_per_stage * len(sizes)
+        x = Conv(widths[0], dtype=self.dtype)(images)
+        for stage, width in enumerate(widths):
+            if stage:
+                x = Conv(width, 1, self.dtype, use_bias=False, kernel_init=scaled_init(0.7))(downsample(x))
+            for _ in range(self.blocks_per_stage):
+                x = ResidualBlock(num_blocks, self.dtype)(x)
+        # a weight per position and channel, then the channels: R3GAN's 4x4 depthwise convolution and linear layer
+        window = self.param("window", nn.initializers.lecun_normal(), (sizes[0] ** 2, widths[-1]), jnp.float32)
+        features = jnp.einsum("bsc,sc->bc", leaky_relu(x).reshape(x.shape[0], -1, widths[-1]).astype(jnp.float32), window)
+        return nn.Dense(1, dtype=jnp.float32)(features)[:, 0]

@@ -1,0 +1,92 @@
+"""The only place that knows devices, `jit`, donation and how many steps go into one dispatch."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from jaxgen.algorithms.base import Algorithm, TrainState
+from jaxgen.config import require
+from jaxgen.types import Batch, Metrics, PRNGKey
+
+STEPS_PER_DISPATCH = {"cpu": 10, "gpu": 20, "tpu": 50}
+"""Steps in one compiled call by backend. cpu is measured (experiments/benchmarks/train_step.py); the others are
+guesses until they are."""
+
+Dispatch = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+
+
+def setup_backend() -> None:
+    """Prepares JAX for training; call before anything touches a device.
+
+    One host device per usable core, since XLA runs a batched convolution on one core only; a compilation cache in the
+    user's cache folder (or JAX_COMPILATION_CACHE_DIR). Without effect on what is already initialised.
+    """
+    if not jax._src.xla_bridge.backends_are_initialized():
+        jax.config.update("jax_num_cpu_devices", num_cores())
+    # several host devices share one thread pool: two dispatches in flight can each hold a thread in an all-reduce and
+    # wait for ever for the other's
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
+    if jax.config.jax_compilation_cache_dir is None:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        jax.config.update("jax_compilation_cache_dir", str(base / "jaxgen" / "xla"))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+
+
+def num_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def make_mesh(batch_size: int, devices: int | None = None) -> Mesh:
+    """A one-axis mesh ("data") over which the batch is spread.
+
+    Args:
+      batch_size: images per update over all devices.
+      devices: how many to use; None takes the most that divide the batch.
+
+    Raises:
+      InputError: more devices than there are, or a batch that they do not divide.
+    """
+    available = jax.devices()
+    if devices is None:
+        devices = next(n for n in range(min(len(available), batch_size), 0, -1) if batch_size % n == 0)
+    require(devices <= len(available), "devices", devices, f"at most {len(available)} on this machine")
+    require(batch_size % devices == 0, "batch_size", batch_size, f"a multiple of the {devices} devices")
+    return jax.make_mesh((devices,), ("data",), (AxisType.Auto,), devices=available[:devices])
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """Sharding of a state: a copy on every device."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def batch_sharding(mesh: Mesh) -> NamedSharding:
+    """Sharding of stacked batches (k, b, ...): images spread over the devices."""
+    return NamedSharding(mesh, PartitionSpec(None, "data"))
+
+
+def init_state(algorithm: Algorithm, key: PRNGKey, hparams: dict[str, Any], mesh: Mesh) -> TrainState:
+    """Initial state, made on the devices where it will live."""
+    return jax.jit(algorithm.init, out_shardings=replicated(mesh))(key, hparams)
+
+
+def compile_steps(algorithm: Algorithm, key: PRNGKey, mesh: Mesh) -> Dispatch:
+    """Train steps in one compiled call: (state, batches (k, b, ...)) -> (state, metrics (k,)).
+
+    The state given is donated: its buffers are reused, so it must not be used again. One program is compiled per k.
+
+    Args:
+      algorithm: whose `step` is run k times by `scan`.
+      key: base key of the run; a step folds its number into it.
+      mesh: devices, from `make_mesh`.
+    """
+
+    def run(state: TrainState, batches: Batch) -> tuple[TrainState, Metrics]:
+        return jax.lax.scan(lambda s, batch: algorithm.step(s, batch, key), state, batches)
+
+    whole = replicated(mesh)
+    return jax.jit(run, in_shardings=(whole, batch_sharding(mesh)), out_shardings=whole, donate_argnums=0)

@@ -1,0 +1,288 @@
+"""One self-contained page about a run: report.html, from what lies in the run folder."""
+
+import base64
+import html
+import io
+import json
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+from jaxgen.config import InputError
+from jaxgen.images import write_bytes
+from jaxgen.training.progress import format_seconds, format_speed
+from jaxgen.training.reporting import Curve, draw_panel, group_curves, images_per_step, read_metrics, x_axis
+
+MAX_GRIDS = 8
+"""Grids shown of those saved over time."""
+MAX_POINTS = 600
+"""Points of a curve that are drawn: about as many as a screen shows."""
+INKS = {f"#01010{index}": f"c{index}" for index in range(6)} | {"#010200": "soft", "#010201": "line"}
+"""Colours to draw with: each stands in for a variable of the style, so that dark pages get their own."""
+
+STYLE = """
+:root { color-scheme: light dark; --paper: #fcfbf9; --card: #fff; --ink: #1d1c1a; --soft: #6d6a64; --line:
+  #e5e1da; --good: #19733f; --bad: #b3261e; --c0: #2563c9; --c1: #d2691e; --c2: #188a5b; --c3: #8b46c1;
+  --c4: #c2334d; --c5: #6b7280; }
+@media (prefers-color-scheme: dark) { :root { --paper: #141517; --card: #1b1d20; --ink: #e9e6e1; --soft:
+  #9a968f; --line: #303338; --good: #5cc98a; --bad: #ff8a80; --c0: #74a7ff; --c1: #f0a05a; --c2: #5fcf9c;
+  --c3: #c391f2; --c4: #ff8095; --c5: #a3aab5; } }
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--paper); color: var(--ink); -webkit-text-size-adjust: 100%; font:
+  16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif; }
+main { max-width: 60rem; margin: 0 auto; padding: clamp(1.5rem, 5vw, 4rem) clamp(1rem, 4vw, 2rem); }
+h1 { font-size: clamp(1.9rem, 6vw, 3rem); line-height: 1.1; letter-spacing: -.025em; font-weight: 680;
+  margin: .2rem 0 .5rem; overflow-wrap: anywhere; }
+h2 { font-size: 1.2rem; letter-spacing: -.01em; font-weight: 640; margin: 3.2rem 0 1rem; padding-top: .9rem;
+  border-top: 1px solid var(--line); }
+h3 { font-size: .95rem; font-weight: 620; margin: 0 0 .5rem; } .soft, figcaption, th { color: var(--soft); }
+p { margin: .3rem 0; }
+.stats { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); gap: 1.2rem; margin:
+  2rem 0; }
+.stats dt { color: var(--soft); font-size: .82rem; } .good { color: var(--good); }
+.bad { color: var(--bad); }
+.stats dd { margin: 0; font-size: 1.45rem; font-weight: 620; letter-spacing: -.02em; }
+dd, td, figcaption, text { font-variant-numeric: tabular-nums; } figure { margin: 0; }
+figcaption { font-size: .85rem; margin-top: .4rem; }
+img { display: block; max-width: 100%; height: auto; border-radius: 4px; }
+.pixels { image-rendering: pixelated; }
+.two { display: grid; align-items: start; grid-template-columns: repeat(auto-fill, minmax(min(100%, 25rem),
+  1fr)); gap: 1.6rem; }
+.time { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(46%, 12rem), 1fr)); gap: 1.2rem;
+  }
+.time img { width: 100%; }
+.card { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 1rem;
+  min-width: 0; }
+svg { display: block; width: 100%; height: auto; }
+.legend { list-style: none; display: flex; flex-wrap: wrap; gap: .1rem 1.1rem; padding: 0; margin: .6rem 0
+  0; font-size: .85rem; }
+.legend i { display: inline-block; width: .9em; height: .22em; border-radius: 1px; margin-right: .45em;
+  vertical-align: .25em; }
+table { border-collapse: collapse; width: 100%; font-size: .9rem; }
+th { text-align: left; font-weight: 400; padding: .32rem 1.2rem .32rem 0; vertical-align: top; width: 45%; }
+td { padding: .32rem 0; overflow-wrap: anywhere; } tr + tr > * { border-top: 1px solid var(--line); }
+pre { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: .8rem 1rem;
+  margin: .4rem 0 1rem; white-space: pre-wrap; overflow-wrap: anywhere; font: .88rem/1.5 ui-monospace,
+  Menlo, Consolas, monospace; }
+"""
+
+
+def write_report(run_dir: Path) -> Path:
+    """Writes report.html: one file with its pictures inside, that asks nothing of the network.
+
+    Args:
+      run_dir: the run folder, OUT/RECIPE/TIMESTAMP. Read are config.json, run.json, metrics.jsonl,
+        samples.png, samples/STEP.png and interpolation.gif; what is missing is left out.
+
+    Returns:
+      The path of report.html.
+
+    Raises:
+      InputError: no such folder, or a file in it that is damaged.
+    """
+    run_dir = Path(run_dir)
+    if not run_dir.is_dir():
+        raise InputError(f"{run_dir}: no such folder; accepted: a run folder")
+    run, rows = _read_json(run_dir / "run.json"), read_metrics(run_dir)
+    recipe = str(run.get("recipe", run_dir.resolve().parent.name))
+    sections = [
+        _headline(recipe, run, rows),
+        _section("Samples", _picture(run_dir / "samples.png", "Final grid", 900)),
+        _section("Interpolation", _picture(run_dir / "interpolation.gif", "Between latents, in a loop", 600)),
+        _section("Over time", _grids_over_time(run_dir, rows)),
+        _section("Curves", _panels(rows)),
+        _section("Final metrics", _card(_final_values(rows))),
+        _section("How it was run", _commands(run_dir, run) + _facts(run)),
+        _section("Configuration", _config(_read_json(run_dir / "config.json"))),
+    ]
+    page = f"""<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy"
+  content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{_escape(recipe)} · jaxgen</title><style>{STYLE}</style></head>
+<body><main>{"".join(sections)}</main></body></html>
+"""
+    write_bytes(run_dir / "report.html", page.encode())
+    return run_dir / "report.html"
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """A JSON object; empty where there is no file."""
+    try:
+        return json.loads(path.read_text()) if path.exists() else {}
+    except ValueError as error:
+        raise InputError(f"{path}: is not JSON ({error})") from None
+
+
+def _escape(value: Any) -> str:
+    """A JSON value as text for HTML."""
+    if isinstance(value, list):
+        value = ", ".join(map(str, value))
+    return html.escape("none" if value is None else str(value))
+
+
+def _section(title: str, body: str) -> str:
+    """A headed part of the page; nothing where there is nothing to show."""
+    return f"<section><h2>{title}</h2>{body}</section>\n" if body else ""
+
+
+def _card(body: str) -> str:
+    """A framed part; nothing where there is nothing to show."""
+    return f'<div class="card">{body}</div>' if body else ""
+
+
+def _headline(recipe: str, run: Mapping[str, Any], rows: list[dict[str, Any]]) -> str:
+    """Recipe, when it started, and the run in five numbers."""
+    steps = run.get("steps") or (rows[-1]["step"] if rows else 0)
+    seconds, speed, status = run.get("seconds"), run.get("images_per_second"), str(run.get("status") or "")
+    facts = {
+        "Steps": f"{steps:,}" if steps else None,
+        "Images seen": f"{round(steps * images_per_step(rows)):,}" if images_per_step(rows) else None,
+        "Time": format_seconds(float(seconds)) if seconds else None,
+        "Images a second": format_speed(float(speed)) if speed else None,
+        "Status": _escape(status) or None,
+    }
+    tone = (
+        "bad"
+        if "fail" in status or "error" in status
+        else "good"
+        if status.startswith("complete")
+        else "soft"
+    )
+    cells = "".join(
+        f"<div><dt>{name}</dt><dd{f' class={tone}' if name == 'Status' else ''}>{value}</dd></div>"
+        for name, value in facts.items()
+        if value is not None
+    )
+    started = f" · started {_escape(run['started'])}" if "started" in run else ""
+    stats = f'<dl class="stats">{cells}</dl>' if cells else ""
+    return f'<header><p class="soft">jaxgen run{started}</p><h1>{_escape(recipe)}</h1>{stats}</header>\n'
+
+
+def _picture(path: Path, caption: str, room: int) -> str:
+    """A PNG or GIF as a figure, enlarged by a whole number into `room` pixels; nothing where it lacks."""
+    if not path.exists():
+        return ""
+    data = path.read_bytes()
+    with Image.open(io.BytesIO(data)) as image:
+        width, height, kind = *image.size, str(image.format).lower()
+    factor = max(room // width, 1)
+    style = ' class="pixels"' if factor > 1 else ""
+    source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+    size = f'width="{width * factor}" height="{height * factor}"'
+    tag = f'<img{style} {size} alt="{_escape(caption)}" src="{source}">'
+    return f"<figure>{tag}<figcaption>{_escape(caption)}</figcaption></figure>"
+
+
+def _grids_over_time(run_dir: Path, rows: list[dict[str, Any]]) -> str:
+    """Grids of the same latents, evenly spaced over the run, first and last included."""
+    paths = sorted(path for path in (run_dir / "samples").glob("*.png") if path.stem.isdecimal())
+    chosen = np.unique(np.linspace(0, len(paths) - 1, min(len(paths), MAX_GRIDS)).round().astype(int))
+    ratio = images_per_step(rows)
+    figures = []
+    for path in (paths[index] for index in chosen):
+        step = int(path.stem)
+        seen = f" · {round(step * ratio):,} images" if ratio else ""
+        figures.append(_picture(path, f"Step {step:,}{seen}", 400))
+    return f'<div class="time">{"".join(figures)}</div>' if figures else ""
+
+
+def _panels(rows: list[dict[str, Any]]) -> str:
+    """Every group of metrics as a drawn panel."""
+    panels = [_panel(group, curves, x_axis(rows)) for group, curves in group_curves(rows).items()]
+    return f'<div class="two">{"".join(panels)}</div>' if panels else ""
+
+
+def _panel(group: str, curves: list[Curve], x_label: str) -> str:
+    """One group: title, curves as inline SVG, legend."""
+    figure = Figure(figsize=(5.2, 2.7), layout="constrained")
+    draw_panel(figure.subplots(), [_thin(curve) for curve in curves], x_label, tuple(INKS))
+    buffer = io.StringIO()
+    # No metadata: it names addresses on the network, though nothing would ask them.
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :].replace("<svg", f'<svg role="img" aria-label="{_escape(group)}"', 1)
+    for ink, name in INKS.items():
+        svg = svg.replace(ink, f"var(--{name})")
+    names = enumerate(_escape(curve.name) for curve in curves)
+    legend = "".join(f'<li><i style="background:var(--c{n % 6})"></i>{name}</li>' for n, name in names)
+    return f'<div class="card"><h3>{_escape(group)}</h3>{svg}<ul class="legend">{legend}</ul></div>'
+
+
+def _thin(curve: Curve) -> Curve:
+    """A long curve cut to `MAX_POINTS`: the least and the greatest value of each short stretch."""
+    if len(curve.y) <= MAX_POINTS:
+        return curve
+    low, high = np.nan_to_num(curve.y, nan=np.inf), np.nan_to_num(curve.y, nan=-np.inf)
+    stretches = np.array_split(np.arange(len(curve.y)), MAX_POINTS // 2)
+    keep = np.unique([s[pick] for s in stretches for pick in (low[s].argmin(), high[s].argmax())])
+    return Curve(curve.name, curve.x[keep], curve.y[keep], curve.smooth[keep])
+
+
+def _final_values(rows: list[dict[str, Any]]) -> str:
+    """Table of each metric's last value and the step it is from."""
+    last = {}
+    for row in rows:
+        for name in row.keys() - {"step", "images", "time"}:
+            value = "not finite" if row[name] is None else f"{row[name]:.5g}"
+            last[name] = f"{value} (step {row['step']:,})"
+    return _table(dict(sorted(last.items())))
+
+
+def _table(values: Mapping[str, Any]) -> str:
+    """A table of names and values, nested ones by dotted name; nothing where there are none."""
+    cells = ((_escape(name), _escape(value)) for name, value in _flatten(values))
+    rows = "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in cells)
+    return f"<table>{rows}</table>" if rows else ""
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Leaves of a nested dict with dotted names."""
+    pairs = []
+    for name, value in values.items():
+        path = f"{prefix}{name}"
+        pairs += _flatten(value, f"{path}.") if isinstance(value, Mapping) else [(path, value)]
+    return pairs
+
+
+def _cards(groups: Mapping[str, Mapping[str, Any]]) -> str:
+    """Tables in frames, side by side where there is room."""
+    cards = [_card(f"<h3>{_escape(name)}</h3>{_table(values)}") for name, values in groups.items() if values]
+    return f'<div class="two">{"".join(cards)}</div>' if cards else ""
+
+
+def _commands(run_dir: Path, run: Mapping[str, Any]) -> str:
+    """What to type to run it again and to sample from it."""
+    command = run.get("command")
+    again = shlex.join(command) if isinstance(command, list) else command
+    # An absolute path says more about its owner's disk than a reader can use.
+    folder = Path(*run_dir.parts[-3:]) if run_dir.is_absolute() else run_dir
+    repeat = f'<p class="soft">Run it again</p><pre>{_escape(again)}</pre>' if again else ""
+    sample = f"python -m jaxgen sample {shlex.quote(str(folder))}"
+    return f'{repeat}<p class="soft">Sample from it</p><pre>{_escape(sample)}</pre>'
+
+
+def _facts(run: Mapping[str, Any]) -> str:
+    """What run.json says beyond the headline: data, hardware, versions, notes."""
+    shown = ("command", "recipe", "started", "status", "steps", "seconds", "images_per_second")
+    rest = {name: value for name, value in run.items() if name not in shown}
+    hardware = dict(rest.get("hardware") or {})
+    if isinstance(hardware.get("devices"), Mapping):
+        hardware["devices"] = [f"{count} × {kind}" for kind, count in hardware["devices"].items()]
+    versions = hardware.pop("versions", {})
+    rest |= {"hardware": hardware, "versions": rest.get("versions", versions)}
+    groups = {name: value for name, value in rest.items() if isinstance(value, Mapping)}
+    return _cards({"run": {name: value for name, value in rest.items() if name not in groups}} | groups)
+
+
+def _config(config: Mapping[str, Any]) -> str:
+    """The whole configuration, a table a group; what is in no group comes first."""
+    groups = {name: value for name, value in config.items() if isinstance(value, Mapping)}
+    return _cards({"general": {name: value for name, value in config.items() if name not in groups}} | groups)

@@ -1,0 +1,16 @@
+"""Array aliases with shapes. Letters: b batch, t time, h height, w width, c channels, z latent, n classes."""
+
+from typing import Any
+
+from jaxtyping import Array, Float, Int, Key
+
+Images = Float[Array, "b h w c"]
+Latents = Float[Array, "b z"]
+Labels = Int[Array, "b"]
+Logits = Float[Array, "b"]
+PRNGKey = Key[Array, ""]
+Params = Any
+"""A pytree of float arrays, as made by `linen.Module.init`."""
+Metrics = dict[str, Float[Array, ""]]
+Batch = dict[str, Any]
+"""Arrays by name, e.g. `images` (uint8 or float, b h w c) and `labels` (int, b)."""
