@@ -1,0 +1,1 @@
+"""Algorithms as records of pure functions."""

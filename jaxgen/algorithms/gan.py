@@ -38,7 +38,12 @@ def make_gan(config: GanConfig, shape: tuple[int, int, int], batch_size: int) ->
       InputError: the architecture cannot make images of this shape.
     """
     generator, discriminator = make_gan_pair(config, shape)
-    require(config.loss != "wasserstein" or len(config.penalties) > 0, "penalties", config.penalties, "gp with loss wasserstein")
+    require(
+        config.loss != "wasserstein" or len(config.penalties) > 0,
+        "penalties",
+        config.penalties,
+        "gp with loss wasserstein",
+    )
     loss = ADVERSARIAL_LOSSES[config.loss]
 
     def draw_latents(key: PRNGKey, num: int) -> Latents:
@@ -174,9 +179,7 @@ def scheduled(hparams: dict[str, jax.Array], images_seen: jax.Array) -> dict[str
     }
 
 
-def apply_gradients(
-    state: TrainState, name: str, grads: Params, optimizer: optax.GradientTransformation
-) -> TrainState:
+def apply_gradients(state: TrainState, name: str, grads: Params, optimizer: optax.GradientTransformation) -> TrainState:
     """State after one optimizer update of the network `name`; the others are untouched."""
     updates, opt_state = optimizer.update(grads, state.opt_state[name], state.params[name])
     params = optax.apply_updates(state.params[name], updates)

@@ -47,5 +47,3 @@ def ema_decay(half_life: Scalar, images_seen: Scalar, batch_size: int) -> Scalar
     """
     ramp = jnp.maximum(jnp.minimum(half_life, images_seen / 20.0), 1e-8)
     return jnp.exp2(-batch_size / ramp)
-
-

@@ -114,7 +114,8 @@ def _tensorflow_batches(
 ) -> Iterator[dict[str, np.ndarray]]:
     """The same by tf.data: gather or decode in order, mirror, batch, prefetch."""
     tf = base.import_tensorflow()
-    failures: list[Exception] = []
+    # Bound here, because a generator closed at interpreter exit finds the module emptied.
+    failures, tensorflow_error = list[Exception](), tf.errors.OpError
     signature = (tf.TensorSpec([local], tf.int64), tf.TensorSpec([local], tf.bool))
     dataset = tf.data.Dataset.from_generator(shards, output_signature=signature)
     dataset = (
@@ -128,7 +129,7 @@ def _tensorflow_batches(
     iterator = dataset.prefetch(tf.data.AUTOTUNE).with_options(options).as_numpy_iterator()
     try:
         yield from iterator
-    except tf.errors.OpError as error:
+    except tensorflow_error as error:
         # TensorFlow wraps what `read` raised in pages of its own; the cause is what the user needs.
         raise (failures[0] if failures else error) from None
 

@@ -46,9 +46,12 @@ def chunks(
     thread = threading.Thread(target=work, name="jaxgen-transfer", daemon=True)
 
     def end() -> None:
+        if stop.is_set():  # the exit hook was first: the interpreter is being taken down
+            return
         stop.set()
         slots.release()
         thread.join(timeout=5.0)
+        atexit.unregister(end)
 
     return _deliver(ready, slots, thread, end)
 
@@ -89,7 +92,6 @@ def _deliver(
             slots.release()
             yield chunk
     finally:
-        atexit.unregister(end)
         end()
 
 

@@ -1,0 +1,1 @@
+"""Losses and penalties, one value per example."""

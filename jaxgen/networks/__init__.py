@@ -19,7 +19,9 @@ def make_gan_pair(config: GanConfig, shape: tuple[int, int, int]) -> tuple[nn.Mo
         case "mlp":
             pair = mlp.Generator(shape, 32 * base), mlp.Discriminator(32 * base)
         case "dcgan":
-            require(h == w and h in (28, 32), "image_size", (h, w), "28 or 32 for architecture dcgan; resnet takes more")
+            require(
+                h == w and h in (28, 32), "image_size", (h, w), "28 or 32 for architecture dcgan; resnet takes more"
+            )
             pair = dcgan.Generator(shape, base), dcgan.Discriminator(base)
         case "resnet":
             accepted = "a square of 8 to 256 px, a multiple of 4, for architecture resnet"

@@ -97,5 +97,7 @@ class Discriminator(nn.Module):
                 x = ResidualBlock(num_blocks, self.dtype)(x)
         # a weight per position and channel, then the channels: R3GAN's 4x4 depthwise convolution and linear layer
         window = self.param("window", nn.initializers.lecun_normal(), (sizes[0] ** 2, widths[-1]), jnp.float32)
-        features = jnp.einsum("bsc,sc->bc", leaky_relu(x).reshape(x.shape[0], -1, widths[-1]).astype(jnp.float32), window)
+        features = jnp.einsum(
+            "bsc,sc->bc", leaky_relu(x).reshape(x.shape[0], -1, widths[-1]).astype(jnp.float32), window
+        )
         return nn.Dense(1, dtype=jnp.float32)(features)[:, 0]

@@ -1,22 +1,25 @@
 """Checkpoints: asynchronous saves, a checksum of every array, a fallback when one is damaged; never pickle.
 
-One run writes to a folder (`open_checkpoints`, `save`, `wait`, `close`); anyone reads it by its path, also while the
-run goes on (`restore`, `read_meta`, `latest_step`, `best_step`). Orbax writes and commits. Beside the arrays each
-step holds a JSON record: the caller's `meta`, the score, and dtype, shape and checksum of every array.
+One run writes to a folder (`open_checkpoints`, `save`, `wait`, `close`); anyone reads it by its path, also
+while the run goes on (`restore`, `read_meta`, `latest_step`, `best_step`). Orbax writes and commits. Beside
+the arrays each step holds a JSON record: the caller's `meta`, the score, and of each array dtype, shape and
+checksum.
 """
 
 import contextlib
 import dataclasses
 import errno
 import functools
+import gc
 import hashlib
-import itertools
 import json
 import logging
 import math
 import os
 import shutil
+import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -51,7 +54,7 @@ class _Damage(Exception):
 
 @dataclasses.dataclass(frozen=True)
 class _KeepBest(policies.PreservationPolicy):
-    """Keeps the n steps of lowest score, read from the records: Orbax's BestN fails on a damaged metrics file."""
+    """Keeps the n steps of lowest score, by the records. Orbax's BestN stops on a damaged metrics file."""
 
     folder: epath.Path
     n: int
@@ -101,14 +104,14 @@ def save(
 ) -> None:
     """Starts to save, on every process; the arrays may be donated as soon as it returns.
 
-    Saving the same arrays at the same step again does nothing; a damaged checkpoint in the way is moved aside.
+    Saving the same arrays at the same step again does nothing. A damaged one in the way is moved aside.
 
     Args:
       checkpoints: from `open_checkpoints`.
       step: steps done so far, above every step in the folder.
       state: pytree of jax arrays.
       meta: JSON values: configuration, data position, whatever is no array.
-      metrics: numbers by name.
+      metrics: numbers by name; only `best_metric` is read.
 
     Raises:
       InputError: this save or the pending one could not be written (older checkpoints are intact), the folder
@@ -121,11 +124,11 @@ def save(
         require(numeric, f"state: {name}", leaf, "numeric jax arrays")
     arrays = {name: leaf for name, leaf in leaves.items() if leaf.size}  # Orbax refuses arrays of no elements
     require(bool(arrays), "state", state, "at least one array")
-    score = float((metrics or {}).get(checkpoints.best_metric, math.nan))
-    record = _new_record(leaves, meta, score if math.isfinite(score) else None)
+    score = _score(metrics or {}, checkpoints.best_metric)
+    record = _new_record(leaves, meta, score)
     if _make_way(checkpoints, step, record, leaves):
         items = ocp.args.Composite(state=ocp.args.StandardSave(arrays), meta=ocp.args.JsonSave(record))
-        scores = {"score": score} if math.isfinite(score) else None
+        scores = None if score is None else {"score": score}
         with _one_clear_error(checkpoints, step):
             checkpoints.manager.save(step, args=items, metrics=scores, force=True)
 
@@ -155,17 +158,17 @@ def close(checkpoints: Checkpoints) -> None:
 def restore(source: Source, target_state: Any, step: Step = None) -> tuple[Any, dict[str, Any]]:
     """Reads (state, meta) of the newest checkpoint that is whole; names each damaged one in a warning.
 
-    From a path nothing in the folder changes, and a step that a running run deletes meanwhile is passed over. From
-    `Checkpoints`, the run that will write, damaged ones are moved aside, to `STEP.damaged`.
+    From a path nothing in the folder changes, and a step that a running run deletes meanwhile is passed over.
+    From `Checkpoints`, the run that will write, damaged ones are moved aside, to `STEP.damaged`.
 
     Args:
       source: a folder, or what `open_checkpoints` gave.
-      target_state: pytree of arrays or `jax.ShapeDtypeStruct`: structure, shapes, dtypes, shardings of the result.
+      target_state: pytree of arrays or `jax.ShapeDtypeStruct`: structure, shapes, dtypes, shardings to give.
         A leaf without sharding, or that is not committed to devices, comes back uncommitted.
       step: one step, without fallback; "best" for that of the lowest metric; None for the newest.
 
     Raises:
-      InputError: no checkpoint, none usable, or one of another architecture (names the first leaf that differs).
+      InputError: no checkpoint, none usable, or of another architecture (names the first leaf that differs).
     """
     target, treedef = _named_leaves(target_state)
     leaves, meta = _first_usable(source, step, lambda path: _read(path, target), set_aside=True)
@@ -173,7 +176,7 @@ def restore(source: Source, target_state: Any, step: Step = None) -> tuple[Any, 
 
 
 def read_meta(source: Source, step: Step = None) -> tuple[int, dict[str, Any]]:
-    """Reads (step, meta) alone, as `restore` does, and changes nothing; to make a target from the configuration.
+    """Reads (step, meta) alone, as `restore` does, and changes nothing; for the configuration in it.
 
     Raises:
       InputError: no checkpoint, or none whose record is readable.
@@ -192,7 +195,7 @@ def best_step(source: Source) -> int | None:
 
 
 def _first_usable(source: Source, step: Step, read: Callable[[epath.Path], T], set_aside: bool = False) -> T:
-    """What `read` gives for the first whole candidate. Lists anew each time, as a running run adds and deletes."""
+    """What `read` gives for the first whole candidate; lists anew each time, as a run adds and deletes."""
     writer = source if isinstance(source, Checkpoints) else None
     if writer:
         wait(writer)
@@ -235,14 +238,7 @@ def _read(path: epath.Path, target: Mapping[str, Any]) -> tuple[list[jax.Array],
     record = _read_record(path)
     _require_same_leaves(path, record["leaves"], target)
     wanted = {n: jax.ShapeDtypeStruct(t.shape, t.dtype, sharding=_sharding(t)) for n, t in target.items()}
-    items = ocp.args.StandardRestore({name: leaf for name, leaf in wanted.items() if leaf.size})
-    try:
-        with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as reader:
-            arrays = reader.restore(path / "state", args=items)
-    except (MemoryError, jax.errors.JaxRuntimeError):
-        raise  # the device is full: the files are not to blame
-    except Exception as error:  # Orbax raises a bare Exception for a truncated file
-        raise _Damage(_one_line(error)) from error
+    arrays = _read_arrays(path / "state", {name: leaf for name, leaf in wanted.items() if leaf.size})
     for name, leaf in wanted.items():
         if not leaf.size:
             arrays[name] = jax.device_put(jnp.zeros(leaf.shape, leaf.dtype), leaf.sharding)
@@ -250,6 +246,32 @@ def _read(path: epath.Path, target: Mapping[str, Any]) -> tuple[list[jax.Array],
         if found != record["leaves"][name][2]:
             raise _Damage(f"the checksum of {name} differs")
     return [_placed(arrays[name], leaf) for name, leaf in target.items()], record["meta"]
+
+
+def _read_arrays(path: epath.Path, wanted: dict[str, jax.ShapeDtypeStruct]) -> dict[str, jax.Array]:
+    try:
+        with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as reader, _without_traces_of_tasks():
+            return reader.restore(path, args=ocp.args.StandardRestore(wanted))
+    except (MemoryError, jax.errors.JaxRuntimeError):
+        raise  # the device is full: the files are not to blame
+    except Exception as error:  # Orbax raises a bare Exception for a truncated file
+        raise _Damage(_one_line(error)) from None
+
+
+@contextlib.contextmanager
+def _without_traces_of_tasks() -> Iterator[None]:
+    """A read that fails leaves tasks behind, each of which prints a trace when it ends or is collected."""
+    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    try:
+        yield
+    except Exception as error:
+        traceback.clear_frames(error.__traceback__)
+        error.__traceback__ = error.__cause__ = error.__context__ = None
+        gc.collect()
+        time.sleep(0.05)  # for the reads still under way
+        raise
+    finally:
+        sys.unraisablehook = hook
 
 
 def _sharding(target: Any) -> jax.sharding.Sharding:
@@ -276,9 +298,7 @@ def _spec(leaf: Any) -> list[Any]:
     return [str(leaf.dtype), list(leaf.shape)]
 
 
-def _new_record(
-    leaves: Mapping[str, jax.Array], meta: Mapping[str, Any], score: float | None
-) -> dict[str, Any]:
+def _new_record(leaves: Mapping[str, Any], meta: Mapping[str, Any], score: float | None) -> dict[str, Any]:
     """The record of one checkpoint; the digest tells a damaged one."""
     sums = checksums(list(leaves.values()))
     described = {n: [*_spec(leaf), s] for (n, leaf), s in zip(leaves.items(), sums, strict=True)}
@@ -287,6 +307,11 @@ def _new_record(
     except (TypeError, ValueError) as error:
         raise InputError(f"meta: {error}; accepted: JSON values") from error
     return record | {"digest": _digest(record)}
+
+
+def _score(metrics: Mapping[str, Any], name: str | None) -> float | None:
+    score = float(metrics[name]) if metrics.get(name) is not None else math.nan
+    return score if math.isfinite(score) else None
 
 
 def _read_record(path: epath.Path) -> dict[str, Any]:
@@ -314,9 +339,7 @@ def _scores(folder: epath.Path) -> dict[int, float]:
     return {step: score for step, score in scores.items() if score is not None}
 
 
-def _make_way(
-    checkpoints: Checkpoints, step: int, record: Mapping[str, Any], target: Mapping[str, Any]
-) -> bool:
+def _make_way(checkpoints: Checkpoints, step: int, record: dict[str, Any], target: dict[str, Any]) -> bool:
     """Moves damaged checkpoints from `step` on aside; False if these very arrays are saved there already."""
     folder, later = _folder(checkpoints), [s for s in _steps(_folder(checkpoints)) if s >= step]
     for other in later:
@@ -331,7 +354,7 @@ def _make_way(
         if later == [step] and there["leaves"] == record["leaves"]:
             return False
         raise InputError(
-            f"{folder}: holds step {other}; accepted: steps after it, or another folder (got {step})"
+            f"{folder}: holds step {other}; accepted: steps after it, or another folder (got step {step})"
         )
     return True
 
@@ -405,7 +428,7 @@ def _steps(folder: epath.Path) -> list[int]:
 
 
 def _is_worth_printing(record: logging.LogRecord) -> bool:
-    """Drops Orbax's notes on its own working, and the traces of errors that `wait` or `save` raises anyway."""
+    """Drops Orbax's notes on its own working, and traces of errors that `wait` or `save` raises anyway."""
     if f"{os.sep}orbax{os.sep}" not in record.pathname:
         return True
     raised_anyway = record.filename in ("async_checkpointer.py", "checkpoint_manager.py")
@@ -429,12 +452,8 @@ def checksums(leaves: Sequence[jax.Array]) -> list[int]:
     Args:
       leaves: arrays of any shape: integers, bool, floats of 8 bits or more, complex.
     """
-    groups: dict[Any, list[int]] = {}
-    for index, leaf in enumerate(leaves):  # one jitted call takes arrays of one set of devices
-        groups.setdefault(frozenset(leaf.sharding.device_set), []).append(index)
-    pending = [_jitted_sums(_everywhere(leaves[g[0]]))([leaves[i] for i in g]) for g in groups.values()]
-    sums = dict(zip(itertools.chain(*groups.values()), np.concatenate(jax.device_get(pending)), strict=True))
-    return [int(sums[index]) for index in range(len(leaves))]
+    # One call per array: XLA compiles each shape once, and a state holds most shapes several times.
+    return [int(value) for value in jax.device_get([_jitted_sum(_everywhere(leaf))(leaf) for leaf in leaves])]
 
 
 def _everywhere(leaf: jax.Array) -> NamedSharding | None:
@@ -444,8 +463,8 @@ def _everywhere(leaf: jax.Array) -> NamedSharding | None:
 
 
 @functools.cache
-def _jitted_sums(sharding: NamedSharding | None) -> Callable[[list[jax.Array]], jax.Array]:
-    return jax.jit(lambda leaves: jnp.stack([_word_sum(leaf) for leaf in leaves]), out_shardings=sharding)
+def _jitted_sum(sharding: NamedSharding | None) -> Callable[[jax.Array], jax.Array]:
+    return jax.jit(_word_sum, out_shardings=sharding)
 
 
 def _word_sum(leaf: jax.Array) -> jax.Array:

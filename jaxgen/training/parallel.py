@@ -1,5 +1,6 @@
 """The only place that knows devices, `jit`, donation and how many steps go into one dispatch."""
 
+import contextlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -25,11 +26,11 @@ def setup_backend() -> None:
     One host device per usable core, since XLA runs a batched convolution on one core only; a compilation cache in the
     user's cache folder (or JAX_COMPILATION_CACHE_DIR). Without effect on what is already initialised.
     """
-    if not jax._src.xla_bridge.backends_are_initialized():
+    # host devices share one pool of as many threads as cores, and a thread that waits in an all-reduce is blocked: with
+    # too few of them the others never arrive (seen: "waiting for all reduce ... may be stuck"). Idle ones cost nothing.
+    os.environ.setdefault("PJRT_NPROC", str(max(16, 4 * num_cores())))
+    with contextlib.suppress(RuntimeError):  # a backend is in use already: keep what there is
         jax.config.update("jax_num_cpu_devices", num_cores())
-    # several host devices share one thread pool: two dispatches in flight can each hold a thread in an all-reduce and
-    # wait for ever for the other's
-    jax.config.update("jax_cpu_enable_async_dispatch", False)
     if jax.config.jax_compilation_cache_dir is None:
         base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         jax.config.update("jax_compilation_cache_dir", str(base / "jaxgen" / "xla"))
@@ -83,6 +84,9 @@ def compile_steps(algorithm: Algorithm, key: PRNGKey, mesh: Mesh) -> Dispatch:
       algorithm: whose `step` is run k times by `scan`.
       key: base key of the run; a step folds its number into it.
       mesh: devices, from `make_mesh`.
+
+    Wait for the metrics before the next call: on the CPU, two calls in flight over several host devices can block each
+    other for ever.
     """
 
     def run(state: TrainState, batches: Batch) -> tuple[TrainState, Metrics]:

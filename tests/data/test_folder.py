@@ -167,13 +167,13 @@ def test_alpha_goes_over_white(tmp_path):
 
 @pytest.mark.parametrize("suffix", ["png", "tif"])
 def test_16_bit_grey_is_scaled_not_clipped(tmp_path, suffix):
-    save(tmp_path / f"a.{suffix}", np.array([[0, 257, 25700, 65535]], np.uint16))
-    np.testing.assert_array_equal(only(tmp_path)[0, :, 0], [0, 1, 100, 255])
+    save(tmp_path / f"a.{suffix}", np.array([[0, 257, 51400, 65535]], np.uint16))
+    np.testing.assert_array_equal(only(tmp_path)[0, :, 0], [0, 1, 200, 255])
 
 
 def test_32_bit_grey_is_scaled_too(tmp_path):
-    save(tmp_path / "a.tif", np.array([[0, 25700, 65535]], np.int32))
-    np.testing.assert_array_equal(only(tmp_path)[0, :, 0], [0, 100, 255])
+    save(tmp_path / "a.tif", np.array([[0, 51400, 65535]], np.int32))
+    np.testing.assert_array_equal(only(tmp_path)[0, :, 0], [0, 200, 255])
 
 
 def test_one_bit_is_black_and_white(tmp_path):
@@ -188,7 +188,7 @@ def test_exif_orientation_is_applied(tmp_path):
     np.testing.assert_array_equal(only(tmp_path), np.rot90(image, -1))
 
 
-@pytest.mark.parametrize("limit", [0, 2 * 8 * 8])
+@pytest.mark.parametrize("limit", [0, (1 + 3) * 8 * 8])
 def test_a_large_folder_is_read_from_disk_with_equal_images(tmp_path, monkeypatch, limit):
     """The second limit fits the grey files as stored, but not as RGB, which the colour file makes of all."""
     save(tmp_path / "a.png", noise(9, 12))

@@ -63,6 +63,8 @@ def test_half_is_mirrored_anew_in_each_epoch_and_apart_from_the_order():
     index, flip = (x.reshape(4, 2500) for x in plan(0, 2500, 0, 10_000))
     np.testing.assert_allclose(flip.mean(1), 0.5, atol=5 * 0.5 / 50)
     by_image = np.stack([flip[i][np.argsort(index[i])] for i in range(4)]).astype(float)
+    same_generator = np.random.default_rng((0, 0)).random(2500) < 0.5
+    assert not np.array_equal(flip[0], same_generator)
     correlation = np.corrcoef(np.concatenate([by_image, index]))
     np.testing.assert_allclose(correlation - np.eye(8), 0, atol=5 / 50)
 
@@ -138,5 +140,5 @@ def test_what_read_raises_arrives_as_it_is():
         raise InputError(f"image {index} is gone")
 
     source = Source(name="test", origin="made for a test", shape=(4, 5, 3), num_images=1, read=read)
-    with pytest.raises(InputError, match="^image 0 is gone$"):
+    with pytest.raises(InputError, match=r"^image 0 is gone$"):
         next(batches(source, batch_size=2, seed=0))

@@ -115,7 +115,7 @@ def test_digits_are_5000_of_ten_classes():
     "name", ["digits", "mnist", "mnist:3.0.1", "emnist/letters", "svhn_cropped", "kmnist"]
 )
 def test_digits_are_never_flipped(name):
-    with pytest.raises(InputError, match="flip: got True.*never flip"):
+    with pytest.raises(InputError, match=r"flip: got True.*never flip"):
         open_source(DataConfig(dataset=name, flip=True))
 
 
@@ -125,7 +125,7 @@ def test_flip_is_accepted_elsewhere(archive):
 
 @pytest.mark.parametrize("name", ["digits", "npz:a.npz", "folder:a"])
 def test_other_splits_are_refused_where_there_is_one(name):
-    with pytest.raises(InputError, match="split: got 'test'.*train"):
+    with pytest.raises(InputError, match=r"split: got 'test'.*train"):
         open_source(DataConfig(dataset=name, split="test"))
 
 

@@ -2,6 +2,8 @@
 
 import itertools
 import logging
+import socket
+import threading
 import time
 
 import numpy as np
@@ -219,13 +221,7 @@ def test_the_test_images_of_mnist_are_never_replaced():
 def test_with_a_network_the_set_is_downloaded_to_the_first_folder(monkeypatch, tmp_path):
     monkeypatch.setattr(tfds_source, "network_answers", lambda: True)
 
-    def download(self):
-        prepare(self._data_dir_root, "cifar10", labelled((6, 8, 3)), EXAMPLES)
-
-    class Fake(tfds.testing.DummyMnist):
-        pass
-
-    monkeypatch.setattr(tfds, "builder", lambda name, data_dir: Fake(data_dir=data_dir))
+    monkeypatch.setattr(tfds, "builder", lambda name, data_dir: tfds.testing.DummyMnist(data_dir=data_dir))
     source = opened(str(tmp_path / "new"), "mnist")
     np.testing.assert_array_equal(source.images, np.ones((20, 28, 28, 1)))
     assert list((tmp_path / "new").rglob("*.tfrecord*"))
@@ -234,7 +230,7 @@ def test_with_a_network_the_set_is_downloaded_to_the_first_folder(monkeypatch, t
 def test_a_failed_download_says_why(monkeypatch, tmp_path):
     monkeypatch.setattr(tfds_source, "network_answers", lambda: True)
 
-    class Fake(tfds.testing.DummyMnist):
+    class Fake(tfds.testing.DummyMnist, skip_registration=True):
         def download_and_prepare(self):
             raise AssertionError("manual download needed\nand more")
 
@@ -267,3 +263,25 @@ def test_record_offsets_follow_the_framing(tmp_path):
             writer.write(record)
     content = (tmp_path / "file").read_bytes()
     assert [content[a : a + n] for a, n in record_offsets(str(tmp_path / "file"))] == records
+
+
+@pytest.mark.parametrize(("behaviour", "expected"), [("404", True), ("silent", False), ("closed", False)])
+def test_the_network_is_probed_in_a_bounded_time(monkeypatch, behaviour, expected):
+    monkeypatch.undo()  # the real probe again, at a server of this test
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setattr(tfds_source, "PROBE_URL", f"http://127.0.0.1:{server.getsockname()[1]}")
+        if behaviour == "closed":
+            server.close()
+        if behaviour == "404":
+            threading.Thread(target=_answer_not_found, args=[server], daemon=True).start()
+        start = time.monotonic()
+        assert tfds_source.network_answers(timeout=1.0) == expected
+    assert time.monotonic() - start < 3
+
+
+def _answer_not_found(server: socket.socket) -> None:
+    connection, _ = server.accept()
+    with connection:
+        connection.recv(4096)
+        connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")

@@ -1,0 +1,22 @@
+"""The source tutorial's own GAN on MNIST: one hidden layer of 1024 each, minimax loss.
+
+Command:  python -m experiments.gan_mnist_mlp
+"""
+
+from jaxgen.cli import run_recipe
+from jaxgen.config import GanConfig, GanHparams
+from jaxgen.recipes.gan import GanRecipe, run_gan
+
+CONFIG = GanRecipe(
+    gan=GanConfig(architecture="mlp", loss="minimax", penalties=()),
+    hparams=GanHparams(lr=2e-4, lr_final=2e-4, b1=0.5, b2=0.999, b2_final=0.999),
+)
+
+
+def main() -> None:
+    """Trains from the command line."""
+    run_recipe("gan_mnist_mlp", CONFIG, run_gan, __doc__)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""The command line: recipes of experiments/ and `python -m jaxgen`. One clear line and exit code 2 for bad input."""
+
+import contextlib
+import functools
+import io
+import logging
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up notes help nobody here
+
+import tyro
+
+from jaxgen.config import InputError
+from jaxgen.training.loop import NonFiniteError
+from jaxgen.training.parallel import setup_backend
+from jaxgen.training.runs import Run, find_run, new_run, read_run_config
+
+C = TypeVar("C")
+T = TypeVar("T")
+
+
+def run_recipe(recipe: str, default: Any, run: Callable[[Run, Any], None], description: str | None) -> None:
+    """The `main` of an experiment: flags to a configuration, a run folder, training.
+
+    With `--resume RUN` (or `latest`, also if no value follows) that run's own configuration takes the place of
+    `default`, and the other flags change it.
+
+    Args:
+      recipe: name of the experiment, a folder in OUT.
+      default: configuration dataclass with a field `train: TrainConfig`.
+      run: trains, given the run's folder and the configuration.
+      description: shown by --help.
+    """
+    with exit_cleanly():
+        args = _name_the_latest(sys.argv[1:])
+        config = parse(default, args, f"python -m experiments.{recipe}", description)
+        command = shlex.join(["python", "-m", f"experiments.{recipe}", *sys.argv[1:]])
+        setup_backend()
+        if config.train.resume is None:
+            run(new_run(recipe, config.train.out, command), config)
+            return
+        directory = find_run(config.train.resume, recipe, config.train.out)
+        earlier = read_run_config(directory, type(default))
+        config = parse(earlier, args, f"python -m experiments.{recipe}", description)
+        run(Run(recipe, directory, command, resumed=True), config)
+
+
+def parse(default: C, args: list[str], prog: str, description: str | None) -> C:
+    """Flags to a configuration like `default`.
+
+    Raises:
+      InputError: a flag or value is not accepted; names it.
+      SystemExit: --help was asked for.
+    """
+    read = functools.partial(tyro.cli, type(default), default=default, args=args, prog=prog, description=description)
+    return _in_one_line(read, prog)
+
+
+def _in_one_line(read: Callable[[], T], prog: str) -> T:
+    """Calls tyro; what it would say in a frame becomes the one line of an `InputError`."""
+    caught = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(caught):
+            return read()
+    except SystemExit as end:
+        if end.code:
+            raise InputError(f"{_unboxed(caught.getvalue())} (see {prog} --help)") from None
+        raise
+
+
+@contextlib.contextmanager
+def exit_cleanly() -> Iterator[None]:
+    """Bad input ends in one line and exit code 2, divergence in 1, an interruption outside of training in 130."""
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except InputError as error:
+        fail(str(error), 2)
+    except NonFiniteError as error:
+        fail(str(error), 1)
+    except KeyboardInterrupt:
+        fail("interrupted; nothing was being trained, so nothing is lost", 130)
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """Prints one line to stderr and exits."""
+    print(f"error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _name_the_latest(args: list[str]) -> list[str]:
+    """`--resume` without a value means `--resume latest`."""
+    named = []
+    for i, arg in enumerate(args):
+        named.append(arg)
+        if arg == "--resume" and (i + 1 == len(args) or args[i + 1].startswith("--")):
+            named.append("latest")
+    return named
+
+
+def _unboxed(text: str) -> str:
+    """The message of tyro's framed error, in one line."""
+    lines = [line.strip("│ ").strip() for line in text.splitlines() if line.startswith("│")]
+    message = []
+    for line in lines:
+        if line.startswith("──"):
+            break
+        message.append(line)
+    return " ".join(message) or " ".join(text.split())
+
+
+def sample(run: tyro.conf.Positional[str], num: int = 64, seed: int = 0, out: str = "samples.png") -> None:
+    """Draws images from a finished or running run.
+
+    Args:
+      run: run folder, OUT/RECIPE/TIMESTAMP.
+      num: how many images.
+      seed: decides which.
+      out: a picture of them all (.png), or arrays `images` (uint8, n h w c) and, where there are any, `labels` (.npz).
+    """
+    from jaxgen.inference.sample import sample_run
+
+    setup_backend()
+    print(sample_run(Path(run), num, seed, Path(out)))
+
+
+def main() -> None:
+    """Entry of `python -m jaxgen`."""
+    with exit_cleanly():
+        prog = "python -m jaxgen"
+        _in_one_line(lambda: tyro.extras.subcommand_cli_from_dict({"sample": sample}, prog=prog), prog)

@@ -1,0 +1,256 @@
+"""A run: its folder, its record, and the whole of training from a configuration to a final checkpoint."""
+
+import datetime
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import jax
+import numpy as np
+
+from jaxgen.algorithms.base import Algorithm, TrainState
+from jaxgen.config import InputError, TrainConfig, load_config, require, save_config, to_dict
+from jaxgen.data.base import Source
+from jaxgen.data.pipeline import batches
+from jaxgen.data.transfer import chunks, put_global
+from jaxgen.training import checkpoints, parallel
+from jaxgen.training.loop import Callback, NonFiniteError, Stop, chunk_sizes, require_finite_state, train
+from jaxgen.training.progress import Progress, open_progress
+from jaxgen.training.reporting import MetricWriter, describe_hardware, open_metrics, write_json
+
+C = TypeVar("C")
+BEST_METRIC = "score"
+
+
+class Run(NamedTuple):
+    """Where a run lives and how it was asked for."""
+
+    recipe: str
+    directory: Path
+    command: str
+    resumed: bool
+
+
+class Hooks(NamedTuple):
+    """What an algorithm's recipe adds to training.
+
+    Attributes:
+      sample: (step, state) -> None, writes pictures; called before the first step and every `sample_every` steps.
+      evaluate: (state) -> metrics by name, the one that chooses the best checkpoint (lower is better) first; called
+        before each checkpoint.
+    """
+
+    sample: Callable[[int, TrainState], None]
+    evaluate: Callable[[TrainState], dict[str, float]]
+
+
+class Outputs(NamedTuple):
+    """Where a run writes: metrics, the terminal, checkpoints, and run.json by `record(step, status)`."""
+
+    writer: MetricWriter
+    progress: Progress
+    store: checkpoints.Checkpoints
+    record: Callable[[int, str], None]
+
+
+def new_run(recipe: str, out: str, command: str) -> Run:
+    """Makes OUT/RECIPE/TIMESTAMP, never one that exists.
+
+    Raises:
+      InputError: the folder cannot be made.
+    """
+    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    for suffix in ("", *(f"-{i}" for i in range(2, 100))):
+        directory = Path(out) / recipe / (stamp + suffix)
+        try:
+            directory.mkdir(parents=True)
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise InputError(f"out: got {out!r}; accepted: a folder that can be written ({error.strerror})") from None
+        return Run(recipe, directory, command, resumed=False)
+    raise InputError(f"out: got {out!r}; accepted: a folder without 99 runs of this second")
+
+
+def find_run(resume: str, recipe: str, out: str) -> Path:
+    """The run folder that `--resume` means: a path, or the newest run of the recipe for "latest".
+
+    Raises:
+      InputError: there is none.
+    """
+    if resume == "latest":
+        found = sorted(path.parent for path in (Path(out) / recipe).glob("*/config.json"))
+        require(len(found) > 0, "resume", resume, f"a run folder; there is none in {Path(out) / recipe}")
+        return found[-1]
+    require((Path(resume) / "config.json").is_file(), "resume", resume, "a run folder with a config.json, or latest")
+    return Path(resume)
+
+
+def read_run_config(directory: Path, cls: type[C]) -> C:
+    """The configuration that a run was started with.
+
+    Raises:
+      InputError: none is there, or it is of another kind.
+    """
+    return load_config(cls, directory / "config.json")
+
+
+def run_training(
+    run: Run,
+    config: Any,
+    algorithm: Algorithm,
+    source: Source,
+    make_hooks: Callable[[MetricWriter], Hooks],
+    finish: Callable[[TrainState], None],
+) -> None:
+    """Trains from scratch, or on from the newest whole checkpoint, and records it all in the run folder.
+
+    Args:
+      run: from `new_run`, or an earlier run's folder.
+      config: the recipe's configuration, with the fields `train`, `data` and `hparams`; recorded as config.json and
+        with each checkpoint. On resume its `hparams` replace the checkpoint's.
+      algorithm: what to train.
+      source: what to train on.
+      make_hooks: what the recipe adds, given the run's metric writer.
+      finish: draws the final pictures from the last state; not called after a signal.
+
+    Raises:
+      InputError: bad devices or batch size, nothing to resume from, a full disk.
+      NonFiniteError: training diverged; names the step, the value and the last good checkpoint.
+    """
+    settings: TrainConfig = config.train
+    mesh = parallel.make_mesh(settings.batch_size, settings.devices)
+    key_init, key_steps = jax.random.split(jax.random.key(settings.seed))
+    state = parallel.init_state(algorithm, key_init, asdict(config.hparams), mesh)
+    if run.resumed:
+        state = _restore(run, state)
+    start = int(state.step)
+    require(settings.steps >= start, "steps", settings.steps, f"at least {start}, the step that the run has reached")
+    dispatch = parallel.compile_steps(algorithm, key_steps, mesh)
+    with _outputs(run, config, source, start, algorithm.images_per_step) as outputs:
+        hooks = make_hooks(outputs.writer)
+        if start == 0:
+            hooks.sample(0, state)
+        callbacks = [
+            Callback(settings.sample_every, hooks.sample),
+            Callback(settings.checkpoint_every, _saver(outputs, config, algorithm, source, hooks), at_signal=True),
+        ]
+        on_metrics = _logger(outputs, settings.log_every, start, algorithm.images_per_step)
+        with _feed(config, algorithm, source, mesh, start) as feed:
+            state, stop = train(
+                dispatch, state, feed, on_metrics=on_metrics, callbacks=callbacks, minutes=settings.minutes
+            )
+        checkpoints.wait(outputs.store)
+        outputs.record(stop.step, "complete" if stop.reason == "finished" else f"stopped by {stop.reason}")
+        _finish(run, outputs, state, stop, finish)
+
+
+def _finish(run: Run, outputs: Outputs, state: TrainState, stop: Stop, finish: Callable[[TrainState], None]) -> None:
+    """Final pictures, unless a signal asks for haste; says where all is and how to go on."""
+    outputs.progress.close()
+    if stop.reason in ("finished", "time"):
+        finish(state)
+        outputs.progress.message(f"done: {run.directory / 'report.html'}")
+    else:
+        outputs.progress.message(f"{stop.reason}: saved step {stop.step}; continue with --resume {run.directory}")
+
+
+def _restore(run: Run, state: TrainState) -> TrainState:
+    """The newest whole checkpoint in the place of `state`, but with the numbers of `state`."""
+    restored, _ = checkpoints.restore(run.directory / "checkpoints", state)
+    return restored.replace(hparams=state.hparams)
+
+
+@contextmanager
+def _feed(config: Any, algorithm: Algorithm, source: Source, mesh: jax.sharding.Mesh, start: int) -> Iterator[Any]:
+    """Batches on the devices from step `start` on, stacked for each dispatch, loaded in the background."""
+    settings: TrainConfig = config.train
+    per_dispatch = settings.steps_per_dispatch or parallel.STEPS_PER_DISPATCH.get(jax.default_backend(), 10)
+    stream = batches(
+        source, batch_size=algorithm.images_per_step, seed=settings.seed, start=start, flip=config.data.flip,
+        process_index=jax.process_index(), process_count=jax.process_count(),
+    )  # fmt: skip
+    sharding = parallel.batch_sharding(mesh)
+    ready = chunks(stream, chunk_sizes(start, settings.steps, per_dispatch), lambda tree: put_global(tree, sharding))
+    try:
+        yield ready
+    finally:
+        ready.close()
+
+
+def _saver(
+    outputs: Outputs, config: Any, algorithm: Algorithm, source: Source, hooks: Hooks
+) -> Callable[[int, TrainState], None]:
+    """A callback that evaluates a state and saves it with its score, if it is finite."""
+
+    def save(step: int, state: TrainState) -> None:
+        require_finite_state(step, state)
+        values = hooks.evaluate(state)
+        outputs.writer.write(step, {"images": step * algorithm.images_per_step, **values})
+        meta = {"config": to_dict(config), "position": step, "shape": source.shape, "class_names": source.class_names}
+        score = {BEST_METRIC: next(iter(values.values()))}
+        checkpoints.save(outputs.store, step, state, meta, score)
+
+    return save
+
+
+def _logger(
+    outputs: Outputs, every: int, start: int, images_per_step: int
+) -> Callable[[int, dict[str, np.ndarray]], None]:
+    """A function for the loop: shows each dispatch, writes means over `every` steps."""
+    window: list[dict[str, np.ndarray]] = []
+    before = start
+
+    def on_metrics(step: int, values: dict[str, np.ndarray]) -> None:
+        nonlocal before
+        window.append(values)
+        outputs.progress.update(step, {name: value[-1] for name, value in values.items() if name.startswith("loss/")})
+        if step // every > before // every:
+            means = {name: float(np.mean(np.concatenate([v[name] for v in window]))) for name in values}
+            outputs.writer.write(step, {"images": step * images_per_step, **means})
+            window.clear()
+        before = step
+
+    return on_metrics
+
+
+@contextmanager
+def _outputs(run: Run, config: Any, source: Source, start: int, images_per_step: int) -> Iterator[Outputs]:
+    """Opens metrics, progress, checkpoints and the record of the run; closes them and records a failure."""
+    save_config(config, run.directory / "config.json")
+    entries: dict[str, Any] = {
+        "recipe": run.recipe,
+        "command": run.command,
+        "started": datetime.datetime.now().isoformat(" ", "seconds"),
+        "resumed_at": start if run.resumed else None,
+        "data": {"source": source.name, "used": source.origin, "images": source.num_images, "skipped": source.skipped},
+        "hardware": describe_hardware(),
+    }
+    began = time.monotonic()
+
+    def record(step: int, status: str) -> None:
+        seconds = time.monotonic() - began
+        rate = (step - start) * images_per_step / seconds
+        figures = {"steps": step, "seconds": round(seconds, 1), "images_per_second": round(rate, 1)}
+        write_json(run.directory / "run.json", {**entries, "status": status, **figures})
+
+    record(start, "running")
+    writer = open_metrics(run.directory, start)
+    progress = open_progress(config.train.steps, start, images_per_step, config.train.minutes)
+    progress.message(f"data: {source.origin}")
+    progress.message(f"run: {run.directory}" + (f", from step {start}" if run.resumed else ""))
+    store = checkpoints.open_checkpoints(run.directory / "checkpoints", best_metric=BEST_METRIC)
+    try:
+        yield Outputs(writer, progress, store, record)
+    except NonFiniteError as error:
+        good = checkpoints.latest_step(store)
+        hint = f"last good checkpoint: {run.directory / 'checkpoints' / str(good)}" if good else "no checkpoint yet"
+        record(good or 0, f"failed: {error}")
+        raise NonFiniteError(f"{error}; {hint}") from None
+    finally:
+        progress.close()
+        writer.close()
+        checkpoints.close(store)
