@@ -4,15 +4,12 @@ import contextlib
 import functools
 import io
 import logging
-import os
 import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # TensorFlow's start-up notes help nobody here
 
 import tyro
 

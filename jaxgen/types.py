@@ -12,5 +12,7 @@ PRNGKey = Key[Array, ""]
 Params = Any
 """A pytree of float arrays, as made by `linen.Module.init`."""
 Metrics = dict[str, Float[Array, ""]]
+StackedMetrics = dict[str, Float[Array, " k"]]
+"""Metrics of k steps of one dispatch."""
 Batch = dict[str, Any]
 """Arrays by name, e.g. `images` (uint8 or float, b h w c) and `labels` (int, b)."""

@@ -12,7 +12,7 @@ from jaxgen.types import Batch, Metrics, Params, PRNGKey
 
 @flax.struct.dataclass
 class TrainState:
-    """Everything that a step reads and changes, arrays only.
+    """Everything that a step reads and changes, arrays only (or their shapes, from `jax.eval_shape`).
 
     Attributes:
       step: int32 scalar, number of steps done; also the number of batches consumed.
@@ -23,11 +23,11 @@ class TrainState:
       extras: any further arrays of an algorithm.
     """
 
-    step: jax.Array
+    step: Any
     params: dict[str, Params]
     opt_state: dict[str, Any]
     ema_params: dict[str, Params]
-    hparams: dict[str, jax.Array]
+    hparams: dict[str, Any]
     extras: dict[str, Any]
 
 

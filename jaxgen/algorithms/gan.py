@@ -3,12 +3,14 @@
 Everything static is in `GanConfig`, every number in `state.hparams`. Real and fake images are paired by position.
 """
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
+from flax import linen as nn
 from jax import lax
 
 from jaxgen.algorithms.base import Algorithm, TrainState, as_hparams
@@ -16,10 +18,30 @@ from jaxgen.algorithms.diffaugment import augment
 from jaxgen.algorithms.optimizers import cosine, ema_decay, make_optimizer
 from jaxgen.config import GanConfig, require
 from jaxgen.images import to_float
-from jaxgen.losses.adversarial import ADVERSARIAL_LOSSES
+from jaxgen.losses.adversarial import ADVERSARIAL_LOSSES, AdversarialLoss
 from jaxgen.losses.penalties import interpolated_gradient_penalty, logits_and_squared_gradient
 from jaxgen.networks import make_gan_pair
-from jaxgen.types import Batch, Images, Latents, Metrics, Params, PRNGKey
+from jaxgen.types import Batch, Images, Latents, Logits, Metrics, Params, PRNGKey
+
+
+class Gan(NamedTuple):
+    """What is static in a GAN: fixed when it is made, the same in every step.
+
+    Attributes:
+      config: its structure.
+      generator: latents (b, z) to images (b, h, w, c).
+      discriminator: images to logits (b,).
+      loss: of both players.
+      shape: (h, w, c) of the images.
+      batch_size: images per update, over all devices.
+    """
+
+    config: GanConfig
+    generator: nn.Module
+    discriminator: nn.Module
+    loss: AdversarialLoss
+    shape: tuple[int, int, int]
+    batch_size: int
 
 
 def make_gan(config: GanConfig, shape: tuple[int, int, int], batch_size: int) -> Algorithm:
@@ -32,130 +54,157 @@ def make_gan(config: GanConfig, shape: tuple[int, int, int], batch_size: int) ->
 
     Returns:
       An `Algorithm`; a batch holds `images` (batch_size * discriminator_updates, h, w, c), uint8 or in [-1, 1];
-      `predict(state, key, num)` draws images and `predict(state, latents)` renders given latents.
+      `predict(state, latents)` renders latents (b, z) by the averaged generator.
 
     Raises:
-      InputError: the architecture cannot make images of this shape.
+      InputError: the architecture cannot make images of this shape, or the penalties do not fit the loss.
     """
-    generator, discriminator = make_gan_pair(config, shape)
-    require(
-        config.loss != "wasserstein" or len(config.penalties) > 0,
-        "penalties",
-        config.penalties,
-        "gp with loss wasserstein",
+    critic = config.loss == "wasserstein"
+    require(not critic or len(config.penalties) > 0, "penalties", config.penalties, "gp for loss wasserstein")
+    gan = Gan(config, *make_gan_pair(config, shape), ADVERSARIAL_LOSSES[config.loss], shape, batch_size)
+    return Algorithm(
+        init=partial(init_gan, gan),
+        step=partial(gan_step, gan),
+        predict=lambda state, latents: render(gan, state.ema_params["generator"], latents),
+        draw_inputs=partial(draw_latents, gan),
+        images_per_step=batch_size * config.discriminator_updates,
     )
-    loss = ADVERSARIAL_LOSSES[config.loss]
 
-    def draw_latents(key: PRNGKey, num: int) -> Latents:
-        return jax.random.normal(key, (num, config.latent_dim))
 
-    def init(key: PRNGKey, hparams: dict[str, Any]) -> TrainState:
-        key_g, key_d = jax.random.split(key)
-        params = {
-            "generator": generator.init(key_g, jnp.zeros((1, config.latent_dim)))["params"],
-            "discriminator": discriminator.init(key_d, jnp.zeros((1, *shape)))["params"],
-        }
-        numbers = as_hparams(hparams)
-        optimizer = make_optimizer(config.optimizer, numbers["lr"], numbers["b1"], numbers["b2"])
-        return TrainState(
-            step=jnp.zeros((), jnp.int32),
-            params=params,
-            opt_state={name: optimizer.init(p) for name, p in params.items()},
-            # a copy, since the step gives the buffers of its input away
-            ema_params={"generator": jax.tree.map(jnp.copy, params["generator"])},
-            hparams=numbers,
-            extras={},
-        )
+def init_gan(gan: Gan, key: PRNGKey, hparams: Mapping[str, Any]) -> TrainState:
+    """Initial state of `gan`: parameters drawn from `key`, the moving average a copy of them."""
+    key_g, key_d = jax.random.split(key)
+    params = {
+        "generator": gan.generator.init(key_g, jnp.zeros((1, gan.config.latent_dim)))["params"],
+        "discriminator": gan.discriminator.init(key_d, jnp.zeros((1, *gan.shape)))["params"],
+    }
+    numbers = as_hparams(hparams)
+    optimizer = make_optimizer(gan.config.optimizer, numbers["lr"], numbers["b1"], numbers["b2"])
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        opt_state={name: optimizer.init(p) for name, p in params.items()},
+        # a copy, since the step gives the buffers of its input away
+        ema_params={"generator": jax.tree.map(jnp.copy, params["generator"])},
+        hparams=numbers,
+        extras={},
+    )
 
-    def render(params: Params, latents: Latents) -> Images:
-        return generator.apply({"params": params}, latents)
 
-    def score_fn(params: Params, key: PRNGKey) -> Callable[[Images], jax.Array]:
-        return lambda images: discriminator.apply({"params": params}, augment(key, images, config.augment))
+def gan_step(gan: Gan, state: TrainState, batch: Batch, key: PRNGKey) -> tuple[TrainState, Metrics]:
+    """Discriminator updates, one generator update against the new discriminator, the average.
 
-    def discriminator_loss(
-        params: Params, real: Images, fake: Images, key: PRNGKey, weights: dict[str, jax.Array]
-    ) -> tuple[jax.Array, Metrics]:
-        """Mean loss and penalties; `weights` names the penalties to pay at this step."""
-        keys = jax.random.split(key, 3)
-        real_fn, fake_fn = score_fn(params, keys[0]), score_fn(params, keys[1])
-        values = {}
-        if "r1" in weights:
-            real_logits, square = logits_and_squared_gradient(real_fn, real)
-            values["r1"] = 0.5 * square
-        else:
-            real_logits = real_fn(real)
-        if "r2" in weights:
-            fake_logits, square = logits_and_squared_gradient(fake_fn, fake)
-            values["r2"] = 0.5 * square
-        else:
-            fake_logits = fake_fn(fake)
-        if "gp" in weights:
-            values["gp"] = interpolated_gradient_penalty(real_fn, real, fake, keys[2])
-        adversarial = jnp.mean(loss.discriminator(real_logits, fake_logits))
-        penalties = {name: jnp.mean(value) for name, value in values.items()}
-        metrics = {
-            "loss/discriminator": adversarial,
-            "logits/real": jnp.mean(real_logits),
-            "logits/fake": jnp.mean(fake_logits),
-            **{f"penalty/{name}": value for name, value in penalties.items()},
-        }
-        return adversarial + sum(weights[name] * value for name, value in penalties.items()), metrics
+    Args:
+      gan: what is static.
+      state: before the step.
+      batch: `images` (batch_size * discriminator_updates, h, w, c), uint8 or in [-1, 1].
+      key: of the run; the step's own is `fold_in(key, state.step)`.
 
-    def generator_loss(params: Params, d_params: Params, real: Images, latents: Latents, key: PRNGKey) -> jax.Array:
-        key_real, key_fake = jax.random.split(key)
-        fake_logits = score_fn(d_params, key_fake)(render(params, latents))
-        real_logits = score_fn(d_params, key_real)(real) if loss.generator_sees_real else fake_logits
-        return jnp.mean(loss.generator(real_logits, fake_logits))
+    Returns:
+      The state after the step, and its metrics.
+    """
+    key_d, key_g = jax.random.split(jax.random.fold_in(key, state.step))
+    images_seen = state.step.astype(jnp.float32) * gan.batch_size
+    now = scheduled(state.hparams, images_seen)
+    optimizer = make_optimizer(gan.config.optimizer, now["lr"], now["b1"], now["b2"])
+    # update i takes images i, i + n, ...: no image moves between devices
+    reals = to_float(batch["images"]).reshape(-1, gan.config.discriminator_updates, *gan.shape)
+    weights = {name: now[name] for name in gan.config.penalties}
+    for i in range(gan.config.discriminator_updates):
+        grads, metrics = discriminator_grads(gan, state, reals[:, i], jax.random.fold_in(key_d, i), weights)
+        state = apply_gradients(state, "discriminator", grads, optimizer)
+    value, grads = jax.value_and_grad(generator_loss, argnums=1)(
+        gan, state.params["generator"], state.params["discriminator"], reals[:, -1], key_g
+    )
+    state = apply_gradients(state, "generator", grads, optimizer)
+    decay = ema_decay(now["ema_half_life"], images_seen, gan.batch_size)
+    average = optax.incremental_update(state.params["generator"], state.ema_params["generator"], 1.0 - decay)
+    metrics = {"loss/generator": value, **metrics, "schedule/lr": now["lr"]}
+    return state.replace(step=state.step + 1, ema_params={"generator": average}), metrics
 
-    def discriminator_grads(
-        state: TrainState, real: Images, key: PRNGKey, weights: dict[str, jax.Array]
-    ) -> tuple[Params, Metrics]:
-        key_latents, key_loss = jax.random.split(key)
-        fake = render(state.params["generator"], draw_latents(key_latents, real.shape[0]))
 
-        def grads(paid: dict[str, jax.Array]) -> tuple[Params, Metrics]:
-            params = state.params["discriminator"]
-            g, metrics = jax.grad(discriminator_loss, has_aux=True)(params, real, fake, key_loss, paid)
-            zeros = {f"penalty/{name}": jnp.zeros(()) for name in weights}
-            return g, zeros | metrics
+def draw_latents(gan: Gan, key: PRNGKey, num: int) -> Latents:
+    """Standard normal latents (num, z)."""
+    return jax.random.normal(key, (num, gan.config.latent_dim))
 
-        if config.penalty_interval == 1 or not weights:
-            return grads(weights)
-        # paid n times as strongly at every n-th step, so that the average stays
-        lazy = {name: config.penalty_interval * weight for name, weight in weights.items()}
-        return lax.cond(state.step % config.penalty_interval == 0, lambda: grads(lazy), lambda: grads({}))
 
-    def step(state: TrainState, batch: Batch, key: PRNGKey) -> tuple[TrainState, Metrics]:
-        key_d, key_g = jax.random.split(jax.random.fold_in(key, state.step))
-        images = to_float(batch["images"])
-        # update i takes images i, i + n, ...: no image moves between devices
-        reals = images.reshape(-1, config.discriminator_updates, *shape)
-        images_seen = state.step.astype(jnp.float32) * batch_size
-        now = scheduled(state.hparams, images_seen)
-        optimizer = make_optimizer(config.optimizer, now["lr"], now["b1"], now["b2"])
-        weights = {name: now[name] for name in config.penalties}
-        for i in range(config.discriminator_updates):
-            grads, metrics = discriminator_grads(state, reals[:, i], jax.random.fold_in(key_d, i), weights)
-            state = apply_gradients(state, "discriminator", grads, optimizer)
-        key_latents, key_loss = jax.random.split(key_g)
-        value, grads = jax.value_and_grad(generator_loss)(
-            state.params["generator"],
-            state.params["discriminator"],
-            reals[:, -1],
-            draw_latents(key_latents, reals.shape[0]),
-            key_loss,
-        )
-        state = apply_gradients(state, "generator", grads, optimizer)
-        decay = ema_decay(now["ema_half_life"], images_seen, batch_size)
-        average = optax.incremental_update(state.params["generator"], state.ema_params["generator"], 1.0 - decay)
-        metrics = {"loss/generator": value, **metrics, "schedule/lr": now["lr"]}
-        return state.replace(step=state.step + 1, ema_params={"generator": average}), metrics
+def render(gan: Gan, params: Params, latents: Latents) -> Images:
+    """Images of latents, by the generator with these parameters."""
+    return gan.generator.apply({"params": params}, latents)
 
-    def predict(state: TrainState, latents: Latents) -> Images:
-        return render(state.ema_params["generator"], latents)
 
-    return Algorithm(init, step, predict, draw_latents, batch_size * config.discriminator_updates)
+def score_fn(gan: Gan, params: Params, key: PRNGKey) -> Callable[[Images], Logits]:
+    """The discriminator as a function of images, seen through augmentations drawn from `key`."""
+    return lambda images: gan.discriminator.apply({"params": params}, augment(key, images, gan.config.augment))
+
+
+def discriminator_loss(
+    gan: Gan, params: Params, real: Images, fake: Images, key: PRNGKey, weights: Mapping[str, jax.Array]
+) -> tuple[jax.Array, Metrics]:
+    """Mean loss with penalties, and metrics.
+
+    Args:
+      gan: what is static.
+      params: of the discriminator.
+      real: (b, h, w, c).
+      fake: (b, h, w, c), paired with `real` by position.
+      key: of the augmentations and of the interpolated penalty.
+      weights: of the penalties to pay at this step, by name.
+    """
+    keys = jax.random.split(key, 3)
+    real_fn, fake_fn = score_fn(gan, params, keys[0]), score_fn(gan, params, keys[1])
+    penalties = {}
+    if "r1" in weights:
+        real_logits, square = logits_and_squared_gradient(real_fn, real)
+        penalties["r1"] = 0.5 * square
+    else:
+        real_logits = real_fn(real)
+    if "r2" in weights:
+        fake_logits, square = logits_and_squared_gradient(fake_fn, fake)
+        penalties["r2"] = 0.5 * square
+    else:
+        fake_logits = fake_fn(fake)
+    if "gp" in weights:
+        penalties["gp"] = interpolated_gradient_penalty(real_fn, real, fake, keys[2])
+    means = {name: jnp.mean(value) for name, value in penalties.items()}
+    adversarial = jnp.mean(gan.loss.discriminator(real_logits, fake_logits))
+    metrics = {
+        "loss/discriminator": adversarial,
+        "logits/real": jnp.mean(real_logits),
+        "logits/fake": jnp.mean(fake_logits),
+        **{f"penalty/{name}": value for name, value in means.items()},
+    }
+    return adversarial + sum(weights[name] * value for name, value in means.items()), metrics
+
+
+def discriminator_grads(
+    gan: Gan, state: TrainState, real: Images, key: PRNGKey, weights: Mapping[str, jax.Array]
+) -> tuple[Params, Metrics]:
+    """Gradient of the discriminator's loss on `real` and as many new fakes; penalties at every n-th step."""
+    key_latents, key_loss = jax.random.split(key)
+    fake = render(gan, state.params["generator"], draw_latents(gan, key_latents, real.shape[0]))
+
+    def grads(paid: Mapping[str, jax.Array]) -> tuple[Params, Metrics]:
+        differentiate = jax.grad(discriminator_loss, argnums=1, has_aux=True)
+        found, metrics = differentiate(gan, state.params["discriminator"], real, fake, key_loss, paid)
+        return found, {f"penalty/{name}": jnp.zeros(()) for name in weights} | metrics
+
+    interval = gan.config.penalty_interval
+    if interval == 1 or not weights:
+        return grads(weights)
+    # n times as strongly at every n-th step, so that the average stays
+    lazy = {name: interval * weight for name, weight in weights.items()}
+    return lax.cond(state.step % interval == 0, lambda: grads(lazy), lambda: grads({}))
+
+
+def generator_loss(gan: Gan, params: Params, discriminator_params: Params, real: Images, key: PRNGKey) -> jax.Array:
+    """Mean loss of the generator with `params` on new latents; the relativistic one compares with `real`."""
+    key_latents, key_real, key_fake = jax.random.split(key, 3)
+    fake = render(gan, params, draw_latents(gan, key_latents, real.shape[0]))
+    fake_logits = score_fn(gan, discriminator_params, key_fake)(fake)
+    sees_real = gan.loss.generator_sees_real
+    real_logits = score_fn(gan, discriminator_params, key_real)(real) if sees_real else fake_logits
+    return jnp.mean(gan.loss.generator(real_logits, fake_logits))
 
 
 def scheduled(hparams: dict[str, jax.Array], images_seen: jax.Array) -> dict[str, jax.Array]:
@@ -181,6 +230,7 @@ def scheduled(hparams: dict[str, jax.Array], images_seen: jax.Array) -> dict[str
 
 def apply_gradients(state: TrainState, name: str, grads: Params, optimizer: optax.GradientTransformation) -> TrainState:
     """State after one optimizer update of the network `name`; the others are untouched."""
-    updates, opt_state = optimizer.update(grads, state.opt_state[name], state.params[name])
+    with jax.numpy_dtype_promotion("standard"):  # optax raises a float decay to an integer count
+        updates, opt_state = optimizer.update(grads, state.opt_state[name], state.params[name])
     params = optax.apply_updates(state.params[name], updates)
     return state.replace(params={**state.params, name: params}, opt_state={**state.opt_state, name: opt_state})

@@ -101,6 +101,8 @@ def differing_sizes(first: tuple[int, ...], other: tuple[int, ...], where: str) 
 
 def import_tensorflow() -> ModuleType:
     """Imports TensorFlow for the CPU alone, so that it takes no memory of the accelerators of JAX."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # its start-up notes help nobody here
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # decoding gains nothing from it, and it logs regardless
     import tensorflow as tf
 
     for kind in ("GPU", "TPU"):

@@ -133,13 +133,14 @@ def depth_to_space(x: Float[Array, "b *s c"]) -> Array:
     return blocks.transpose(order).reshape(b, *[2 * s for s in spatial], c // 2**n)
 
 
-def _shifted(x: Array, axis: int, step: int) -> Array:
-    """x moved by one along `axis`, the edge repeated."""
+def _shifted(x: Array, axis: int, step: int, edge: Array) -> Array:
+    """x moved by one along `axis`; what comes in is the outermost slice of `edge`."""
     size = x.shape[axis]
-    edge = lax.slice_in_dim(x, 0, 1, axis=axis) if step > 0 else lax.slice_in_dim(x, size - 1, size, axis=axis)
     if step > 0:
-        return lax.concatenate([edge, lax.slice_in_dim(x, 0, size - 1, axis=axis)], axis)
-    return lax.concatenate([lax.slice_in_dim(x, 1, size, axis=axis), edge], axis)
+        first = lax.slice_in_dim(edge, 0, 1, axis=axis)
+        return lax.concatenate([first, lax.slice_in_dim(x, 0, size - 1, axis=axis)], axis)
+    last = lax.slice_in_dim(edge, size - 1, size, axis=axis)
+    return lax.concatenate([lax.slice_in_dim(x, 1, size, axis=axis), last], axis)
 
 
 def upsample(x: Float[Array, "b *s c"]) -> Array:
@@ -149,19 +150,19 @@ def upsample(x: Float[Array, "b *s c"]) -> Array:
     """
     for axis in range(1, x.ndim - 1):
         near = 0.75 * x
-        even, odd = near + 0.25 * _shifted(x, axis, 1), near + 0.25 * _shifted(x, axis, -1)
+        even, odd = near + 0.25 * _shifted(x, axis, 1, x), near + 0.25 * _shifted(x, axis, -1, x)
         shape = (*x.shape[:axis], 2 * x.shape[axis], *x.shape[axis + 1 :])
         x = jnp.stack([even, odd], axis + 1).reshape(shape)
     return x
 
 
 def downsample(x: Float[Array, "b *s c"]) -> Array:
-    """Halves every spatial axis after the blur [1, 3, 3, 1] / 8 (the transpose of `upsample`, scaled to mean 1)."""
+    """Halves every spatial axis after the blur [1, 3, 3, 1] / 8, edges repeated: `upsample`'s scaled transpose."""
     for axis in range(1, x.ndim - 1):
         pairs = x.reshape(*x.shape[:axis], x.shape[axis] // 2, 2, *x.shape[axis + 1 :])
         first, second = jnp.take(pairs, 0, axis + 1), jnp.take(pairs, 1, axis + 1)
         near = 0.375 * (first + second)
-        x = near + 0.125 * (_shifted(second, axis, 1) + _shifted(first, axis, -1))
+        x = near + 0.125 * (_shifted(second, axis, 1, first) + _shifted(first, axis, -1, second))
     return x
 
 

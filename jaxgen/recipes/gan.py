@@ -7,6 +7,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array, Float
 from tyro.conf import OmitArgPrefixes
 
 from jaxgen.algorithms.base import Algorithm, TrainState
@@ -127,7 +128,7 @@ def render_all(
     return np.concatenate(parts)
 
 
-def interpolate(latents: Latents, frames_between: int) -> Latents:
+def interpolate(latents: Latents, frames_between: int) -> Float[Array, "f z"]:
     """A closed path through the latents along great circles, constant in speed from point to point.
 
     slerp(a, b, t) = (sin((1 - t) w) a + sin(t w) b) / sin(w), w the angle between a and b.
@@ -137,7 +138,7 @@ def interpolate(latents: Latents, frames_between: int) -> Latents:
       frames_between: frames from one latent to the next.
 
     Returns:
-      (b * frames_between, z); every `frames_between`-th row is one of `latents`.
+      (f, z), f = b * frames_between; every `frames_between`-th row is one of `latents`.
 
     References:
       Shoemake, "Animating rotation with quaternion curves", 1985, section 3.3.

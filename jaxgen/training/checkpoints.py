@@ -10,7 +10,6 @@ import contextlib
 import dataclasses
 import errno
 import functools
-import gc
 import hashlib
 import json
 import logging
@@ -19,7 +18,6 @@ import os
 import shutil
 import sys
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypeVar
 
@@ -82,6 +80,7 @@ def open_checkpoints(
     """
     require(keep_latest >= 1, "keep_latest", keep_latest, "1 or more")
     require(keep_best >= 0, "keep_best", keep_best, "0 or more")
+    _keep_orbax_quiet()
     folder = _folder(directory)
     keep = policies.AnyPreservationPolicy([policies.LatestN(keep_latest), _KeepBest(folder, keep_best)])
     # Folders made in the background would let a save that fails early hang for minutes.
@@ -120,8 +119,9 @@ def save(
     wait(checkpoints)
     leaves, _ = _named_leaves(state)
     for name, leaf in leaves.items():
-        numeric = isinstance(leaf, jax.Array) and not jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-        require(numeric, f"state: {name}", leaf, "numeric jax arrays")
+        kinds = (jnp.integer, jnp.floating, jnp.bool_)
+        real = isinstance(leaf, jax.Array) and any(jnp.issubdtype(leaf.dtype, kind) for kind in kinds)
+        require(real, f"state: {name}", leaf, "jax arrays of real numbers")
     arrays = {name: leaf for name, leaf in leaves.items() if leaf.size}  # Orbax refuses arrays of no elements
     require(bool(arrays), "state", state, "at least one array")
     score = _score(metrics or {}, checkpoints.best_metric)
@@ -230,6 +230,7 @@ def _candidates(folder: epath.Path, step: Step) -> list[int]:
 
 
 def _by_score(scores: Mapping[int, float]) -> list[int]:
+    """Steps, the lowest score first and the newest of equals."""
     return sorted(scores, key=lambda step: (scores[step], -step))
 
 
@@ -250,28 +251,12 @@ def _read(path: epath.Path, target: Mapping[str, Any]) -> tuple[list[jax.Array],
 
 def _read_arrays(path: epath.Path, wanted: dict[str, jax.ShapeDtypeStruct]) -> dict[str, jax.Array]:
     try:
-        with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as reader, _without_traces_of_tasks():
+        with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as reader:
             return reader.restore(path, args=ocp.args.StandardRestore(wanted))
     except (MemoryError, jax.errors.JaxRuntimeError):
         raise  # the device is full: the files are not to blame
     except Exception as error:  # Orbax raises a bare Exception for a truncated file
         raise _Damage(_one_line(error)) from None
-
-
-@contextlib.contextmanager
-def _without_traces_of_tasks() -> Iterator[None]:
-    """A read that fails leaves tasks behind, each of which prints a trace when it ends or is collected."""
-    hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
-    try:
-        yield
-    except Exception as error:
-        traceback.clear_frames(error.__traceback__)
-        error.__traceback__ = error.__cause__ = error.__context__ = None
-        gc.collect()
-        time.sleep(0.05)  # for the reads still under way
-        raise
-    finally:
-        sys.unraisablehook = hook
 
 
 def _sharding(target: Any) -> jax.sharding.Sharding:
@@ -295,6 +280,7 @@ def _require_same_leaves(path: epath.Path, found: Mapping[str, Any], target: Map
 
 
 def _spec(leaf: Any) -> list[Any]:
+    """Dtype and shape as JSON values."""
     return [str(leaf.dtype), list(leaf.shape)]
 
 
@@ -310,6 +296,7 @@ def _new_record(leaves: Mapping[str, Any], meta: Mapping[str, Any], score: float
 
 
 def _score(metrics: Mapping[str, Any], name: str | None) -> float | None:
+    """The metric of that name, if it is there and finite."""
     score = float(metrics[name]) if metrics.get(name) is not None else math.nan
     return score if math.isfinite(score) else None
 
@@ -327,6 +314,7 @@ def _read_record(path: epath.Path) -> dict[str, Any]:
 
 
 def _digest(record: Mapping[str, Any]) -> str:
+    """SHA-256 of a record in its canonical JSON."""
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
@@ -415,7 +403,7 @@ def _folder(source: Source) -> epath.Path:
 
 def _steps(folder: epath.Path) -> list[int]:
     """Committed steps, ascending; from the disk, as another process may write there."""
-    logging.getLogger("absl").addFilter(_is_worth_printing)
+    _keep_orbax_quiet()
     try:
         paths = [path for path in folder.iterdir() if path.name.isdigit()]
     except (FileNotFoundError, NotADirectoryError):
@@ -427,12 +415,27 @@ def _steps(folder: epath.Path) -> list[int]:
     return sorted(steps)
 
 
+def _keep_orbax_quiet() -> None:
+    """Drops Orbax's notes on its own working, and the traces of errors that are raised here as one line."""
+    logging.getLogger("absl").addFilter(_is_worth_printing)  # adds a function once only
+    logging.getLogger("asyncio").addFilter(_is_worth_printing)
+    if getattr(sys.unraisablehook, "func", None) is not _print_unraisable:
+        sys.unraisablehook = functools.partial(_print_unraisable, sys.unraisablehook)
+
+
 def _is_worth_printing(record: logging.LogRecord) -> bool:
-    """Drops Orbax's notes on its own working, and traces of errors that `wait` or `save` raises anyway."""
-    if f"{os.sep}orbax{os.sep}" not in record.pathname:
-        return True
-    raised_anyway = record.filename in ("async_checkpointer.py", "checkpoint_manager.py")
-    return record.levelno >= logging.ERROR and not raised_anyway
+    if record.name == "asyncio":
+        return "/orbax/" not in record.getMessage()
+    raised_too = record.filename in ("async_checkpointer.py", "checkpoint_manager.py", "future.py")
+    return "/orbax/" not in record.pathname or (record.levelno >= logging.ERROR and not raised_too)
+
+
+def _print_unraisable(print_it: Callable[[Any], None], event: Any) -> None:
+    """Passes over what failed reads and writes of Orbax leave: coroutines, calls to a closed loop."""
+    code = getattr(event.object, "cr_code", None)
+    closed_loop = event.object is None and str(event.exc_value) == "Event loop is closed"
+    if not closed_loop and "/orbax/" not in getattr(code, "co_filename", ""):
+        print_it(event)
 
 
 def _warn(line: str) -> None:
@@ -440,6 +443,7 @@ def _warn(line: str) -> None:
 
 
 def _one_line(error: Exception) -> str:
+    """Type and message of an error, cut to fit one line."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text[:160]}"
 
@@ -450,7 +454,7 @@ def checksums(leaves: Sequence[jax.Array]) -> list[int]:
     Integer arithmetic, so exact and the same for every sharding; a change of any one word changes it.
 
     Args:
-      leaves: arrays of any shape: integers, bool, floats of 8 bits or more, complex.
+      leaves: arrays of any shape: integers, bool, floats of 8 bits or more.
     """
     # One call per array: XLA compiles each shape once, and a state holds most shapes several times.
     return [int(value) for value in jax.device_get([_jitted_sum(_everywhere(leaf))(leaf) for leaf in leaves])]
@@ -485,8 +489,6 @@ def _word_sum(leaf: jax.Array) -> jax.Array:
 
 def _words(leaf: jax.Array) -> jax.Array:
     """The bits of an array as uint32; numbers of 64 bits give one more axis."""
-    if jnp.iscomplexobj(leaf):
-        return jnp.stack([_words(leaf.real), _words(leaf.imag)])
     if leaf.dtype.itemsize == 8:
         return jax.lax.bitcast_convert_type(leaf, jnp.uint32)
     if jnp.issubdtype(leaf.dtype, jnp.floating):

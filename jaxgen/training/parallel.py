@@ -11,13 +11,13 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxgen.algorithms.base import Algorithm, TrainState
 from jaxgen.config import require
-from jaxgen.types import Batch, Metrics, PRNGKey
+from jaxgen.types import Batch, PRNGKey, StackedMetrics
 
 STEPS_PER_DISPATCH = {"cpu": 10, "gpu": 20, "tpu": 50}
 """Steps in one compiled call by backend. cpu is measured (experiments/benchmarks/train_step.py); the others are
 guesses until they are."""
 
-Dispatch = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+Dispatch = Callable[[TrainState, Batch], tuple[TrainState, StackedMetrics]]
 
 
 def setup_backend() -> None:
@@ -89,7 +89,7 @@ def compile_steps(algorithm: Algorithm, key: PRNGKey, mesh: Mesh) -> Dispatch:
     other for ever.
     """
 
-    def run(state: TrainState, batches: Batch) -> tuple[TrainState, Metrics]:
+    def run(state: TrainState, batches: Batch) -> tuple[TrainState, StackedMetrics]:
         return jax.lax.scan(lambda s, batch: algorithm.step(s, batch, key), state, batches)
 
     whole = replicated(mesh)

@@ -1,6 +1,7 @@
 """A run: its folder, its record, and the whole of training from a configuration to a final checkpoint."""
 
 import datetime
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ import jax
 import numpy as np
 
 from jaxgen.algorithms.base import Algorithm, TrainState
-from jaxgen.config import InputError, TrainConfig, load_config, require, save_config, to_dict
+from jaxgen.config import TrainConfig, load_config, reject, require, save_config, to_dict
 from jaxgen.data.base import Source
 from jaxgen.data.pipeline import batches
 from jaxgen.data.transfer import chunks, put_global
@@ -57,22 +58,11 @@ class Outputs(NamedTuple):
 
 
 def new_run(recipe: str, out: str, command: str) -> Run:
-    """Makes OUT/RECIPE/TIMESTAMP, never one that exists.
-
-    Raises:
-      InputError: the folder cannot be made.
-    """
+    """A run that will live in OUT/RECIPE/TIMESTAMP; the folder is made when training starts."""
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    for suffix in ("", *(f"-{i}" for i in range(2, 100))):
-        directory = Path(out) / recipe / (stamp + suffix)
-        try:
-            directory.mkdir(parents=True)
-        except FileExistsError:
-            continue
-        except OSError as error:
-            raise InputError(f"out: got {out!r}; accepted: a folder that can be written ({error.strerror})") from None
-        return Run(recipe, directory, command, resumed=False)
-    raise InputError(f"out: got {out!r}; accepted: a folder without 99 runs of this second")
+    names = itertools.chain([stamp], (f"{stamp}-{i}" for i in itertools.count(2)))
+    free = (folder for name in names if not (folder := Path(out) / recipe / name).exists())
+    return Run(recipe, next(free), command, resumed=False)
 
 
 def find_run(resume: str, recipe: str, out: str) -> Path:
@@ -220,7 +210,11 @@ def _logger(
 @contextmanager
 def _outputs(run: Run, config: Any, source: Source, start: int, images_per_step: int) -> Iterator[Outputs]:
     """Opens metrics, progress, checkpoints and the record of the run; closes them and records a failure."""
-    save_config(config, run.directory / "config.json")
+    try:
+        run.directory.mkdir(parents=True, exist_ok=run.resumed)
+        save_config(config, run.directory / "config.json")
+    except OSError as error:
+        reject("out", str(run.directory), f"a folder that can be written ({error.strerror})")
     entries: dict[str, Any] = {
         "recipe": run.recipe,
         "command": run.command,

@@ -1,11 +1,11 @@
-"""Checkpoints come back exactly, damaged ones are named and passed over, and a failed save costs nothing older."""
+"""Checkpoints come back exactly, damaged ones are named and passed over, a failed save costs nothing older."""
 
-import errno
 import logging
 import os
 import resource
 import shutil
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import orbax.checkpoint as ocp
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jaxgen.config import InputError
 from jaxgen.training import checkpoints as ckpt
+
+Log = pytest.LogCaptureFixture
 
 
 @flax.struct.dataclass
@@ -31,9 +34,7 @@ class State:
 
 def make_state(seed: int, width: int = 60) -> State:
     noise = np.random.default_rng(seed).standard_normal((width, 50)).astype(np.float32)
-    params = {
-        "generator": {"kernel": jnp.asarray(noise), "bias": jnp.zeros(50, jnp.bfloat16) + jnp.bfloat16(seed)}
-    }
+    params = {"generator": {"kernel": jnp.asarray(noise), "bias": jnp.full(50, seed, jnp.bfloat16)}}
     opt_state = optax.chain(optax.clip(1.0), optax.adam(1e-3)).init(params)
     extras = {"mask": jnp.array([True, False]), "none": {}, "empty": jnp.zeros((0, 3))}
     return State(jnp.int32(seed), params, {"generator": opt_state}, extras)
@@ -46,10 +47,10 @@ def assert_same(found: Any, expected: Any) -> None:
         np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
 
 
-def write(folder: Path, steps: list[int], **options: Any) -> None:
+def write(folder: Path, steps: Iterable[int], make: Any = make_state, **options: Any) -> None:
     run = ckpt.open_checkpoints(folder, **options)
     for step in steps:
-        ckpt.save(run, step, make_state(step), {"step": step})
+        ckpt.save(run, step, make(step), {"step": step})
     ckpt.close(run)
 
 
@@ -57,7 +58,11 @@ def contents(folder: Path) -> dict[str, tuple[int, bytes]]:
     return {str(p): (p.stat().st_mtime_ns, p.read_bytes() if p.is_file() else b"") for p in folder.rglob("*")}
 
 
-def warnings_in(caplog: pytest.LogCaptureFixture) -> list[str]:
+def steps_in(folder: Path) -> list[int]:
+    return sorted(int(p.name) for p in folder.iterdir() if p.name.isdigit())
+
+
+def warnings_in(caplog: Log) -> list[str]:
     return [r.getMessage() for r in caplog.records if r.name == "jaxgen" and r.levelno == logging.WARNING]
 
 
@@ -81,19 +86,11 @@ def sharded(axis_type: AxisType = AxisType.Auto, *, num: int = 4) -> NamedShardi
     return NamedSharding(mesh, PartitionSpec("data"))
 
 
-# --- checksum
-
-
 def numpy_checksum(array: np.ndarray) -> int:
-    unsigned = np.dtype(f"u{array.dtype.itemsize}")
-    if array.dtype.kind in "biu":
-        words = array.astype(np.int64).ravel() & 0xFFFFFFFF
-    elif array.dtype.kind == "c":
-        words = np.stack([array.real, array.imag]).view(np.uint32).ravel()
-    else:
-        words = np.ascontiguousarray(array).view(unsigned).ravel()
+    integer = array.dtype.kind in "biu"
+    words = array.astype(np.int64) % 2**32 if integer else array.view(f"u{array.dtype.itemsize}")
     total = 0
-    for position, word in enumerate(words.tolist()):
+    for position, word in enumerate(words.ravel().tolist()):
         h = (word + position * 0x9E3779B9 + 1) % 2**32
         h = (h ^ (h >> 16)) * 0x85EBCA6B % 2**32
         h = (h ^ (h >> 13)) * 0xC2B2AE35 % 2**32
@@ -101,9 +98,7 @@ def numpy_checksum(array: np.ndarray) -> int:
     return total % 2**32
 
 
-@pytest.mark.parametrize(
-    "dtype", ["float32", "bfloat16", "float16", "int32", "int8", "uint8", "uint32", "bool", "complex64"]
-)
+@pytest.mark.parametrize("dtype", "float32 bfloat16 float16 int32 int8 uint8 uint32 bool".split())
 @pytest.mark.parametrize("shape", [(), (7,), (3, 4, 5)])
 def test_checksum_is_that_of_numpy(dtype: str, shape: tuple[int, ...]) -> None:
     array = np.asarray(np.random.default_rng(0).normal(0, 50, shape)).astype(jnp.dtype(dtype))
@@ -130,9 +125,6 @@ def test_checksum_does_not_depend_on_sharding(axis_type: AxisType) -> None:
     assert ckpt.checksums([jax.device_put(array, p) for p in places]) == [numpy_checksum(array)] * 4
 
 
-# --- round trip
-
-
 def test_state_and_meta_come_back_exactly(tmp_path: Path) -> None:
     state, meta = make_state(3), {"config": {"lr": 0.1}, "position": [1, 2], "name": "é", "none": None}
     run = ckpt.open_checkpoints(tmp_path / "run")
@@ -148,21 +140,18 @@ def test_state_and_meta_come_back_exactly(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("before", "after"), [(4, 1), (1, 4), (4, 2)])
 def test_resumes_on_another_device_count(tmp_path: Path, before: int, after: int) -> None:
     state = {"w": jnp.arange(24.0).reshape(8, 3), "b": jnp.arange(4)}
-    run = ckpt.open_checkpoints(tmp_path)
-    ckpt.save(run, 1, jax.device_put(state, sharded(num=before)), {})
-    ckpt.close(run)
-    target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharded(num=after)), state)
+    write(tmp_path, [1], lambda _: jax.device_put(state, sharded(num=before)))
+    there = sharded(num=after)
+    target = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=there), state)
     found, _ = ckpt.restore(tmp_path, target)
     assert_same(found, state)
-    assert all(x.sharding == sharded(num=after) for x in found.values())
+    assert all(x.sharding == there for x in found.values())
 
 
 @pytest.mark.parametrize("abstract", [True, False])
 def test_uncommitted_target_gives_arrays_that_go_anywhere(tmp_path: Path, abstract: bool) -> None:
     state = {"w": jnp.arange(8.0)}
-    run = ckpt.open_checkpoints(tmp_path)
-    ckpt.save(run, 1, jax.device_put(state, jax.devices()[1]), {})
-    ckpt.close(run)
+    write(tmp_path, [1], lambda _: jax.device_put(state, jax.devices()[1]))
     found, _ = ckpt.restore(tmp_path, jax.eval_shape(lambda: state) if abstract else state)
     total = jax.jit(jnp.add)(found["w"], jax.device_put(jnp.ones(8), sharded()))  # committed to one: an error
     np.testing.assert_array_equal(np.asarray(total), np.arange(8.0) + 1)
@@ -181,11 +170,8 @@ def test_arrays_may_be_donated_as_soon_as_save_returns(tmp_path: Path, split: bo
             state = overwrite(state)
     ckpt.close(run)
     for step in range(5):
-        found, _ = ckpt.restore(tmp_path, state, step=step)
-        assert_same(found, {f"w{i}": v + 10 * step for i, v in enumerate(values)})
-
-
-# --- damage
+        expected = {f"w{i}": v + 10 * step for i, v in enumerate(values)}
+        assert_same(ckpt.restore(tmp_path, state, step=step)[0], expected)
 
 
 DAMAGED = {
@@ -193,14 +179,12 @@ DAMAGED = {
     "arrays flipped": lambda step: flip(array_file(step)),
     "arrays deleted": lambda step: array_file(step).unlink(),
     "arrays of another step": lambda step: (
-        shutil.rmtree(step / "state"),
-        shutil.copytree(step.parent / "1" / "state", step / "state"),
+        shutil.rmtree(step / "state") or shutil.copytree(step.parent / "1" / "state", step / "state")
     ),
     "state folder deleted": lambda step: shutil.rmtree(step / "state"),
     "manifest flipped": lambda step: flip(step / "state" / "manifest.ocdbt"),
     "record truncated": lambda step: truncate(step / "meta" / "metadata"),
     "record flipped": lambda step: flip(step / "meta" / "metadata"),
-    "record altered": lambda step: (step / "meta" / "metadata").write_text('{"digest": "0", "meta": {}}'),
     "record no object": lambda step: (step / "meta" / "metadata").write_text("[1]"),
     "record deleted": lambda step: shutil.rmtree(step / "meta"),
 }
@@ -208,7 +192,7 @@ DAMAGED = {
 
 @pytest.mark.parametrize("damage", list(DAMAGED))
 def test_damaged_checkpoint_is_named_and_the_one_before_used(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, damage: str
+    tmp_path: Path, caplog: Log, damage: str
 ) -> None:
     write(tmp_path, [1, 2])
     DAMAGED[damage](tmp_path / "2")
@@ -228,8 +212,7 @@ def test_no_damaged_file_gives_a_wrong_state(tmp_path: Path, harm: Any) -> None:
     files = [p.relative_to(tmp_path / "whole") for p in (tmp_path / "whole" / "2").rglob("*") if p.is_file()]
     used = set()
     for i, name in enumerate(files):
-        folder = tmp_path / str(i)
-        shutil.copytree(tmp_path / "whole", folder)
+        folder = shutil.copytree(tmp_path / "whole", tmp_path / str(i))
         harm(folder / name)
         found, meta = ckpt.restore(folder, make_state(0))
         assert_same(found, states[meta["step"]])
@@ -244,20 +227,17 @@ def test_all_damaged_or_none_there_is_one_clear_line(tmp_path: Path) -> None:
     write(tmp_path / "run", [1, 2])
     for step in ("1", "2"):
         flip(tmp_path / "run" / step / "meta" / "metadata")
-    before = contents(tmp_path)
     with pytest.raises(InputError, match=r"run: no usable checkpoint \(step 2: .*step 1: ") as raised:
         ckpt.restore(tmp_path / "run", make_state(0))
     assert "\n" not in str(raised.value)
-    assert contents(tmp_path) == before
 
 
 def test_a_step_asked_for_has_no_fallback(tmp_path: Path) -> None:
     write(tmp_path, [1, 2])
     flip(array_file(tmp_path / "2"))
-    with pytest.raises(InputError, match="step 2: "):
-        ckpt.restore(tmp_path, make_state(0), step=2)
-    with pytest.raises(InputError, match=r"no checkpoint of step 7; steps there: \[1, 2\]"):
-        ckpt.restore(tmp_path, make_state(0), step=7)
+    for step, message in ((2, "step 2: "), (7, r"no checkpoint of step 7; steps there: \[1, 2\]")):
+        with pytest.raises(InputError, match=message):
+            ckpt.restore(tmp_path, make_state(0), step=step)
     assert_same(ckpt.restore(tmp_path, make_state(0), step=1)[0], make_state(1))
 
 
@@ -276,19 +256,13 @@ def test_another_architecture_is_an_input_error(tmp_path: Path, change: Any, mes
         ckpt.restore(tmp_path, change(make_state(0)))
 
 
-# --- saving after a fallback, keeping, refusing
-
-
 @pytest.mark.parametrize("by_path", [False, True])
-def test_run_saves_again_where_damaged_checkpoints_lie(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, by_path: bool
-) -> None:
+def test_run_saves_again_where_damaged_checkpoints_lie(tmp_path: Path, caplog: Log, by_path: bool) -> None:
     write(tmp_path, [1, 2, 3], keep_latest=3)
     flip(array_file(tmp_path / "2"))
     truncate(tmp_path / "3" / "meta" / "metadata")
     run = ckpt.open_checkpoints(tmp_path)
-    found, _ = ckpt.restore(tmp_path if by_path else run, make_state(0))
-    assert_same(found, make_state(1))
+    assert_same(ckpt.restore(tmp_path if by_path else run, make_state(0))[0], make_state(1))
     ckpt.save(run, 2, make_state(7), {"step": 2})
     ckpt.close(run)
     assert any("checkpoint 2 is damaged" in line for line in warnings_in(caplog))
@@ -296,37 +270,31 @@ def test_run_saves_again_where_damaged_checkpoints_lie(
     assert_same(ckpt.restore(tmp_path, make_state(0))[0], make_state(7))
 
 
-def save_scores(run: ckpt.Checkpoints, scores: dict[int, Any]) -> None:
+def save_scores(folder: Path, scores: dict[int, Any], keep_latest: int = 1) -> None:
+    run = ckpt.open_checkpoints(folder, keep_latest=keep_latest, best_metric="fid")
     for step, score in scores.items():
-        ckpt.save(run, step, {"w": jnp.ones(2)}, {}, None if score == "none" else {"fid": score})
+        ckpt.save(run, step, {"w": jnp.full(2, step)}, {}, None if score == "none" else {"fid": score})
     ckpt.close(run)
 
 
 def test_keeps_the_latest_and_the_best_across_a_restart(tmp_path: Path) -> None:
-    first = ckpt.open_checkpoints(tmp_path, keep_latest=1, keep_best=1, best_metric="fid")
-    save_scores(first, {1: 9.0, 2: jnp.float32(3), 3: float("nan"), 4: "none", 5: 4.0})
-    assert ckpt._steps(ckpt._folder(tmp_path)) == [2, 5]
-    second = ckpt.open_checkpoints(tmp_path, keep_latest=1, keep_best=1, best_metric="fid")
-    save_scores(second, {6: float("-inf"), 7: None, 8: 5.0})
-    assert ckpt._steps(ckpt._folder(tmp_path)) == [2, 8]
+    save_scores(tmp_path, {1: 9.0, 2: jnp.float32(3), 3: float("nan"), 4: "none", 5: 4.0})
+    assert steps_in(tmp_path) == [2, 5]
+    save_scores(tmp_path, {6: float("-inf"), 7: None, 8: 5.0})
+    assert steps_in(tmp_path) == [2, 8]
     assert (ckpt.latest_step(tmp_path), ckpt.best_step(tmp_path)) == (8, 2)
     flip(tmp_path / "2" / "meta" / "metadata")
-    third = ckpt.open_checkpoints(tmp_path, keep_latest=1, keep_best=1, best_metric="fid")
-    save_scores(third, {9: 6.0})
-    assert ckpt._steps(ckpt._folder(tmp_path)) == [8, 9]
+    save_scores(tmp_path, {9: 6.0})
+    assert steps_in(tmp_path) == [8, 9]
 
 
-def test_restores_the_best(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    run = ckpt.open_checkpoints(tmp_path, keep_latest=3, best_metric="fid")
-    for step, fid in {1: 2.0, 2: 1.0, 3: 5.0}.items():
-        ckpt.save(run, step, make_state(step), {}, {"fid": fid})
-    ckpt.close(run)
-    assert_same(ckpt.restore(tmp_path, make_state(0), step="best")[0], make_state(2))
-    flip(array_file(tmp_path / "2"))
-    assert_same(ckpt.restore(tmp_path, make_state(0), step="best")[0], make_state(1))
+def test_restores_the_best(tmp_path: Path, caplog: Log) -> None:
+    save_scores(tmp_path, {1: 2.0, 2: 1.0, 3: 5.0}, keep_latest=3)
+    assert int(ckpt.restore(tmp_path, {"w": jnp.zeros(2, int)}, step="best")[0]["w"][0]) == 2
+    flip(tmp_path / "2" / "state" / "manifest.ocdbt")
+    assert int(ckpt.restore(tmp_path, {"w": jnp.zeros(2, int)}, step="best")[0]["w"][0]) == 1
     assert "checkpoint 2 is damaged" in warnings_in(caplog)[0]
     write(tmp_path / "none", [1])
-    assert ckpt.best_step(tmp_path / "none") is None
     with pytest.raises(InputError, match="no checkpoint with a metric"):
         ckpt.restore(tmp_path / "none", make_state(0), step="best")
 
@@ -343,19 +311,89 @@ def test_whole_checkpoints_are_never_overwritten(tmp_path: Path) -> None:
     assert contents(tmp_path) == before
 
 
-@pytest.mark.parametrize(
-    ("state", "meta", "message"),
-    [
-        ({"w": jnp.ones(2)}, {"x": object()}, "meta: "),
-        ({"w": jnp.ones(2), "lr": 0.1}, {}, "state: lr: got 0.1"),
-        ({"key": jax.random.key(0)}, {}, "state: key"),
-        ({}, {}, "at least one array"),
-    ],
-)
-def test_what_cannot_be_saved_is_refused(tmp_path: Path, state: Any, meta: Any, message: str) -> None:
+@pytest.mark.parametrize("message", ["lr: got 0.1", "state: key", "state: z", "at least one array", "meta: "])
+def test_what_cannot_be_saved_is_refused(tmp_path: Path, message: str) -> None:
+    unfit = {"state: key": {"key": jax.random.key(0)}, "state: z": {"z": jnp.ones(2, jnp.complex64)}}
+    unfit |= {"lr: got 0.1": {"lr": 0.1}, "at least one array": {}}
     run = ckpt.open_checkpoints(tmp_path)
     with pytest.raises(InputError, match=message):
-        ckpt.save(run, 1, state, meta)
+        ckpt.save(run, 1, unfit.get(message, {"w": jnp.ones(2)}), {"x": object()})
     ckpt.save(run, 1, {"w": jnp.ones(2)}, {})
     ckpt.close(run)
     assert ckpt.latest_step(tmp_path) == 1
+
+
+def test_a_reader_changes_nothing_and_a_writer_clears_what_a_crash_left(tmp_path: Path) -> None:
+    write(tmp_path, [1, 2])
+    shutil.copytree(tmp_path / "2" / "state", tmp_path / "3.orbax-checkpoint-tmp" / "state")
+    flip(array_file(tmp_path / "2"))
+    before = contents(tmp_path)
+    assert_same(ckpt.restore(tmp_path, make_state(0))[0], make_state(1))
+    assert (ckpt.latest_step(tmp_path), ckpt.best_step(tmp_path), ckpt.read_meta(tmp_path)[0]) == (2, None, 2)
+    assert contents(tmp_path) == before
+    write(tmp_path, [3])
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["2", "3"]
+
+
+def test_reading_while_the_run_writes_and_deletes(tmp_path: Path) -> None:
+    write(tmp_path, [1])
+    trainer = threading.Thread(target=write, args=(tmp_path, range(2, 12)), kwargs={"keep_latest": 1})
+    trainer.start()
+    seen = set()
+    while trainer.is_alive():
+        found, meta = ckpt.restore(tmp_path, make_state(0))
+        assert_same(found, make_state(meta["step"]))
+        seen.add(meta["step"])
+    assert len(seen) > 1
+    assert steps_in(tmp_path) == [11]
+
+
+def test_a_step_that_vanishes_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Log
+) -> None:
+    def vanish_first(reader: Any, path: Any, **kwargs: Any) -> Any:
+        if path.parent.name == "2":
+            shutil.rmtree(path.parent)
+        return restore(reader, path, **kwargs)
+
+    write(tmp_path, [1, 2])
+    restore = ocp.Checkpointer.restore
+    monkeypatch.setattr(ocp.Checkpointer, "restore", vanish_first)
+    assert_same(ckpt.restore(tmp_path, make_state(0))[0], make_state(1))
+    assert steps_in(tmp_path) == [1]
+    assert warnings_in(caplog) == []
+
+
+def test_full_disk_is_one_clear_error_and_older_checkpoints_stay(tmp_path: Path) -> None:
+    states = [make_state(seed, width=2000) for seed in range(5)]
+    run = ckpt.open_checkpoints(tmp_path, keep_latest=1)
+    ckpt.save(run, 1, states[1], {})
+    ckpt.wait(run)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))  # a write beyond fails, as on a full disk
+    try:
+        ckpt.save(run, 2, states[2], {})
+        with pytest.raises(
+            InputError, match=r"checkpoint 2 could not be written \(disk full, [\d,]+ bytes free"
+        ):
+            ckpt.save(run, 3, states[3], {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert_same(ckpt.restore(tmp_path, states[0])[0], states[1])
+    ckpt.save(run, 2, states[4], {})
+    ckpt.close(run)
+    assert_same(ckpt.restore(tmp_path, states[0])[0], states[4])
+
+
+def test_orbax_prints_nothing_but_errors(tmp_path: Path, caplog: Log) -> None:
+    with caplog.at_level(logging.INFO):
+        write(tmp_path, [1, 2, 3])
+        ckpt.restore(tmp_path, make_state(0))
+    assert [r for r in caplog.records if "/orbax/" in r.pathname] == []
+    for level, path, kept in (
+        (30, "/orbax/x.py", False),
+        (40, "/orbax/x.py", True),
+        (30, "/other/x.py", True),
+    ):
+        record = logging.LogRecord("absl", level, path, 1, "text", None, None)
+        assert bool(logging.getLogger("absl").filter(record)) is kept

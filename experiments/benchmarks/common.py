@@ -1,0 +1,137 @@
+"""What the benchmarks share: interleaved timing, a table, a JSON file that says where its numbers come from."""
+
+import datetime
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+from rich.console import Console
+from rich.table import Table
+
+from jaxgen.config import InputError, require
+from jaxgen.training.reporting import describe_hardware, write_json
+
+
+class Candidate(NamedTuple):
+    """One competitor: `run()` does `steps` steps and returns when their results are there."""
+
+    label: str
+    run: Callable[[], None]
+    steps: int
+
+
+class Timing(NamedTuple):
+    """Seconds of one step: median, lower and upper quartile over the repeats."""
+
+    median: float
+    low: float
+    high: float
+
+
+class Failure(NamedTuple):
+    """A candidate that could not be run, and why, in one line."""
+
+    label: str
+    reason: str
+
+
+def race(
+    candidates: Sequence[Candidate], repeats: int, steps: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, Timing]:
+    """Times candidates in turns, so that whatever else the machine does disturbs all of them alike.
+
+    Every candidate runs once unmeasured. Then, in each repeat, every candidate runs about `steps` steps; the
+    order is reversed in every second repeat.
+
+    Args:
+      candidates: with labels that differ.
+      repeats: measured rounds, 1 or more.
+      steps: steps of each candidate in a round (rounded to whole runs, at least one).
+      clock: seconds.
+
+    Returns:
+      Seconds of a step by label.
+    """
+    seconds: dict[str, list[float]] = {candidate.label: [] for candidate in candidates}
+    for candidate in candidates:
+        candidate.run()
+    for i in range(repeats):
+        for candidate in candidates[:: -1 if i % 2 else 1]:
+            runs = max(1, round(steps / candidate.steps))
+            began = clock()
+            for _ in range(runs):
+                candidate.run()
+            seconds[candidate.label].append((clock() - began) / (runs * candidate.steps))
+    return {label: summarize(values) for label, values in seconds.items()}
+
+
+def usable_candidates(
+    makers: Sequence[tuple[str, Callable[[], Candidate]]],
+) -> tuple[list[Candidate], list[Failure]]:
+    """Builds candidates and runs each once; what raises is left out of the race, with the reason.
+
+    Raises:
+      InputError: as raised by a maker; a wrong setting is not a property of the candidate.
+    """
+    usable, failures = [], []
+    for label, make in makers:
+        try:
+            candidate = make()
+            candidate.run()
+        except InputError:
+            raise
+        except Exception as error:
+            failures.append(Failure(label, (str(error).strip() or type(error).__name__).splitlines()[0]))
+        else:
+            usable.append(candidate)
+    return usable, failures
+
+
+def summarize(seconds: Sequence[float]) -> Timing:
+    """Median and quartiles of the repeats."""
+    low, median, high = statistics.quantiles(seconds, n=4, method="inclusive") if len(seconds) > 1 else seconds * 3
+    return Timing(median, low, high)
+
+
+def require_writable(out: str | None) -> None:
+    """Refuses an output file that could not be written, before anything is measured.
+
+    Raises:
+      InputError: its folder does not exist, or it is one.
+    """
+    if out is not None:
+        path = Path(out)
+        require(path.parent.is_dir() and not path.is_dir(), "out", out, "a file in a folder that exists")
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> None:
+    """Prints a table to stdout: the first column to the left, the others to the right."""
+    table = Table(title=title, title_justify="left", caption=caption or None, caption_justify="left")
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="right" if i else "left", no_wrap=i > 0, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console = Console()
+    # a pipe has no width of its own, and 80 columns would break every line
+    Console(width=None if console.is_terminal else 110).print(table)
+
+
+def describe(benchmark: str, config: dict[str, Any], **results: Any) -> dict[str, Any]:
+    """A result with what is needed to judge it: date (UTC), machine, versions, settings."""
+    date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return {"benchmark": benchmark, "date": date, "hardware": describe_hardware(), "config": config, **results}
+
+
+def save(out: str | None, document: dict[str, Any]) -> None:
+    """Writes `document` as JSON to `out`, if given, and says so."""
+    if out is not None:
+        write_json(Path(out), document)
+        print(f"wrote {out}")
+
+
+def num_parameters(params: Any) -> int:
+    """Numbers in a tree of arrays."""
+    return sum(leaf.size for leaf in jax.tree.leaves(params))

@@ -1,0 +1,141 @@
+"""What jaxgen's convolution buys on a CPU: the GAN step with it and with XLA's own gradients.
+
+XLA's kernel gradient of a convolution loses its fast path inside any loop; `jaxgen.networks.layers.conv` keeps it.
+
+Command:  python -m experiments.benchmarks.convolution [--repeats N] [--out FILE.json]
+"""
+
+import contextlib
+import dataclasses
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from experiments import gan_mnist
+from experiments.benchmarks import common
+from jaxgen.algorithms.base import Algorithm
+from jaxgen.algorithms.gan import make_gan
+from jaxgen.cli import exit_cleanly, parse
+from jaxgen.config import require, to_dict
+from jaxgen.networks import layers
+from jaxgen.recipes.gan import fix_schedule
+from jaxgen.training import parallel
+
+SHAPE = (28, 28, 1)
+Run = Callable[[], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class ConvolutionConfig:
+    """What is measured."""
+
+    repeats: int = 3
+    """Rounds, in each of which every row runs once; the median counts."""
+    batch_size: int = 64
+    """Images per update, on one device."""
+    scan_steps: int = 4
+    """Steps of a scan."""
+    members: int = 4
+    """Independent GANs of a map."""
+    out: str | None = None
+    """JSON file for the result."""
+
+    def __post_init__(self) -> None:
+        for field in ("repeats", "batch_size", "scan_steps", "members"):
+            require(getattr(self, field) >= 1, field, getattr(self, field), "1 or more")
+
+
+def plain_conv(x: jax.Array, kernel: jax.Array, padding: layers.Padding | None = None) -> jax.Array:
+    """`jaxgen.networks.layers.conv` for images, with the gradients that JAX and XLA give it."""
+    return lax.conv_general_dilated(x, kernel, (1, 1), padding or "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+CONVOLUTIONS = {"jaxgen's convolution": layers.conv, "plain lax convolution": plain_conv}
+
+
+@contextlib.contextmanager
+def using(conv: Callable[..., jax.Array]) -> Iterator[None]:
+    """Networks traced inside take `conv` for `layers.conv`."""
+    before = layers.conv
+    layers.conv = conv
+    try:
+        yield
+    finally:
+        layers.conv = before
+
+
+def make_algorithm(batch_size: int) -> tuple[Algorithm, dict[str, Any]]:
+    """The GAN of `experiments.gan_mnist` and its numbers."""
+    train = dataclasses.replace(gan_mnist.CONFIG.train, batch_size=batch_size)
+    recipe = fix_schedule(dataclasses.replace(gan_mnist.CONFIG, train=train))
+    return make_gan(recipe.gan, SHAPE, batch_size), dataclasses.asdict(recipe.hparams)
+
+
+def make_candidates(name: str, config: ConvolutionConfig) -> list[common.Candidate]:
+    """The step alone, in a scan over batches and in a map over members, traced with one convolution.
+
+    The number of steps of a candidate counts each member's step.
+    """
+    algorithm, hparams = make_algorithm(config.batch_size)
+    key, steps, members = jax.random.key(0), config.scan_steps, config.members
+    images = jax.random.uniform(jax.random.key(1), (steps, config.batch_size, *SHAPE), jnp.float32, -1.0, 1.0)
+    first = {"images": images[0]}
+    state = algorithm.init(key, hparams)
+    states = jax.vmap(lambda key: algorithm.init(key, hparams))(jax.random.split(key, members))
+    programs = {
+        "alone": (lambda s: algorithm.step(s, first, key), state, 1),
+        "in lax.scan": (lambda s: lax.scan(lambda s, x: algorithm.step(s, {"images": x}, key), s, images), state, steps),
+        "in lax.map": (lambda s: lax.map(lambda s: algorithm.step(s, first, key), s), states, members),
+    }
+    with using(CONVOLUTIONS[name]):  # compiled here, since tracing reads the convolution
+        return [
+            common.Candidate(f"{name}, {place}", _runner(jax.jit(fn).lower(argument).compile(), argument), num)
+            for place, (fn, argument, num) in programs.items()
+        ]
+
+
+def _runner(program: Callable[[Any], Any], argument: Any) -> Run:
+    return lambda: jax.block_until_ready(program(argument)) and None
+
+
+def run(config: ConvolutionConfig) -> dict[str, Any]:
+    """Measures, prints a table and writes the document.
+
+    Raises:
+      InputError: an output file that cannot be written.
+    """
+    common.require_writable(config.out)
+    candidates = [candidate for name in CONVOLUTIONS for candidate in make_candidates(name, config)]
+    timings = common.race(candidates, config.repeats, steps=1)
+    rows = []
+    ours, plain = CONVOLUTIONS
+    for place in ("alone", "in lax.scan", "in lax.map"):
+        fast, slow = timings[f"{ours}, {place}"], timings[f"{plain}, {place}"]
+        seconds = {"jaxgen": fast.median, "plain": slow.median}
+        quartiles = {"jaxgen": [fast.low, fast.high], "plain": [slow.low, slow.high]}
+        rows.append({"place": place, "seconds_per_step": seconds, "quartiles": quartiles, "ratio": slow.median / fast.median})
+    cells = [
+        (row["place"], *(f"{1e3 * row['seconds_per_step'][name]:.1f}" for name in ("jaxgen", "plain")), f"{row['ratio']:.1f}")
+        for row in rows
+    ]
+    title = f"GAN step of gan_mnist, batch {config.batch_size}, 1 device; ms per step (of a member)"
+    common.print_table(title, ("step", ours, plain, "ratio"), cells)
+    document = common.describe("convolution", to_dict(config), rows=rows)
+    common.save(config.out, document)
+    return document
+
+
+def main() -> None:
+    """Measures from the command line."""
+    with exit_cleanly():
+        config = parse(ConvolutionConfig(), sys.argv[1:], "python -m experiments.benchmarks.convolution", __doc__)
+        parallel.setup_backend()
+        run(config)
+
+
+if __name__ == "__main__":
+    main()

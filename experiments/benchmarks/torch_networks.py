@@ -1,0 +1,145 @@
+"""The networks of `jaxgen.networks.dcgan` and `.mlp` in PyTorch, and jaxgen's parameters carried over into them.
+
+The one file to change when an architecture does. Needs torch, which jaxgen itself does not.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from jaxgen.config import GanConfig, require
+
+LEAK = 0.2
+Shape = tuple[int, int, int]
+
+
+class DcganGenerator(nn.Module):
+    """`jaxgen.networks.dcgan.Generator`: latents (b, z) to images (b, c, h, w)."""
+
+    def __init__(self, latent_dim: int, base: int, shape: Shape):
+        super().__init__()
+        h, w, c = shape
+        self.grid = (2 * base, h // 4, w // 4)
+        self.dense = nn.Linear(latent_dim, math.prod(self.grid))
+        self.convs = nn.ModuleList(
+            [conv(2 * base, 4 * base), conv(base, 2 * base), conv(base // 2, c)],
+        )
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """Draws one image per latent."""
+        x = F.leaky_relu(self.dense(latents), LEAK).view(-1, *self.grid)
+        for layer in self.convs[:-1]:
+            x = F.leaky_relu(F.pixel_shuffle(layer(x), 2), LEAK)
+        return torch.tanh(self.convs[-1](x).float())
+
+
+class DcganDiscriminator(nn.Module):
+    """`jaxgen.networks.dcgan.Discriminator`: images (b, c, h, w) to logits (b,)."""
+
+    def __init__(self, base: int, shape: Shape):
+        super().__init__()
+        h, w, c = shape
+        self.convs = nn.ModuleList([conv(4 * c, base), conv(4 * base, 2 * base), conv(2 * base, 2 * base)])
+        self.dense = nn.Linear(2 * base * (h // 4) * (w // 4), 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Scores images."""
+        x = images
+        for layer in self.convs[:-1]:
+            x = F.leaky_relu(layer(F.pixel_unshuffle(x, 2)), LEAK)
+        x = F.leaky_relu(self.convs[-1](x), LEAK)
+        return self.dense(x.flatten(1))[:, 0].float()
+
+
+class MlpGenerator(nn.Module):
+    """`jaxgen.networks.mlp.Generator`: latents (b, z) to images (b, c, h, w)."""
+
+    def __init__(self, latent_dim: int, base: int, shape: Shape):
+        super().__init__()
+        h, w, c = shape
+        self.image = (c, h, w)
+        self.first, self.last = nn.Linear(latent_dim, 32 * base), nn.Linear(32 * base, math.prod(shape))
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """Draws one image per latent."""
+        x = self.last(F.relu(self.first(latents))).float()
+        return (2.0 * torch.sigmoid(x) - 1.0).view(-1, *self.image)
+
+
+class MlpDiscriminator(nn.Module):
+    """`jaxgen.networks.mlp.Discriminator`: images (b, c, h, w) to logits (b,)."""
+
+    def __init__(self, base: int, shape: Shape):
+        super().__init__()
+        self.first, self.last = nn.Linear(math.prod(shape), 32 * base), nn.Linear(32 * base, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Scores images."""
+        return self.last(F.relu(self.first(images.flatten(1))))[:, 0].float()
+
+
+def conv(channels: int, features: int) -> nn.Conv2d:
+    """3x3 convolution that keeps the size."""
+    return nn.Conv2d(channels, features, 3, padding=1)
+
+
+def make_pair(config: GanConfig, shape: Shape) -> tuple[nn.Module, nn.Module]:
+    """Generator and discriminator of `config`.
+
+    Raises:
+      InputError: an architecture that has no counterpart here.
+    """
+    require(config.architecture in ("dcgan", "mlp"), "architecture", config.architecture, "dcgan, mlp")
+    base = config.base_channels
+    if config.architecture == "mlp":
+        return MlpGenerator(config.latent_dim, base, shape), MlpDiscriminator(base, shape)
+    return DcganGenerator(config.latent_dim, base, shape), DcganDiscriminator(base, shape)
+
+
+def load(config: GanConfig, shape: Shape, pair: tuple[nn.Module, nn.Module], params: dict[str, Any]) -> None:
+    """Copies jaxgen's parameters (`TrainState.params`) into the PyTorch pair.
+
+    jaxgen's channels are the last axis and its blocks of 2x2 come before the channel; PyTorch has both the other
+    way round. So kernels are transposed, and rows and columns next to a rearrangement change places.
+    """
+    h, w, c = shape
+    g = {name: {k: np.asarray(v) for k, v in leaf.items()} for name, leaf in params["generator"].items()}
+    d = {name: {k: np.asarray(v) for k, v in leaf.items()} for name, leaf in params["discriminator"].items()}
+    generator, discriminator = pair
+    if config.architecture == "mlp":
+        pixels = channels_first(h, w, c)
+        _set(generator.first, g["Dense_0"]["kernel"], g["Dense_0"]["bias"])
+        _set(generator.last, g["Dense_1"]["kernel"][:, pixels], g["Dense_1"]["bias"][pixels])
+        _set(discriminator.first, d["Dense_0"]["kernel"][pixels], d["Dense_0"]["bias"])
+        _set(discriminator.last, d["Dense_1"]["kernel"], d["Dense_1"]["bias"])
+        return
+    grid = channels_first(h // 4, w // 4, generator.grid[0])
+    _set(generator.dense, g["Dense_0"]["kernel"][:, grid], g["Dense_0"]["bias"][grid])
+    for i, layer in enumerate(generator.convs):
+        kernel, bias = g[f"Conv_{i}"]["kernel"], g[f"Conv_{i}"]["bias"]
+        order = channels_first(2, 2, len(bias) // 4) if layer is not generator.convs[-1] else slice(None)
+        _set(layer, kernel[..., order], bias[order])
+    for i, layer in enumerate(discriminator.convs):
+        kernel, bias = d[f"Conv_{i}"]["kernel"], d[f"Conv_{i}"]["bias"]
+        inputs = kernel.shape[-2]
+        order = channels_first(2, 2, inputs // 4) if layer is not discriminator.convs[-1] else slice(None)
+        _set(layer, kernel[:, :, order], bias)
+    grid = channels_first(h // 4, w // 4, discriminator.convs[-1].out_channels)
+    _set(discriminator.dense, d["Dense_0"]["kernel"][grid], d["Dense_0"]["bias"])
+
+
+def channels_first(h: int, w: int, c: int) -> np.ndarray:
+    """Where each of (c, h, w), flattened, lies in (h, w, c), flattened."""
+    return np.arange(h * w * c).reshape(h, w, c).transpose(2, 0, 1).reshape(-1)
+
+
+def _set(layer: nn.Module, kernel: np.ndarray, bias: np.ndarray) -> None:
+    """Puts a kernel (*k, in, out) into a layer whose weight is (out, in, *k)."""
+    weight = np.moveaxis(kernel, (-1, -2), (0, 1))
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor(weight))
+        layer.bias.copy_(torch.tensor(bias))

@@ -1,0 +1,256 @@
+"""Images per second of a GAN train step, beside the same step in PyTorch where that is installed.
+
+Command:  python -m experiments.benchmarks.train_step [--repeats N] [--out FILE.json] [--steps-per-dispatch 1 10 50]
+"""
+
+import dataclasses
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import numpy as np
+
+from experiments import gan_mnist, gan_mnist_mlp
+from experiments.benchmarks import common
+from jaxgen.algorithms.gan import make_gan
+from jaxgen.cli import exit_cleanly, parse
+from jaxgen.config import DataConfig, GanConfig, require, to_dict
+from jaxgen.data.sources import open_source
+from jaxgen.data.pipeline import batches as batches_of
+from jaxgen.networks import make_gan_pair
+from jaxgen.recipes.gan import GanRecipe, fix_schedule
+from jaxgen.training import parallel
+
+RECIPES: dict[str, GanRecipe] = {"gan_mnist": gan_mnist.CONFIG, "gan_mnist_mlp": gan_mnist_mlp.CONFIG}
+Maker = tuple[str, Callable[[], common.Candidate]]
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainStepConfig:
+    """What is measured."""
+
+    repeats: int = 15
+    """Rounds, in each of which every row runs once; the median counts."""
+    steps: int = 10
+    """Steps of each row in a round (a dispatch of more steps runs once)."""
+    batch_size: int = 64
+    """Images per update, over all devices."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Compute dtype; parameters stay float32."""
+    cases: tuple[Literal["gan_mnist", "gan_mnist_mlp"], ...] = ("gan_mnist", "gan_mnist_mlp")
+    """Recipes."""
+    steps_per_dispatch: tuple[int, ...] = ()
+    """A row for each; none: what the training loop takes, and 1."""
+    torch: bool = True
+    """Race PyTorch too, if it is installed."""
+    compile: bool = True
+    """Try torch.compile, which needs minutes and a C++ compiler."""
+    out: str | None = None
+    """JSON file for the result."""
+
+    def __post_init__(self) -> None:
+        for field in ("repeats", "steps", "batch_size"):
+            require(getattr(self, field) >= 1, field, getattr(self, field), "1 or more")
+        ks = self.steps_per_dispatch
+        require(all(k >= 1 for k in ks), "steps_per_dispatch", ks, "1 or more each")
+        require(len(self.cases) > 0, "cases", self.cases, ", ".join(RECIPES))
+
+
+def run(config: TrainStepConfig) -> dict[str, Any]:
+    """Races every case; prints a table for each and writes the document.
+
+    Returns:
+      What is written: date, machine, settings, and by case the rows.
+
+    Raises:
+      InputError: settings that cannot work together, before anything is measured.
+    """
+    common.require_writable(config.out)
+    threads, torch_version = _torch_facts(config)
+    cases = [_measure(name, config) for name in dict.fromkeys(config.cases)]
+    document = common.describe(
+        "train_step", to_dict(config), torch={"version": torch_version, "threads": threads}, cases=cases
+    )
+    common.save(config.out, document)
+    return document
+
+
+def _measure(name: str, config: TrainStepConfig) -> dict[str, Any]:
+    """One case: its sizes and its rows."""
+    recipe = RECIPES[name]
+    train = dataclasses.replace(recipe.train, batch_size=config.batch_size)
+    gan = dataclasses.replace(recipe.gan, dtype=config.dtype)
+    recipe = fix_schedule(dataclasses.replace(recipe, train=train, gan=gan))
+    images = _real_images(max(config.batch_size, 64))
+    makers = jaxgen_rows(recipe, images, config.steps_per_dispatch)
+    if _torch_wanted(config):
+        makers += torch_rows(recipe, images, config.compile)
+    candidates, failures = common.usable_candidates(makers)
+    timings = common.race(candidates, config.repeats, config.steps)
+    rows = make_rows(timings, config.batch_size)
+    rows += [{"label": label, "does_not_work": reason} for label, reason in failures]
+    parameters = count_parameters(recipe.gan, images.shape[1:])
+    _print_case(name, parameters, rows, config)
+    return {"case": name, "gan": to_dict(recipe.gan), "parameters": parameters, "rows": rows}
+
+
+def _real_images(num: int) -> np.ndarray:
+    """uint8 (num, 28, 28, 1): digits, since noise would drive the networks where no training goes."""
+    stream = batches_of(open_source(DataConfig(dataset="digits")), batch_size=num, seed=0)
+    images = next(stream)["images"]
+    stream.close()
+    return images
+
+
+def jaxgen_rows(recipe: GanRecipe, images: np.ndarray, per_dispatch: tuple[int, ...]) -> list[Maker]:
+    """Candidates of jaxgen: steps as the training loop runs them on all devices and on one, and one at a time.
+
+    Args:
+      recipe: with `schedule_images` fixed.
+      images: uint8 (b, h, w, c), at least the batch size.
+      per_dispatch: steps per compiled call, a row for each; empty takes the loop's number, and 1.
+    """
+    usual = parallel.STEPS_PER_DISPATCH[jax.default_backend()]
+    all_devices = parallel.make_mesh(recipe.train.batch_size).size
+    settings = [(all_devices, k) for k in dict.fromkeys(per_dispatch or (usual, 1))]
+    if all_devices > 1:
+        settings.append((1, settings[0][1]))
+    makers = []
+    for devices, k in settings:
+        noun = "device" if devices == 1 else "devices"
+        label = f"jaxgen, {devices} {noun}, {k} {'step' if k == 1 else 'steps'} a dispatch"
+        makers.append((label, lambda label=label, devices=devices, k=k: _jaxgen(label, recipe, images, devices, k)))
+    return makers
+
+
+def _jaxgen(label: str, recipe: GanRecipe, images: np.ndarray, devices: int, k: int) -> common.Candidate:
+    batch_size = recipe.train.batch_size
+    algorithm = make_gan(recipe.gan, images.shape[1:], batch_size)
+    mesh = parallel.make_mesh(batch_size, devices)
+    key = jax.random.key(recipe.train.seed)
+    state = parallel.init_state(algorithm, key, dataclasses.asdict(recipe.hparams), mesh)
+    dispatch = parallel.compile_steps(algorithm, key, mesh)
+    stacked = np.broadcast_to(images[:batch_size], (k, batch_size, *images.shape[1:]))
+    batches = jax.device_put({"images": stacked}, parallel.batch_sharding(mesh))
+
+    def run_dispatch() -> None:
+        nonlocal state
+        state, metrics = dispatch(state, batches)
+        jax.device_get(metrics)  # as the training loop; also keeps a single dispatch in flight
+
+    return common.Candidate(label, run_dispatch, k)
+
+
+def torch_rows(recipe: GanRecipe, images: np.ndarray, compile_too: bool) -> list[Maker]:
+    """Candidates of PyTorch: eager in both layouts, with one discriminator pass or two, and compiled."""
+    from experiments.benchmarks.torch_gan import Mode
+
+    layouts = (False, True) if recipe.gan.architecture != "mlp" else (False,)
+    modes = [Mode(layout, one_pass) for layout in layouts for one_pass in (False, True)]
+    if compile_too:
+        modes += [Mode(layout, True, how) for how in ("generator", "losses", "step") for layout in layouts]
+    return [(mode.label, lambda mode=mode: _torch(mode, recipe, images)) for mode in modes]
+
+
+def _torch(mode: Any, recipe: GanRecipe, images: np.ndarray) -> common.Candidate:
+    import torch
+
+    from experiments.benchmarks.torch_gan import TorchGan
+
+    device = _torch_device()
+    gan = TorchGan(recipe.gan, dataclasses.asdict(recipe.hparams), images.shape[1:], mode, device)
+    batch = torch.tensor(images[: recipe.train.batch_size]).permute(0, 3, 1, 2).to(device)
+
+    def step() -> None:
+        metrics = gan.step(batch)
+        if device == "cpu":
+            return
+        torch.stack(list(metrics.values())).cpu()
+        torch.cuda.synchronize()
+
+    return common.Candidate(mode.label, step, 1)
+
+
+def _torch_device() -> Literal["cpu", "cuda"]:
+    """Where jaxgen runs, PyTorch runs."""
+    import torch
+
+    cuda = jax.default_backend() == "gpu"
+    require(not cuda or torch.cuda.is_available(), "torch", True, "--no-torch, since this PyTorch finds no GPU")
+    return "cuda" if cuda else "cpu"
+
+
+def _torch_wanted(config: TrainStepConfig) -> bool:
+    return config.torch and importlib.util.find_spec("torch") is not None and jax.default_backend() != "tpu"
+
+
+def _torch_facts(config: TrainStepConfig) -> tuple[int | None, str | None]:
+    """Sets PyTorch up for its best; threads and version, None where it does not take part."""
+    if not _torch_wanted(config):
+        return None, None
+    import torch
+
+    torch.set_num_threads(parallel.num_cores())
+    torch.set_flush_denormal(True)
+    torch.set_float32_matmul_precision("high")  # on GPUs JAX multiplies float32 in TF32 too
+    torch.backends.cudnn.allow_tf32 = True
+    torch.backends.cudnn.benchmark = True
+    torch.manual_seed(0)
+    _torch_device()
+    return torch.get_num_threads(), torch.__version__
+
+
+def make_rows(timings: dict[str, common.Timing], batch_size: int) -> list[dict[str, Any]]:
+    """Timings as rows of the document: `ratio_to_pytorch` is speed over that of PyTorch's fastest row."""
+    rivals = [timing.median for label, timing in timings.items() if label.startswith("PyTorch")]
+    return [
+        {
+            "label": label,
+            "seconds_per_step": timing.median,
+            "quartiles": [timing.low, timing.high],
+            "images_per_second": batch_size / timing.median,
+            "ratio_to_pytorch": min(rivals) / timing.median if rivals else None,
+        }
+        for label, timing in timings.items()
+    ]
+
+
+def count_parameters(gan: GanConfig, shape: tuple[int, int, int]) -> dict[str, int]:
+    """Parameters by network."""
+    inputs = (np.zeros((1, gan.latent_dim), np.float32), np.zeros((1, *shape), np.float32))
+    key = jax.random.key(0)
+    return {
+        name: common.num_parameters(jax.eval_shape(net.init, key, x)["params"])
+        for name, net, x in zip(("generator", "discriminator"), make_gan_pair(gan, shape), inputs, strict=True)
+    }
+
+
+def _print_case(name: str, parameters: dict[str, int], rows: list[dict[str, Any]], config: TrainStepConfig) -> None:
+    sizes = ", ".join(f"{network} {num:,}" for network, num in parameters.items())
+    title = f"{name}: batch {config.batch_size}, {config.dtype}, parameters: {sizes}"
+    cells, failed = [], []
+    for row in rows:
+        if "does_not_work" in row:
+            failed.append(f"{row['label']}: does not work: {row['does_not_work']}")
+            continue
+        low, high = (1e3 * value for value in row["quartiles"])
+        ratio = "" if row["ratio_to_pytorch"] is None else f"{row['ratio_to_pytorch']:.2f}"
+        times = f"{1e3 * row['seconds_per_step']:.1f}", f"{low:.1f}–{high:.1f}"
+        cells.append((row["label"], *times, f"{row['images_per_second']:,.0f}", ratio))
+    columns = ("step", "ms", "quartiles", "images/s", "× PyTorch's best")
+    common.print_table(title, columns, cells, "\n".join(failed))
+
+
+def main() -> None:
+    """Measures from the command line."""
+    with exit_cleanly():
+        config = parse(TrainStepConfig(), sys.argv[1:], "python -m experiments.benchmarks.train_step", __doc__)
+        parallel.setup_backend()
+        run(config)
+
+
+if __name__ == "__main__":
+    main()

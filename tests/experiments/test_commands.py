@@ -1,0 +1,176 @@
+"""The commands as a user types them, in processes of their own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TINY = ["--architecture", "mlp", "--base-channels", "1", "--latent-dim", "8", "--batch-size", "8"]
+STEPS = 4000
+
+
+@pytest.fixture(scope="module")
+def npz(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "noise.npz"
+    np.savez(path, images=np.random.default_rng(0).integers(0, 256, (64, 8, 8, 1), np.uint8))
+    return path
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """One compilation cache for all processes, so that each compiles nothing twice."""
+    return {**os.environ, "XDG_CACHE_HOME": str(tmp_path_factory.mktemp("cache")), "JAX_PLATFORMS": "cpu"}
+
+
+def command(npz, out, *more):
+    flags = ["--dataset", f"npz:{npz}", "--out", str(out), "--steps", str(STEPS), "--log-every", "100"]
+    rare = ["--sample-every", str(STEPS), "--checkpoint-every", "1000"]
+    return [sys.executable, "-m", "experiments.gan_mnist", *flags, *rare, *TINY, *more]
+
+
+def finish(args, env):
+    return subprocess.run(args, cwd=ROOT, env=env, capture_output=True, text=True, timeout=240)
+
+
+def the_run(out):
+    (folder,) = (out / "gan_mnist").iterdir()
+    return folder
+
+
+def kill_in_the_middle(args, env, out, number):
+    """Starts a run, sends the signal after a third of its steps, returns exit code and output."""
+    process = subprocess.Popen(args, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    deadline = time.monotonic() + 200
+    while time.monotonic() < deadline and process.poll() is None:
+        found = list(out.glob("gan_mnist/*/metrics.jsonl"))
+        if found and found[0].read_text().count("\n") > STEPS // 300:
+            process.send_signal(number)
+            break
+        time.sleep(0.005)
+    output, _ = process.communicate(timeout=100)
+    return process.returncode, output
+
+
+def leaves(folder):
+    """Every array of the newest checkpoint, as bytes."""
+    code = (
+        "import sys, json, jax, hashlib, numpy as np\n"
+        "from jaxgen.algorithms.gan import make_gan\n"
+        "from jaxgen.config import from_dict\n"
+        "from jaxgen.recipes.gan import GanRecipe\n"
+        "from jaxgen.training.checkpoints import read_meta, restore\n"
+        "step, meta = read_meta(sys.argv[1])\n"
+        "config = from_dict(GanRecipe, meta['config'])\n"
+        "gan = make_gan(config.gan, tuple(meta['shape']), config.train.batch_size)\n"
+        "target = jax.eval_shape(gan.init, jax.random.key(0), vars(config.hparams))\n"
+        "state, _ = restore(sys.argv[1], target)\n"
+        "paths = jax.tree_util.tree_leaves_with_path(state)\n"
+        "sums = {jax.tree_util.keystr(p): hashlib.sha256(np.asarray(x).tobytes()).hexdigest() for p, x in paths}\n"
+        "print(json.dumps([step, sums]))\n"
+    )
+    done = finish([sys.executable, "-c", code, str(folder / "checkpoints")], {**os.environ, "JAX_PLATFORMS": "cpu"})
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(npz, cache, tmp_path_factory):
+    out = tmp_path_factory.mktemp("whole")
+    done = finish(command(npz, out), cache)
+    assert done.returncode == 0, done.stderr
+    return leaves(the_run(out))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_killed_and_resumed_equals_uninterrupted(number, npz, cache, uninterrupted, tmp_path):
+    code, output = kill_in_the_middle(command(npz, tmp_path), cache, tmp_path, number)
+    run = the_run(tmp_path)
+    if number == signal.SIGKILL:
+        assert code == -signal.SIGKILL
+    else:
+        assert code == 0, output
+        assert f"{number.name}: saved step" in output
+        assert json.loads((run / "run.json").read_text())["status"] == f"stopped by {number.name}"
+        assert f"--resume {run}" in output
+    done = finish([*command(npz, tmp_path), "--resume", str(run)], cache)
+    assert done.returncode == 0, done.stderr
+    assert f"run: {run}, from step" in done.stdout
+    step, sums = leaves(run)
+    assert step == STEPS
+    assert sums == uninterrupted[1]
+    assert len(sums) > 20
+
+
+def test_bare_resume_takes_the_newest_run_and_its_configuration(npz, cache, tmp_path):
+    assert finish(command(npz, tmp_path, "--steps", "20"), cache).returncode == 0
+    args = [sys.executable, "-m", "experiments.gan_mnist", "--steps", "30", "--out", str(tmp_path), "--resume"]
+    done = finish(args, cache)
+    assert done.returncode == 0, done.stderr
+    run = the_run(tmp_path)
+    assert json.loads((run / "config.json").read_text())["gan"]["architecture"] == "mlp"
+    assert json.loads((run / "run.json").read_text())["steps"] == 30
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--steps", "many"], ["--steps", "'many'"]),
+        (["--hparams.lr", "-1"], ["hparams.lr", "-1", "0 or more"]),
+        (["--nonsense", "1"], ["--nonsense"]),
+        (["--loss", "best"], ["'best'", "--loss", "relativistic"]),
+        (["--dataset", "npz:/nowhere.npz"], ["/nowhere.npz"]),
+        (["--dataset", "folder:/nowhere"], ["folder:/nowhere"]),
+        (["--architecture", "dcgan"], ["image_size", "(8, 8)", "28 or 32"]),
+        (["--batch-size", "8", "--devices", "1000"], ["devices", "1000"]),
+        (["--resume", "/nowhere"], ["resume", "/nowhere"]),
+        (["--hparams.schedule-images", "0"], ["schedule_images", "0"]),
+        (["--steps-per-dispatch", "0"], ["steps_per_dispatch", "0", "1 or more"]),
+    ],
+)
+def test_bad_input_gets_one_line(flags, words, npz, capsys, monkeypatch, tmp_path):
+    """In this process, as nothing is trained."""
+    from experiments import gan_mnist
+
+    monkeypatch.setattr(sys, "argv", [*command(npz, tmp_path)[2:], *flags])
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as end:
+        gan_mnist.main()
+    signal.signal(signal.SIGTERM, before)
+    error = capsys.readouterr().err
+    assert end.value.code == 2
+    assert error.count("\n") == 1
+    assert error.startswith("error: ")
+    assert all(word in error for word in words), error
+    assert not list(tmp_path.iterdir())
+
+
+def test_help_shows_groups_and_defaults(capsys, monkeypatch):
+    from experiments import gan_mnist_mlp
+
+    monkeypatch.setattr(sys, "argv", ["gan_mnist_mlp", "--help"])
+    with pytest.raises(SystemExit) as end:
+        gan_mnist_mlp.main()
+    text = capsys.readouterr().out
+    assert end.value.code == 0
+    for word in ("data options", "gan options", "hparams options", "train options", "--hparams.lr", "(default: mlp)"):
+        assert word in text
+
+
+def test_sample_command(npz, cache, tmp_path):
+    assert finish(command(npz, tmp_path / "runs", "--steps", "20"), cache).returncode == 0
+    run = the_run(tmp_path / "runs")
+    args = [sys.executable, "-m", "jaxgen", "sample", str(run), "--num", "7", "--seed", "1", "--out"]
+    done = finish([*args, str(tmp_path / "x.npz")], cache)
+    assert done.returncode == 0, done.stderr
+    assert np.load(tmp_path / "x.npz")["images"].shape == (7, 8, 8, 1)
+    refused = finish([*args, str(tmp_path / "x.jpg")], cache)
+    assert refused.returncode == 2
+    assert "Traceback" not in refused.stderr
+    assert "x.jpg" in refused.stderr

@@ -1,0 +1,218 @@
+"""The convolution against plain `lax` and SciPy, up to second derivatives; the layer's parameters and start."""
+
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+from scipy.signal import correlate
+
+from jaxgen.networks import layers
+from jaxgen.networks.layers import Conv, conv
+
+Padding = tuple[tuple[int, int], ...] | None
+
+# spatial sizes, kernel sizes, padding
+CASES: list[tuple[tuple[int, ...], tuple[int, ...], Padding]] = [
+    ((6,), (4,), ((0, 3),)),
+    ((6, 5), (3, 3), None),
+    ((6, 5), (4, 2), None),
+    ((4, 5), (3, 2), ((4, 3), (0, 5))),  # wider than the kernel: the gradient's padding is negative
+    ((3, 4, 5), (3, 2, 3), None),
+]
+
+
+def case_name(case: tuple[Any, ...]) -> str:
+    return str(case).replace(" ", "")
+
+
+def plain_conv(x: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
+    """`lax` with its own gradients; None is "SAME", whose definition of the sides is XLA's."""
+    spatial = "DHW"[5 - x.ndim :]
+    layout = (f"N{spatial}C", f"{spatial}IO", f"N{spatial}C")
+    pads = "SAME" if padding is None else padding
+    return lax.conv_general_dilated(x, kernel, (1,) * (x.ndim - 2), pads, dimension_numbers=layout)
+
+
+def make_inputs(spatial: tuple[int, ...], size: tuple[int, ...]) -> tuple[jax.Array, jax.Array]:
+    key_x, key_k = jax.random.split(jax.random.key(1))
+    return jax.random.normal(key_x, (2, *spatial, 3)), jax.random.normal(key_k, (*size, 3, 4)) / np.prod(size) ** 0.5
+
+
+def derivatives(conv_fn: Callable[..., jax.Array], x: jax.Array, kernel: jax.Array) -> dict[str, Any]:
+    """Value, both gradients of a curved function, and both gradients of each squared gradient norm."""
+
+    def curved(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        y = conv_fn(x, kernel)
+        return jnp.sum(jnp.sin(y) * jnp.cos(jnp.arange(y.size, dtype=y.dtype)).reshape(y.shape))
+
+    def penalty(wrt: int, x: jax.Array, kernel: jax.Array) -> jax.Array:
+        return jnp.sum(jnp.square(jax.grad(curved, wrt)(x, kernel)))
+
+    return {
+        "value": conv_fn(x, kernel),
+        "first": jax.grad(curved, (0, 1))(x, kernel),
+        "second through dx": jax.grad(functools.partial(penalty, 0), (0, 1))(x, kernel),
+        "second through dw": jax.grad(functools.partial(penalty, 1), (0, 1))(x, kernel),
+    }
+
+
+def assert_trees_close(actual: Any, expected: Any, rtol: float) -> None:
+    """Relative to the largest entry of each array."""
+
+    def compare(path: Any, a: jax.Array, e: jax.Array) -> None:
+        scale = float(jnp.max(jnp.abs(e)))
+        np.testing.assert_allclose(a / scale, e / scale, rtol=0, atol=rtol, err_msg=jax.tree_util.keystr(path))
+
+    jax.tree_util.tree_map_with_path(compare, actual, expected)
+
+
+@pytest.mark.parametrize(("spatial", "size", "padding"), CASES, ids=map(case_name, CASES))
+def test_value_and_two_derivatives_equal_those_of_lax(
+    spatial: tuple[int, ...], size: tuple[int, ...], padding: Padding
+) -> None:
+    x, kernel = make_inputs(spatial, size)
+    actual = jax.jit(lambda x, k: derivatives(lambda x, k: conv(x, k, padding), x, k))(x, kernel)
+    expected = jax.jit(lambda x, k: derivatives(lambda x, k: plain_conv(x, k, padding), x, k))(x, kernel)
+    assert_trees_close(actual, expected, 2e-6)
+
+
+@pytest.mark.parametrize(
+    ("spatial", "size"), [((7,), (3,)), ((6, 5), (3, 3)), ((5, 6), (4, 2)), ((3, 4, 5), (3, 2, 3))]
+)
+def test_value_equals_scipy(spatial: tuple[int, ...], size: tuple[int, ...]) -> None:
+    x, kernel = (np.asarray(a, np.float64) for a in make_inputs(spatial, size))
+    before, after = [(k - 1) // 2 for k in size], [k // 2 for k in size]
+    padded = np.pad(x, [(0, 0), *zip(before, after, strict=True), (0, 0)])
+    expected = np.zeros((2, *spatial, 4))
+    for b in range(2):
+        for o in range(4):
+            expected[b, ..., o] = sum(correlate(padded[b, ..., c], kernel[..., c, o], "valid") for c in range(3))
+    actual = conv(jnp.asarray(x, jnp.float32), jnp.asarray(kernel, jnp.float32))
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5)
+
+
+def test_vmap_over_members_with_their_own_kernels() -> None:
+    key_x, key_k = jax.random.split(jax.random.key(2))
+    x, kernels = jax.random.normal(key_x, (3, 2, 5, 4, 2)), jax.random.normal(key_k, (3, 3, 3, 2, 4))
+
+    def gradient(conv_fn: Callable[..., jax.Array], x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, ...]:
+        return jax.grad(lambda x, k: jnp.sum(jnp.sin(conv_fn(x, k))), (0, 1))(x, kernel)
+
+    together = jax.jit(jax.vmap(functools.partial(gradient, conv)))(x, kernels)
+    plain = functools.partial(gradient, lambda x, k: plain_conv(x, k, None))
+    one_by_one = jax.jit(lambda x, k: lax.map(lambda pair: plain(*pair), (x, k)))(x, kernels)
+    assert_trees_close(together, one_by_one, 2e-6)
+
+
+def test_bfloat16_stays_bfloat16_in_value_and_gradients() -> None:
+    x, kernel = make_inputs((6, 5), (3, 3))
+
+    def all_of(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, ...]:
+        y, pullback = jax.vjp(conv, x, kernel)
+        return (y, *pullback(jnp.ones_like(y)))
+
+    half = jax.jit(all_of)(x.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16))
+    assert [a.dtype for a in half] == [jnp.bfloat16] * 3
+    assert_trees_close([a.astype(jnp.float32) for a in half], list(jax.jit(all_of)(x, kernel)), 0.02)
+
+
+def equations(jaxpr: Any) -> Iterator[Any]:
+    """All equations, those of inner programs (scan, jit, custom gradients) included."""
+    for equation in jaxpr.eqns:
+        yield equation
+        for value in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda v: hasattr(v, "eqns")):
+            if inner := getattr(value, "jaxpr", value if hasattr(value, "eqns") else None):
+                yield from equations(inner)
+
+
+def is_fast(equation: Any) -> bool:
+    """Stride 1, no dilation, no groups, and the layout NHWC x HWIO -> NHWC: the one that XLA's loops keep fast."""
+    p = equation.params
+    ones = (
+        *p["window_strides"],
+        *p["lhs_dilation"],
+        *p["rhs_dilation"],
+        p["feature_group_count"],
+        p["batch_group_count"],
+    )
+    numbers = p["dimension_numbers"]
+    standard = numbers.lhs_spec == numbers.out_spec == (0, 3, 1, 2) and numbers.rhs_spec == (3, 2, 0, 1)
+    return standard and set(ones) == {1}
+
+
+def penalised_training(conv_fn: Callable[..., jax.Array], kernel: jax.Array) -> jax.Array:
+    """Two steps of descent on a loss with a gradient penalty, in a loop."""
+    x = jnp.ones((2, 6, 6, 2))
+
+    def loss(kernel: jax.Array) -> jax.Array:
+        value, pullback = jax.vjp(lambda x: jnp.sum(jnp.sin(conv_fn(conv_fn(x, kernel), kernel))), x)
+        return value + jnp.sum(jnp.square(pullback(jnp.ones(()))[0]))
+
+    return lax.scan(lambda k, _: (k - jax.grad(loss)(k), None), kernel, length=2)[0]
+
+
+def convolutions(conv_fn: Callable[..., jax.Array]) -> list[Any]:
+    jaxpr = jax.make_jaxpr(functools.partial(penalised_training, conv_fn))(jnp.ones((3, 3, 2, 2))).jaxpr
+    return [e for e in equations(jaxpr) if e.primitive.name == "conv_general_dilated"]
+
+
+def test_gradients_in_a_loop_are_made_of_fast_convolutions_only() -> None:
+    own, plain = convolutions(conv), convolutions(lambda x, k: plain_conv(x, k, None))
+    assert len(own) >= 10
+    assert all(map(is_fast, own))
+    assert not all(map(is_fast, plain))  # what the convolution's own gradient is for
+
+
+def test_own_gradient_is_used_on_the_cpu_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    def has_own_gradient() -> bool:
+        x, kernel = make_inputs((6, 5), (3, 3))
+        jaxpr = jax.make_jaxpr(lambda x, k: conv(x, k))(x, kernel).jaxpr
+        return any("custom_vjp" in e.primitive.name for e in equations(jaxpr))
+
+    assert has_own_gradient()
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert not has_own_gradient()
+
+
+@pytest.mark.parametrize("spatial", [(6,), (6, 5), (3, 4, 5)])
+@pytest.mark.parametrize("use_bias", [True, False])
+def test_conv_layer_keeps_size_and_adds_its_bias(spatial: tuple[int, ...], use_bias: bool) -> None:
+    x, _ = make_inputs(spatial, (3,) * len(spatial))
+    layer = Conv(5, kernel_size=3, use_bias=use_bias)
+    params = layer.init(jax.random.key(0), x)["params"]
+    shapes = {"kernel": (*(3,) * len(spatial), 3, 5), "bias": (5,)}
+    assert {name: value.shape for name, value in params.items()} == {n: shapes[n] for n in sorted(params, reverse=True)}
+    assert ("bias" in params) == use_bias
+    expected = plain_conv(x, params["kernel"], None)
+    if use_bias:
+        bias = jnp.arange(5, dtype=jnp.float32)
+        params = {**params, "bias": bias}
+        expected = expected + bias.reshape((1,) * (x.ndim - 1) + (5,))
+    actual = layer.apply({"params": params}, x)
+    assert actual.shape == (2, *spatial, 5)
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5)
+
+
+def test_conv_layer_computes_in_its_dtype_with_float32_parameters() -> None:
+    x, _ = make_inputs((6, 5), (3, 3))
+    y, variables = Conv(5, dtype=jnp.bfloat16).init_with_output(jax.random.key(0), x)
+    assert y.dtype == jnp.bfloat16
+    assert {a.dtype for a in jax.tree.leaves(variables)} == {np.dtype(np.float32)}
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+def test_initial_kernels_keep_the_second_moment_through_leaky_relu(scale: float) -> None:
+    init = layers.he_init if scale == 1.0 else layers.scaled_init(scale)
+    kernel = init(jax.random.key(3), (3, 3, 32, 128), jnp.float32)
+    expected = scale * (2.0 / (1.0 + 0.2**2) / (3 * 3 * 32)) ** 0.5  # He et al. 2015, equation 15, fan in
+    assert abs(float(jnp.std(kernel)) / expected - 1.0) < 0.02  # 36,864 draws: 0.4 % is one standard error
+    assert abs(float(jnp.mean(kernel))) < 0.02 * expected
+
+
+def test_leaky_relu() -> None:
+    np.testing.assert_allclose(layers.leaky_relu(jnp.array([-2.0, 0.0, 3.0])), [-0.4, 0.0, 3.0])

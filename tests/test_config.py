@@ -1,0 +1,193 @@
+"""Configurations: JSON round trips, and refusals that name field, value and what is accepted."""
+
+import dataclasses
+import json
+import typing
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jaxgen import config
+from jaxgen.config import DataConfig, GanConfig, GanHparams, InputError, TrainConfig, from_dict, to_dict
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """All of them in one, as a recipe has it; one behind an annotation, as command lines need it."""
+
+    data: Annotated[DataConfig, "flat"] = DataConfig()
+    gan: GanConfig = GanConfig()
+    hparams: GanHparams = GanHparams()
+    train: TrainConfig = TrainConfig()
+
+
+def literals(field: str) -> tuple[str, ...]:
+    """Accepted names of a field of GanConfig, also of a tuple's items."""
+    args = typing.get_args(typing.get_type_hints(GanConfig)[field])
+    return typing.get_args(args[0]) if typing.get_origin(args[0]) is typing.Literal else args
+
+
+def subsets(field: str) -> st.SearchStrategy[tuple[str, ...]]:
+    return st.lists(st.sampled_from(literals(field)), unique=True).map(tuple)
+
+
+COUNTS = st.integers(1, 10**6)
+NUMBERS = st.floats(0.0, 1e9)
+DECAYS = st.floats(0.0, 1.0, exclude_max=True)
+FRACTIONS = st.floats(1e-6, 1e9)
+DATA = st.builds(
+    DataConfig,
+    dataset=st.text(),
+    data_dir=st.none() | st.text(),
+    split=st.text(),
+    image_size=st.none() | COUNTS,
+    channels=st.sampled_from([None, 1, 3]),
+    flip=st.booleans(),
+)
+GAN = st.builds(
+    GanConfig,
+    latent_dim=COUNTS,
+    base_channels=COUNTS,
+    penalty_interval=COUNTS,
+    discriminator_updates=COUNTS,
+    penalties=subsets("penalties"),
+    augment=subsets("augment"),
+    **{name: st.sampled_from(literals(name)) for name in ("architecture", "loss", "optimizer", "dtype")},
+)
+HPARAMS = st.builds(
+    GanHparams,
+    schedule_images=st.none() | FRACTIONS,
+    **{f.name: NUMBERS for f in dataclasses.fields(GanHparams) if f.name[0] != "b" and f.name != "schedule_images"},
+    **dict.fromkeys(("b1", "b2", "b2_final"), DECAYS),
+)
+TRAIN = st.builds(
+    TrainConfig,
+    minutes=st.none() | FRACTIONS,
+    seed=st.integers(0, 2**32 - 1),
+    out=st.text(),
+    resume=st.none() | st.text(),
+    steps_per_dispatch=st.none() | COUNTS,
+    devices=st.none() | COUNTS,
+    **dict.fromkeys(("steps", "batch_size", "log_every", "sample_every", "checkpoint_every"), COUNTS),
+)
+RECIPES = st.builds(Recipe, data=DATA, gan=GAN, hparams=HPARAMS, train=TRAIN)
+
+
+# the type checker of the tests draws the tuple items that it looks at
+type_checks_draw = pytest.mark.filterwarnings("ignore:Do not use the `random` module")
+
+
+@type_checks_draw
+@settings(max_examples=60, deadline=None)
+@given(RECIPES)
+def test_json_round_trip(recipe: Recipe) -> None:
+    back = from_dict(Recipe, json.loads(json.dumps(to_dict(recipe))))
+    assert back == recipe
+    assert back.gan.penalties == recipe.gan.penalties  # a tuple again, not a list
+    assert hash(back.gan) == hash(recipe.gan)
+
+
+@type_checks_draw
+@settings(max_examples=10, deadline=None)
+@given(RECIPES)
+def test_file_round_trip(tmp_path_factory: pytest.TempPathFactory, recipe: Recipe) -> None:
+    path = tmp_path_factory.mktemp("config") / "config.json"
+    config.save_config(recipe, path)
+    assert config.load_config(Recipe, path) == recipe
+
+
+def test_absent_fields_keep_their_defaults_and_integers_become_floats() -> None:
+    recipe = from_dict(Recipe, {"hparams": {"lr": 1, "schedule_images": 7}, "train": {"steps": 5}})
+    assert recipe == Recipe(hparams=GanHparams(lr=1.0, schedule_images=7.0), train=TrainConfig(steps=5))
+    assert type(recipe.hparams.lr) is type(recipe.hparams.schedule_images) is float
+
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"hparams": {"learning_rate": 1.0}}, "hparams.learning_rate: got 1.0; accepted: fields of GanHparams: b1, "),
+    ({"model": 3}, "model: got 3; accepted: fields of Recipe: data, gan, hparams, train"),
+    ({"hparams": {"lr": "fast"}}, "hparams.lr: got 'fast'; accepted: float"),
+    ({"hparams": {"lr": True}}, "hparams.lr: got True; accepted: float"),
+    ({"hparams": {"lr": None}}, "hparams.lr: got None; accepted: float"),
+    ({"hparams": {"schedule_images": [1]}}, "hparams.schedule_images: got [1]; accepted: float"),
+    ({"hparams": 3}, "hparams: got 3; accepted: an object with the fields of GanHparams"),
+    ({"data": []}, "data: got []; accepted: an object with the fields of DataConfig"),
+    ({"data": {"flip": 1}}, "data.flip: got 1; accepted: bool"),
+    ({"data": {"split": 3}}, "data.split: got 3; accepted: str"),
+    ({"data": {"image_size": 28.0}}, "data.image_size: got 28.0; accepted: int"),
+    ({"train": {"steps": 1.5}}, "train.steps: got 1.5; accepted: int"),
+    ({"train": {"steps": True}}, "train.steps: got True; accepted: int"),
+    ({"gan": {"loss": "wgan"}}, "gan.loss: got 'wgan'; accepted: minimax, non_saturating, hinge, "),
+    ({"gan": {"penalties": "r1"}}, "gan.penalties: got 'r1'; accepted: a list"),
+    ({"gan": {"penalties": ["r1", "r3"]}}, "gan.penalties: got 'r3'; accepted: r1, r2, gp"),
+    ({"gan": {"penalties": [["r1"]]}}, "gan.penalties: got ['r1']; accepted: r1, r2, gp"),
+]
+
+
+@pytest.mark.parametrize(("values", "message"), WRONG, ids=[message.split(";")[0] for _, message in WRONG])
+def test_unknown_fields_and_wrong_types_are_named(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        from_dict(Recipe, values)
+    assert str(caught.value).startswith(message)
+
+
+NOT_ACCEPTED: list[tuple[type, dict[str, Any]]] = [
+    (DataConfig, {"image_size": 0}),
+    (DataConfig, {"channels": 2}),
+    *((GanConfig, {name: 0}) for name in ("latent_dim", "base_channels", "penalty_interval", "discriminator_updates")),
+    (GanConfig, {"penalties": ("r1", "r1")}),
+    (GanConfig, {"augment": ("color", "cutout", "color")}),
+    *((GanHparams, {f.name: -0.1}) for f in dataclasses.fields(GanHparams)),
+    *((GanHparams, {f.name: float("nan")}) for f in dataclasses.fields(GanHparams)),
+    *((GanHparams, {f.name: float("inf")}) for f in dataclasses.fields(GanHparams)),
+    *((GanHparams, {name: 1.0}) for name in ("b1", "b2", "b2_final")),
+    (GanHparams, {"schedule_images": 0.0}),
+    *((TrainConfig, {name: 0}) for name in ("steps", "batch_size", "log_every", "sample_every", "checkpoint_every")),
+    *((TrainConfig, {name: 0}) for name in ("steps_per_dispatch", "devices")),
+    (TrainConfig, {"minutes": 0.0}),
+    (TrainConfig, {"seed": -1}),
+    (TrainConfig, {"seed": 2**32}),
+]
+
+
+@pytest.mark.parametrize(("cls", "values"), NOT_ACCEPTED, ids=str)
+def test_values_out_of_range_are_named_with_what_is_accepted(cls: type, values: dict[str, Any]) -> None:
+    ((field, value),) = values.items()
+    prefix = "hparams." if cls is GanHparams else ""
+    with pytest.raises(InputError) as caught:
+        cls(**values)
+    start = f"{prefix}{field}: got {value!r}; accepted: "
+    assert str(caught.value).startswith(start)
+    assert len(str(caught.value)) > len(start)
+
+
+@pytest.mark.parametrize(
+    ("cls", "values"),
+    [
+        (DataConfig, {"image_size": 1, "channels": 3}),
+        (GanHparams, {"lr": 0.0, "b1": 0.0, "ema_half_life": 0.0, "b2": 0.9999}),
+        (TrainConfig, {"steps": 1, "batch_size": 1, "seed": 2**32 - 1, "minutes": 0.01}),
+    ],
+)
+def test_values_at_the_edge_are_accepted(cls: type, values: dict[str, Any]) -> None:
+    assert {name: getattr(cls(**values), name) for name in values} == values
+
+
+def test_input_error_is_a_value_error() -> None:
+    assert issubclass(InputError, ValueError)
+
+
+def test_a_config_is_frozen() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        TrainConfig().steps = 3  # type: ignore[misc]
+
+
+def test_files_that_are_not_there_or_not_json_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    with pytest.raises(InputError, match=r"config\.json: no such file"):
+        config.load_config(Recipe, path)
+    path.write_text("{")
+    with pytest.raises(InputError, match=r"config\.json: is not JSON"):
+        config.load_config(Recipe, path)
