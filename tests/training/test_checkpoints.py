@@ -20,6 +20,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from jaxgen.config import InputError
 from jaxgen.training import checkpoints as ckpt
+from jaxgen.training.checksums import checksums
 
 Log = pytest.LogCaptureFixture
 
@@ -102,7 +103,7 @@ def numpy_checksum(array: np.ndarray) -> int:
 @pytest.mark.parametrize("shape", [(), (7,), (3, 4, 5)])
 def test_checksum_is_that_of_numpy(dtype: str, shape: tuple[int, ...]) -> None:
     array = np.asarray(np.random.default_rng(0).normal(0, 50, shape)).astype(jnp.dtype(dtype))
-    assert ckpt.checksums([jnp.asarray(array)]) == [numpy_checksum(array)]
+    assert checksums([jnp.asarray(array)]) == [numpy_checksum(array)]
 
 
 def test_checksum_sees_every_word_and_every_swap() -> None:
@@ -113,7 +114,7 @@ def test_checksum_sees_every_word_and_every_swap() -> None:
     swaps = [(i, j) for i in range(6) for j in range(i)]  # also x with -x, which a weighted sum would miss
     for (i, j), other in zip(swaps, changed[6:], strict=True):
         other[[i, j]] = other[[j, i]]
-    assert len(set(ckpt.checksums([jnp.asarray(a) for a in [array, *changed]]))) == 22
+    assert len(set(checksums([jnp.asarray(a) for a in [array, *changed]]))) == 22
 
 
 @pytest.mark.parametrize("axis_type", [AxisType.Auto, AxisType.Explicit])
@@ -122,7 +123,7 @@ def test_checksum_does_not_depend_on_sharding(axis_type: AxisType) -> None:
     split = sharded(axis_type)
     whole = NamedSharding(split.mesh, PartitionSpec())
     places = [split, whole, NamedSharding(split.mesh, PartitionSpec(None, "data")), jax.devices()[2]]
-    assert ckpt.checksums([jax.device_put(array, p) for p in places]) == [numpy_checksum(array)] * 4
+    assert checksums([jax.device_put(array, p) for p in places]) == [numpy_checksum(array)] * 4
 
 
 def test_state_and_meta_come_back_exactly(tmp_path: Path) -> None:
@@ -191,9 +192,7 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("damage", list(DAMAGED))
-def test_damaged_checkpoint_is_named_and_the_one_before_used(
-    tmp_path: Path, caplog: Log, damage: str
-) -> None:
+def test_damaged_checkpoint_is_named_and_the_one_before_used(tmp_path: Path, caplog: Log, damage: str) -> None:
     write(tmp_path, [1, 2])
     DAMAGED[damage](tmp_path / "2")
     found, meta = ckpt.restore(tmp_path, make_state(0))
@@ -348,9 +347,7 @@ def test_reading_while_the_run_writes_and_deletes(tmp_path: Path) -> None:
     assert steps_in(tmp_path) == [11]
 
 
-def test_a_step_that_vanishes_is_passed_over(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Log
-) -> None:
+def test_a_step_that_vanishes_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Log) -> None:
     def vanish_first(reader: Any, path: Any, **kwargs: Any) -> Any:
         if path.parent.name == "2":
             shutil.rmtree(path.parent)
@@ -373,9 +370,7 @@ def test_full_disk_is_one_clear_error_and_older_checkpoints_stay(tmp_path: Path)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))  # a write beyond fails, as on a full disk
     try:
         ckpt.save(run, 2, states[2], {})
-        with pytest.raises(
-            InputError, match=r"checkpoint 2 could not be written \(disk full, [\d,]+ bytes free"
-        ):
+        with pytest.raises(InputError, match=r"checkpoint 2 could not be written \(disk full, [\d,]+ bytes free"):
             ckpt.save(run, 3, states[3], {})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -1,0 +1,146 @@
+"""What every algorithm must keep: one trace, the same tree out as in, numbers that are traced, whatever its structure."""
+
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxgen.algorithms.base import Algorithm, TrainState
+from jaxgen.algorithms.gan import make_gan
+from jaxgen.config import GanConfig, GanHparams
+
+BATCH = 4
+HPARAMS = vars(GanHparams(lr=1e-2, lr_final=1e-3, r1=0.5, r2=0.5, schedule_images=100.0))
+ALL_AUGMENTATIONS = ("translation", "cutout", "color")
+# architecture, (h, w, c), structure
+CASES: dict[str, tuple[str, tuple[int, int, int], dict[str, Any]]] = {
+    "mlp minimax": ("mlp", (5, 7, 2), {"loss": "minimax", "penalties": ()}),
+    "mlp hinge, lazy": ("mlp", (4, 4, 1), {"loss": "hinge", "penalties": ("r1",), "penalty_interval": 2}),
+    "mlp wasserstein": (
+        "mlp",
+        (4, 4, 3),
+        {"loss": "wasserstein", "penalties": ("gp",), "discriminator_updates": 2, "optimizer": "sgd"},
+    ),
+    "mlp augmented": ("mlp", (8, 8, 1), {"loss": "non_saturating", "penalties": ("r1",), "augment": ALL_AUGMENTATIONS}),
+    "dcgan relativistic": ("dcgan", (28, 28, 1), {"penalties": ("r1", "r2")}),
+    "resnet bfloat16": ("resnet", (8, 8, 3), {"penalties": ("r1", "r2"), "dtype": "bfloat16"}),
+}
+
+
+class Traced(NamedTuple):
+    """An algorithm, its compiled step and what that step did: the states before, between and after three steps."""
+
+    algorithm: Algorithm
+    step: Callable[..., tuple[TrainState, dict[str, jax.Array]]]
+    traces: list[int]
+    states: list[TrainState]
+    metrics: list[dict[str, jax.Array]]
+    batches: list[dict[str, np.ndarray]]
+
+
+@pytest.fixture(scope="module", params=CASES.values(), ids=CASES)
+def case(request: pytest.FixtureRequest) -> Traced:
+    architecture, shape, structure = request.param
+    config = GanConfig(architecture=architecture, base_channels=2, latent_dim=3, **structure)
+    algorithm = make_gan(config, shape, BATCH)
+    traces: list[int] = []
+
+    def counted(*args: Any) -> Any:
+        traces.append(1)
+        return algorithm.step(*args)
+
+    step = jax.jit(counted)
+    noise = np.random.default_rng(0)
+    sizes = (3, algorithm.images_per_step, *shape)
+    batches = [{"images": images} for images in noise.integers(0, 256, sizes).astype(np.uint8)]
+    states, metrics = [jax.jit(algorithm.init)(jax.random.key(0), HPARAMS)], []
+    for batch in batches:
+        state, values = step(states[-1], batch, jax.random.key(1))
+        states.append(state)
+        metrics.append(values)
+    return Traced(algorithm, step, traces, states, metrics, batches)
+
+
+def layout(tree: Any) -> Any:
+    return jax.tree.map(lambda a: (a.shape, a.dtype), tree)
+
+
+def differ(a: Any, b: Any) -> list[bool]:
+    return [not np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)]
+
+
+def with_hparams(state: TrainState, **values: float) -> TrainState:
+    return state.replace(hparams={**state.hparams, **{k: jnp.asarray(v, jnp.float32) for k, v in values.items()}})
+
+
+def test_traces_once_over_steps_and_over_numbers(case: Traced) -> None:
+    assert len(case.traces) == 1
+    changed = {name: 0.5 * float(value) for name, value in case.states[0].hparams.items()}
+    case.step(with_hparams(case.states[1], **changed), case.batches[0], jax.random.key(2))
+    assert len(case.traces) == 1
+
+
+def test_same_tree_shapes_and_dtypes_out_as_in(case: Traced) -> None:
+    for state in case.states[1:]:
+        assert layout(state) == layout(case.states[0])
+    assert [int(state.step) for state in case.states] == [0, 1, 2, 3]
+    weights = jax.tree.leaves((case.states[-1].params, case.states[-1].ema_params))
+    assert {a.dtype for a in weights} == {jnp.dtype("float32")}
+
+
+def test_metrics_are_finite_scalars_named_group_and_name_the_same_at_every_step(case: Traced) -> None:
+    for values in case.metrics:
+        assert layout(values) == layout(case.metrics[0])
+        assert all(re.fullmatch(r"[a-z]+/[a-z0-9_]+", name) for name in values)
+        assert all(value.shape == () and value.dtype == jnp.float32 for value in values.values())
+        assert all(np.isfinite(value) for value in values.values())
+
+
+def test_every_parameter_array_moves_and_numbers_stay(case: Traced) -> None:
+    first, last = case.states[0], case.states[-1]
+    assert all(differ(first.params, last.params))
+    assert all(differ(first.ema_params, last.ema_params))
+    assert not any(differ(first.hparams, last.hparams))
+    assert all(np.isfinite(a).all() for a in jax.tree.leaves(last.params))
+
+
+def test_a_step_is_a_function_of_state_batch_and_key(case: Traced) -> None:
+    args = case.states[1], case.batches[1]
+    assert not any(differ(case.step(*args, jax.random.key(1))[0], case.states[2]))
+    assert any(differ(case.step(*args, jax.random.key(5))[0].params, case.states[2].params))
+    assert any(differ(case.step(case.states[1], case.batches[2], jax.random.key(1))[0].params, case.states[2].params))
+
+
+def test_numbers_are_traced_and_matter(case: Traced) -> None:
+    def after(**values: float) -> TrainState:
+        return case.step(with_hparams(case.states[1], **values), case.batches[1], jax.random.key(1))[0]
+
+    still = after(lr=0.0, lr_final=0.0)
+    assert not any(differ(still.params, case.states[1].params))
+    expected = {"lr": case.states[2].params, "ema_half_life": case.states[2].ema_params}
+    assert all(differ(after(lr=0.02).params["generator"], expected["lr"]["generator"]))
+    assert any(differ(after(ema_half_life=1.0).ema_params, expected["ema_half_life"]))
+    paid = [name.removeprefix("penalty/") for name, value in case.metrics[1].items() if "penalty" in name and value > 0]
+    for name in paid:
+        assert any(differ(after(**{name: 5.0}).params["discriminator"], case.states[2].params["discriminator"])), name
+    assert len(case.traces) == 1
+
+
+def test_rate_in_the_metrics_follows_the_cosine_in_images(case: Traced) -> None:
+    for number, values in enumerate(case.metrics):
+        progress = number * BATCH / 100.0
+        expected = 1e-3 + 9e-3 * (1 + np.cos(np.pi * progress)) / 2
+        assert float(values["schedule/lr"]) == pytest.approx(expected, rel=1e-5)
+
+
+def test_prediction_has_the_shape_of_the_images(case: Traced) -> None:
+    inputs = case.algorithm.draw_inputs(jax.random.key(0), 3)
+    images = jax.jit(case.algorithm.predict)(case.states[-1], inputs)
+    assert images.shape == (3, *case.batches[0]["images"].shape[1:])
+    assert images.dtype == jnp.float32
+    assert float(jnp.max(jnp.abs(images))) <= 1.0
+    assert len({image.tobytes() for image in np.asarray(images)}) == 3

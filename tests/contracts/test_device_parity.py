@@ -1,0 +1,82 @@
+"""K steps in one call equal K calls, and four devices equal one."""
+
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from jaxgen.algorithms.base import Algorithm, TrainState
+from jaxgen.algorithms.gan import make_gan
+from jaxgen.config import GanConfig, GanHparams
+from jaxgen.training import parallel
+
+BATCH = 8
+HPARAMS = vars(GanHparams(lr=0.05, lr_final=0.02, b1=0.5, r1=0.5, r2=0.5, schedule_images=100.0))
+MLP = GanConfig(
+    architecture="mlp", base_channels=1, latent_dim=3, penalties=("r1", "r2"), penalty_interval=3,
+    discriminator_updates=2, augment=("translation", "cutout", "color"), optimizer="sgd",
+)  # fmt: skip
+RESNET = GanConfig(architecture="resnet", base_channels=2, latent_dim=3, penalties=("r1", "r2"), optimizer="sgd")
+WASSERSTEIN = GanConfig(
+    architecture="mlp", base_channels=1, latent_dim=3, loss="wasserstein", penalties=("gp",), optimizer="sgd"
+)
+
+
+def batches_for(algorithm: Algorithm, num_steps: int) -> dict[str, np.ndarray]:
+    sizes = (num_steps, algorithm.images_per_step, 8, 8, 1)
+    # each quarter of a batch has a brightness of its own: devices that average nothing would drift apart at once
+    ramp = np.linspace(0, 128, sizes[1]).reshape(1, -1, 1, 1, 1)
+    return {"images": (np.random.default_rng(0).integers(0, 128, sizes) + ramp).astype(np.uint8)}
+
+
+def run(config: GanConfig, num_devices: int, calls: list[int]) -> tuple[TrainState, dict[str, np.ndarray]]:
+    """State and metrics after `sum(calls)` steps, so many in each compiled call."""
+    algorithm = make_gan(config, (8, 8, 1), BATCH)
+    mesh = parallel.make_mesh(BATCH, num_devices)
+    state = parallel.init_state(algorithm, jax.random.key(0), HPARAMS, mesh)
+    assert all(len(leaf.sharding.device_set) == num_devices for leaf in jax.tree.leaves(state))
+    dispatch = parallel.compile_steps(algorithm, jax.random.key(1), mesh)
+    batches, done, metrics = batches_for(algorithm, sum(calls)), 0, []
+    for k in calls:
+        part = {"images": batches["images"][done : done + k]}
+        state, values = jax.block_until_ready(dispatch(state, part))
+        metrics.append(jax.device_get(values))
+        done += k
+    return jax.device_get(state), {name: np.concatenate([m[name] for m in metrics]) for name in metrics[0]}
+
+
+def assert_close(actual: Any, expected: Any, atol: float) -> None:
+    jax.tree.map(lambda a, e: np.testing.assert_allclose(a, e, rtol=0, atol=atol), actual, expected)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_k_steps_in_one_call_equal_k_calls(optimizer: Any) -> None:
+    import dataclasses
+
+    config = dataclasses.replace(MLP, optimizer=optimizer)
+    state, metrics = run(config, 1, [1, 1, 1, 1])
+    together, together_metrics = run(config, 1, [4])
+    assert int(state.step) == int(together.step) == 4
+    assert metrics["loss/generator"].shape == (4,)
+    assert (metrics["penalty/r1"] > 0).tolist() == [True, False, False, True]
+    assert_close((together, together_metrics), (state, metrics), 1e-5)
+
+
+@pytest.mark.parametrize("config", [MLP, WASSERSTEIN, RESNET], ids=["mlp", "wasserstein", "resnet"])
+def test_four_devices_equal_one_with_plain_gradients(config: GanConfig) -> None:
+    alone, alone_metrics = run(config, 1, [2])
+    state, metrics = run(config, 4, [2])
+    assert_close((state, metrics), (alone, alone_metrics), 1e-5)
+    start = jax.jit(make_gan(config, (8, 8, 1), BATCH).init)(jax.random.key(0), HPARAMS)
+    moved = jax.tree.map(lambda a, b: float(np.abs(a - b).max()), start.params, alone.params)
+    assert min(max(jax.tree.leaves(network)) for network in moved.values()) > 1e-3  # far more than the tolerance
+
+
+def test_a_state_made_without_jit_can_be_given_away() -> None:
+    algorithm = make_gan(MLP, (8, 8, 1), BATCH)
+    state = algorithm.init(jax.random.key(0), HPARAMS)
+    dispatch = parallel.compile_steps(algorithm, jax.random.key(1), parallel.make_mesh(BATCH, 1))
+    after, _ = jax.block_until_ready(dispatch(state, batches_for(algorithm, 1)))
+    assert int(after.step) == 1
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves((state.params, state.ema_params)))
