@@ -53,15 +53,12 @@ def make_grid(images: Any, columns: int | None = None, padding: int = 2) -> UInt
     n, h, w, c = cells.shape
     columns = columns or math.ceil(math.sqrt(n))
     rows = math.ceil(n / columns)
-    grid = np.full(
-        (rows * (h + padding) + padding, columns * (w + padding) + padding, c), BACKGROUND, np.uint8
-    )
+    grid = np.full((rows * (h + padding) + padding, columns * (w + padding) + padding, c), BACKGROUND, np.uint8)
     if c == 4:
         grid[..., 3] = 255  # the ground of a grid with alpha is opaque
     for index, cell in enumerate(cells):
         top, left = (
-            place * (size + padding) + padding
-            for place, size in zip(divmod(index, columns), (h, w), strict=True)
+            place * (size + padding) + padding for place, size in zip(divmod(index, columns), (h, w), strict=True)
         )
         grid[top : top + h, left : left + w] = cell
     return grid

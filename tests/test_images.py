@@ -40,9 +40,7 @@ def test_grid_by_hand() -> None:
     padding=st.integers(0, 3),
     channels=st.sampled_from([1, 3, 4]),
 )
-def test_grid_holds_every_image_and_nothing_else(
-    n: int, columns: int | None, padding: int, channels: int
-) -> None:
+def test_grid_holds_every_image_and_nothing_else(n: int, columns: int | None, padding: int, channels: int) -> None:
     cells = ramp(n, 3, 2, channels)
     grid = images.make_grid(cells, columns, padding)
     across = (grid.shape[1] - padding) // (2 + padding)

@@ -1,6 +1,7 @@
 """What the benchmarks share: interleaved timing, a table, a JSON file that says where its numbers come from."""
 
 import datetime
+import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -24,11 +25,16 @@ class Candidate(NamedTuple):
 
 
 class Timing(NamedTuple):
-    """Seconds of one step: median, lower and upper quartile over the repeats."""
+    """Seconds of one step over the repeats."""
 
     median: float
+    """On the clock."""
     low: float
+    """Lower quartile."""
     high: float
+    """Upper quartile."""
+    cpu: float
+    """Median of processor time over all threads, waiting in a loop included; on a busy machine the steadier number."""
 
 
 class Failure(NamedTuple):
@@ -39,7 +45,11 @@ class Failure(NamedTuple):
 
 
 def race(
-    candidates: Sequence[Candidate], repeats: int, steps: int, clock: Callable[[], float] = time.perf_counter
+    candidates: Sequence[Candidate],
+    repeats: int,
+    steps: int,
+    clock: Callable[[], float] = time.perf_counter,
+    cpu_clock: Callable[[], float] = time.process_time,
 ) -> dict[str, Timing]:
     """Times candidates in turns, so that whatever else the machine does disturbs all of them alike.
 
@@ -51,20 +61,22 @@ def race(
       repeats: measured rounds, 1 or more.
       steps: steps of each candidate in a round (rounded to whole runs, at least one).
       clock: seconds.
+      cpu_clock: seconds of processor time of this process.
 
     Returns:
-      Seconds of a step by label.
+      Timing of a step by label.
     """
-    seconds: dict[str, list[float]] = {candidate.label: [] for candidate in candidates}
+    seconds: dict[str, list[tuple[float, float]]] = {candidate.label: [] for candidate in candidates}
     for candidate in candidates:
         candidate.run()
     for i in range(repeats):
         for candidate in candidates[:: -1 if i % 2 else 1]:
             runs = max(1, round(steps / candidate.steps))
-            began = clock()
+            began, cpu_began = clock(), cpu_clock()
             for _ in range(runs):
                 candidate.run()
-            seconds[candidate.label].append((clock() - began) / (runs * candidate.steps))
+            num = runs * candidate.steps
+            seconds[candidate.label].append(((clock() - began) / num, (cpu_clock() - cpu_began) / num))
     return {label: summarize(values) for label, values in seconds.items()}
 
 
@@ -90,10 +102,29 @@ def usable_candidates(
     return usable, failures
 
 
-def summarize(seconds: Sequence[float]) -> Timing:
-    """Median and quartiles of the repeats."""
-    low, median, high = statistics.quantiles(seconds, n=4, method="inclusive") if len(seconds) > 1 else seconds * 3
-    return Timing(median, low, high)
+def summarize(seconds: Sequence[tuple[float, float]]) -> Timing:
+    """Medians, and quartiles on the clock, of repeats (clock, processor)."""
+    clock, cpu = zip(*seconds, strict=True)
+    low, median, high = statistics.quantiles(clock, n=4, method="inclusive") if len(clock) > 1 else clock * 3
+    return Timing(median, low, high, statistics.median(cpu))
+
+
+def cores_busy_elsewhere() -> Callable[[], float | None]:
+    """Starts to watch the machine; the function returned gives the cores that others kept busy since, on Linux."""
+
+    def busy() -> float | None:
+        stat = Path("/proc/stat")
+        if not stat.exists():
+            return None
+        user, nice, system = stat.read_text().split(maxsplit=4)[1:4]
+        return (int(user) + int(nice) + int(system)) / os.sysconf("SC_CLK_TCK") - time.process_time()
+
+    began, before = time.perf_counter(), busy()
+
+    def since() -> float | None:
+        return None if before is None else max(0.0, (busy() - before) / (time.perf_counter() - began))
+
+    return since
 
 
 def require_writable(out: str | None) -> None:

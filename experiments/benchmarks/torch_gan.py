@@ -51,7 +51,6 @@ def decay_per_step(half_life: float, images_seen: float, batch_size: int) -> flo
     return 2.0 ** (-batch_size / max(min(half_life, images_seen / 20.0), 1e-8))
 
 
-
 @dataclasses.dataclass(frozen=True)
 class Mode:
     """How PyTorch runs the step."""

@@ -7,7 +7,6 @@ import dataclasses
 import importlib.util
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Literal
 
 import jax
@@ -18,8 +17,8 @@ from experiments.benchmarks import common
 from jaxgen.algorithms.gan import make_gan
 from jaxgen.cli import exit_cleanly, parse
 from jaxgen.config import DataConfig, GanConfig, require, to_dict
-from jaxgen.data.sources import open_source
 from jaxgen.data.pipeline import batches as batches_of
+from jaxgen.data.sources import open_source
 from jaxgen.networks import make_gan_pair
 from jaxgen.recipes.gan import GanRecipe, fix_schedule
 from jaxgen.training import parallel
@@ -89,12 +88,15 @@ def _measure(name: str, config: TrainStepConfig) -> dict[str, Any]:
     if _torch_wanted(config):
         makers += torch_rows(recipe, images, config.compile)
     candidates, failures = common.usable_candidates(makers)
+    busy_elsewhere = common.cores_busy_elsewhere()
     timings = common.race(candidates, config.repeats, config.steps)
+    busy = busy_elsewhere()
     rows = make_rows(timings, config.batch_size)
     rows += [{"label": label, "does_not_work": reason} for label, reason in failures]
     parameters = count_parameters(recipe.gan, images.shape[1:])
-    _print_case(name, parameters, rows, config)
-    return {"case": name, "gan": to_dict(recipe.gan), "parameters": parameters, "rows": rows}
+    _print_case(name, parameters, rows, busy, config)
+    facts = {"case": name, "gan": to_dict(recipe.gan), "parameters": parameters, "cores_busy_elsewhere": busy}
+    return facts | {"rows": rows}
 
 
 def _real_images(num: int) -> np.ndarray:
@@ -211,6 +213,7 @@ def make_rows(timings: dict[str, common.Timing], batch_size: int) -> list[dict[s
             "label": label,
             "seconds_per_step": timing.median,
             "quartiles": [timing.low, timing.high],
+            "cpu_seconds_per_step": timing.cpu,
             "images_per_second": batch_size / timing.median,
             "ratio_to_pytorch": min(rivals) / timing.median if rivals else None,
         }
@@ -228,20 +231,24 @@ def count_parameters(gan: GanConfig, shape: tuple[int, int, int]) -> dict[str, i
     }
 
 
-def _print_case(name: str, parameters: dict[str, int], rows: list[dict[str, Any]], config: TrainStepConfig) -> None:
+def _print_case(
+    name: str, parameters: dict[str, int], rows: list[dict[str, Any]], busy: float | None, config: TrainStepConfig
+) -> None:
     sizes = ", ".join(f"{network} {num:,}" for network, num in parameters.items())
-    title = f"{name}: batch {config.batch_size}, {config.dtype}, parameters: {sizes}"
-    cells, failed = [], []
+    notes = [] if busy is None else [f"cores kept busy by other programs meanwhile: {busy:.1f}"]
+    cells = []
     for row in rows:
         if "does_not_work" in row:
-            failed.append(f"{row['label']}: does not work: {row['does_not_work']}")
+            notes.append(f"{row['label']}: does not work: {row['does_not_work']}")
             continue
         low, high = (1e3 * value for value in row["quartiles"])
         ratio = "" if row["ratio_to_pytorch"] is None else f"{row['ratio_to_pytorch']:.2f}"
-        times = f"{1e3 * row['seconds_per_step']:.1f}", f"{low:.1f}–{high:.1f}"
+        median, cpu = 1e3 * row["seconds_per_step"], 1e3 * row["cpu_seconds_per_step"]
+        times = f"{median:.1f}", f"{low:.1f}–{high:.1f}", f"{cpu:.1f}"
         cells.append((row["label"], *times, f"{row['images_per_second']:,.0f}", ratio))
-    columns = ("step", "ms", "quartiles", "images/s", "× PyTorch's best")
-    common.print_table(title, columns, cells, "\n".join(failed))
+    columns = ("step", "ms", "quartiles", "cpu ms", "images/s", "× PyTorch")
+    title = f"{name}: batch {config.batch_size}, {config.dtype}, parameters: {sizes}"
+    common.print_table(title, columns, cells, "\n".join(notes))
 
 
 def main() -> None:

@@ -94,9 +94,7 @@ def differing_sizes(first: tuple[int, ...], other: tuple[int, ...], where: str) 
       where: names that image.
     """
     sizes = f"{first[0]}x{first[1]} and {other[0]}x{other[1]} ({where})"
-    return InputError(
-        f"image_size: got None and images of {sizes}; accepted: a size in pixels, by --image-size"
-    )
+    return InputError(f"image_size: got None and images of {sizes}; accepted: a size in pixels, by --image-size")
 
 
 def import_tensorflow() -> ModuleType:

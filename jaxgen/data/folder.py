@@ -93,9 +93,7 @@ def decode_file(path: Path, image_size: int | None = None, channels: int | None 
         return base.fit_image(base.decode(ImageOps.exif_transpose(image)), image_size, channels)
 
 
-def _check(
-    paths: list[Path], config: DataConfig
-) -> tuple[list[Path], list[np.ndarray] | None, tuple[int, int, int]]:
+def _check(paths: list[Path], config: DataConfig) -> tuple[list[Path], list[np.ndarray] | None, tuple[int, int, int]]:
     """Readable paths, their images if these fit in memory, and the shape of all."""
     good, kept, bad, num_bytes, channels = [], [], [], 0, config.channels or 1
     for path, image in zip(paths, _in_threads(partial(_try_decode, config), paths), strict=True):

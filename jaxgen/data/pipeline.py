@@ -118,11 +118,7 @@ def _tensorflow_batches(
     failures, tensorflow_error = list[Exception](), tf.errors.OpError
     signature = (tf.TensorSpec([local], tf.int64), tf.TensorSpec([local], tf.bool))
     dataset = tf.data.Dataset.from_generator(shards, output_signature=signature)
-    dataset = (
-        _decode(tf, dataset, source, local, failures)
-        if source.images is None
-        else _gather(tf, dataset, source)
-    )
+    dataset = _decode(tf, dataset, source, local, failures) if source.images is None else _gather(tf, dataset, source)
     dataset = dataset.map(functools.partial(_finish, tf, source.labels), NUM_THREADS, deterministic=True)
     options = tf.data.Options()
     options.threading.private_threadpool_size = NUM_THREADS
@@ -137,9 +133,7 @@ def _tensorflow_batches(
 def _gather(tf: Any, dataset: Any, source: Source) -> Any:
     """(index, flip) to (images, index, flip), from memory."""
     images = tf.constant(source.images)
-    return dataset.map(
-        lambda index, flip: (tf.gather(images, index), index, flip), NUM_THREADS, deterministic=True
-    )
+    return dataset.map(lambda index, flip: (tf.gather(images, index), index, flip), NUM_THREADS, deterministic=True)
 
 
 def _decode(tf: Any, dataset: Any, source: Source, local: int, failures: list[Exception]) -> Any:

@@ -73,9 +73,7 @@ def _tfrecords(split: Any) -> Callable[[int], bytes]:
     places = []
     for number, part in enumerate(split.file_instructions):
         found = record_offsets(paths[number])[part.skip : part.skip + part.take]
-        require(
-            len(found) == part.take, paths[number], f"{len(found)} records", f"the {part.take} of its index"
-        )
+        require(len(found) == part.take, paths[number], f"{len(found)} records", f"the {part.take} of its index")
         places.append(np.column_stack([np.full(len(found), number), found]))
     table = np.concatenate(places)
 

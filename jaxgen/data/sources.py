@@ -98,9 +98,7 @@ def _load_npz(path: Path) -> dict[str, np.ndarray]:
             problem = "is a single array"
     except Exception as error:  # damaged archives raise errors of zipfile, zlib, struct and NumPy
         problem = f"cannot be read ({type(error).__name__}: {error})"
-    raise InputError(
-        f"{path}: {problem}; accepted: an .npz archive of plain arrays, images and perhaps labels"
-    )
+    raise InputError(f"{path}: {problem}; accepted: an .npz archive of plain arrays, images and perhaps labels")
 
 
 def _check_images(path: Path, images: np.ndarray) -> UInt8[np.ndarray, "n h w c"]:

@@ -145,9 +145,7 @@ def _builder(name: str, folder: str) -> Any:
     try:
         return tfds.builder(name, data_dir=folder)
     except Exception as error:
-        raise InputError(
-            f"dataset: TFDS cannot open {name!r} ({_one_line(error)}); accepted: {FORMS}"
-        ) from error
+        raise InputError(f"dataset: TFDS cannot open {name!r} ({_one_line(error)}); accepted: {FORMS}") from error
 
 
 def _one_line(error: Exception) -> str:
@@ -229,9 +227,7 @@ def _pixels(
     try:
         with Image.open(io.BytesIO(_parse(record(index))[feature].bytes_list.value[0])) as image:
             return base.fit_image(base.decode(image), image_size, channels)
-    except (
-        Exception
-    ) as error:  # a damaged record or a damaged image in it: Pillow and protobuf raise anything
+    except Exception as error:  # a damaged record or a damaged image in it: Pillow and protobuf raise anything
         raise InputError(f"{feature} {index} of the data set cannot be read: {_one_line(error)}") from error
 
 

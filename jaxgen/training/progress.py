@@ -45,9 +45,7 @@ class Status(NamedTuple):
     values: Mapping[str, float]
 
 
-def open_progress(
-    total_steps: int, start_step: int, batch_size: int, minutes: float | None = None
-) -> Progress:
+def open_progress(total_steps: int, start_step: int, batch_size: int, minutes: float | None = None) -> Progress:
     """Starts to show progress on stdout: a bar on a terminal, else a line about every 10 s.
 
     Where stdout is no terminal (a file, CI, a notebook) no control codes are written.
@@ -127,9 +125,7 @@ def _open_lines(measure: Callable[..., Status], write: Callable[[str], None]) ->
 def _open_bar(measure: Callable[..., Status], console: Console) -> Progress:
     """Progress as a bar that stays at the bottom of a terminal."""
     latest: Mapping[str, float] = {}
-    live = Live(
-        console=console, get_renderable=lambda: render_bar(measure(None, latest)), refresh_per_second=4
-    )
+    live = Live(console=console, get_renderable=lambda: render_bar(measure(None, latest)), refresh_per_second=4)
     live.start()
 
     def update(step: int, values: Mapping[str, Any]) -> None:
@@ -158,9 +154,7 @@ def render_bar(status: Status) -> RenderableType:
     row = Table.grid(padding=(0, 2), expand=True)
     row.add_column(ratio=1)
     row.add_column(no_wrap=True, overflow="crop")
-    row.add_row(
-        ProgressBar(max(status.total_steps, 1), status.step), Text(numbers, no_wrap=True, overflow="crop")
-    )
+    row.add_row(ProgressBar(max(status.total_steps, 1), status.step), Text(numbers, no_wrap=True, overflow="crop"))
     return Group(row, Text("  ".join(_values(status.values)), style="dim", no_wrap=True, overflow="crop"))
 
 

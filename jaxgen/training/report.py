@@ -148,13 +148,7 @@ def _headline(recipe: str, run: Mapping[str, Any], rows: list[dict[str, Any]]) -
         "Images a second": format_speed(float(speed)) if speed else None,
         "Status": _escape(status) or None,
     }
-    tone = (
-        "bad"
-        if "fail" in status or "error" in status
-        else "good"
-        if status.startswith("complete")
-        else "soft"
-    )
+    tone = "bad" if "fail" in status or "error" in status else "good" if status.startswith("complete") else "soft"
     cells = "".join(
         f"<div><dt>{name}</dt><dd{f' class={tone}' if name == 'Status' else ''}>{value}</dd></div>"
         for name, value in facts.items()

@@ -81,9 +81,7 @@ def open_metrics(run_dir: Path, start_step: int = 0) -> MetricWriter:
     def write(step: int, values: Mapping[str, Any]) -> None:
         metrics = {name: float(value) for name, value in values.items() if name != "images"}
         images = {"images": int(values["images"])} if "images" in values else {}
-        file.write(
-            _line({"step": int(step), **images, "time": round(time.monotonic() - began, 3), **metrics})
-        )
+        file.write(_line({"step": int(step), **images, "time": round(time.monotonic() - began, 3), **metrics}))
         file.flush()
         for name, value in metrics.items():
             if math.isfinite(value):  # tensorboardX prints a warning of its own for each that is not
@@ -118,9 +116,7 @@ def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
             rows.append(json.loads(line))
         except ValueError:
             if number < len(lines):
-                raise InputError(
-                    f"{path}: line {number} is not JSON; accepted: one JSON object a line"
-                ) from None
+                raise InputError(f"{path}: line {number} is not JSON; accepted: one JSON object a line") from None
     return rows
 
 

@@ -1,4 +1,4 @@
-"""What every algorithm must keep: one trace, the same tree out as in, numbers that are traced, whatever its structure."""
+"""What every algorithm must keep, whatever its structure: one trace, the same tree out as in, traced numbers."""
 
 import re
 from collections.abc import Callable
@@ -27,7 +27,7 @@ CASES: dict[str, tuple[str, tuple[int, int, int], dict[str, Any]]] = {
     ),
     "mlp augmented": ("mlp", (8, 8, 1), {"loss": "non_saturating", "penalties": ("r1",), "augment": ALL_AUGMENTATIONS}),
     "dcgan relativistic": ("dcgan", (28, 28, 1), {"penalties": ("r1", "r2")}),
-    "resnet bfloat16": ("resnet", (8, 8, 3), {"penalties": ("r1", "r2"), "dtype": "bfloat16"}),
+    "resnet bfloat16": ("resnet", (8, 8, 3), {"penalties": ("r1",), "dtype": "bfloat16"}),
 }
 
 
@@ -102,8 +102,12 @@ def test_metrics_are_finite_scalars_named_group_and_name_the_same_at_every_step(
 
 def test_every_parameter_array_moves_and_numbers_stay(case: Traced) -> None:
     first, last = case.states[0], case.states[-1]
-    assert all(differ(first.params, last.params))
+    assert all(differ(first.params["generator"], last.params["generator"]))
     assert all(differ(first.ema_params, last.ema_params))
+    moved = differ(first.params["discriminator"], last.params["discriminator"])
+    sizes = [a.size for a in jax.tree.leaves(first.params["discriminator"])]
+    # an offset common to all logits cancels in the losses that compare real with fake
+    assert [size for size, has_moved in zip(sizes, moved, strict=True) if not has_moved] in ([], [1])
     assert not any(differ(first.hparams, last.hparams))
     assert all(np.isfinite(a).all() for a in jax.tree.leaves(last.params))
 
@@ -116,17 +120,19 @@ def test_a_step_is_a_function_of_state_batch_and_key(case: Traced) -> None:
 
 
 def test_numbers_are_traced_and_matter(case: Traced) -> None:
-    def after(**values: float) -> TrainState:
-        return case.step(with_hparams(case.states[1], **values), case.batches[1], jax.random.key(1))[0]
+    late = case.states[1].replace(step=jnp.asarray(1000, jnp.int32))  # past the schedule and past the average's ramp
 
-    still = after(lr=0.0, lr_final=0.0)
-    assert not any(differ(still.params, case.states[1].params))
-    expected = {"lr": case.states[2].params, "ema_half_life": case.states[2].ema_params}
-    assert all(differ(after(lr=0.02).params["generator"], expected["lr"]["generator"]))
-    assert any(differ(after(ema_half_life=1.0).ema_params, expected["ema_half_life"]))
-    paid = [name.removeprefix("penalty/") for name, value in case.metrics[1].items() if "penalty" in name and value > 0]
-    for name in paid:
-        assert any(differ(after(**{name: 5.0}).params["discriminator"], case.states[2].params["discriminator"])), name
+    def after(state: TrainState, **values: float) -> TrainState:
+        return case.step(with_hparams(state, **values), case.batches[1], jax.random.key(1))[0]
+
+    still, usual = after(late, lr_final=0.0), after(late)
+    assert not any(differ(still.params, late.params))
+    assert all(differ(after(late, lr_final=0.02).params["generator"], usual.params["generator"]))
+    assert all(differ(after(case.states[1], lr=0.02).params["generator"], case.states[2].params["generator"]))
+    averages = after(late, ema_half_life=1.0).ema_params, usual.ema_params
+    assert any(differ(*averages))
+    for name in (metric.removeprefix("penalty/") for metric in case.metrics[0] if metric.startswith("penalty/")):
+        assert any(differ(after(late, **{name: 5.0}).params["discriminator"], usual.params["discriminator"])), name
     assert len(case.traces) == 1
 
 

@@ -1,5 +1,6 @@
 """K steps in one call equal K calls, and four devices equal one."""
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -13,14 +14,12 @@ from jaxgen.training import parallel
 
 BATCH = 8
 HPARAMS = vars(GanHparams(lr=0.05, lr_final=0.02, b1=0.5, r1=0.5, r2=0.5, schedule_images=100.0))
-MLP = GanConfig(
-    architecture="mlp", base_channels=1, latent_dim=3, penalties=("r1", "r2"), penalty_interval=3,
-    discriminator_updates=2, augment=("translation", "cutout", "color"), optimizer="sgd",
-)  # fmt: skip
-RESNET = GanConfig(architecture="resnet", base_channels=2, latent_dim=3, penalties=("r1", "r2"), optimizer="sgd")
-WASSERSTEIN = GanConfig(
-    architecture="mlp", base_channels=1, latent_dim=3, loss="wasserstein", penalties=("gp",), optimizer="sgd"
+TINY = GanConfig(architecture="mlp", base_channels=1, latent_dim=3, loss="hinge", penalties=(), optimizer="sgd")
+LAZY = dataclasses.replace(TINY, penalties=("r1",), penalty_interval=3, discriminator_updates=2, optimizer="adam")
+FULL = dataclasses.replace(
+    TINY, loss="relativistic", penalties=("r1", "gp"), discriminator_updates=2, augment=("translation", "color")
 )
+RESNET = dataclasses.replace(TINY, architecture="resnet", base_channels=2, loss="relativistic", penalties=("r1",))
 
 
 def batches_for(algorithm: Algorithm, num_steps: int) -> dict[str, np.ndarray]:
@@ -50,20 +49,16 @@ def assert_close(actual: Any, expected: Any, atol: float) -> None:
     jax.tree.map(lambda a, e: np.testing.assert_allclose(a, e, rtol=0, atol=atol), actual, expected)
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_k_steps_in_one_call_equal_k_calls(optimizer: Any) -> None:
-    import dataclasses
-
-    config = dataclasses.replace(MLP, optimizer=optimizer)
-    state, metrics = run(config, 1, [1, 1, 1, 1])
-    together, together_metrics = run(config, 1, [4])
+def test_k_steps_in_one_call_equal_k_calls() -> None:
+    state, metrics = run(LAZY, 1, [1, 1, 1, 1])
+    together, together_metrics = run(LAZY, 1, [4])
     assert int(state.step) == int(together.step) == 4
     assert metrics["loss/generator"].shape == (4,)
     assert (metrics["penalty/r1"] > 0).tolist() == [True, False, False, True]
     assert_close((together, together_metrics), (state, metrics), 1e-5)
 
 
-@pytest.mark.parametrize("config", [MLP, WASSERSTEIN, RESNET], ids=["mlp", "wasserstein", "resnet"])
+@pytest.mark.parametrize("config", [FULL, RESNET], ids=["mlp", "resnet"])
 def test_four_devices_equal_one_with_plain_gradients(config: GanConfig) -> None:
     alone, alone_metrics = run(config, 1, [2])
     state, metrics = run(config, 4, [2])
@@ -74,7 +69,7 @@ def test_four_devices_equal_one_with_plain_gradients(config: GanConfig) -> None:
 
 
 def test_a_state_made_without_jit_can_be_given_away() -> None:
-    algorithm = make_gan(MLP, (8, 8, 1), BATCH)
+    algorithm = make_gan(TINY, (8, 8, 1), BATCH)
     state = algorithm.init(jax.random.key(0), HPARAMS)
     dispatch = parallel.compile_steps(algorithm, jax.random.key(1), parallel.make_mesh(BATCH, 1))
     after, _ = jax.block_until_ready(dispatch(state, batches_for(algorithm, 1)))

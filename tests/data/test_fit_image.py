@@ -18,9 +18,7 @@ def test_without_a_size_nothing_is_cut():
     np.testing.assert_array_equal(fit_image(image), image)
 
 
-@pytest.mark.parametrize(
-    ("shape", "rows", "columns"), [((4, 8, 1), (0, 4), (2, 6)), ((7, 4, 3), (1, 5), (0, 4))]
-)
+@pytest.mark.parametrize(("shape", "rows", "columns"), [((4, 8, 1), (0, 4), (2, 6)), ((7, 4, 3), (1, 5), (0, 4))])
 def test_crop_is_the_centre(shape, rows, columns):
     image = noise(*shape)
     np.testing.assert_array_equal(fit_image(image, 4), image[slice(*rows), slice(*columns)])

@@ -42,9 +42,7 @@ def test_jpeg_equals_pillow(tmp_path):
 
 
 def test_files_are_sorted_hidden_and_foreign_ones_ignored(tmp_path):
-    images = {
-        name: save(tmp_path / name, noise(4, 4, 3, seed=i)) for i, name in enumerate(["b.png", "a.png"])
-    }
+    images = {name: save(tmp_path / name, noise(4, 4, 3, seed=i)) for i, name in enumerate(["b.png", "a.png"])}
     save(tmp_path / ".hidden.png", noise(4, 4, 3))
     save(tmp_path / ".cache" / "c.png", noise(4, 4, 3))
     (tmp_path / "notes.txt").write_text("not an image")

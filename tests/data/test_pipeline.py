@@ -41,9 +41,7 @@ def test_an_epoch_is_the_permutation_of_seed_and_epoch(seed, num_images, epoch):
     np.testing.assert_array_equal(index, np.random.default_rng((seed, epoch)).permutation(num_images))
 
 
-@given(
-    seed=st.integers(0, 5), num_images=st.integers(1, 9), start=st.integers(0, 40), count=st.integers(0, 40)
-)
+@given(seed=st.integers(0, 5), num_images=st.integers(1, 9), start=st.integers(0, 40), count=st.integers(0, 40))
 @settings(max_examples=60, deadline=None)
 def test_the_plan_is_one_stream_from_any_start(seed, num_images, start, count):
     index, flip = plan(seed, num_images, start, count)
@@ -74,9 +72,7 @@ def test_half_is_mirrored_anew_in_each_epoch_and_apart_from_the_order():
 def test_batches_carry_out_the_plan(kind, flip):
     """Batches of 4 out of 7 images: epochs begin in the middle of a batch."""
     index, mirrored = plan(3, NUM_IMAGES, 0, 24)
-    expected = np.stack(
-        [IMAGES[i][:, ::-1] if m and flip else IMAGES[i] for i, m in zip(index, mirrored, strict=True)]
-    )
+    expected = np.stack([IMAGES[i][:, ::-1] if m and flip else IMAGES[i] for i, m in zip(index, mirrored, strict=True)])
     got = take(6, make_source(kind), flip=flip)
     np.testing.assert_array_equal(np.concatenate([b["images"] for b in got]), expected)
     np.testing.assert_array_equal(np.concatenate([b["labels"] for b in got]), LABELS[index])

@@ -111,9 +111,7 @@ def test_digits_are_5000_of_ten_classes():
     assert middle[source.labels == 0].mean() < min(middle[source.labels == k].mean() for k in range(1, 10))
 
 
-@pytest.mark.parametrize(
-    "name", ["digits", "mnist", "mnist:3.0.1", "emnist/letters", "svhn_cropped", "kmnist"]
-)
+@pytest.mark.parametrize("name", ["digits", "mnist", "mnist:3.0.1", "emnist/letters", "svhn_cropped", "kmnist"])
 def test_digits_are_never_flipped(name):
     with pytest.raises(InputError, match=r"flip: got True.*never flip"):
         open_source(DataConfig(dataset=name, flip=True))
@@ -149,7 +147,5 @@ def test_npz_and_digits_never_import_tensorflow(archive, tmp_path):
     command = [sys.executable, "-c", ITERATE, archive(images=noise(5, 4, 4)), "digits"]
     done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
-    poisoned = subprocess.run(
-        [sys.executable, "-c", "import tensorflow"], env=env, capture_output=True, text=True
-    )
+    poisoned = subprocess.run([sys.executable, "-c", "import tensorflow"], env=env, capture_output=True, text=True)
     assert "tensorflow was imported" in poisoned.stderr

@@ -85,9 +85,7 @@ def opened(folder, name="tiny", **kw):
 
 def by_label_and_pixels(images, labels) -> list[tuple[int, bytes]]:
     """TFDS shuffles examples when it writes them: compare as sets."""
-    return sorted(
-        (int(label), np.asarray(image).tobytes()) for image, label in zip(images, labels, strict=True)
-    )
+    return sorted((int(label), np.asarray(image).tobytes()) for image, label in zip(images, labels, strict=True))
 
 
 EXPECTED = by_label_and_pixels([e["image"] for e in EXAMPLES], [e["label"] for e in EXAMPLES])
@@ -117,9 +115,7 @@ def test_random_access_equals_memory(folder, monkeypatch, splits):
     assert source.shape == (5, 5, 1)
     np.testing.assert_array_equal([source.read(i) for i in range(source.num_images)], held.images)
     np.testing.assert_array_equal(source.labels, held.labels)
-    for a, b in itertools.islice(
-        zip(*(batches(s, batch_size=3, seed=0) for s in (held, source)), strict=False), 3
-    ):
+    for a, b in itertools.islice(zip(*(batches(s, batch_size=3, seed=0) for s in (held, source)), strict=False), 3):
         np.testing.assert_array_equal(a["images"], b["images"])
         np.testing.assert_array_equal(a["labels"], b["labels"])
 
@@ -177,13 +173,9 @@ def test_the_environment_variable_and_home_are_searched(folder, monkeypatch, tmp
     assert opened(None).num_images == NUM_IMAGES
 
 
-@pytest.mark.parametrize(
-    ("name", "close"), [("mnits", "mnist"), ("CIFAR-10", "cifar10"), ("digit", "digits")]
-)
+@pytest.mark.parametrize(("name", "close"), [("mnits", "mnist"), ("CIFAR-10", "cifar10"), ("digit", "digits")])
 def test_an_unknown_name_lists_close_ones_and_the_other_forms(name, close):
-    with pytest.raises(
-        InputError, match=rf"TFDS does not know '{name}' \(did you mean .*{close}.*folder:PATH, npz:"
-    ):
+    with pytest.raises(InputError, match=rf"TFDS does not know '{name}' \(did you mean .*{close}.*folder:PATH, npz:"):
         open_source(DataConfig(dataset=name))
 
 
@@ -195,9 +187,7 @@ def test_other_forms_are_refused(name):
 
 def test_without_a_network_a_missing_set_fails_at_once_and_says_where_it_looked(tmp_path):
     start = time.monotonic()
-    with pytest.raises(
-        InputError, match=rf"'cifar10' is not in {tmp_path}, .*no network.*--data-dir"
-    ) as caught:
+    with pytest.raises(InputError, match=rf"'cifar10' is not in {tmp_path}, .*no network.*--data-dir") as caught:
         opened(str(tmp_path), "cifar10")
     assert time.monotonic() - start < 5
     assert "\n" not in str(caught.value)

@@ -121,9 +121,7 @@ def test_an_open_iterator_does_not_hold_up_the_exit():
         "next(iterator); print('end')\n"
     )
     env = os.environ | {"PYTHONPATH": str(Path(jaxgen.__file__).parents[1])}
-    done = subprocess.run(
-        [sys.executable, "-c", program], env=env, capture_output=True, text=True, timeout=60
-    )
+    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout, done.stderr) == (0, "end\n", "")
 
 

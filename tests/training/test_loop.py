@@ -53,7 +53,9 @@ def test_every_chunk_is_used_and_every_metric_seen():
 
 def test_callbacks_run_when_a_multiple_is_passed_and_once_at_the_end():
     steps = {"three": [], "four": []}
-    callbacks = [Callback(every, lambda s, _, n=name: steps[n].append(s)) for every, name in ((3, "three"), (4, "four"))]
+    callbacks = [
+        Callback(every, lambda s, _, n=name: steps[n].append(s)) for every, name in ((3, "three"), (4, "four"))
+    ]
     run([[0, 0]] * 5, callbacks=callbacks)
     assert steps == {"three": [4, 6, 10], "four": [4, 8, 10]}
 

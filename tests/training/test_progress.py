@@ -21,9 +21,7 @@ class Clock:
         return self.now
 
 
-def open_lines(
-    clock: Clock, total_steps: int, minutes: float | None = None
-) -> tuple[progress.Progress, list[str]]:
+def open_lines(clock: Clock, total_steps: int, minutes: float | None = None) -> tuple[progress.Progress, list[str]]:
     written: list[str] = []
     measure = progress._make_measure(total_steps, 0, 64, minutes, clock)
     return progress._open_lines(measure, written.append), written
@@ -61,8 +59,7 @@ def test_line_by_hand() -> None:
     assert written[0] == "step 1000/20000  64,000 images  loss/generator 0.5"
     # 320 steps in 20 s are 16 a second: 1,024 images/s, and 18,680 steps to go take 1167.5 s.
     assert written[1] == (
-        "step 1320/20000  84,480 images  1,024 images/s  eta 19:28"
-        "  loss/generator 0.711  loss/discriminator 1.23e+03"
+        "step 1320/20000  84,480 images  1,024 images/s  eta 19:28  loss/generator 0.711  loss/discriminator 1.23e+03"
     )
 
 

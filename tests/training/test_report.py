@@ -150,9 +150,7 @@ def test_curves_take_the_colours_of_the_page(run_dir) -> None:
     panels = [attrs["aria-label"] for tag, attrs in page.tags if tag == "svg"]
     assert panels == ["loss", "quality"]
     strokes = [
-        attrs["style"]
-        for tag, attrs in page.tags
-        if tag == "path" and "stroke: var(--c" in attrs.get("style", "")
+        attrs["style"] for tag, attrs in page.tags if tag == "path" and "stroke: var(--c" in attrs.get("style", "")
     ]
     assert any("var(--c0)" in style for style in strokes)
     assert any("var(--c1)" in style for style in strokes)
@@ -191,9 +189,7 @@ def test_an_empty_folder_has_a_page(tmp_path) -> None:
 
 
 def test_a_running_run_has_a_page(run_dir) -> None:
-    reporting.write_json(
-        run_dir / "run.json", {"status": "running", "steps": None, "seconds": None, "hardware": None}
-    )
+    reporting.write_json(run_dir / "run.json", {"status": "running", "steps": None, "seconds": None, "hardware": None})
     page = Page(report.write_report(run_dir))
     assert page.after("Steps") == "1,000"
     assert page.after("Status") == "running"

@@ -93,15 +93,11 @@ def test_events_hold_scalars_images_and_the_purge(tmp_path) -> None:
     metrics.write_image(3, "samples", np.full((4, 6, 1), 200, np.uint8))
     metrics.close()
     found = events(tmp_path)
-    scalars = [
-        (e.step, v.tag, v.simple_value) for e in found for v in e.summary.value if v.HasField("simple_value")
-    ]
+    scalars = [(e.step, v.tag, v.simple_value) for e in found for v in e.summary.value if v.HasField("simple_value")]
     assert scalars[:2] == [(1, "loss/generator", 0.25), (1, "loss/discriminator", 1.0)]
     assert scalars[-1] == (3, "loss/generator", 0.25)
     assert len(scalars) == 7
-    images = [
-        (e.step, v.image.height, v.image.width) for e in found for v in e.summary.value if v.HasField("image")
-    ]
+    images = [(e.step, v.image.height, v.image.width) for e in found for v in e.summary.value if v.HasField("image")]
     assert images == [(3, 4, 6)]
     # Status 1 is START: TensorBoard forgets what earlier files say of this step and later ones.
     assert [e.step for e in found if e.HasField("session_log") and e.session_log.status == 1] == [0, 3]
@@ -118,9 +114,7 @@ def test_read_metrics(tmp_path) -> None:
 
 
 def test_write_json_is_strict_and_readable(tmp_path) -> None:
-    reporting.write_json(
-        tmp_path / "run.json", {"speed": math.nan, "deep": {"list": [1.5, math.inf]}, "n": 3}
-    )
+    reporting.write_json(tmp_path / "run.json", {"speed": math.nan, "deep": {"list": [1.5, math.inf]}, "n": 3})
     text = (tmp_path / "run.json").read_text()
     assert json.loads(text) == {"speed": None, "deep": {"list": [1.5, None]}, "n": 3}
     assert text.endswith("\n")
