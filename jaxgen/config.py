@@ -84,9 +84,9 @@ class GanConfig:
 class GanHparams:
     """Numbers of a GAN; traced, so that one compiled step serves every value. Schedules are cosines in images."""
 
-    lr: float = 2e-4
+    lr: float = 1e-3
     """Learning rate of both networks at the start."""
-    lr_final: float = 5e-5
+    lr_final: float = 1e-4
     """Learning rate at the end of the schedule."""
     b1: float = 0.0
     """Adam's decay of the first moment."""
@@ -94,9 +94,9 @@ class GanHparams:
     """Adam's decay of the second moment at the start."""
     b2_final: float = 0.99
     """Adam's decay of the second moment at the end of the schedule."""
-    r1: float = 0.1
+    r1: float = 1.0
     """Weight of R1 (times half the squared gradient norm on real images) at the start."""
-    r2: float = 0.1
+    r2: float = 1.0
     """Weight of R2 (the same on fakes) at the start."""
     gp: float = 10.0
     """Weight of the Wasserstein gradient penalty at the start."""
@@ -121,11 +121,11 @@ class GanHparams:
 class TrainConfig:
     """How long to train, and what to leave behind."""
 
-    steps: int = 10_000
+    steps: int = 12_000
     """Generator updates in all."""
     minutes: float | None = None
     """Stop after so many minutes of training, if that comes first."""
-    batch_size: int = 64
+    batch_size: int = 32
     """Images per update, over all devices."""
     seed: int = 0
     """Decides the initial weights, the noise and the order of the data."""
