@@ -1,6 +1,7 @@
 """The command line: recipes of experiments/ and `python -m jaxgen`. One clear line and exit code 2 for bad input."""
 
 import contextlib
+import dataclasses
 import functools
 import io
 import logging
@@ -45,6 +46,7 @@ def run_recipe(recipe: str, default: Any, run: Callable[[Run, Any], None], descr
         directory = find_run(config.train.resume, recipe, config.train.out)
         earlier = read_run_config(directory, type(default))
         config = parse(earlier, args, f"python -m experiments.{recipe}", description)
+        config = dataclasses.replace(config, train=dataclasses.replace(config.train, resume=None))
         run(Run(recipe, directory, command, resumed=True), config)
 
 
@@ -73,7 +75,7 @@ def _in_one_line(read: Callable[[], T], prog: str) -> T:
 
 @contextlib.contextmanager
 def exit_cleanly() -> Iterator[None]:
-    """Bad input ends in one line and exit code 2, divergence in 1, an interruption outside of training in 130."""
+    """One line and an exit code: 2 for bad input, 1 for divergence or a failing disk, 130 if nothing was trained yet."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -82,6 +84,8 @@ def exit_cleanly() -> Iterator[None]:
         fail(str(error), 2)
     except NonFiniteError as error:
         fail(str(error), 1)
+    except OSError as error:
+        fail(f"{error.filename or 'output'}: {error.strerror or error}", 1)
     except KeyboardInterrupt:
         fail("interrupted; nothing was being trained, so nothing is lost", 130)
 

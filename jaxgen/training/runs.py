@@ -4,7 +4,7 @@ import datetime
 import itertools
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -239,11 +239,16 @@ def _outputs(run: Run, config: Any, source: Source, start: int, images_per_step:
     store = checkpoints.open_checkpoints(run.directory / "checkpoints", best_metric=BEST_METRIC)
     try:
         yield Outputs(writer, progress, store, record)
-    except NonFiniteError as error:
+    except BaseException as error:
         good = checkpoints.latest_step(store)
-        hint = f"last good checkpoint: {run.directory / 'checkpoints' / str(good)}" if good else "no checkpoint yet"
-        record(good or 0, f"failed: {error}")
-        raise NonFiniteError(f"{error}; {hint}") from None
+        with suppress(OSError):  # the disk may be what failed
+            record(good or 0, f"failed: {str(error) or type(error).__name__}")
+        if isinstance(error, NonFiniteError):
+            folder = run.directory / "checkpoints" / str(good)
+            raise NonFiniteError(
+                f"{error}; {f'last good checkpoint: {folder}' if good else 'no checkpoint yet'}"
+            ) from None
+        raise
     finally:
         progress.close()
         writer.close()
