@@ -75,7 +75,7 @@ def _in_one_line(read: Callable[[], T], prog: str) -> T:
 
 @contextlib.contextmanager
 def exit_cleanly() -> Iterator[None]:
-    """One line and an exit code: 2 for bad input, 1 for divergence or a failing disk, 130 if nothing was trained yet."""
+    """One line and an exit code: 2 for bad input, 1 for divergence or a failing disk, 130 if interrupted early."""
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:

@@ -61,13 +61,19 @@ class Mode:
     """Real and fake images in one pass through the discriminator."""
     compiled: Literal["no", "generator", "losses", "step"] = "no"
     """By torch.compile: nothing; the generator's loss; both losses; all gradients whole, taken by torch.func."""
+    threads: int | None = None
+    """Threads; None: one per core."""
 
     @property
     def label(self) -> str:
         """Name in tables."""
         words = "eager" if self.compiled == "no" else f"compiled {self.compiled}"
-        layout = ", channels_last" if self.channels_last else ""
-        return f"PyTorch {words}{layout}{', one pass' if self.one_pass else ''}"
+        extras = [
+            "channels_last" if self.channels_last else "",
+            "one pass" if self.one_pass else "",
+            f"{self.threads} thread{'s' if self.threads != 1 else ''}" if self.threads else "",
+        ]
+        return ", ".join([f"PyTorch {words}", *filter(None, extras)])
 
 
 def squares_by_autograd(score: Score, images: Tensor) -> tuple[Tensor, Tensor]:

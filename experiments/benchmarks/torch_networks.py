@@ -4,7 +4,7 @@ The one file to change when an architecture does. Needs torch, which jaxgen itse
 """
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,23 +17,48 @@ LEAK = 0.2
 Shape = tuple[int, int, int]
 
 
+class Layer(NamedTuple):
+    """A 3x3 convolution; rearranged: pixels become channels before it, or channels pixels after it."""
+
+    channels: int
+    features: int
+    rearranged: bool = False
+
+
+def generator_layers(base: int, c: int) -> tuple[Layer, ...]:
+    """Convolutions of the DCGAN-like generator; after each rearranged one, channels become pixels."""
+    half, last = (Layer(base, base), Layer(base, 2 * base, True)), Layer(base // 2, c)
+    return (Layer(2 * base, 2 * base), Layer(2 * base, 4 * base, True), *half, last)
+
+
+def discriminator_layers(base: int, c: int) -> tuple[Layer, ...]:
+    """Convolutions of the DCGAN-like discriminator; before each rearranged one, pixels become channels."""
+    half = (Layer(4 * c, base, True), Layer(base, base))
+    return (*half, Layer(4 * base, 2 * base, True), Layer(2 * base, 2 * base))
+
+
+def make_convs(layers: tuple[Layer, ...]) -> nn.ModuleList:
+    """The convolutions of `layers`; all keep the size."""
+    return nn.ModuleList([nn.Conv2d(layer.channels, layer.features, 3, padding=1) for layer in layers])
+
+
 class DcganGenerator(nn.Module):
     """`jaxgen.networks.dcgan.Generator`: latents (b, z) to images (b, c, h, w)."""
 
     def __init__(self, latent_dim: int, base: int, shape: Shape):
         super().__init__()
         h, w, c = shape
+        self.layers = generator_layers(base, c)
         self.grid = (2 * base, h // 4, w // 4)
         self.dense = nn.Linear(latent_dim, math.prod(self.grid))
-        self.convs = nn.ModuleList(
-            [conv(2 * base, 4 * base), conv(base, 2 * base), conv(base // 2, c)],
-        )
+        self.convs = make_convs(self.layers)
 
     def forward(self, latents: Tensor) -> Tensor:
         """Draws one image per latent."""
         x = F.leaky_relu(self.dense(latents), LEAK).view(-1, *self.grid)
-        for layer in self.convs[:-1]:
-            x = F.leaky_relu(F.pixel_shuffle(layer(x), 2), LEAK)
+        for layer, conv in zip(self.layers[:-1], self.convs[:-1], strict=True):
+            x = conv(x)
+            x = F.leaky_relu(F.pixel_shuffle(x, 2) if layer.rearranged else x, LEAK)
         return torch.tanh(self.convs[-1](x).float())
 
 
@@ -43,15 +68,15 @@ class DcganDiscriminator(nn.Module):
     def __init__(self, base: int, shape: Shape):
         super().__init__()
         h, w, c = shape
-        self.convs = nn.ModuleList([conv(4 * c, base), conv(4 * base, 2 * base), conv(2 * base, 2 * base)])
-        self.dense = nn.Linear(2 * base * (h // 4) * (w // 4), 1)
+        self.layers = discriminator_layers(base, c)
+        self.convs = make_convs(self.layers)
+        self.dense = nn.Linear(self.layers[-1].features * (h // 4) * (w // 4), 1)
 
     def forward(self, images: Tensor) -> Tensor:
         """Scores images."""
         x = images
-        for layer in self.convs[:-1]:
-            x = F.leaky_relu(layer(F.pixel_unshuffle(x, 2)), LEAK)
-        x = F.leaky_relu(self.convs[-1](x), LEAK)
+        for layer, conv in zip(self.layers, self.convs, strict=True):
+            x = F.leaky_relu(conv(F.pixel_unshuffle(x, 2) if layer.rearranged else x), LEAK)
         return self.dense(x.flatten(1))[:, 0].float()
 
 
@@ -80,11 +105,6 @@ class MlpDiscriminator(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Scores images."""
         return self.last(F.relu(self.first(images.flatten(1))))[:, 0].float()
-
-
-def conv(channels: int, features: int) -> nn.Conv2d:
-    """3x3 convolution that keeps the size."""
-    return nn.Conv2d(channels, features, 3, padding=1)
 
 
 def make_pair(config: GanConfig, shape: Shape) -> tuple[nn.Module, nn.Module]:
@@ -119,16 +139,13 @@ def load(config: GanConfig, shape: Shape, pair: tuple[nn.Module, nn.Module], par
         return
     grid = channels_first(h // 4, w // 4, generator.grid[0])
     _set(generator.dense, g["Dense_0"]["kernel"][:, grid], g["Dense_0"]["bias"][grid])
-    for i, layer in enumerate(generator.convs):
-        kernel, bias = g[f"Conv_{i}"]["kernel"], g[f"Conv_{i}"]["bias"]
-        order = channels_first(2, 2, len(bias) // 4) if layer is not generator.convs[-1] else slice(None)
-        _set(layer, kernel[..., order], bias[order])
-    for i, layer in enumerate(discriminator.convs):
-        kernel, bias = d[f"Conv_{i}"]["kernel"], d[f"Conv_{i}"]["bias"]
-        inputs = kernel.shape[-2]
-        order = channels_first(2, 2, inputs // 4) if layer is not discriminator.convs[-1] else slice(None)
-        _set(layer, kernel[:, :, order], bias)
-    grid = channels_first(h // 4, w // 4, discriminator.convs[-1].out_channels)
+    for i, (layer, conv) in enumerate(zip(generator.layers, generator.convs, strict=True)):
+        order = channels_first(2, 2, layer.features // 4) if layer.rearranged else slice(None)
+        _set(conv, g[f"Conv_{i}"]["kernel"][..., order], g[f"Conv_{i}"]["bias"][order])
+    for i, (layer, conv) in enumerate(zip(discriminator.layers, discriminator.convs, strict=True)):
+        order = channels_first(2, 2, layer.channels // 4) if layer.rearranged else slice(None)
+        _set(conv, d[f"Conv_{i}"]["kernel"][:, :, order], d[f"Conv_{i}"]["bias"])
+    grid = channels_first(h // 4, w // 4, discriminator.layers[-1].features)
     _set(discriminator.dense, d["Dense_0"]["kernel"][grid], d["Dense_0"]["bias"])
 
 

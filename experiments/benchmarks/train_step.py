@@ -5,6 +5,7 @@ Command:  python -m experiments.benchmarks.train_step [--repeats N] [--out FILE.
 
 import dataclasses
 import importlib.util
+import os
 import sys
 from collections.abc import Callable
 from typing import Any, Literal
@@ -152,6 +153,7 @@ def torch_rows(recipe: GanRecipe, images: np.ndarray, compile_too: bool) -> list
 
     layouts = (False, True) if recipe.gan.architecture != "mlp" else (False,)
     modes = [Mode(layout, one_pass) for layout in layouts for one_pass in (False, True)]
+    modes += [Mode(layout, threads=1) for layout in layouts if jax.default_backend() == "cpu"]
     if compile_too:
         modes += [Mode(layout, True, how) for how in ("generator", "losses", "step") for layout in layouts]
     return [(mode.label, lambda mode=mode: _torch(mode, recipe, images)) for mode in modes]
@@ -167,6 +169,7 @@ def _torch(mode: Any, recipe: GanRecipe, images: np.ndarray) -> common.Candidate
     batch = torch.tensor(images[: recipe.train.batch_size]).permute(0, 3, 1, 2).to(device)
 
     def step() -> None:
+        torch.set_num_threads(mode.threads or parallel.num_cores())
         metrics = gan.step(batch)
         if device == "cpu":
             return
@@ -256,6 +259,9 @@ def main() -> None:
     with exit_cleanly():
         config = parse(TrainStepConfig(), sys.argv[1:], "python -m experiments.benchmarks.train_step", __doc__)
         parallel.setup_backend()
+        # PyTorch's threads wait for each other in a loop of milliseconds, and where other programs keep a core busy
+        # a step takes 5 to 20 times as long; a short loop costs little on an idle machine. Read when torch loads.
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")
         run(config)
 
 

@@ -17,7 +17,7 @@ HPARAMS = vars(GanHparams(lr=0.05, lr_final=0.02, b1=0.5, r1=0.5, r2=0.5, schedu
 TINY = GanConfig(architecture="mlp", base_channels=1, latent_dim=3, loss="hinge", penalties=(), optimizer="sgd")
 LAZY = dataclasses.replace(TINY, penalties=("r1",), penalty_interval=3, discriminator_updates=2, optimizer="adam")
 FULL = dataclasses.replace(
-    TINY, loss="relativistic", penalties=("r1", "gp"), discriminator_updates=2, augment=("translation", "color")
+    TINY, loss="relativistic", penalties=("gp",), discriminator_updates=2, augment=("translation", "color")
 )
 RESNET = dataclasses.replace(TINY, architecture="resnet", base_channels=2, loss="relativistic", penalties=("r1",))
 

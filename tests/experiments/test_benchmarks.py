@@ -18,7 +18,7 @@ from jaxgen.networks import layers, make_gan_pair
 
 needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="torch is not installed")
 SHAPE, BATCH = (28, 28, 1), 8
-HPARAMS = dataclasses.asdict(GanHparams(lr=0.01, lr_final=0.001, r1=1.0, r2=0.5, schedule_images=40.0))
+HPARAMS = dataclasses.asdict(GanHparams(lr=1e-3, lr_final=1e-4, r1=1.0, r2=0.5, schedule_images=40.0))
 
 
 def test_race_takes_turns_and_reports_medians():

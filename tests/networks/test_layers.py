@@ -184,7 +184,7 @@ def test_own_gradient_is_used_on_the_cpu_only(monkeypatch: pytest.MonkeyPatch) -
 def test_conv_layer_keeps_size_and_adds_its_bias(spatial: tuple[int, ...], use_bias: bool) -> None:
     x, _ = make_inputs(spatial, (3,) * len(spatial))
     layer = Conv(5, kernel_size=3, use_bias=use_bias)
-    params = layer.init(jax.random.key(0), x)["params"]
+    params = jax.jit(layer.init)(jax.random.key(0), x)["params"]
     shapes = {"kernel": (*(3,) * len(spatial), 3, 5), "bias": (5,)}
     assert {name: value.shape for name, value in params.items()} == {n: shapes[n] for n in sorted(params, reverse=True)}
     assert ("bias" in params) == use_bias
@@ -193,14 +193,14 @@ def test_conv_layer_keeps_size_and_adds_its_bias(spatial: tuple[int, ...], use_b
         bias = jnp.arange(5, dtype=jnp.float32)
         params = {**params, "bias": bias}
         expected = expected + bias.reshape((1,) * (x.ndim - 1) + (5,))
-    actual = layer.apply({"params": params}, x)
+    actual = jax.jit(layer.apply)({"params": params}, x)
     assert actual.shape == (2, *spatial, 5)
     np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5)
 
 
 def test_conv_layer_computes_in_its_dtype_with_float32_parameters() -> None:
     x, _ = make_inputs((6, 5), (3, 3))
-    y, variables = Conv(5, dtype=jnp.bfloat16).init_with_output(jax.random.key(0), x)
+    y, variables = jax.eval_shape(Conv(5, dtype=jnp.bfloat16).init_with_output, jax.random.key(0), x)
     assert y.dtype == jnp.bfloat16
     assert {a.dtype for a in jax.tree.leaves(variables)} == {np.dtype(np.float32)}
 

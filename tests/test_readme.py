@@ -1,0 +1,41 @@
+"""The README names only what exists."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from jaxgen.recipes.gan import GanRecipe
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "README.md").read_text()
+
+
+def test_files_named_exist():
+    for path in re.findall(r"\]\(([^)#:]+)\)", TEXT) + re.findall(r"`((?:jaxgen|experiments|tests)/[\w./]*)`", TEXT):
+        assert (ROOT / path).exists(), path
+    for module in re.findall(r"python -m (experiments[\w.]*)", TEXT):
+        assert (ROOT / f"{module.replace('.', '/')}.py").exists(), module
+
+
+def test_flags_named_exist():
+    fields = {"num", "out", "help", "n"}
+    for group in dataclasses.fields(GanRecipe):
+        prefix = "hparams." if group.name == "hparams" else ""
+        fields |= {prefix + f.name.replace("_", "-") for f in dataclasses.fields(group.default)}
+    benchmarks = (ROOT / "experiments" / "benchmarks").glob("*.py")
+    own = set(re.findall(r"^    (\w+): ", "".join(p.read_text() for p in benchmarks), re.M))
+    for flag in re.findall(r"(?<![\w-])--([\w.-]*\w)", TEXT):
+        assert flag in fields or flag.replace("-", "_") in own, flag
+
+
+def test_the_example_runs():
+    code = re.search(r"```python\n(.*?)```", TEXT, re.S).group(1)
+    names = {"images": np.zeros((32, 28, 28, 1), np.uint8)}
+    exec(code, names)
+    assert names["pictures"].shape == (64, 28, 28, 1)
+    assert np.abs(np.asarray(names["pictures"])).max() <= 1
+    assert int(names["state"].step) == 1
+    assert isinstance(names["metrics"]["loss/generator"], jax.Array)
