@@ -121,7 +121,7 @@ class GanHparams:
 class TrainConfig:
     """How long to train, and what to leave behind."""
 
-    steps: int = 10_000
+    steps: int = 9_000
     """Generator updates in all."""
     minutes: float | None = None
     """Stop after so many minutes of training, if that comes first."""

@@ -16,13 +16,16 @@ from jaxgen.networks.layers import Conv, conv
 
 Padding = tuple[tuple[int, int], ...] | None
 
-# spatial sizes, kernel sizes, padding
-CASES: list[tuple[tuple[int, ...], tuple[int, ...], Padding]] = [
-    ((6,), (4,), ((0, 3),)),
-    ((6, 5), (3, 3), None),
-    ((6, 5), (4, 2), None),
-    ((4, 5), (3, 2), ((4, 3), (0, 5))),  # wider than the kernel: the gradient's padding is negative
-    ((3, 4, 5), (3, 2, 3), None),
+# spatial sizes, kernel sizes, channels in and out, padding
+CASES: list[tuple[tuple[int, ...], tuple[int, ...], tuple[int, int], Padding]] = [
+    ((6,), (4,), (3, 4), ((0, 3),)),
+    ((6, 5), (3, 3), (3, 4), None),
+    ((6, 5), (4, 2), (4, 2), None),
+    ((6, 5), (3, 3), (1, 8), None),  # grey images in
+    ((6, 5), (3, 3), (8, 1), None),  # grey images out
+    ((4, 5), (3, 2), (3, 4), ((4, 3), (0, 5))),  # wider than the kernel: the gradient's padding is negative
+    ((4, 5), (3, 2), (1, 8), ((4, 3), (0, 5))),
+    ((3, 4, 5), (3, 2, 3), (3, 4), None),
 ]
 
 
@@ -38,9 +41,13 @@ def plain_conv(x: jax.Array, kernel: jax.Array, padding: Padding) -> jax.Array:
     return lax.conv_general_dilated(x, kernel, (1,) * (x.ndim - 2), pads, dimension_numbers=layout)
 
 
-def make_inputs(spatial: tuple[int, ...], size: tuple[int, ...]) -> tuple[jax.Array, jax.Array]:
-    key_x, key_k = jax.random.split(jax.random.key(1))
-    return jax.random.normal(key_x, (2, *spatial, 3)), jax.random.normal(key_k, (*size, 3, 4)) / np.prod(size) ** 0.5
+def make_inputs(
+    spatial: tuple[int, ...], size: tuple[int, ...], channels: tuple[int, int] = (3, 4)
+) -> tuple[jax.Array, jax.Array]:
+    noise = np.random.default_rng(1)
+    x = noise.standard_normal((2, *spatial, channels[0]), np.float32)
+    kernel = noise.standard_normal((*size, *channels), np.float32) / np.float32(np.prod(size) ** 0.5)
+    return jnp.asarray(x), jnp.asarray(kernel)
 
 
 def derivatives(conv_fn: Callable[..., jax.Array], x: jax.Array, kernel: jax.Array) -> dict[str, Any]:
@@ -71,11 +78,11 @@ def assert_trees_close(actual: Any, expected: Any, rtol: float) -> None:
     jax.tree_util.tree_map_with_path(compare, actual, expected)
 
 
-@pytest.mark.parametrize(("spatial", "size", "padding"), CASES, ids=map(case_name, CASES))
+@pytest.mark.parametrize(("spatial", "size", "channels", "padding"), CASES, ids=map(case_name, CASES))
 def test_value_and_two_derivatives_equal_those_of_lax(
-    spatial: tuple[int, ...], size: tuple[int, ...], padding: Padding
+    spatial: tuple[int, ...], size: tuple[int, ...], channels: tuple[int, int], padding: Padding
 ) -> None:
-    x, kernel = make_inputs(spatial, size)
+    x, kernel = make_inputs(spatial, size, channels)
     actual = jax.jit(lambda x, k: derivatives(lambda x, k: conv(x, k, padding), x, k))(x, kernel)
     expected = jax.jit(lambda x, k: derivatives(lambda x, k: plain_conv(x, k, padding), x, k))(x, kernel)
     assert_trees_close(actual, expected, 2e-6)
