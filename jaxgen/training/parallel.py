@@ -42,8 +42,8 @@ def setup_backend() -> None:
 def _keep_freed_memory() -> None:
     """Tells glibc to reuse large freed blocks rather than return them to the kernel.
 
-    XLA allocates the buffers of a step anew each time. Once tf.data runs in the process, glibc returns each of them, and
-    the page faults of getting them back were measured to double the time of a step.
+    XLA allocates the buffers of a step anew each time. Once tf.data runs in the process, glibc returns each of them,
+    and the page faults of getting them back were measured to double the time of a step.
     """
     with contextlib.suppress(OSError, AttributeError):  # not glibc
         mallopt = ctypes.CDLL("libc.so.6").mallopt
