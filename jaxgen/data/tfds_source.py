@@ -200,7 +200,7 @@ def _features(builder: Any, config: DataConfig) -> tuple[str, Any]:
         and feature.np_dtype in (np.uint8, np.uint16)
     ]
     if not images:
-        found = ", ".join(f"{name}: {type(feature).__name__}" for name, feature in features.items())
+        found = ", ".join(f"{name}: {type(feature).__name__}" for name, feature in sorted(features.items()))
         reject("dataset", config.dataset, f"a data set with an image feature; this one has {found or 'none'}")
     label = features.get("label")
     return ("image" if "image" in images else images[0]), (
