@@ -203,7 +203,7 @@ def _features(builder: Any, config: DataConfig) -> tuple[str, Any]:
         found = ", ".join(f"{name}: {type(feature).__name__}" for name, feature in sorted(features.items()))
         reject("dataset", config.dataset, f"a data set with an image feature; this one has {found or 'none'}")
     label = features.get("label")
-    return ("image" if "image" in images else images[0]), (
+    return ("image" if "image" in images else min(images)), (
         label if isinstance(label, tfds.features.ClassLabel) else None
     )
 
