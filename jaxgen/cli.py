@@ -14,7 +14,7 @@ from typing import Any, NoReturn, TypeVar
 
 import tyro
 
-from jaxgen.config import InputError
+from jaxgen.config import DataConfig, InputError, require
 from jaxgen.training.loop import NonFiniteError
 from jaxgen.training.parallel import setup_backend
 from jaxgen.training.runs import Run, find_run, new_run, read_run_config
@@ -117,23 +117,69 @@ def _unboxed(text: str) -> str:
     return " ".join(message) or " ".join(text.split())
 
 
-def sample(run: tyro.conf.Positional[str], num: int = 64, seed: int = 0, out: str = "samples.png") -> None:
+def sample(
+    run: tyro.conf.Positional[str],
+    num: int | None = None,
+    label: str | None = None,
+    seed: int = 0,
+    out: str = "samples.png",
+    checkpoint: str = "latest",
+) -> None:
     """Draws images from a finished or running run.
 
     Args:
       run: run folder, OUT/RECIPE/TIMESTAMP.
-      num: how many images.
+      num: how many images; 64, or as many as there are labels.
+      label: of a conditional GAN, the class, as 7, or several in order, as 3,1,4,1,5.
       seed: decides which.
       out: a picture of them all (.png), or arrays `images` (uint8, n h w c) and, where there are any, `labels` (.npz).
+      checkpoint: latest, best (by the distance followed in training) or a step.
     """
     from jaxgen.inference.sample import sample_run
 
     setup_backend()
-    print(sample_run(Path(run), num, seed, Path(out)))
+    print(sample_run(Path(run), num, seed, Path(out), label, checkpoint))
+
+
+def evaluate(
+    run: tyro.conf.Positional[str | None] = None,
+    samples: str | None = None,
+    num: int = 10_000,
+    checkpoint: str = "latest",
+    dataset: str = "mnist",
+    data_dir: str | None = None,
+    inception_weights: str | None = None,
+    seed: int = 0,
+) -> None:
+    """Measures how good the images of a run, or of a file, are.
+
+    Args:
+      run: run folder, OUT/RECIPE/TIMESTAMP.
+      samples: in its place, an .npz with `images` (n h w c, uint8 or floats in 0 to 1) and perhaps `labels`.
+      num: how many images to judge; figures for other numbers are not comparable.
+      checkpoint: of the run: latest, best or a step.
+      dataset: real images that the samples are compared with; a run knows its own.
+      data_dir: folder that holds TFDS data sets; a run knows where its own lay.
+      inception_weights: weights file of the FID literature (.pth or .safetensors), to compare in its features.
+      seed: of every random choice.
+    """
+    from jaxgen.inference.evaluate import describe, evaluate_run, evaluate_samples
+
+    setup_backend()
+    if (run is None) == (samples is None):
+        raise InputError(f"run: got {run!r} and --samples {samples!r}; accepted: one of the two")
+    require(num > 5, "num", num, "6 or more")
+    weights = None if inception_weights is None else Path(inception_weights)
+    if run is not None:
+        result = evaluate_run(Path(run), num, seed, checkpoint, data_dir, weights)
+    else:
+        result = evaluate_samples(Path(samples), DataConfig(dataset, data_dir), num, seed, weights)
+    print(describe(result))
 
 
 def main() -> None:
     """Entry of `python -m jaxgen`."""
     with exit_cleanly():
         prog = "python -m jaxgen"
-        _in_one_line(lambda: tyro.extras.subcommand_cli_from_dict({"sample": sample}, prog=prog), prog)
+        commands = {"sample": sample, "evaluate": evaluate}
+        _in_one_line(lambda: tyro.extras.subcommand_cli_from_dict(commands, prog=prog), prog)

@@ -25,6 +25,17 @@ def require(condition: bool, field: str, value: Any, accepted: str) -> None:
         reject(field, value, accepted)
 
 
+def require_choices(config: Any) -> None:
+    """Raises `InputError` if a field annotated with a `Literal`, or a tuple of them, holds another value."""
+    for field, hint in typing.get_type_hints(type(config)).items():
+        value, args = getattr(config, field), typing.get_args(hint)
+        if typing.get_origin(hint) is Literal:
+            require(value in args, field, value, ", ".join(map(str, args)))
+        elif args and typing.get_origin(args[0]) is Literal:
+            choices = typing.get_args(args[0])
+            require(set(value) <= set(choices), field, value, f"some of {', '.join(choices)}")
+
+
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
     """Where images come from and how they are cut to size."""
@@ -57,6 +68,8 @@ class GanConfig:
     """Numbers of noise per image."""
     base_channels: int = 32
     """Width of the networks (mlp: the hidden layer has 32 times as many units)."""
+    conditioning: Literal["none", "concat", "projection"] = "none"
+    """How the discriminator is told the class: an embedding beside its input, a projection of its features, or not."""
     loss: Literal["minimax", "non_saturating", "hinge", "wasserstein", "relativistic"] = "relativistic"
     """Adversarial loss."""
     penalties: tuple[Literal["r1", "r2", "gp"], ...] = ("r1", "r2")
@@ -75,6 +88,7 @@ class GanConfig:
     def __post_init__(self) -> None:
         for field in ("latent_dim", "base_channels", "penalty_interval", "discriminator_updates"):
             require(getattr(self, field) >= 1, field, getattr(self, field), "1 or more")
+        require_choices(self)
         for field in ("penalties", "augment"):
             value = getattr(self, field)
             require(len(set(value)) == len(value), field, value, "each name once")
@@ -159,12 +173,15 @@ def to_dict(config: Any) -> dict[str, Any]:
     return json.loads(json.dumps(dataclasses.asdict(config)))
 
 
-def from_dict(cls: type[T], values: dict[str, Any], prefix: str = "") -> T:
+def from_dict(cls: type[T], values: Any, prefix: str = "") -> T:
     """Dict to dataclass `cls`, nested dataclasses included.
 
     Raises:
-      InputError: a field is unknown, or a value is not of the field's type.
+      InputError: not a dict, a field is unknown, or a value is not of the field's type.
     """
+    require(
+        isinstance(values, dict), prefix.rstrip(".") or "config", values, f"an object with the fields of {cls.__name__}"
+    )
     hints = typing.get_type_hints(cls)
     known = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
     for name in values:
@@ -178,7 +195,6 @@ def _parse(hint: Any, value: Any, field: str) -> Any:
     if origin is typing.Annotated:
         return _parse(args[0], value, field)
     if dataclasses.is_dataclass(hint):
-        require(isinstance(value, dict), field, value, f"an object with the fields of {hint.__name__}")
         return from_dict(hint, value, f"{field}.")
     if origin in (types.UnionType, typing.Union):
         if value is None and type(None) in args:

@@ -37,15 +37,15 @@ class Algorithm(NamedTuple):
     Attributes:
       init: (key, hparams) -> TrainState.
       step: (state, batch, key) -> (state, metrics); takes its randomness from `fold_in(key, state.step)` alone.
-      predict: (state, inputs) -> images (b, h, w, c) in [-1, 1], from the averaged parameters.
-      draw_inputs: (key, num) -> inputs of `predict`, e.g. latents (num, z).
+      predict: (state, inputs) -> images (b, h, w, c) in [-1, 1], or logits, from the averaged parameters.
+      draw_inputs: (key, num) -> random inputs of `predict` by name, as `latents` (num, z); None where inputs are data.
       images_per_step: images of the batch that one step consumes.
     """
 
     init: Callable[[PRNGKey, dict[str, float]], TrainState]
     step: Callable[[TrainState, Batch, PRNGKey], tuple[TrainState, Metrics]]
     predict: Callable[..., jax.Array]
-    draw_inputs: Callable[[PRNGKey, int], jax.Array]
+    draw_inputs: Callable[..., dict[str, jax.Array]] | None
     images_per_step: int
 
 

@@ -21,7 +21,8 @@ from jaxgen.images import to_float
 from jaxgen.losses.adversarial import ADVERSARIAL_LOSSES, AdversarialLoss
 from jaxgen.losses.penalties import interpolated_gradient_penalty, logits_and_squared_gradient
 from jaxgen.networks import make_gan_pair
-from jaxgen.types import Batch, Images, Latents, Logits, Metrics, Params, PRNGKey
+from jaxgen.networks.conditioning import Condition
+from jaxgen.types import Batch, Images, Labels, Latents, Logits, Metrics, Params, PRNGKey
 
 
 class Gan(NamedTuple):
@@ -29,11 +30,12 @@ class Gan(NamedTuple):
 
     Attributes:
       config: its structure.
-      generator: latents (b, z) to images (b, h, w, c).
-      discriminator: images to logits (b,).
+      generator: latents (b, z) and perhaps a condition (b, n) to images (b, h, w, c).
+      discriminator: images and perhaps a condition to logits (b,).
       loss: of both players.
       shape: (h, w, c) of the images.
       batch_size: images per update, over all devices.
+      num_classes: n; 0 for a GAN without a condition.
     """
 
     config: GanConfig
@@ -42,31 +44,46 @@ class Gan(NamedTuple):
     loss: AdversarialLoss
     shape: tuple[int, int, int]
     batch_size: int
+    num_classes: int
 
 
-def make_gan(config: GanConfig, shape: tuple[int, int, int], batch_size: int) -> Algorithm:
+class Pairs(NamedTuple):
+    """Real images (b, h, w, c) and the condition (b, n) or None that each shares with the fake beside it."""
+
+    images: Images
+    condition: Condition | None
+
+
+def make_gan(config: GanConfig, shape: tuple[int, int, int], batch_size: int, num_classes: int = 0) -> Algorithm:
     """The GAN of `config` as a record of pure functions.
 
     Args:
       config: its structure.
       shape: (h, w, c) of the images.
       batch_size: images per update, over all devices.
+      num_classes: n, classes of the data; used by a conditional GAN alone.
 
     Returns:
-      An `Algorithm`; a batch holds `images` (batch_size * discriminator_updates, h, w, c), uint8 or in [-1, 1];
-      `predict(state, latents)` renders latents (b, z) by the averaged generator.
+      An `Algorithm`; a batch holds `images` (batch_size * discriminator_updates, h, w, c), uint8 or in [-1, 1], and
+      for a conditional GAN `labels`, integers in [0, n). `predict(state, inputs)` renders, by the averaged generator,
+      what `draw_inputs(key, num)` or `draw_inputs(key, num, labels)` draws: `latents` (b, z) and, for a conditional
+      GAN, `condition` (b, n), one-hot or a mixture of classes.
 
     Raises:
-      InputError: the architecture cannot make images of this shape, or the penalties do not fit the loss.
+      InputError: the architecture cannot make images of this shape, the penalties do not fit the loss, or a condition
+        is asked for of data without classes.
     """
     critic = config.loss == "wasserstein"
     require(not critic or len(config.penalties) > 0, "penalties", config.penalties, "gp for loss wasserstein")
-    gan = Gan(config, *make_gan_pair(config, shape), ADVERSARIAL_LOSSES[config.loss], shape, batch_size)
+    labelled = config.conditioning == "none" or num_classes >= 2
+    require(labelled, "conditioning", config.conditioning, "none, since the data has no labels of two or more classes")
+    num_classes = 0 if config.conditioning == "none" else num_classes
+    gan = Gan(config, *make_gan_pair(config, shape), ADVERSARIAL_LOSSES[config.loss], shape, batch_size, num_classes)
     return Algorithm(
         init=partial(init_gan, gan),
         step=partial(gan_step, gan),
-        predict=lambda state, latents: render(gan, state.ema_params["generator"], latents),
-        draw_inputs=partial(draw_latents, gan),
+        predict=lambda state, inputs: render(gan, state.ema_params["generator"], **inputs),
+        draw_inputs=partial(draw_inputs, gan),
         images_per_step=batch_size * config.discriminator_updates,
     )
 
@@ -74,9 +91,10 @@ def make_gan(config: GanConfig, shape: tuple[int, int, int], batch_size: int) ->
 def init_gan(gan: Gan, key: PRNGKey, hparams: Mapping[str, Any]) -> TrainState:
     """Initial state of `gan`: parameters drawn from `key`, the moving average a copy of them."""
     key_g, key_d = jax.random.split(key)
+    condition = jnp.zeros((1, gan.num_classes)) if gan.num_classes else None
     params = {
-        "generator": gan.generator.init(key_g, jnp.zeros((1, gan.config.latent_dim)))["params"],
-        "discriminator": gan.discriminator.init(key_d, jnp.zeros((1, *gan.shape)))["params"],
+        "generator": gan.generator.init(key_g, jnp.zeros((1, gan.config.latent_dim)), condition)["params"],
+        "discriminator": gan.discriminator.init(key_d, jnp.zeros((1, *gan.shape)), condition)["params"],
     }
     numbers = as_hparams(hparams)
     optimizer = make_optimizer(gan.config.optimizer, numbers["lr"], numbers["b1"], numbers["b2"])
@@ -97,7 +115,7 @@ def gan_step(gan: Gan, state: TrainState, batch: Batch, key: PRNGKey) -> tuple[T
     Args:
       gan: what is static.
       state: before the step.
-      batch: `images` (batch_size * discriminator_updates, h, w, c), uint8 or in [-1, 1].
+      batch: `images` (batch_size * discriminator_updates, h, w, c), uint8 or in [-1, 1]; `labels` where conditional.
       key: of the run; the step's own is `fold_in(key, state.step)`.
 
     Returns:
@@ -107,14 +125,13 @@ def gan_step(gan: Gan, state: TrainState, batch: Batch, key: PRNGKey) -> tuple[T
     images_seen = state.step.astype(jnp.float32) * gan.batch_size
     now = scheduled(state.hparams, images_seen)
     optimizer = make_optimizer(gan.config.optimizer, now["lr"], now["b1"], now["b2"])
-    # update i takes images i, i + n, ...: no image moves between devices
-    reals = to_float(batch["images"]).reshape(-1, gan.config.discriminator_updates, *gan.shape)
+    pairs = pairs_by_update(gan, batch)
     weights = {name: now[name] for name in gan.config.penalties}
     for i in range(gan.config.discriminator_updates):
-        grads, metrics = discriminator_grads(gan, state, reals[:, i], jax.random.fold_in(key_d, i), weights)
+        grads, metrics = discriminator_grads(gan, state, pairs[i], jax.random.fold_in(key_d, i), weights)
         state = apply_gradients(state, "discriminator", grads, optimizer)
     value, grads = jax.value_and_grad(generator_loss, argnums=1)(
-        gan, state.params["generator"], state.params["discriminator"], reals[:, -1], key_g
+        gan, state.params["generator"], state.params["discriminator"], pairs[-1], key_g
     )
     state = apply_gradients(state, "generator", grads, optimizer)
     decay = ema_decay(now["ema_half_life"], images_seen, gan.batch_size)
@@ -123,36 +140,73 @@ def gan_step(gan: Gan, state: TrainState, batch: Batch, key: PRNGKey) -> tuple[T
     return state.replace(step=state.step + 1, ema_params={"generator": average}), metrics
 
 
+def pairs_by_update(gan: Gan, batch: Batch) -> list[Pairs]:
+    """Real images and conditions of each discriminator update."""
+    images, n = to_float(batch["images"]), gan.config.discriminator_updates
+    condition = one_hot(gan, batch["labels"]) if gan.num_classes else None
+
+    def part(x: jax.Array, i: int) -> jax.Array:
+        return x.reshape(-1, n, *x.shape[1:])[:, i]  # images i, i + n, ...: none moves between devices
+
+    return [Pairs(part(images, i), None if condition is None else part(condition, i)) for i in range(n)]
+
+
+def one_hot(gan: Gan, labels: Labels) -> Condition:
+    """Labels (b,) to conditions (b, n)."""
+    return jax.nn.one_hot(labels, gan.num_classes, dtype=jnp.float32)
+
+
 def draw_latents(gan: Gan, key: PRNGKey, num: int) -> Latents:
     """Standard normal latents (num, z)."""
     return jax.random.normal(key, (num, gan.config.latent_dim))
 
 
-def render(gan: Gan, params: Params, latents: Latents) -> Images:
-    """Images of latents, by the generator with these parameters."""
-    return gan.generator.apply({"params": params}, latents)
+def draw_inputs(gan: Gan, key: PRNGKey, num: int, labels: Labels | None = None) -> dict[str, jax.Array]:
+    """Inputs of `predict`: `latents` (num, z), and for a conditional GAN `condition` (num, n).
+
+    Args:
+      gan: what is static.
+      key: of the latents and of labels not given.
+      num: how many.
+      labels: (num,) in [0, n); None draws each class as often as any other.
+    """
+    key_latents, key_labels = jax.random.split(key)
+    latents = {"latents": draw_latents(gan, key_latents, num)}
+    if not gan.num_classes:
+        return latents
+    if labels is None:
+        labels = jax.random.randint(key_labels, (num,), 0, gan.num_classes)
+    return {**latents, "condition": one_hot(gan, labels)}
 
 
-def score_fn(gan: Gan, params: Params, key: PRNGKey) -> Callable[[Images], Logits]:
+def render(gan: Gan, params: Params, latents: Latents, condition: Condition | None = None) -> Images:
+    """Images of latents and conditions, by the generator with these parameters."""
+    return gan.generator.apply({"params": params}, latents, condition)
+
+
+def score_fn(gan: Gan, params: Params, key: PRNGKey, condition: Condition | None) -> Callable[[Images], Logits]:
     """The discriminator as a function of images, seen through augmentations drawn from `key`."""
-    return lambda images: gan.discriminator.apply({"params": params}, augment(key, images, gan.config.augment))
+    return lambda images: gan.discriminator.apply(
+        {"params": params}, augment(key, images, gan.config.augment), condition
+    )
 
 
 def discriminator_loss(
-    gan: Gan, params: Params, real: Images, fake: Images, key: PRNGKey, weights: Mapping[str, jax.Array]
+    gan: Gan, params: Params, pairs: Pairs, fake: Images, key: PRNGKey, weights: Mapping[str, jax.Array]
 ) -> tuple[jax.Array, Metrics]:
     """Mean loss with penalties, and metrics.
 
     Args:
       gan: what is static.
       params: of the discriminator.
-      real: (b, h, w, c).
-      fake: (b, h, w, c), paired with `real` by position.
+      pairs: real images and the conditions that they share with the fakes.
+      fake: (b, h, w, c), paired with the real ones by position.
       key: of the augmentations and of the interpolated penalty.
       weights: of the penalties to pay at this step, by name.
     """
     keys = jax.random.split(key, 3)
-    real_fn, fake_fn = score_fn(gan, params, keys[0]), score_fn(gan, params, keys[1])
+    real, condition = pairs
+    real_fn, fake_fn = (score_fn(gan, params, key, condition) for key in keys[:2])
     penalties = {}
     if "r1" in weights:
         real_logits, square = logits_and_squared_gradient(real_fn, real)
@@ -178,15 +232,16 @@ def discriminator_loss(
 
 
 def discriminator_grads(
-    gan: Gan, state: TrainState, real: Images, key: PRNGKey, weights: Mapping[str, jax.Array]
+    gan: Gan, state: TrainState, pairs: Pairs, key: PRNGKey, weights: Mapping[str, jax.Array]
 ) -> tuple[Params, Metrics]:
-    """Gradient of the discriminator's loss on `real` and as many new fakes; penalties at every n-th step."""
+    """Gradient of the discriminator's loss on `pairs` and as many new fakes; penalties at every n-th step."""
     key_latents, key_loss = jax.random.split(key)
-    fake = render(gan, state.params["generator"], draw_latents(gan, key_latents, real.shape[0]))
+    latents = draw_latents(gan, key_latents, pairs.images.shape[0])
+    fake = render(gan, state.params["generator"], latents, pairs.condition)
 
     def grads(paid: Mapping[str, jax.Array]) -> tuple[Params, Metrics]:
         differentiate = jax.grad(discriminator_loss, argnums=1, has_aux=True)
-        found, metrics = differentiate(gan, state.params["discriminator"], real, fake, key_loss, paid)
+        found, metrics = differentiate(gan, state.params["discriminator"], pairs, fake, key_loss, paid)
         return found, {f"penalty/{name}": jnp.zeros(()) for name in weights} | metrics
 
     interval = gan.config.penalty_interval
@@ -197,13 +252,14 @@ def discriminator_grads(
     return lax.cond(state.step % interval == 0, lambda: grads(lazy), lambda: grads({}))
 
 
-def generator_loss(gan: Gan, params: Params, discriminator_params: Params, real: Images, key: PRNGKey) -> jax.Array:
-    """Mean loss of the generator with `params` on new latents; the relativistic one compares with `real`."""
+def generator_loss(gan: Gan, params: Params, discriminator_params: Params, pairs: Pairs, key: PRNGKey) -> jax.Array:
+    """Mean loss of the generator with `params` on new latents; the relativistic one compares with the real images."""
     key_latents, key_real, key_fake = jax.random.split(key, 3)
-    fake = render(gan, params, draw_latents(gan, key_latents, real.shape[0]))
-    fake_logits = score_fn(gan, discriminator_params, key_fake)(fake)
+    real, condition = pairs
+    fake = render(gan, params, draw_latents(gan, key_latents, real.shape[0]), condition)
+    fake_logits = score_fn(gan, discriminator_params, key_fake, condition)(fake)
     sees_real = gan.loss.generator_sees_real
-    real_logits = score_fn(gan, discriminator_params, key_real)(real) if sees_real else fake_logits
+    real_logits = score_fn(gan, discriminator_params, key_real, condition)(real) if sees_real else fake_logits
     return jnp.mean(gan.loss.generator(real_logits, fake_logits))
 
 

@@ -31,6 +31,7 @@ class Source:
     labels: Int32[np.ndarray, "n"] | None = None
     """Class of each image, 0 or more."""
     class_names: tuple[str, ...] | None = None
+    """Name of each class, in order; there are some exactly when there are labels."""
     images: UInt8[np.ndarray, "n h w c"] | None = None
     """All images, when they are held in memory."""
     read: Callable[[int], UInt8[np.ndarray, "h w c"]] | None = None
@@ -38,6 +39,11 @@ class Source:
     skipped: int = 0
     """Number of unreadable images left out."""
     uses_tensorflow: bool = False
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes; 0 without labels."""
+        return len(self.class_names or ())
 
 
 def fit_image(

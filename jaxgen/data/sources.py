@@ -29,6 +29,8 @@ NEVER_FLIPPED = (
     "cmaterdb",
 )
 """Names of data sets of digits and letters: mirrored, they are other signs or none."""
+MAX_CLASSES = 100_000
+"""Classes of an archive: a larger label is taken for something else."""
 
 
 def open_source(config: DataConfig) -> Source:
@@ -81,6 +83,7 @@ def _open_npz(config: DataConfig) -> Source:
         shape=images.shape[1:],
         num_images=len(images),
         labels=labels,
+        class_names=None if labels is None else tuple(map(str, range(labels.max() + 1))),
         images=images,
     )
 
@@ -113,10 +116,10 @@ def _check_images(path: Path, images: np.ndarray) -> UInt8[np.ndarray, "n h w c"
 
 def _check_labels(path: Path, labels: np.ndarray, num_images: int) -> np.ndarray:
     integer = np.issubdtype(labels.dtype, np.integer)
-    if not integer or labels.shape != (num_images,) or labels.min() < 0 or labels.max() >= 2**31:
+    if not integer or labels.shape != (num_images,) or labels.min() < 0 or labels.max() >= MAX_CLASSES:
         raise InputError(
             f"{path}: labels is {labels.dtype} of shape {labels.shape}; "
-            f"accepted: integers from 0 to 2**31 - 1 of shape ({num_images},), one for each image"
+            f"accepted: integers from 0 to {MAX_CLASSES - 1} of shape ({num_images},), one for each image"
         )
     return labels.astype(np.int32)
 

@@ -27,4 +27,7 @@ def make_gan_pair(config: GanConfig, shape: tuple[int, int, int]) -> tuple[nn.Mo
             accepted = "a square of 8 to 256 px, a multiple of 4, for architecture resnet"
             require(h == w and 8 <= h <= 256 and h % 4 == 0, "image_size", (h, w), accepted)
             pair = resnet.Generator(shape, base), resnet.Discriminator(base)
-    return pair[0].clone(dtype=config.dtype), pair[1].clone(dtype=config.dtype)
+    generator, discriminator = pair
+    return generator.clone(dtype=config.dtype), discriminator.clone(
+        dtype=config.dtype, conditioning=config.conditioning
+    )

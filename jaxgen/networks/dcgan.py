@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from jaxgen.networks.conditioning import Condition, entries, join, score
 from jaxgen.networks.layers import Conv, depth_to_space, he_init, leaky_relu, space_to_depth
 
 
@@ -30,10 +31,11 @@ class Generator(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, latents: Float[Array, "b z"]) -> Float[Array, "b h w c"]:
+    def __call__(self, latents: Float[Array, "b z"], condition: Condition | None = None) -> Float[Array, "b h w c"]:
         """Draws one image per latent."""
         (h, w, c), base = self.shape, self.base_channels
-        x = nn.Dense(h // 4 * (w // 4) * 2 * base, dtype=self.dtype, kernel_init=he_init)(latents)
+        x = join(latents, condition, latents.shape[-1])
+        x = nn.Dense(h // 4 * (w // 4) * 2 * base, dtype=self.dtype, kernel_init=he_init)(x)
         x = leaky_relu(x).reshape(-1, h // 4, w // 4, 2 * base)
         x = leaky_relu(Conv(2 * base, dtype=self.dtype)(x))
         x = leaky_relu(depth_to_space(Conv(4 * base, dtype=self.dtype)(x)))  # b h/2 w/2 base
@@ -47,18 +49,22 @@ class Discriminator(nn.Module):
 
     Attributes:
       base_channels: as of the generator.
+      conditioning: where a condition enters, "concat" (beside the first channels) or "projection" (at the last).
       dtype: compute dtype; the logit is float32.
     """
 
     base_channels: int = 32
+    conditioning: str = "projection"
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, images: Float[Array, "b h w c"]) -> Float[Array, " b"]:
+    def __call__(self, images: Float[Array, "b h w c"], condition: Condition | None = None) -> Float[Array, " b"]:
         """Scores images."""
+        joined, projected = entries(self.conditioning, condition)
         base = self.base_channels
-        x = leaky_relu(Conv(base, dtype=self.dtype)(space_to_depth(images)))  # b h/2 w/2 base
+        x = join(space_to_depth(images), joined, max(4, base // 4))
+        x = leaky_relu(Conv(base, dtype=self.dtype)(x))  # b h/2 w/2 base
         x = leaky_relu(Conv(base, dtype=self.dtype)(x))
         x = leaky_relu(Conv(2 * base, dtype=self.dtype)(space_to_depth(x)))  # b h/4 w/4 2*base
         x = leaky_relu(Conv(2 * base, dtype=self.dtype)(x))
-        return nn.Dense(1, dtype=jnp.float32)(x.reshape(x.shape[0], -1).astype(jnp.float32))[:, 0]
+        return score(x.reshape(x.shape[0], -1), projected)

@@ -5,7 +5,6 @@ Images are NHWC; every function takes the number of spatial axes from its input,
 """
 
 import functools
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -180,8 +179,3 @@ def stage_sizes(image_size: int, smallest: int = 4) -> Sequence[int]:
 def scaled_init(scale: float) -> nn.initializers.Initializer:
     """`he_init` with the standard deviation multiplied by `scale`."""
     return nn.initializers.variance_scaling(scale**2 * 2.0 / (1.0 + LEAK**2), "fan_in", "normal")
-
-
-def num_elements(shape: Sequence[int]) -> int:
-    """Product of a shape."""
-    return math.prod(shape)

@@ -9,6 +9,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from jaxgen.networks.conditioning import Condition, entries, join, score
+
 
 class Generator(nn.Module):
     """Latents (b, z) to images (b, h, w, c): dense, ReLU, dense, sigmoid stretched from [0, 1] to [-1, 1].
@@ -24,9 +26,10 @@ class Generator(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, latents: Float[Array, "b z"]) -> Float[Array, "b h w c"]:
+    def __call__(self, latents: Float[Array, "b z"], condition: Condition | None = None) -> Float[Array, "b h w c"]:
         """Draws one image per latent."""
-        x = nn.relu(nn.Dense(self.hidden, dtype=self.dtype)(latents))
+        x = join(latents, condition, latents.shape[-1])
+        x = nn.relu(nn.Dense(self.hidden, dtype=self.dtype)(x))
         x = nn.Dense(math.prod(self.shape), dtype=self.dtype)(x).astype(jnp.float32)
         return (2.0 * nn.sigmoid(x) - 1.0).reshape(-1, *self.shape)
 
@@ -36,15 +39,17 @@ class Discriminator(nn.Module):
 
     Attributes:
       hidden: width of the hidden layer.
+      conditioning: where a condition enters, "concat" (beside the pixels) or "projection" (at the hidden layer).
       dtype: compute dtype; the logit is float32.
     """
 
     hidden: int = 1024
+    conditioning: str = "projection"
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, images: Float[Array, "b h w c"]) -> Float[Array, " b"]:
+    def __call__(self, images: Float[Array, "b h w c"], condition: Condition | None = None) -> Float[Array, " b"]:
         """Scores images."""
-        x = images.reshape(images.shape[0], -1)
-        x = nn.relu(nn.Dense(self.hidden, dtype=self.dtype)(x))
-        return nn.Dense(1, dtype=jnp.float32)(x.astype(jnp.float32))[:, 0]
+        joined, projected = entries(self.conditioning, condition)
+        x = join(images.reshape(images.shape[0], -1), joined, max(4, self.hidden // 16))
+        return score(nn.relu(nn.Dense(self.hidden, dtype=self.dtype)(x)), projected)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from jaxgen.networks.conditioning import Condition, entries, join, score
 from jaxgen.networks.layers import Conv, downsample, leaky_relu, scaled_init, stage_sizes, upsample
 
 
@@ -54,13 +55,15 @@ class Generator(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, latents: Float[Array, "b z"]) -> Float[Array, "b h w c"]:
+    def __call__(self, latents: Float[Array, "b z"], condition: Condition | None = None) -> Float[Array, "b h w c"]:
         """Draws one image per latent."""
         sizes = stage_sizes(self.shape[0])
         widths = stage_channels(self.base_channels, len(sizes))
         num_blocks = self.blocks_per_stage * len(sizes)
         grid = self.param("grid", nn.initializers.normal(1.0), (sizes[0], sizes[0], widths[0]), jnp.float32)
-        scale = nn.Dense(widths[0], dtype=self.dtype, kernel_init=nn.initializers.lecun_normal())(latents)
+        scale = nn.Dense(widths[0], dtype=self.dtype, kernel_init=nn.initializers.lecun_normal())(
+            join(latents, condition, latents.shape[-1])
+        )
         x = grid.astype(self.dtype)[None] * scale[:, None, None, :]
         for stage, width in enumerate(widths):
             if stage:
@@ -76,20 +79,23 @@ class Discriminator(nn.Module):
     Attributes:
       base_channels: as of the generator.
       blocks_per_stage: residual blocks at each size.
+      conditioning: where a condition enters, "concat" (beside the pixels) or "projection" (at the last layer).
       dtype: compute dtype; the logit is float32.
     """
 
     base_channels: int = 32
     blocks_per_stage: int = 1
+    conditioning: str = "projection"
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, images: Float[Array, "b h w c"]) -> Float[Array, " b"]:
+    def __call__(self, images: Float[Array, "b h w c"], condition: Condition | None = None) -> Float[Array, " b"]:
         """Scores images."""
+        joined, projected = entries(self.conditioning, condition)
         sizes = stage_sizes(images.shape[1])
         widths = stage_channels(self.base_channels, len(sizes))[::-1]
         num_blocks = self.blocks_per_stage * len(sizes)
-        x = Conv(widths[0], dtype=self.dtype)(images)
+        x = Conv(widths[0], dtype=self.dtype)(join(images, joined, max(4, self.base_channels // 4)))
         for stage, width in enumerate(widths):
             if stage:
                 x = Conv(width, 1, self.dtype, use_bias=False, kernel_init=scaled_init(0.7))(downsample(x))
@@ -100,4 +106,4 @@ class Discriminator(nn.Module):
         features = jnp.einsum(
             "bsc,sc->bc", leaky_relu(x).reshape(x.shape[0], -1, widths[-1]).astype(jnp.float32), window
         )
-        return nn.Dense(1, dtype=jnp.float32)(features)[:, 0]
+        return score(features, projected)

@@ -98,6 +98,12 @@ def open_metrics(run_dir: Path, start_step: int = 0) -> MetricWriter:
     return MetricWriter(write, write_image, close)
 
 
+def append_metrics(run_dir: Path, step: int, values: Mapping[str, float]) -> None:
+    """Adds one line to the metrics.jsonl of a run that need not be open: figures measured after the training."""
+    with (Path(run_dir) / "metrics.jsonl").open("a") as file:
+        file.write(_line({"step": step, **values}))
+
+
 def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
     """Reads metrics.jsonl as one dict a line; null is a value that was not finite.
 

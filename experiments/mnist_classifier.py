@@ -1,0 +1,92 @@
+"""The MNIST classifier whose features jaxgen compares 28 x 28 grey images in.
+
+Command:  python -m experiments.mnist_classifier --data-dir DIR
+Writes the weights in half precision to RUN/classifier.safetensors, and test accuracy and hash beside it. Those of the
+recorded run are in the package as jaxgen/evaluation/mnist_classifier.safetensors.
+"""
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+from tyro.conf import OmitArgPrefixes
+
+from jaxgen.algorithms.base import TrainState
+from jaxgen.algorithms.classifier import make_classifier
+from jaxgen.cli import run_recipe
+from jaxgen.config import DataConfig, TrainConfig, require
+from jaxgen.data.base import Source
+from jaxgen.data.sources import open_source
+from jaxgen.evaluation.features import load_params, save_params, sha256_of
+from jaxgen.training.report import write_report
+from jaxgen.training.reporting import plot_curves
+from jaxgen.training.runs import Hooks, Run, run_training
+
+NUM_WATCHED = 5000
+"""Training images on which accuracy is followed: the test set is looked at once, at the end."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassifierHparams:
+    """Numbers of the classifier."""
+
+    lr: float = 2e-3
+    """Learning rate at the start; a cosine brings it to 0."""
+    ema_half_life: float = 20_000.0
+    """Images after which the moving average of the weights has forgotten half."""
+    schedule_images: float | None = None
+    """Images over which the cosine runs; None: the whole run."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassifierRecipe:
+    """Everything that decides a run."""
+
+    data: OmitArgPrefixes[DataConfig] = DataConfig()
+    hparams: ClassifierHparams = ClassifierHparams()
+    train: OmitArgPrefixes[TrainConfig] = TrainConfig(steps=9_400, batch_size=128)
+
+
+def run_classifier(run: Run, config: ClassifierRecipe) -> None:
+    """Trains, then measures the shipped precision on the test set, once."""
+    source, test = open_source(config.data), open_source(dataclasses.replace(config.data, split="test"))
+    require(source.class_names is not None, "dataset", config.data.dataset, "data with labels")
+    if config.hparams.schedule_images is None:
+        images = float(config.train.steps * config.train.batch_size)
+        config = dataclasses.replace(config, hparams=dataclasses.replace(config.hparams, schedule_images=images))
+    algorithm = make_classifier(source.shape, len(source.class_names), config.train.batch_size)
+    predict = jax.jit(algorithm.predict)
+
+    def evaluate(state: TrainState) -> dict[str, float]:
+        return {"accuracy/error_on_train": 1.0 - accuracy(predict, state, source, NUM_WATCHED)}
+
+    def finish(state: TrainState) -> None:
+        path = run.directory / "classifier.safetensors"
+        save_params(path, jax.device_get(state.ema_params["classifier"]), {"made_by": "experiments.mnist_classifier"})
+        rounded = state.replace(ema_params={"classifier": load_params(path)})
+        result = {"test_accuracy": accuracy(predict, rounded, test, test.num_images), "sha256": sha256_of(path)}
+        (run.directory / "classifier.json").write_text(json.dumps(result, indent=2) + "\n")
+        print(f"{path}: {result}")
+        plot_curves(run.directory)
+        write_report(run.directory)
+
+    run_training(run, config, algorithm, source, lambda _: Hooks(lambda step, state: None, evaluate), finish)
+
+
+def accuracy(predict, state: TrainState, source: Source, num: int, at_once: int = 500) -> float:
+    """Share of the first `num` images whose class is found."""
+    hits = 0
+    for start in range(0, num, at_once):
+        logits = predict(state, source.images[start : start + at_once])
+        hits += int(np.sum(np.argmax(np.asarray(logits), -1) == source.labels[start : start + at_once]))
+    return hits / num
+
+
+def main() -> None:
+    """Trains from the command line."""
+    run_recipe("mnist_classifier", ClassifierRecipe(), run_classifier, __doc__)
+
+
+if __name__ == "__main__":
+    main()

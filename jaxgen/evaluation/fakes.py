@@ -1,0 +1,115 @@
+"""Images to be judged, batch by batch: made by a run, or by any program and left in a file."""
+
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Int32
+from numpy.lib import format as npy
+
+from jaxgen.config import InputError
+from jaxgen.data.base import Source
+from jaxgen.metrics.checks import require_images
+
+Batches = Iterator[tuple[np.ndarray, np.ndarray | None]]
+
+
+class Fakes(NamedTuple):
+    """Generated images that can be gone through more than once.
+
+    Attributes:
+      origin: where they come from, in words.
+      num: how many.
+      shape: (h, w, c).
+      labelled: whether there are labels: the classes that were asked for.
+      batches: (at_once) -> uint8 images (b, h, w, c) and int labels (b,) or None, in the same order each time.
+    """
+
+    origin: str
+    num: int
+    shape: tuple[int, int, int]
+    labelled: bool
+    batches: Callable[[int], Batches]
+
+
+def fakes_of_file(path: Path, num: int | None = None) -> Fakes:
+    """The arrays `images` and, if there, `labels` of an .npz archive; images are read in parts, never held as a whole.
+
+    Args:
+      path: of the archive. `images` (n, h, w, c) or (n, h, w), uint8 or float in [0, 1]; `labels` integers (n,).
+      num: use the first so many; None uses all.
+
+    Raises:
+      InputError: not such an archive, or, while it is read, a value that is not finite or out of range.
+    """
+    with _archive(path) as archive:
+        names = archive.namelist()
+        if "images.npy" not in names:
+            raise InputError(f"{path}: has no array images; accepted: an .npz archive with images (n, h, w, c)")
+        shape, dtype = _header(path, archive)
+        labels = _labels(path, archive, shape[0]) if "labels.npy" in names else None
+    num = shape[0] if num is None else min(num, shape[0])
+    size = (*shape[1:], 1)[:3]
+
+    def batches(at_once: int) -> Batches:
+        with _archive(path) as archive, archive.open("images.npy") as file:
+            _read_header(file)
+            for start in range(0, num, at_once):
+                count = min(at_once, num - start)
+                raw = file.read(count * int(np.prod(size)) * dtype.itemsize)
+                images = np.frombuffer(raw, dtype).reshape(count, *size)
+                require_images(images, f"images {start} to {start + count - 1} of {path.name}")
+                if images.dtype != np.uint8:
+                    images = np.rint(images * 255).astype(np.uint8)
+                yield images, None if labels is None else labels[start : start + count]
+
+    return Fakes(f"{path.name}", num, size, labels is not None, batches)
+
+
+def fakes_of_arrays(origin: str, images: np.ndarray, labels: np.ndarray | None = None) -> Fakes:
+    """Images that are in memory, uint8 (n, h, w, c)."""
+
+    def batches(at_once: int) -> Batches:
+        for start in range(0, len(images), at_once):
+            part = slice(start, start + at_once)
+            yield images[part], None if labels is None else labels[part]
+
+    return Fakes(origin, len(images), images.shape[1:], labels is not None, batches)
+
+
+def labels_like(source: Source, num: int, seed: int) -> Int32[np.ndarray, "n"]:
+    """Labels (num,), drawn from those of the source: each class as often as there."""
+    return np.random.default_rng(seed).choice(source.labels, num).astype(np.int32)
+
+
+def _archive(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except (OSError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: cannot be read ({error}); accepted: an .npz archive") from None
+
+
+def _header(path: Path, archive: zipfile.ZipFile) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and dtype of `images`, checked but for the values."""
+    with archive.open("images.npy") as file:
+        shape, fortran, dtype = _read_header(file)
+    numbers = dtype == np.uint8 or np.issubdtype(dtype, np.floating)
+    if fortran or not numbers or len(shape) not in (3, 4) or 0 in shape or (*shape, 1)[3] > 4:
+        accepted = "uint8, or floats in 0 to 1, of shape (n, h, w, c) or (n, h, w), in C order, not empty"
+        raise InputError(f"{path}: images is {dtype} of shape {shape}; accepted: {accepted}")
+    return shape, dtype
+
+
+def _read_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
+    version = npy.read_magic(file)
+    return (npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0)(file)
+
+
+def _labels(path: Path, archive: zipfile.ZipFile, num: int) -> np.ndarray:
+    with archive.open("labels.npy") as file:
+        labels = npy.read_array(file, allow_pickle=False)
+    if labels.shape != (num,) or not np.issubdtype(labels.dtype, np.integer):
+        raise InputError(f"{path}: labels is {labels.dtype} of shape {labels.shape}; accepted: integers ({num},)")
+    return labels.astype(np.int32)

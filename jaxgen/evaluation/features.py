@@ -1,0 +1,151 @@
+"""Feature networks: from images to the vectors in which sets of images are compared."""
+
+import functools
+import hashlib
+import math
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+from jaxtyping import Array, Float32, Int32, UInt8
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+from jaxgen.config import InputError, require
+from jaxgen.evaluation.inception import load_inception
+from jaxgen.images import to_float
+from jaxgen.networks.classifier import Classifier
+from jaxgen.networks.inception import InceptionV3, inception_shapes
+
+MNIST_WEIGHTS = Path(__file__).parent / "mnist_classifier.safetensors"
+MNIST_SHA256 = "5cff4d5b4650a14682a08decb90922de14b19549b34ac4b02bdd528aa01f31e0"
+RANDOM_FEATURES = 256
+"""Width of the untrained features."""
+
+
+class FeatureNetwork(NamedTuple):
+    """A fixed map from images to features.
+
+    Attributes:
+      name: what it is, in words that fit into a table.
+      sha256: of its weights file; of an untrained network, "seed 0".
+      num_features: f.
+      class_names: of the classes that it can tell apart; None if it knows none.
+      apply: jitted, uint8 (b, h, w, c) -> features (b, f) and class logits (b, n) or None.
+      at_once: images per call.
+    """
+
+    name: str
+    sha256: str
+    num_features: int
+    class_names: tuple[str, ...] | None
+    apply: Callable[[Array], tuple[Array, Array | None]]
+    at_once: int
+
+
+def choose_network(shape: tuple[int, int, int], inception_weights: Path | None = None) -> FeatureNetwork:
+    """The feature network for images of this shape: Inception-v3 where its weights are given, else what jaxgen carries.
+
+    Args:
+      shape: (h, w, c).
+      inception_weights: the public weights file of the FID literature.
+
+    Raises:
+      InputError: the file is not that, or a damaged installation.
+    """
+    if inception_weights is not None:
+        return inception_features(inception_weights)
+    return mnist_features() if shape == (28, 28, 1) else random_features(shape)
+
+
+@functools.cache
+def mnist_features() -> FeatureNetwork:
+    """The pinned MNIST classifier, made by `experiments/mnist_classifier.py`: 28 x 28 grey, 64 features, 10 classes.
+
+    Raises:
+      InputError: the weights in the installed package are not those that were published.
+    """
+    found = sha256_of(MNIST_WEIGHTS)
+    if found != MNIST_SHA256:
+        raise InputError(f"{MNIST_WEIGHTS}: damaged (sha256 {found}); accepted: {MNIST_SHA256}; install jaxgen anew")
+    network, variables = Classifier(10), {"params": load_params(MNIST_WEIGHTS)}
+    apply = jax.jit(lambda images: network.apply(variables, to_float(images)))
+    return FeatureNetwork("mnist-classifier", found, network.num_features, tuple("0123456789"), apply, 500)
+
+
+def inception_features(path: Path) -> FeatureNetwork:
+    """Inception-v3 of the FID literature, 2,048 features, with the weights file that the user points to."""
+    params = load_inception(path, inception_shapes())
+    # an argument of the compiled function: 87 MB of constants would be compiled into it
+    forward = jax.jit(lambda p, images: InceptionV3().apply({"params": p}, images.astype(jnp.float32) / 255.0))
+    return FeatureNetwork(
+        "inception-v3", sha256_of(path), 2048, None, lambda images: (forward(params, images), None), 50
+    )
+
+
+def random_features(shape: tuple[int, int, int]) -> FeatureNetwork:
+    """An untrained convolutional network: needs no data, sees shapes and textures, knows nothing of what they mean.
+
+    References:
+      Naeem et al., "Reliable Fidelity and Diversity Metrics for Generative Models", 2020, section 4.2.
+    """
+    network = Classifier(1, num_features=RANDOM_FEATURES)
+    variables = jax.jit(network.init)(jax.random.key(0), jnp.zeros((1, *shape)))
+    apply = jax.jit(lambda images: (network.apply(variables, to_float(images))[0], None))
+    at_once = max(1, 500 * 28 * 28 // math.prod(shape))
+    return FeatureNetwork("random-convolutions (untrained)", "seed 0", RANDOM_FEATURES, None, apply, at_once)
+
+
+def extract(
+    network: FeatureNetwork, images: Iterable[UInt8[np.ndarray, "b h w c"]]
+) -> Iterator[tuple[Float32[np.ndarray, "b f"], Int32[np.ndarray, "b"] | None]]:
+    """Features and predicted classes, batch for batch.
+
+    Args:
+      network: from `choose_network`.
+      images: batches of any size.
+
+    Yields:
+      As many rows as each batch had images; None without classes. The network sees one shape alone: a smaller batch is
+      filled up and its result cut again.
+    """
+    for batch in images:
+        parts = [
+            _extract_filled(network, batch[i : i + network.at_once]) for i in range(0, len(batch), network.at_once)
+        ]
+        features, labels = zip(*parts, strict=True)
+        yield np.concatenate(features), None if labels[0] is None else np.concatenate(labels)
+
+
+def _extract_filled(network: FeatureNetwork, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    filled = np.concatenate([batch, np.zeros((network.at_once - len(batch), *batch.shape[1:]), np.uint8)])
+    features, logits = network.apply(filled)
+    labels = None if logits is None else np.argmax(np.asarray(logits), -1).astype(np.int32)[: len(batch)]
+    return np.asarray(features)[: len(batch)], labels
+
+
+def sha256_of(path: Path) -> str:
+    """Hash of a file's bytes, in hexadecimal.
+
+    Raises:
+      InputError: there is no such file.
+    """
+    require(path.is_file(), "weights", str(path), "an existing file")
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def save_params(path: Path, params: Any, metadata: dict[str, str]) -> None:
+    """Writes parameters as safetensors in half precision, with notes."""
+    flat = {name: np.ascontiguousarray(a, np.float16) for name, a in flatten_dict(params, sep="/").items()}
+    save_file(flat, path, metadata)
+
+
+def load_params(path: Path) -> Any:
+    """Parameters of `save_params`, float32."""
+    with safe_open(path, "numpy") as file:
+        flat = {name: jnp.asarray(file.get_tensor(name), jnp.float32) for name in file.keys()}
+    return unflatten_dict(flat, sep="/")

@@ -1,0 +1,244 @@
+"""The named protocol: everything that a distance depends on, and all measures taken under it.
+
+A figure means nothing without its feature network, number of fakes, reference and seed; so they are one record.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from jaxgen.config import require
+from jaxgen.data.base import Source
+from jaxgen.evaluation import classifier_score
+from jaxgen.evaluation.fakes import Fakes
+from jaxgen.evaluation.features import FeatureNetwork, extract
+from jaxgen.metrics.frechet import Moments, add_features, frechet_distance, no_moments
+from jaxgen.metrics.intervals import bootstrap_interval, frechet_interval
+from jaxgen.metrics.kernel import kernel_distance
+from jaxgen.metrics.labels import class_balance, conditional_accuracy
+from jaxgen.metrics.neighbours import Nearest, memorisation, nearer, no_nearest, precision_recall_density_coverage
+
+BATCH = 500
+KEPT = 10_000
+"""Fakes, and reference images, of which features are kept for measures that compare pairs; the rest enters moments."""
+KEPT_BYTES = 2**29
+"""Pixels of fakes kept at most, to train a classifier on and to show."""
+NEIGHBOURS = 5
+PAIRS = 10
+"""Closest pairs of a fake and a training image that are shown."""
+
+Watch = Callable[[str, Iterable[Any], int], Iterable[Any]]
+"""(what is done, items, how many) -> the same items, while somebody is told."""
+
+
+class Protocol(NamedTuple):
+    """What a figure depends on.
+
+    Attributes:
+      name: feature network and number of fakes.
+      features: feature network.
+      sha256: of its weights.
+      num_fakes: images judged.
+      reference: what they are compared with.
+      seed: of every random choice: real images drawn, resamples, subsets, the classifier of the accuracy score.
+    """
+
+    name: str
+    features: str
+    sha256: str
+    num_fakes: int
+    reference: str
+    seed: int
+
+
+class Figure(NamedTuple):
+    """A measured value and, where there is one, its 95% interval."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+class Evaluation(NamedTuple):
+    """All figures of a protocol, by name, and pictures of the closest pairs: fakes above training images."""
+
+    protocol: Protocol
+    figures: dict[str, Figure]
+    pairs: np.ndarray | None
+
+
+class Judged(NamedTuple):
+    """What is kept of a set of images: moments of all, features, classes, labels and pixels of the first."""
+
+    moments: Moments
+    features: Float[np.ndarray, "n f"]
+    predicted: Int[np.ndarray, "n"] | None
+    labels: Int[np.ndarray, "n"] | None
+    images: np.ndarray
+
+
+def evaluate(
+    fakes: Fakes, train: Source, held_out: Source | None, network: FeatureNetwork, seed: int, watch: Watch
+) -> Evaluation:
+    """Judges fakes by every measure that the data allows.
+
+    Args:
+      fakes: what to judge.
+      train: images that the generator may have learned from.
+      held_out: images of the same kind that it has not seen: the reference. None takes the training images for it, and
+        leaves out what needs new ones: the real distance, memorisation, the classifier accuracy score.
+      network: of the features.
+      seed: of every random choice.
+      watch: shows how far it is.
+
+    Returns:
+      Figures by name: `frechet`, `real_distance`, `frechet_multiple`, `kernel`, `precision`, `recall`, `density`,
+      `coverage`; with a network that knows the classes `class_imbalance`, `smallest_class_share` and, for fakes with
+      labels, `conditional_accuracy`; `classifier_accuracy_score`; `memorisation_auc`, `memorisation_ratio`.
+
+    Raises:
+      InputError: fakes of another shape than the real images, fewer than two, or not images.
+    """
+    require(fakes.shape == train.shape, "images", fakes.shape, f"{train.shape}, the shape of {train.name}")
+    require(fakes.num > NEIGHBOURS, "images", fakes.num, f"{NEIGHBOURS + 1} or more")
+    reference = held_out or train
+    judged = _judge(network, watch("generated images", fakes.batches(BATCH), _num_batches(fakes.num)))
+    real = _judge(network, watch("reference", _in_order(reference), _num_batches(reference.num_images)))
+    protocol = Protocol(
+        name=f"{network.name.split()[0]}-{_short(fakes.num)}",
+        features=network.name,
+        sha256=network.sha256,
+        num_fakes=fakes.num,
+        reference=f"{reference.num_images:,} images of {reference.name} {'held out' if held_out else 'trained on'}",
+        seed=seed,
+    )
+    figures = _distances(judged, real, seed) | _class_figures(judged, real, network, train)
+    if held_out is None:
+        return Evaluation(protocol, figures, None)
+    compared, pairs = _against_training(judged, real, network, train, seed, watch)
+    distance = compared["real_distance"].value
+    ratio = [None if v is None else v / distance for v in figures["frechet"]] if distance > 0 else [math.inf]
+    figures |= {"frechet_multiple": Figure(*ratio), **compared}
+    if judged.labels is not None and held_out.labels is not None:
+        for _ in watch("classifier trained on fakes", [0], 1):
+            figures["classifier_accuracy_score"] = _accuracy_score(judged, held_out, seed)
+    return Evaluation(protocol, figures, pairs)
+
+
+def _judge(network: FeatureNetwork, batches: Iterable[tuple[np.ndarray, np.ndarray | None]]) -> Judged:
+    """One pass over images: moments of all, and a bounded rest."""
+    moments, features, predicted, labels, pixels = no_moments(network.num_features), [], [], [], []
+    for images, asked in batches:
+        ((found, classes),) = extract(network, [images])
+        moments = add_features(moments, found)
+        kept = moments.num - len(images)
+        features.append(found[: max(0, KEPT - kept)])
+        predicted.append(None if classes is None else classes[: max(0, KEPT - kept)])
+        labels.append(None if asked is None else asked[: max(0, KEPT - kept)])
+        room = min(KEPT, KEPT_BYTES // images[0].nbytes)
+        pixels.append(images[: max(0, room - kept)])
+
+    def joined(parts: list[Any]) -> Any:
+        return None if parts[0] is None else np.concatenate(parts)
+
+    return Judged(moments, *(joined(parts) for parts in (features, predicted, labels, pixels)))
+
+
+def _distances(fake: Judged, real: Judged, seed: int) -> dict[str, Figure]:
+    """Fréchet and kernel distance, precision, recall, density and coverage."""
+    value = frechet_distance(fake.moments, real.moments)
+    # the interval is that of the fakes kept: with more than those it is wider than need be
+    ends = frechet_interval(fake.features, real.moments, seed=seed)
+    kernel = kernel_distance(fake.features, real.features, seed=seed)
+    neighbours = precision_recall_density_coverage(real.features, fake.features, NEIGHBOURS)
+    return {
+        "frechet": Figure(value, *ends),
+        "kernel": Figure(*kernel),
+        **{name: Figure(v) for name, v in neighbours.items()},
+    }
+
+
+def _class_figures(fake: Judged, real: Judged, network: FeatureNetwork, train: Source) -> dict[str, Figure]:
+    """What a network that knows the classes of this data says of the fakes' classes; nothing if it does not."""
+    if fake.predicted is None or network.class_names != train.class_names:
+        return {}
+    counts = np.bincount(real.predicted, minlength=len(network.class_names))
+    balance = class_balance(fake.predicted, counts)
+    figures = {
+        "class_imbalance": Figure(balance["total_variation"]),
+        "smallest_class_share": Figure(balance["smallest_share"]),
+    }
+    if fake.labels is not None:
+        right = (fake.predicted == fake.labels).astype(np.float64)
+        accuracy = conditional_accuracy(fake.predicted, fake.labels)
+        figures["conditional_accuracy"] = Figure(accuracy, *bootstrap_interval(right))
+    return figures
+
+
+def _against_training(
+    fake: Judged, real: Judged, network: FeatureNetwork, train: Source, seed: int, watch: Watch
+) -> tuple[dict[str, Figure], np.ndarray | None]:
+    """One pass over the training images: the distance of real ones, and how near the fakes are to what was learned."""
+    num_drawn = min(fake.moments.num, train.num_images)
+    drawn = np.zeros(train.num_images, np.bool_)
+    drawn[np.random.default_rng(seed).choice(train.num_images, num_drawn, replace=False)] = True
+    moments, start = no_moments(network.num_features), 0
+    to_fakes, to_real = no_nearest(len(fake.features)), no_nearest(len(real.features))
+    batches = watch("training images", _in_order(train, 4 * BATCH), _num_batches(train.num_images, 4 * BATCH))
+    for images, _ in batches:
+        ((features, _),) = extract(network, [images])
+        moments = add_features(moments, features[drawn[start : start + len(images)]])
+        to_fakes = nearer(to_fakes, fake.features, features, start)
+        to_real = nearer(to_real, real.features, features, start)
+        start += len(images)
+    near = memorisation(to_fakes.distance, to_real.distance)
+    placed = np.sort(to_real.distance)
+    above = np.searchsorted(placed, to_fakes.distance, "right") + np.searchsorted(placed, to_fakes.distance, "left")
+    figures = {
+        "real_distance": Figure(frechet_distance(moments, real.moments)),
+        "memorisation_auc": Figure(near["auc"], *bootstrap_interval(1.0 - above / (2.0 * len(placed)))),
+        "memorisation_ratio": Figure(near["ratio"]),
+    }
+    return figures, _closest_pairs(fake.images, to_fakes, train)
+
+
+def _closest_pairs(images: np.ndarray, nearest: Nearest, train: Source) -> np.ndarray | None:
+    """Fakes nearest to a training image, then those images: uint8 (2 * pairs, h, w, c)."""
+    closest = np.argsort(nearest.distance[: len(images)], kind="stable")[:PAIRS]
+    return np.concatenate([images[closest], np.stack([_image(train, int(i)) for i in nearest.index[closest]])])
+
+
+def _accuracy_score(fake: Judged, held_out: Source, seed: int) -> Figure:
+    """Classifier accuracy score on the kept fakes and the first held-out images."""
+    num = len(fake.images)
+    state = classifier_score.train_on_fakes(fake.images, fake.labels[:num], held_out.num_classes, seed)
+    found = [
+        classifier_score.hits(state, images, labels, held_out.num_classes) for images, labels in _in_order(held_out)
+    ]
+    right = np.concatenate(found).astype(np.float64)
+    return Figure(float(right.mean()), *bootstrap_interval(right))
+
+
+def _in_order(source: Source, at_once: int = BATCH) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+    """All images and labels of a source, in its own order."""
+    for start in range(0, source.num_images, at_once):
+        index = range(start, min(start + at_once, source.num_images))
+        images = source.images[index.start : index.stop] if source.images is not None else None
+        images = np.stack([source.read(i) for i in index]) if images is None else images
+        yield images, None if source.labels is None else source.labels[index.start : index.stop]
+
+
+def _image(source: Source, index: int) -> np.ndarray:
+    return source.images[index] if source.images is not None else source.read(index)
+
+
+def _num_batches(num: int, at_once: int = BATCH) -> int:
+    return -(-num // at_once)
+
+
+def _short(num: int) -> str:
+    """10000 -> 10k, 2500 -> 2500."""
+    return f"{num // 1000}k" if num % 1000 == 0 else str(num)

@@ -1,0 +1,67 @@
+"""A trained GAN from its run folder."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+
+from jaxgen.algorithms.base import Algorithm, TrainState
+from jaxgen.algorithms.gan import make_gan
+from jaxgen.config import InputError, from_dict, require
+from jaxgen.recipes.gan import GanRecipe
+from jaxgen.training.checkpoints import Step, read_meta, restore
+
+
+class TrainedGan(NamedTuple):
+    """What a run has learned.
+
+    Attributes:
+      config: of the run.
+      algorithm: whose `predict` renders.
+      state: the restored state.
+      step: that it is from.
+      shape: (h, w, c) of the images.
+      class_names: of a conditional GAN, in order; empty for one without classes.
+    """
+
+    config: GanRecipe
+    algorithm: Algorithm
+    state: TrainState
+    step: int
+    shape: tuple[int, int, int]
+    class_names: tuple[str, ...]
+
+
+def load_gan(run: Path, checkpoint: str = "latest") -> TrainedGan:
+    """Restores a run while it trains or after.
+
+    Args:
+      run: run folder, OUT/RECIPE/TIMESTAMP.
+      checkpoint: "latest" (the newest whole one), "best" (by the metric followed in training) or a step.
+
+    Raises:
+      InputError: no such run, no such checkpoint, or a run of another kind.
+    """
+    folder = run / "checkpoints"
+    require(folder.is_dir(), "run", str(run), "a run folder with checkpoints (OUT/RECIPE/TIMESTAMP)")
+    step, meta = read_meta(folder, _step(checkpoint))
+    config = _gan_config(run, meta)
+    class_names = tuple(meta["class_names"] or ()) if config.gan.conditioning != "none" else ()
+    shape = tuple(meta["shape"])
+    algorithm = make_gan(config.gan, shape, config.train.batch_size, len(class_names))
+    target = jax.eval_shape(algorithm.init, jax.random.key(0), vars(config.hparams))
+    state, _ = restore(folder, target, step)
+    return TrainedGan(config, algorithm, state, step, shape, class_names)
+
+
+def _step(checkpoint: str) -> Step:
+    known = checkpoint in ("latest", "best") or checkpoint.isdecimal()
+    require(known, "checkpoint", checkpoint, "latest, best or the number of a step")
+    return {"latest": None, "best": "best"}.get(checkpoint) or (int(checkpoint) if checkpoint.isdecimal() else None)
+
+
+def _gan_config(run: Path, meta: dict[str, Any]) -> GanRecipe:
+    try:
+        return from_dict(GanRecipe, meta["config"])
+    except InputError as error:
+        raise InputError(f"run: {run} is not a GAN's ({error})") from None

@@ -1,0 +1,99 @@
+"""Frechet distance of two sets of features, from moments that are gathered batch by batch."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Float64
+
+from jaxgen.config import InputError
+from jaxgen.metrics.checks import require_features, require_same_width
+
+
+class Moments(NamedTuple):
+    """Number, mean and scatter of features: all that the Frechet distance needs of a set of images."""
+
+    num: int
+    """Images so far."""
+    mean: Float64[np.ndarray, " d"]
+    """[d]."""
+    scatter: Float64[np.ndarray, "d d"]
+    """[d, d], sum of (x - mean)(x - mean)^T; the covariance times num - 1."""
+
+
+def no_moments(dim: int) -> Moments:
+    """Moments of no images with `dim` >= 1 features each, to start from."""
+    return Moments(0, np.zeros(dim), np.zeros((dim, dim)))
+
+
+def add_features(moments: Moments, features: Float[np.ndarray, "b e"]) -> Moments:
+    """Moments of the images so far and of one more batch; the split into batches does not matter.
+
+    With delta the difference of the means: n = n_a + n_b, mean = mean_a + delta n_b / n,
+    scatter = scatter_a + scatter_b + delta delta^T n_a n_b / n.
+
+    Args:
+      moments: of the images so far.
+      features: [b, d], finite; any b, 0 included.
+
+    Returns:
+      Moments of all of them.
+
+    Raises:
+      InputError: features are not finite, or not as many as in `moments`.
+
+    References:
+      Chan, Golub, LeVeque, "Algorithms for Computing the Sample Variance: Analysis and Recommendations", 1983 (the
+      pairwise update of one number; here of vectors).
+    """
+    require_same_width(moments.mean, features, "features")
+    num, more = moments.num, len(features)
+    if not more:
+        return moments
+    require_features(features, "features")
+    features = features.astype(np.float64)
+    mean = features.mean(axis=0)
+    centred, delta = features - mean, mean - moments.mean
+    scatter = moments.scatter + centred.T @ centred + np.outer(delta, delta) * (num * more / (num + more))
+    return Moments(num + more, moments.mean + delta * (more / (num + more)), scatter)
+
+
+def frechet_distance(a: Moments, b: Moments) -> float:
+    """Squared Frechet (2-Wasserstein) distance of two Gaussians with the moments of the two sets.
+
+    |mean_a - mean_b|^2 + tr(A + B - 2 (A^1/2 B A^1/2)^1/2) with covariances A and B. The last trace is taken as the sum
+    of the singular values of A^1/2 B^1/2, which are the same numbers; so rounding enters as it is, not as its root.
+    The estimate is biased upwards with few images: compare distances only at equal numbers.
+
+    Args:
+      a: moments of 2 images or more.
+      b: moments of 2 images or more, as many features.
+
+    Returns:
+      The distance, at least 0, in squared units of the features; also with fewer images than features.
+
+    Raises:
+      InputError: fewer than 2 images, or not as many features.
+
+    References:
+      Heusel et al., "GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium", 2017,
+      equation 6. Dowson, Landau, "The Frechet Distance between Multivariate Normal Distributions", 1982.
+    """
+    require_same_width(a.mean, b.mean, "features")
+    root_a, root_b = _root(_covariance(a)), _root(_covariance(b))
+    overlap = np.linalg.svd(root_a @ root_b, compute_uv=False).sum()
+    spread = np.square(root_a).sum() + np.square(root_b).sum() - 2.0 * overlap
+    return float(max(0.0, np.square(a.mean - b.mean).sum() + spread))
+
+
+def _covariance(moments: Moments) -> Float64[np.ndarray, "d d"]:
+    """Unbiased covariance."""
+    if moments.num < 2:
+        raise InputError(f"images: got {moments.num}; accepted: 2 or more, for fewer have no covariance")
+    return moments.scatter / (moments.num - 1)
+
+
+def _root(matrix: Float64[np.ndarray, "d d"]) -> Float64[np.ndarray, "d d"]:
+    """Symmetric root of a symmetric matrix; eigenvalues that are negative or rounding noise count as 0."""
+    values, vectors = np.linalg.eigh(matrix)
+    noise = len(values) * np.finfo(np.float64).eps * np.abs(values).max()
+    return (vectors * np.sqrt(np.where(values > noise, values, 0.0))) @ vectors.T
