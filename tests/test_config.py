@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxgen import config
-from jaxgen.config import DataConfig, GanConfig, GanHparams, InputError, TrainConfig, from_dict, to_dict
+from jaxgen.config import DataConfig, GanConfig, GanHparams, InputError, TrainConfig, from_dict, load_config, to_dict
 
 
 @dataclasses.dataclass(frozen=True)
@@ -191,3 +191,29 @@ def test_files_that_are_not_there_or_not_json_are_named(tmp_path: Path) -> None:
     path.write_text("{")
     with pytest.raises(InputError, match=r"config\.json: is not JSON"):
         config.load_config(Recipe, path)
+
+
+def unchecked(**values: Any) -> GanConfig:
+    """A configuration as it is made where no type checker runs, before it checks itself."""
+    made = object.__new__(GanConfig)
+    for field in dataclasses.fields(GanConfig):
+        object.__setattr__(made, field.name, values.get(field.name, field.default))
+    return made
+
+
+@pytest.mark.parametrize("field", ["architecture", "loss", "conditioning", "optimizer", "dtype"])
+def test_choices_are_checked_in_python_too(field):
+    with pytest.raises(InputError, match=f"{field}: got 'other'; accepted: "):
+        unchecked(**{field: "other"}).__post_init__()
+
+
+def test_choices_of_several_are_checked_in_python_too():
+    with pytest.raises(InputError, match=r"penalties: got \('r3',\); accepted: some of r1, r2, gp"):
+        unchecked(penalties=("r3",)).__post_init__()
+    unchecked().__post_init__()
+
+
+def test_a_list_is_no_configuration(tmp_path):
+    (tmp_path / "config.json").write_text("[1]")
+    with pytest.raises(InputError, match=r"got \[1\]; accepted: an object with the fields of TrainConfig"):
+        load_config(TrainConfig, tmp_path / "config.json")

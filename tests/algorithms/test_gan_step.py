@@ -259,12 +259,14 @@ def test_first_average_is_the_first_parameters() -> None:
 def test_prediction_comes_from_the_average() -> None:
     algorithm = make()
     state = make_state(algorithm)
-    images = algorithm.predict(state, jnp.zeros((BATCH, LATENT_DIM)))
+    images = algorithm.predict(state, {"latents": jnp.zeros((BATCH, LATENT_DIM))})
     np.testing.assert_allclose(images, render(state.ema_params["generator"]), atol=1e-6)
 
 
 def test_latents_are_standard_normal() -> None:
-    latents = make().draw_inputs(jax.random.key(0), 4000)
+    inputs = make().draw_inputs(jax.random.key(0), 4000)
+    assert inputs.keys() == {"latents"}
+    latents = inputs["latents"]
     assert latents.shape == (4000, LATENT_DIM)
     assert abs(float(latents.mean())) < 0.03
     assert abs(float(latents.std()) - 1.0) < 0.03

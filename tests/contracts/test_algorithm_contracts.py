@@ -13,7 +13,7 @@ from jaxgen.algorithms.base import Algorithm, TrainState
 from jaxgen.algorithms.gan import make_gan
 from jaxgen.config import GanConfig, GanHparams
 
-BATCH = 4
+BATCH, NUM_CLASSES = 4, 3
 HPARAMS = vars(GanHparams(lr=1e-2, lr_final=1e-3, r1=0.5, r2=0.5, schedule_images=100.0))
 ALL_AUGMENTATIONS = ("translation", "cutout", "color")
 # architecture, (h, w, c), structure
@@ -27,6 +27,9 @@ CASES: dict[str, tuple[str, tuple[int, int, int], dict[str, Any]]] = {
     ),
     "mlp augmented": ("mlp", (8, 8, 1), {"loss": "non_saturating", "penalties": ("r1",), "augment": ALL_AUGMENTATIONS}),
     "dcgan relativistic": ("dcgan", (28, 28, 1), {"penalties": ("r1", "r2")}),
+    "mlp concat": ("mlp", (4, 4, 1), {"conditioning": "concat", "penalties": ("r1", "gp"), "discriminator_updates": 2}),
+    "dcgan projection": ("dcgan", (28, 28, 1), {"conditioning": "projection"}),
+    "resnet concat": ("resnet", (8, 8, 3), {"conditioning": "concat", "augment": ("translation",)}),
     "resnet bfloat16": ("resnet", (8, 8, 3), {"penalties": ("r1",), "dtype": "bfloat16"}),
 }
 
@@ -46,7 +49,7 @@ class Traced(NamedTuple):
 def case(request: pytest.FixtureRequest) -> Traced:
     architecture, shape, structure = request.param
     config = GanConfig(architecture=architecture, base_channels=2, latent_dim=3, **structure)
-    algorithm = make_gan(config, shape, BATCH)
+    algorithm = make_gan(config, shape, BATCH, NUM_CLASSES)
     traces: list[int] = []
 
     def counted(*args: Any) -> Any:
@@ -56,7 +59,9 @@ def case(request: pytest.FixtureRequest) -> Traced:
     step = jax.jit(counted)
     noise = np.random.default_rng(0)
     sizes = (3, algorithm.images_per_step, *shape)
-    batches = [{"images": images} for images in noise.integers(0, 256, sizes).astype(np.uint8)]
+    labels = np.resize(np.arange(NUM_CLASSES, dtype=np.int32), sizes[:2])
+    images = noise.integers(0, 256, sizes).astype(np.uint8)
+    batches = [{"images": x, "labels": y} for x, y in zip(images, labels, strict=True)]
     states, metrics = [jax.jit(algorithm.init)(jax.random.key(0), HPARAMS)], []
     for batch in batches:
         state, values = step(states[-1], batch, jax.random.key(1))

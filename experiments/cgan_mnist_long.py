@@ -1,0 +1,26 @@
+"""`cgan_mnist` for longer, with a longer memory of its weights: what the same pair reaches when it is given the time.
+
+Command:  python -m experiments.cgan_mnist_long
+"""
+
+import dataclasses
+
+from experiments import cgan_mnist
+from jaxgen.cli import run_recipe
+from jaxgen.config import GanHparams
+from jaxgen.recipes.gan import run_gan
+
+CONFIG = dataclasses.replace(
+    cgan_mnist.CONFIG,
+    hparams=GanHparams(ema_half_life=50_000.0),
+    train=dataclasses.replace(cgan_mnist.CONFIG.train, steps=30_000, sample_every=5_000),
+)
+
+
+def main() -> None:
+    """Trains from the command line."""
+    run_recipe("cgan_mnist_long", CONFIG, run_gan, __doc__)
+
+
+if __name__ == "__main__":
+    main()
