@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from jaxgen.config import GanConfig, require
 
-LEAK = 0.2
+LEAK, HIDDEN = 0.2, 256
 Shape = tuple[int, int, int]
 
 
@@ -50,12 +50,12 @@ class DcganGenerator(nn.Module):
         h, w, c = shape
         self.layers = generator_layers(base, c)
         self.grid = (2 * base, h // 4, w // 4)
-        self.dense = nn.Linear(latent_dim, math.prod(self.grid))
+        self.hidden, self.dense = nn.Linear(latent_dim, HIDDEN), nn.Linear(HIDDEN, math.prod(self.grid))
         self.convs = make_convs(self.layers)
 
     def forward(self, latents: Tensor) -> Tensor:
         """Draws one image per latent."""
-        x = F.leaky_relu(self.dense(latents), LEAK).view(-1, *self.grid)
+        x = F.leaky_relu(self.dense(F.leaky_relu(self.hidden(latents), LEAK)), LEAK).view(-1, *self.grid)
         for layer, conv in zip(self.layers[:-1], self.convs[:-1], strict=True):
             x = conv(x)
             x = F.leaky_relu(F.pixel_shuffle(x, 2) if layer.rearranged else x, LEAK)
@@ -70,14 +70,15 @@ class DcganDiscriminator(nn.Module):
         h, w, c = shape
         self.layers = discriminator_layers(base, c)
         self.convs = make_convs(self.layers)
-        self.dense = nn.Linear(self.layers[-1].features * (h // 4) * (w // 4), 1)
+        self.hidden = nn.Linear(self.layers[-1].features * (h // 4) * (w // 4), HIDDEN)
+        self.dense = nn.Linear(HIDDEN, 1)
 
     def forward(self, images: Tensor) -> Tensor:
         """Scores images."""
         x = images
         for layer, conv in zip(self.layers, self.convs, strict=True):
             x = F.leaky_relu(conv(F.pixel_unshuffle(x, 2) if layer.rearranged else x), LEAK)
-        return self.dense(x.flatten(1))[:, 0].float()
+        return self.dense(F.leaky_relu(self.hidden(x.flatten(1)), LEAK))[:, 0].float()
 
 
 class MlpGenerator(nn.Module):
@@ -138,7 +139,8 @@ def load(config: GanConfig, shape: Shape, pair: tuple[nn.Module, nn.Module], par
         _set(discriminator.last, d["Dense_1"]["kernel"], d["Dense_1"]["bias"])
         return
     grid = channels_first(h // 4, w // 4, generator.grid[0])
-    _set(generator.dense, g["Dense_0"]["kernel"][:, grid], g["Dense_0"]["bias"][grid])
+    _set(generator.hidden, g["Dense_0"]["kernel"], g["Dense_0"]["bias"])
+    _set(generator.dense, g["Dense_1"]["kernel"][:, grid], g["Dense_1"]["bias"][grid])
     for i, (layer, conv) in enumerate(zip(generator.layers, generator.convs, strict=True)):
         order = channels_first(2, 2, layer.features // 4) if layer.rearranged else slice(None)
         _set(conv, g[f"Conv_{i}"]["kernel"][..., order], g[f"Conv_{i}"]["bias"][order])
@@ -146,7 +148,8 @@ def load(config: GanConfig, shape: Shape, pair: tuple[nn.Module, nn.Module], par
         order = channels_first(2, 2, layer.channels // 4) if layer.rearranged else slice(None)
         _set(conv, d[f"Conv_{i}"]["kernel"][:, :, order], d[f"Conv_{i}"]["bias"])
     grid = channels_first(h // 4, w // 4, discriminator.layers[-1].features)
-    _set(discriminator.dense, d["Dense_0"]["kernel"][grid], d["Dense_0"]["bias"])
+    _set(discriminator.hidden, d["Dense_0"]["kernel"][grid], d["Dense_0"]["bias"])
+    _set(discriminator.dense, d["Dense_1"]["kernel"], d["Dense_1"]["bias"])
 
 
 def channels_first(h: int, w: int, c: int) -> np.ndarray:

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
-from jaxtyping import Array, Float32, Int32, UInt8
+from jaxtyping import Array
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
@@ -100,22 +100,21 @@ def random_features(shape: tuple[int, int, int]) -> FeatureNetwork:
     return FeatureNetwork("random-convolutions (untrained)", "seed 0", RANDOM_FEATURES, None, apply, at_once)
 
 
-def extract(
-    network: FeatureNetwork, images: Iterable[UInt8[np.ndarray, "b h w c"]]
-) -> Iterator[tuple[Float32[np.ndarray, "b f"], Int32[np.ndarray, "b"] | None]]:
+def extract(network: FeatureNetwork, images: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
     """Features and predicted classes, batch for batch.
 
     Args:
       network: from `choose_network`.
-      images: batches of any size.
+      images: uint8 batches (b, h, w, c), each of any size.
 
     Yields:
-      As many rows as each batch had images; None without classes. The network sees one shape alone: a smaller batch is
-      filled up and its result cut again.
+      float32 (b, f) and int32 (b,), as many rows as each batch had images; None without classes. The network sees one
+      shape alone: a smaller batch is filled up and its result cut again.
     """
     for batch in images:
         parts = [
-            _extract_filled(network, batch[i : i + network.at_once]) for i in range(0, len(batch), network.at_once)
+            _extract_filled(network, batch[i : i + network.at_once])
+            for i in range(0, max(1, len(batch)), network.at_once)
         ]
         features, labels = zip(*parts, strict=True)
         yield np.concatenate(features), None if labels[0] is None else np.concatenate(labels)

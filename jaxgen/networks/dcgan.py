@@ -1,9 +1,9 @@
 """A DCGAN-like pair for small images (28 or 32 px): two stages, plain 3x3 convolutions, no normalisation.
 
 Generator: latents -> dense -> dense to a quarter-size grid -> twice (2 convolutions, depth-to-space) -> convolution ->
-tanh. Discriminator: twice (space-to-depth, 2 convolutions) -> dense -> dense to one logit. The second convolution of each
-stage halves the Fréchet distance after as many images, and the hidden dense layers bring it to a third again (321 to 97
-after 80,000 images without classes); a third convolution gains nothing that its time is worth.
+tanh. Discriminator: twice (space-to-depth, 2 convolutions) -> dense -> dense to one logit. The second convolution of
+each stage halves the Fréchet distance after as many images, and the hidden dense layers bring it to a third again (321
+to 97 after 80,000 images without classes); a third convolution gains nothing that its time is worth.
 References: Radford, Metz, Chintala, "Unsupervised Representation Learning with DCGANs", 2016, figure 1; resampling by
 rearrangement after Shi et al., "Real-Time Single Image and Video Super-Resolution", 2016, section 3.2.
 """
@@ -16,7 +16,6 @@ from jaxtyping import Array, Float
 
 from jaxgen.networks.conditioning import Condition, entries, join, score
 from jaxgen.networks.layers import Conv, depth_to_space, he_init, leaky_relu, space_to_depth
-
 
 HIDDEN = 256
 """Width of the dense layer between latents and grid, and between last grid and logit."""

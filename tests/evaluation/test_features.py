@@ -1,6 +1,7 @@
 """Feature networks: the shipped weights, filled batches, untrained features."""
 
 import hashlib
+import itertools
 import json
 import struct
 
@@ -29,7 +30,7 @@ def digits():
 def everything(network, images, sizes):
     """Features and classes of images cut into batches of these sizes."""
     starts = np.cumsum([0, *sizes])
-    parts = list(extract(network, [images[a:b] for a, b in zip(starts[:-1], starts[1:], strict=True)]))
+    parts = list(extract(network, [images[a:b] for a, b in itertools.pairwise(starts)]))
     return np.concatenate([f for f, _ in parts]), [labels for _, labels in parts]
 
 
@@ -57,7 +58,7 @@ def test_other_weights_are_refused(monkeypatch, tmp_path):
     damaged.write_bytes(data)
     monkeypatch.setattr(features, "MNIST_WEIGHTS", damaged)
     mnist_features.cache_clear()
-    with pytest.raises(InputError, match="damaged .*; accepted: "):
+    with pytest.raises(InputError, match=r"damaged .*; accepted: "):
         mnist_features()
     mnist_features.cache_clear()
 

@@ -12,6 +12,7 @@ from jaxgen.config import GanConfig
 from jaxgen.networks import make_gan_pair
 from jaxgen.networks.conditioning import entries, join, score
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 SHAPES = {"mlp": (4, 6, 2), "dcgan": (28, 28, 1), "resnet": (8, 8, 3)}
 N, Z, B = 3, 5, 4
 
@@ -39,12 +40,14 @@ def test_no_network_ignores_its_labels(architecture: str, conditioning: str) -> 
     render, _, judge, _ = pair_and_params(architecture, conditioning)
     classes = jnp.eye(N)
     images = np.asarray(render(jnp.ones((N, Z)), classes))
-    image = jax.random.normal(jax.random.key(2), SHAPES[architecture])
-    logits = np.asarray(judge(jnp.stack([image] * N), classes))
+    noise = jax.random.normal(jax.random.key(2), (N, *SHAPES[architecture]))
+    logits = np.asarray(judge(jnp.stack([noise[0]] * N), classes))
+    spread = np.ptp(np.asarray(judge(noise, classes[jnp.zeros(N, int)])))  # what the image does to the logit
+    assert np.ptp(logits) > 0.05 * spread
     for i in range(N):
         for j in range(i):
             assert np.abs(images[i] - images[j]).mean() > 0.005, (i, j)
-            assert abs(logits[i] - logits[j]) > 0.005, (i, j)
+            assert abs(logits[i] - logits[j]) > 0.001 * spread > 0, (i, j)
 
 
 @pytest.mark.parametrize("conditioning", ["concat", "projection"])

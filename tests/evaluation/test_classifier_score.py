@@ -1,0 +1,41 @@
+"""A classifier that sees fakes alone: what it learns from good ones and from useless ones."""
+
+import numpy as np
+import pytest
+
+from jaxgen.evaluation import classifier_score
+from jaxgen.evaluation.classifier_score import hits, train_on_fakes
+
+
+def bars(num, seed):
+    """Class 0 has a bright bar across, class 1 one that stands."""
+    noise = np.random.default_rng(seed)
+    labels = noise.integers(0, 2, num).astype(np.int32)
+    images = noise.integers(0, 60, (num, 12, 12, 1)).astype(np.uint8)
+    for image, label, place in zip(images, labels, noise.integers(2, 10, num), strict=True):
+        image[(place, slice(None)) if label == 0 else (slice(None), place)] = 255
+    return images, labels
+
+
+@pytest.fixture(autouse=True)
+def few_steps(monkeypatch):
+    monkeypatch.setattr(classifier_score, "STEPS", 60)
+    monkeypatch.setattr(classifier_score, "BATCH_SIZE", 16)
+    hparams = {"lr": 3e-3, "ema_half_life": 200.0, "schedule_images": 960.0}
+    monkeypatch.setattr(classifier_score, "HPARAMS", hparams)
+
+
+@pytest.mark.parametrize(("obeyed", "low", "high"), [(True, 0.95, 1.0), (False, 0.0, 0.05)])
+def test_score_is_high_only_if_fakes_are_what_was_asked_for(obeyed, low, high):
+    images, labels = bars(203, 0)
+    state = train_on_fakes(images, labels if obeyed else 1 - labels, 2, seed=0)
+    real, classes = bars(601, 1)  # more than are looked at at once, and no multiple of it
+    right = hits(state, real, classes, 2)
+    assert right.shape == (601,)
+    assert low <= right.mean() <= high
+
+
+def test_same_seed_same_classifier():
+    images, labels = bars(50, 0)
+    first, second = (hits(train_on_fakes(images, labels, 2, seed=3), *bars(100, 1), 2) for _ in range(2))
+    np.testing.assert_array_equal(first, second)

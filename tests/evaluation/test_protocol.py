@@ -1,0 +1,194 @@
+"""A whole evaluation against the definitions: NumPy and SciPy on all features at once, in no batches."""
+
+import numpy as np
+import pytest
+from scipy.linalg import sqrtm
+
+from jaxgen.config import InputError
+from jaxgen.data.base import Source
+from jaxgen.evaluation import classifier_score
+from jaxgen.evaluation.fakes import Fakes
+from jaxgen.evaluation.features import FeatureNetwork
+from jaxgen.evaluation.protocol import evaluate
+
+SHAPE, DIM = (2, 3, 1), 6
+NAMES = ("dark", "bright")
+
+
+def features_of(images):
+    """Every pixel is a feature."""
+    return images.reshape(len(images), -1).astype(np.float32) / 255
+
+
+def bright(images):
+    return (images.reshape(len(images), -1).mean(1) > 127).astype(np.int32)
+
+
+def apply(images):
+    return features_of(images), np.eye(2)[bright(images)]
+
+
+NETWORK = FeatureNetwork("pixels", "none", DIM, NAMES, apply, at_once=64)
+
+
+def make_images(num, seed, low=0, high=256):
+    noise = np.random.default_rng(seed)
+    return (noise.integers(low, high, (num, *SHAPE)) * noise.random((num, 1, 1, 1))).astype(np.uint8)
+
+
+def make_source(images, name="toy"):
+    return Source(name, name, SHAPE, len(images), bright(images), NAMES, images)
+
+
+def make_fakes(images, labels=None):
+    def batches(at_once):
+        for start in range(0, len(images), at_once):
+            part = slice(start, start + at_once)
+            yield images[part], None if labels is None else labels[part]
+
+    return Fakes("toy", len(images), SHAPE, labels is not None, batches)
+
+
+def run(fakes, train, held_out, network=NETWORK):
+    return evaluate(fakes, train, held_out, network, 3, lambda what, items, num: items)
+
+
+def frechet(a, b):
+    covariances = np.cov(a.T.astype(np.float64)), np.cov(b.T.astype(np.float64))
+    gap = a.mean(0, dtype=np.float64) - b.mean(0, dtype=np.float64)
+    return gap @ gap + np.trace(covariances[0] + covariances[1] - 2 * sqrtm(covariances[0] @ covariances[1]).real)
+
+
+def distances(a, b):
+    return np.sqrt(((a[:, None].astype(np.float64) - b[None]) ** 2).sum(-1))
+
+
+TRAIN, TEST, FAKES = make_images(1207, 0), make_images(611, 1), make_images(503, 2, low=40)
+"""Numbers that no batch divides."""
+
+
+@pytest.fixture(scope="module")
+def result():
+    return run(make_fakes(FAKES), make_source(TRAIN), make_source(TEST, "toy test"))
+
+
+def test_the_protocol_says_all_that_the_figures_depend_on(result):
+    protocol = result.protocol._asdict()
+    assert protocol == {
+        "name": "pixels-503",
+        "features": "pixels",
+        "sha256": "none",
+        "num_fakes": 503,
+        "reference": "611 images of toy test held out",
+        "seed": 3,
+    }
+
+
+def test_distances_equal_their_definitions(result):
+    fake, test, train = map(features_of, (FAKES, TEST, TRAIN))
+    value = frechet(fake, test)
+    assert result.figures["frechet"].value == pytest.approx(value, rel=1e-4)
+    assert result.figures["frechet"].low < value < result.figures["frechet"].high
+    drawn = np.random.default_rng(3).choice(len(TRAIN), 503, replace=False)
+    real = frechet(train[drawn], test)
+    assert result.figures["real_distance"].value == pytest.approx(real, rel=1e-3)
+    assert result.figures["frechet_multiple"].value == pytest.approx(value / real, rel=1e-3)
+    radii = np.sort(distances(test, test), 1)[:, 5]  # the first is the image itself
+    inside = distances(test, fake) < radii[:, None]
+    assert result.figures["precision"].value == pytest.approx(inside.any(0).mean())
+    assert result.figures["density"].value == pytest.approx(inside.sum(0).mean() / 5)
+    assert result.figures["coverage"].value == pytest.approx(inside.any(1).mean())
+
+
+def test_memorisation_equals_its_definition(result):
+    fake, test, train = map(features_of, (FAKES, TEST, TRAIN))
+    to_fake, to_test = distances(fake, train).min(1), distances(test, train).min(1)
+    pairs = to_fake[:, None] - to_test[None]
+    auc = np.mean(pairs < 0) + 0.5 * np.mean(pairs == 0)
+    assert result.figures["memorisation_auc"].value == pytest.approx(auc, abs=1e-3)
+    assert result.figures["memorisation_ratio"].value == pytest.approx(
+        np.median(to_fake) / np.median(to_test), rel=1e-4
+    )
+    low, high = result.figures["memorisation_auc"][1:]
+    assert low < auc < high < low + 0.1
+    order = np.argsort(to_fake, kind="stable")[:10]
+    np.testing.assert_array_equal(result.pairs[:10], FAKES[order])
+    np.testing.assert_array_equal(result.pairs[10:], TRAIN[distances(fake, train).argmin(1)[order]])
+
+
+def test_copies_of_the_training_images_are_found_out():
+    copied = run(make_fakes(TRAIN[:300]), make_source(TRAIN), make_source(TEST))
+    assert copied.figures["memorisation_auc"].value > 0.99
+    assert copied.figures["memorisation_ratio"].value == 0
+    np.testing.assert_array_equal(copied.pairs[:10], copied.pairs[10:])
+    fresh = run(make_fakes(make_images(300, 9)), make_source(TRAIN), make_source(TEST))
+    assert abs(fresh.figures["memorisation_auc"].value - 0.5) < 0.06
+
+
+def test_classes(result):
+    share = np.bincount(bright(FAKES), minlength=2) / len(FAKES)
+    expected = np.bincount(bright(TEST), minlength=2) / len(TEST)
+    assert result.figures["class_imbalance"].value == pytest.approx(np.abs(share - expected).sum() / 2)
+    assert result.figures["smallest_class_share"].value == pytest.approx((share / expected).min())
+    assert "conditional_accuracy" not in result.figures
+
+
+def test_conditional_accuracy_and_classifier_accuracy_score(monkeypatch):
+    asked = np.where(np.arange(len(FAKES)) % 5 == 0, 1 - bright(FAKES), bright(FAKES)).astype(np.int32)
+    seen = {}
+
+    def train_on_fakes(images, labels, num_classes, seed):
+        seen.update(images=images, labels=labels, num_classes=num_classes)
+        return "state"
+
+    monkeypatch.setattr(classifier_score, "train_on_fakes", train_on_fakes)
+    monkeypatch.setattr(classifier_score, "hits", lambda state, images, labels, num_classes: labels == 1)
+    figures = run(make_fakes(FAKES, asked), make_source(TRAIN), make_source(TEST)).figures
+    assert figures["conditional_accuracy"].value == pytest.approx(402 / 503)  # 101 of 503 were asked for the other
+    assert figures["conditional_accuracy"].low < 402 / 503 < figures["conditional_accuracy"].high
+    assert figures["classifier_accuracy_score"].value == pytest.approx(np.mean(bright(TEST) == 1))
+    np.testing.assert_array_equal(seen["images"], FAKES)
+    np.testing.assert_array_equal(seen["labels"], asked)
+
+
+def test_a_network_that_knows_other_classes_says_nothing_of_them():
+    other = NETWORK._replace(class_names=("cat", "dog"))
+    figures = run(make_fakes(FAKES, bright(FAKES)), make_source(TRAIN), None, other).figures
+    assert not {"class_imbalance", "conditional_accuracy"} & set(figures)
+
+
+def test_without_held_out_images_what_needs_them_is_left_out():
+    evaluation = run(make_fakes(FAKES, bright(FAKES)), make_source(TRAIN), None)
+    assert evaluation.pairs is None
+    assert evaluation.protocol.reference == "1,207 images of toy trained on"
+    left_out = {"real_distance", "frechet_multiple", "memorisation_auc", "classifier_accuracy_score"}
+    assert not left_out & set(evaluation.figures)
+    assert evaluation.figures["frechet"].value == pytest.approx(frechet(*map(features_of, (FAKES, TRAIN))), rel=1e-4)
+
+
+def test_equal_images_are_defined():
+    same = np.full((40, *SHAPE), 77, np.uint8)
+    figures = run(make_fakes(same), make_source(TRAIN), make_source(TEST)).figures
+    assert all(np.isfinite(figure.value) for figure in figures.values())
+    assert figures["recall"].value == 0
+
+
+def test_fewer_images_than_features():
+    network = NETWORK._replace(num_features=4 * DIM, apply=lambda x: (np.tile(features_of(x), 4), apply(x)[1]))
+    figures = run(make_fakes(FAKES[:7]), make_source(TRAIN), make_source(TEST), network).figures
+    assert figures["frechet"].value == pytest.approx(4 * frechet(features_of(FAKES[:7]), features_of(TEST)), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("fakes", "message"),
+    [
+        (make_fakes(FAKES[:5]), "images: got 5; accepted: 6 or more"),
+        (
+            make_fakes(FAKES)._replace(shape=(28, 28, 1)),
+            r"images: got \(28, 28, 1\); accepted: \(2, 3, 1\), the shape of toy",
+        ),
+    ],
+)
+def test_what_is_refused(fakes, message):
+    with pytest.raises(InputError, match=message):
+        run(fakes, make_source(TRAIN), make_source(TEST))
