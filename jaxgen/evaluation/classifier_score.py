@@ -12,7 +12,7 @@ from jaxgen.algorithms.classifier import make_classifier
 from jaxgen.data.transfer import put_global
 from jaxgen.training import parallel
 
-STEPS = 800
+STEPS = 600
 BATCH_SIZE = 128
 STEPS_AT_ONCE = 20
 HPARAMS = {"lr": 2e-3, "ema_half_life": 5_000.0, "schedule_images": float(STEPS * BATCH_SIZE)}

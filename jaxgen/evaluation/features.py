@@ -20,6 +20,7 @@ from jaxgen.evaluation.inception import load_inception
 from jaxgen.images import to_float
 from jaxgen.networks.classifier import Classifier
 from jaxgen.networks.inception import InceptionV3, inception_shapes
+from jaxgen.training.parallel import spread
 
 MNIST_WEIGHTS = Path(__file__).parent / "mnist_classifier.safetensors"
 MNIST_SHA256 = "5cff4d5b4650a14682a08decb90922de14b19549b34ac4b02bdd528aa01f31e0"
@@ -87,6 +88,7 @@ def inception_features(path: Path) -> FeatureNetwork:
     )
 
 
+@functools.cache
 def random_features(shape: tuple[int, int, int]) -> FeatureNetwork:
     """An untrained convolutional network: needs no data, sees shapes and textures, knows nothing of what they mean.
 
@@ -122,7 +124,7 @@ def extract(network: FeatureNetwork, images: Iterable[np.ndarray]) -> Iterator[t
 
 def _extract_filled(network: FeatureNetwork, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     filled = np.concatenate([batch, np.zeros((network.at_once - len(batch), *batch.shape[1:]), np.uint8)])
-    features, logits = network.apply(filled)
+    features, logits = network.apply(spread(filled))
     labels = None if logits is None else np.argmax(np.asarray(logits), -1).astype(np.int32)[: len(batch)]
     return np.asarray(features)[: len(batch)], labels
 

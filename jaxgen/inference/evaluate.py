@@ -1,7 +1,6 @@
 """The figures of a run, or of images that any program made: measured, printed, and kept beside what they are about."""
 
 import dataclasses
-import json
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -18,11 +17,11 @@ from jaxgen.data.sources import open_source
 from jaxgen.evaluation.fakes import Batches, Fakes, fakes_of_file, labels_like
 from jaxgen.evaluation.features import choose_network
 from jaxgen.evaluation.protocol import Evaluation, Figure, evaluate
-from jaxgen.images import make_grid, save_png, write_bytes
+from jaxgen.images import make_grid, save_png
 from jaxgen.inference.load import TrainedGan, load_gan
 from jaxgen.recipes.pictures import picture_scale, render_all
 from jaxgen.training.report import write_report
-from jaxgen.training.reporting import append_metrics
+from jaxgen.training.reporting import append_metrics, write_json
 
 MEANINGS = {
     "frechet": "Fréchet distance to the reference; 0 is best",
@@ -129,7 +128,7 @@ def save(result: Evaluation, folder: Path, about: dict[str, Any]) -> None:
     name = result.protocol.name
     figures = {key: figure._asdict() for key, figure in result.figures.items()}
     record = {**about, "protocol": result.protocol._asdict(), "figures": figures}
-    write_bytes(folder / f"{name}.json", (json.dumps(record, indent=2) + "\n").encode())
+    write_json(folder / f"{name}.json", record)
     if result.pairs is not None:
         grid = make_grid(result.pairs, len(result.pairs) // 2)
         save_png(folder / f"{name}-closest.png", grid, picture_scale(result.pairs.shape[1]))

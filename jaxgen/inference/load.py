@@ -10,6 +10,7 @@ from jaxgen.algorithms.gan import make_gan
 from jaxgen.config import InputError, from_dict, require
 from jaxgen.recipes.gan import GanRecipe
 from jaxgen.training.checkpoints import Step, read_meta, restore
+from jaxgen.training.parallel import on_all_devices
 
 
 class TrainedGan(NamedTuple):
@@ -51,7 +52,7 @@ def load_gan(run: Path, checkpoint: str = "latest") -> TrainedGan:
     algorithm = make_gan(config.gan, shape, config.train.batch_size, len(class_names))
     target = jax.eval_shape(algorithm.init, jax.random.key(0), vars(config.hparams))
     state, _ = restore(folder, target, step)
-    return TrainedGan(config, algorithm, state, step, shape, class_names)
+    return TrainedGan(config, algorithm, on_all_devices(state), step, shape, class_names)
 
 
 def _step(checkpoint: str) -> Step:

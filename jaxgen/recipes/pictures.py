@@ -10,6 +10,7 @@ from jaxtyping import Array, Float
 
 from jaxgen.algorithms.base import Algorithm, TrainState
 from jaxgen.images import make_grid, save_gif, save_png, to_uint8
+from jaxgen.training.parallel import spread
 from jaxgen.types import Latents
 
 Inputs = dict[str, jax.Array]
@@ -37,13 +38,14 @@ def render_all(predict: Predict, state: TrainState, inputs: Inputs, at_once: int
     Returns:
       uint8 (b, h, w, c).
     """
-    num = len(next(iter(inputs.values())))
+    num, devices = len(next(iter(inputs.values()))), len(state.step.sharding.device_set)
+    at_once += -at_once % devices
     parts = []
     for start in range(0, num, at_once):
         stop = min(start + at_once, num)
         # one shape, one compilation: the last part is filled up and cut again
         filled = jax.tree.map(lambda x, a=start, b=stop: _filled(x[a:b], at_once), inputs)
-        parts.append(to_uint8(predict(state, filled))[: stop - start])
+        parts.append(to_uint8(predict(state, spread(filled, devices)))[: stop - start])
     return np.concatenate(parts)
 
 

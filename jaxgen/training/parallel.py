@@ -86,6 +86,24 @@ def batch_sharding(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(None, "data"))
 
 
+def spread(batch: Any, devices: int | None = None) -> Any:
+    """A batch of arrays (b, ...), spread over devices, so that a compiled function uses all of them.
+
+    On the CPU a convolution over a batch runs on one core, whatever the number of cores.
+
+    Args:
+      batch: arrays with the same b.
+      devices: how many; None takes the most that divide b.
+    """
+    num = len(jax.tree.leaves(batch)[0])
+    return jax.device_put(batch, NamedSharding(make_mesh(num, devices), PartitionSpec("data")))
+
+
+def on_all_devices(state: TrainState) -> TrainState:
+    """The state with a copy on every device."""
+    return jax.device_put(state, replicated(make_mesh(len(jax.devices()))))
+
+
 def init_state(algorithm: Algorithm, key: PRNGKey, hparams: dict[str, Any], mesh: Mesh) -> TrainState:
     """Initial state, made on the devices where it will live."""
     return jax.jit(algorithm.init, out_shardings=replicated(mesh))(key, hparams)

@@ -16,7 +16,16 @@ from PIL import Image
 from jaxgen.config import InputError
 from jaxgen.images import write_bytes
 from jaxgen.training.progress import format_seconds, format_speed
-from jaxgen.training.reporting import Curve, draw_panel, group_curves, images_per_step, read_metrics, x_axis
+from jaxgen.training.report_style import STYLE
+from jaxgen.training.reporting import (
+    Curve,
+    draw_panel,
+    group_curves,
+    images_per_step,
+    is_evaluation,
+    read_metrics,
+    x_axis,
+)
 
 MAX_GRIDS = 8
 """Grids shown of those saved over time."""
@@ -25,59 +34,13 @@ MAX_POINTS = 600
 INKS = {f"#01010{index}": f"c{index}" for index in range(6)} | {"#010200": "soft", "#010201": "line"}
 """Colours to draw with: each stands in for a variable of the style, so that dark pages get their own."""
 
-STYLE = """
-:root { color-scheme: light dark; --paper: #fcfbf9; --card: #fff; --ink: #1d1c1a; --soft: #6d6a64; --line:
-  #e5e1da; --good: #19733f; --bad: #b3261e; --c0: #2563c9; --c1: #d2691e; --c2: #188a5b; --c3: #8b46c1;
-  --c4: #c2334d; --c5: #6b7280; }
-@media (prefers-color-scheme: dark) { :root { --paper: #141517; --card: #1b1d20; --ink: #e9e6e1; --soft:
-  #9a968f; --line: #303338; --good: #5cc98a; --bad: #ff8a80; --c0: #74a7ff; --c1: #f0a05a; --c2: #5fcf9c;
-  --c3: #c391f2; --c4: #ff8095; --c5: #a3aab5; } }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--paper); color: var(--ink); -webkit-text-size-adjust: 100%; font:
-  16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif; }
-main { max-width: 60rem; margin: 0 auto; padding: clamp(1.5rem, 5vw, 4rem) clamp(1rem, 4vw, 2rem); }
-h1 { font-size: clamp(1.9rem, 6vw, 3rem); line-height: 1.1; letter-spacing: -.025em; font-weight: 680;
-  margin: .2rem 0 .5rem; overflow-wrap: anywhere; }
-h2 { font-size: 1.2rem; letter-spacing: -.01em; font-weight: 640; margin: 3.2rem 0 1rem; padding-top: .9rem;
-  border-top: 1px solid var(--line); }
-h3 { font-size: .95rem; font-weight: 620; margin: 0 0 .5rem; } .soft, figcaption, th { color: var(--soft); }
-p { margin: .3rem 0; }
-.stats { display: grid; grid-template-columns: repeat(auto-fit, minmax(8.5rem, 1fr)); gap: 1.2rem; margin:
-  2rem 0; }
-.stats dt { color: var(--soft); font-size: .82rem; } .good { color: var(--good); }
-.bad { color: var(--bad); }
-.stats dd { margin: 0; font-size: 1.45rem; font-weight: 620; letter-spacing: -.02em; }
-dd, td, figcaption, text { font-variant-numeric: tabular-nums; } figure { margin: 0; }
-figcaption { font-size: .85rem; margin-top: .4rem; }
-img { display: block; max-width: 100%; height: auto; border-radius: 4px; }
-.pixels { image-rendering: pixelated; }
-.two { display: grid; align-items: start; grid-template-columns: repeat(auto-fill, minmax(min(100%, 25rem),
-  1fr)); gap: 1.6rem; }
-.time { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(46%, 12rem), 1fr)); gap: 1.2rem;
-  }
-.time img { width: 100%; }
-.card { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 1rem;
-  min-width: 0; }
-svg { display: block; width: 100%; height: auto; }
-.legend { list-style: none; display: flex; flex-wrap: wrap; gap: .1rem 1.1rem; padding: 0; margin: .6rem 0
-  0; font-size: .85rem; }
-.legend i { display: inline-block; width: .9em; height: .22em; border-radius: 1px; margin-right: .45em;
-  vertical-align: .25em; }
-table { border-collapse: collapse; width: 100%; font-size: .9rem; }
-th { text-align: left; font-weight: 400; padding: .32rem 1.2rem .32rem 0; vertical-align: top; width: 45%; }
-td { padding: .32rem 0; overflow-wrap: anywhere; } tr + tr > * { border-top: 1px solid var(--line); }
-pre { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: .8rem 1rem;
-  margin: .4rem 0 1rem; white-space: pre-wrap; overflow-wrap: anywhere; font: .88rem/1.5 ui-monospace,
-  Menlo, Consolas, monospace; }
-"""
-
 
 def write_report(run_dir: Path) -> Path:
     """Writes report.html: one file with its pictures inside, that asks nothing of the network.
 
     Args:
-      run_dir: the run folder, OUT/RECIPE/TIMESTAMP. Read are config.json, run.json, metrics.jsonl,
-        samples.png, samples/STEP.png and interpolation.gif; what is missing is left out.
+      run_dir: the run folder, OUT/RECIPE/TIMESTAMP. Read are config.json, run.json, metrics.jsonl, the pictures,
+        samples/STEP.png and evaluation/PROTOCOL.json; what is missing is left out.
 
     Returns:
       The path of report.html.
@@ -93,6 +56,9 @@ def write_report(run_dir: Path) -> Path:
     sections = [
         _headline(recipe, run, rows),
         _section("Samples", _picture(run_dir / "samples.png", "Final grid", 900)),
+        _section("Evaluation", _evaluations(run_dir / "evaluation")),
+        _section("Same noise, every class", _picture(run_dir / "same_noise.png", "A row shares its noise", 900)),
+        _section("From class to class", _picture(run_dir / "class_interpolation.png", "A row shares its noise", 900)),
         _section("Interpolation", _picture(run_dir / "interpolation.gif", "Between latents, in a loop", 600)),
         _section("Over time", _grids_over_time(run_dir, rows)),
         _section("Curves", _panels(rows)),
@@ -157,6 +123,24 @@ def _headline(recipe: str, run: Mapping[str, Any], rows: list[dict[str, Any]]) -
     started = f" · started {_escape(run['started'])}" if "started" in run else ""
     stats = f'<dl class="stats">{cells}</dl>' if cells else ""
     return f'<header><p class="soft">jaxgen run{started}</p><h1>{_escape(recipe)}</h1>{stats}</header>\n'
+
+
+def _evaluations(folder: Path) -> str:
+    """What each evaluation of the run found, under the protocol that it was found by."""
+    parts = []
+    for path in sorted(folder.glob("*.json")):
+        record = _read_json(path)
+        about = {"step": record.get("step")} | record.get("protocol", {})
+        figures = {name: _figure(**figure) for name, figure in record.get("figures", {}).items()}
+        pairs = _picture(path.with_name(f"{path.stem}-closest.png"), "Fakes nearest to a training image, above it", 900)
+        parts.append(_cards({"figures": figures, "protocol": about}) + pairs)
+    return "".join(parts)
+
+
+def _figure(value: float | None, low: float | None, high: float | None) -> str:
+    """A value with its interval, four digits; None is what was not finite."""
+    shown = "not finite" if value is None else f"{value:.4g}"
+    return shown if low is None or high is None else f"{shown} [{low:.4g}, {high:.4g}]"
 
 
 def _picture(path: Path, caption: str, room: int) -> str:
@@ -224,7 +208,7 @@ def _final_values(rows: list[dict[str, Any]]) -> str:
     """Table of each metric's last value and the step it is from."""
     last = {}
     for row in rows:
-        for name in row.keys() - {"step", "images", "time"}:
+        for name in (name for name in row if name not in ("step", "images", "time") and not is_evaluation(name)):
             value = "not finite" if row[name] is None else f"{row[name]:.5g}"
             last[name] = f"{value} (step {row['step']:,})"
     return _table(dict(sorted(last.items())))

@@ -23,8 +23,6 @@ from jaxgen.config import InputError
 from jaxgen.images import write_bytes
 
 PACKAGES = ("jaxgen", "jax", "jaxlib", "flax", "optax", "numpy")
-
-
 INKS = ("#2563c9", "#d2691e", "#188a5b", "#8b46c1", "#c2334d", "#6b7280", "#55524d", "#e5e1da")
 """Colours on white: six for curves, one for text, one for lines of the grid."""
 
@@ -155,7 +153,7 @@ def group_curves(rows: list[dict[str, Any]]) -> dict[str, list[Curve]]:
     points: dict[str, list[tuple[float, float]]] = {}
     for row in rows:
         x = row["step"] if ratio is None else row.get("images", row["step"] * ratio)
-        for name in row.keys() - {"step", "images", "time"}:
+        for name in (name for name in row if name not in ("step", "images", "time") and not is_evaluation(name)):
             value = math.nan if row[name] is None else row[name]
             points.setdefault(name, []).append((x, value))
     order = dict.fromkeys(name for row in rows for name in row if name in points)
@@ -165,6 +163,11 @@ def group_curves(rows: list[dict[str, Any]]) -> dict[str, list[Curve]]:
         curve = Curve(name.partition("/")[2] or name, x, y, smooth(y, len(y) // 40))
         groups.setdefault(name.partition("/")[0], []).append(curve)
     return groups
+
+
+def is_evaluation(name: str) -> bool:
+    """Whether a metric was measured once, after the training: no curve, and a table of its own in the report."""
+    return name.startswith("evaluation/")
 
 
 def smooth(values: np.ndarray, radius: int) -> np.ndarray:
