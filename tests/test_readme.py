@@ -1,12 +1,14 @@
 """The README names only what exists."""
 
 import dataclasses
+import inspect
 import re
 from pathlib import Path
 
 import jax
 import numpy as np
 
+from jaxgen import cli
 from jaxgen.recipes.gan import GanRecipe
 
 ROOT = Path(__file__).parents[1]
@@ -21,7 +23,9 @@ def test_files_named_exist():
 
 
 def test_flags_named_exist():
-    fields = {"num", "out", "help", "n"}
+    fields = {"help", "n"}
+    for command in (cli.sample, cli.evaluate):
+        fields |= {name.replace("_", "-") for name in inspect.signature(command).parameters}
     for group in dataclasses.fields(GanRecipe):
         prefix = "hparams." if group.name == "hparams" else ""
         fields |= {prefix + f.name.replace("_", "-") for f in dataclasses.fields(group.default)}
