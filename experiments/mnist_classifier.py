@@ -59,7 +59,7 @@ def run_classifier(run: Run, config: ClassifierRecipe) -> None:
     predict = jax.jit(algorithm.predict)
 
     def evaluate(state: TrainState) -> dict[str, float]:
-        return {"accuracy/error_on_train": 1.0 - accuracy(predict, state, source, NUM_WATCHED)}
+        return {"accuracy/error_on_train": 1.0 - accuracy(predict, state, source, min(NUM_WATCHED, source.num_images))}
 
     def finish(state: TrainState) -> None:
         path = run.directory / "classifier.safetensors"
@@ -71,7 +71,14 @@ def run_classifier(run: Run, config: ClassifierRecipe) -> None:
         plot_curves(run.directory)
         write_report(run.directory)
 
-    run_training(run, config, algorithm, source, lambda _: Hooks(lambda step, state: None, evaluate), finish)
+    run_training(
+        run,
+        config,
+        algorithm,
+        source,
+        lambda _: Hooks(lambda step, state: None, evaluate, "error on training images"),
+        finish,
+    )
 
 
 def accuracy(predict, state: TrainState, source: Source, num: int, at_once: int = 500) -> float:

@@ -148,6 +148,8 @@ def evaluate(
     checkpoint: str = "latest",
     dataset: str = "mnist",
     data_dir: str | None = None,
+    image_size: int | None = None,
+    channels: int | None = None,
     inception_weights: str | None = None,
     seed: int = 0,
 ) -> None:
@@ -160,21 +162,24 @@ def evaluate(
       checkpoint: of the run: latest, best or a step.
       dataset: real images that the samples are compared with; a run knows its own.
       data_dir: folder that holds TFDS data sets; a run knows where its own lay.
+      image_size: pixels to cut the real images to, as the samples are; a run knows its own.
+      channels: 1 (grey) or 3 (RGB) of the real images, as the samples have; a run knows its own.
       inception_weights: weights file of the FID literature (.pth or .safetensors), to compare in its features.
       seed: of every random choice.
     """
-    from jaxgen.inference.evaluate import describe, evaluate_run, evaluate_samples
+    from jaxgen.inference.evaluate import evaluate_run, evaluate_samples
 
     setup_backend()
     if (run is None) == (samples is None):
         raise InputError(f"run: got {run!r} and --samples {samples!r}; accepted: one of the two")
     require(num > 5, "num", num, "6 or more")
+    require(0 <= seed < 2**32, "seed", seed, "0 to 4294967295")
     weights = None if inception_weights is None else Path(inception_weights)
     if run is not None:
-        result = evaluate_run(Path(run), num, seed, checkpoint, data_dir, weights)
+        evaluate_run(Path(run), num, seed, checkpoint, data_dir, weights)
     else:
-        result = evaluate_samples(Path(samples), DataConfig(dataset, data_dir), num, seed, weights)
-    print(describe(result))
+        data = DataConfig(dataset, data_dir, image_size=image_size, channels=channels)
+        evaluate_samples(Path(samples), data, num, seed, weights)
 
 
 def main() -> None:

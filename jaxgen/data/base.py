@@ -45,6 +45,10 @@ class Source:
         """Number of classes; 0 without labels."""
         return len(self.class_names or ())
 
+    def take(self, index: np.ndarray) -> np.ndarray:
+        """uint8 (len(index), h, w, c): the images of these numbers."""
+        return self.images[index] if self.images is not None else np.stack([self.read(int(i)) for i in index])
+
 
 def fit_image(
     image: UInt8[np.ndarray, "h w c"], image_size: int | None = None, channels: int | None = None

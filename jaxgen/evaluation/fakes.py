@@ -1,12 +1,13 @@
 """Images to be judged, batch by batch: made by a run, or by any program and left in a file."""
 
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Int32
+from jaxtyping import Bool, Int32
 from numpy.lib import format as npy
 
 from jaxgen.config import InputError
@@ -34,12 +35,13 @@ class Fakes(NamedTuple):
     batches: Callable[[int], Batches]
 
 
-def fakes_of_file(path: Path, num: int | None = None) -> Fakes:
+def fakes_of_file(path: Path, num: int | None = None, seed: int = 0) -> Fakes:
     """The arrays `images` and, if there, `labels` of an .npz archive; images are read in parts, never held as a whole.
 
     Args:
       path: of the archive. `images` (n, h, w, c) or (n, h, w), uint8 or float in [0, 1]; `labels` integers (n,).
-      num: use the first so many; None uses all.
+      num: use so many, drawn at random, since files may be sorted; None uses all.
+      seed: of the drawing.
 
     Raises:
       InputError: not such an archive, or, while it is read, a value that is not finite or out of range.
@@ -50,33 +52,28 @@ def fakes_of_file(path: Path, num: int | None = None) -> Fakes:
             raise InputError(f"{path}: has no array images; accepted: an .npz archive with images (n, h, w, c)")
         shape, dtype = _header(path, archive)
         labels = _labels(path, archive, shape[0]) if "labels.npy" in names else None
-    num = shape[0] if num is None else min(num, shape[0])
-    size = (*shape[1:], 1)[:3]
+    size, used = (*shape[1:], 1)[:3], drawn(shape[0], shape[0] if num is None else num, seed)
 
     def batches(at_once: int) -> Batches:
         with _archive(path) as archive, archive.open("images.npy") as file:
             _read_header(file)
-            for start in range(0, num, at_once):
-                count = min(at_once, num - start)
-                raw = file.read(count * int(np.prod(size)) * dtype.itemsize)
-                images = np.frombuffer(raw, dtype).reshape(count, *size)
-                require_images(images, f"images {start} to {start + count - 1} of {path.name}")
+            for start in range(0, shape[0], at_once):
+                images = _read(path, file, dtype, (min(at_once, shape[0] - start), *size))
+                require_images(images, f"images {start} to {start + len(images) - 1} of {path.name}")
                 if images.dtype != np.uint8:
                     images = np.rint(images * 255).astype(np.uint8)
-                yield images, None if labels is None else labels[start : start + count]
+                rows = used[start : start + len(images)]
+                if rows.any():
+                    yield images[rows], None if labels is None else labels[start : start + len(images)][rows]
 
-    return Fakes(f"{path.name}", num, size, labels is not None, batches)
+    return Fakes(f"{path.name}", int(used.sum()), size, labels is not None, batches)
 
 
-def fakes_of_arrays(origin: str, images: np.ndarray, labels: np.ndarray | None = None) -> Fakes:
-    """Images that are in memory, uint8 (n, h, w, c)."""
-
-    def batches(at_once: int) -> Batches:
-        for start in range(0, len(images), at_once):
-            part = slice(start, start + at_once)
-            yield images[part], None if labels is None else labels[part]
-
-    return Fakes(origin, len(images), images.shape[1:], labels is not None, batches)
+def drawn(total: int, num: int, seed: int) -> Bool[np.ndarray, "total"]:
+    """Which of `total` rows are among `num` drawn at random; all of them where there are no more."""
+    rows = np.zeros(total, np.bool_)
+    rows[np.random.default_rng(seed).choice(total, min(num, total), replace=False)] = True
+    return rows
 
 
 def labels_like(source: Source, num: int, seed: int) -> Int32[np.ndarray, "n"]:
@@ -102,14 +99,25 @@ def _header(path: Path, archive: zipfile.ZipFile) -> tuple[tuple[int, ...], np.d
     return shape, dtype
 
 
+def _read(path: Path, file: Any, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
+    """The next images of an opened array."""
+    try:
+        return np.frombuffer(file.read(int(np.prod(shape)) * dtype.itemsize), dtype).reshape(shape)
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"{path}: images is damaged ({error}); accepted: a whole .npz archive") from None
+
+
 def _read_header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
     version = npy.read_magic(file)
     return (npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0)(file)
 
 
 def _labels(path: Path, archive: zipfile.ZipFile, num: int) -> np.ndarray:
-    with archive.open("labels.npy") as file:
-        labels = npy.read_array(file, allow_pickle=False)
+    try:
+        with archive.open("labels.npy") as file:
+            labels = npy.read_array(file, allow_pickle=False)
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise InputError(f"{path}: labels cannot be read ({error}); accepted: integers ({num},)") from None
     if labels.shape != (num,) or not np.issubdtype(labels.dtype, np.integer):
         raise InputError(f"{path}: labels is {labels.dtype} of shape {labels.shape}; accepted: integers ({num},)")
     return labels.astype(np.int32)

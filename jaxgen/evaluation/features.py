@@ -33,7 +33,7 @@ class FeatureNetwork(NamedTuple):
 
     Attributes:
       name: what it is, in words that fit into a table.
-      sha256: of its weights file; of an untrained network, "seed 0".
+      sha256: of its weights file; of an untrained network, of its weights.
       num_features: f.
       class_names: of the classes that it can tell apart; None if it knows none.
       apply: jitted, uint8 (b, h, w, c) -> features (b, f) and class logits (b, n) or None.
@@ -74,7 +74,7 @@ def mnist_features() -> FeatureNetwork:
     if found != MNIST_SHA256:
         raise InputError(f"{MNIST_WEIGHTS}: damaged (sha256 {found}); accepted: {MNIST_SHA256}; install jaxgen anew")
     network, variables = Classifier(10), {"params": load_params(MNIST_WEIGHTS)}
-    apply = jax.jit(lambda images: network.apply(variables, to_float(images)))
+    apply = _exactly(lambda images: network.apply(variables, to_float(images)))
     return FeatureNetwork("mnist-classifier", found, network.num_features, tuple("0123456789"), apply, 500)
 
 
@@ -97,9 +97,20 @@ def random_features(shape: tuple[int, int, int]) -> FeatureNetwork:
     """
     network = Classifier(1, num_features=RANDOM_FEATURES)
     variables = jax.jit(network.init)(jax.random.key(0), jnp.zeros((1, *shape)))
-    apply = jax.jit(lambda images: (network.apply(variables, to_float(images))[0], None))
+    apply = _exactly(lambda images: (network.apply(variables, to_float(images))[0], None))
     at_once = max(1, 500 * 28 * 28 // math.prod(shape))
-    return FeatureNetwork("random-convolutions (untrained)", "seed 0", RANDOM_FEATURES, None, apply, at_once)
+    digest = hashlib.sha256(b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(variables))).hexdigest()
+    return FeatureNetwork("random-convolutions (untrained)", digest, RANDOM_FEATURES, None, apply, at_once)
+
+
+def _exactly(fn: Callable[[Array], Any]) -> Callable[[Array], Any]:
+    """Compiled with full float32 products: accelerators round more by default, and a figure must not depend on them."""
+
+    def precise(images: Array) -> Any:
+        with jax.default_matmul_precision("highest"):
+            return fn(images)
+
+    return jax.jit(precise)
 
 
 def extract(network: FeatureNetwork, images: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:

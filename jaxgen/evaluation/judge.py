@@ -1,14 +1,14 @@
 """The cheap measure that runs at every checkpoint and chooses the best one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
 
 from jaxgen.data.base import Source
-from jaxgen.data.pipeline import batches
-from jaxgen.evaluation.features import choose_network, extract
+from jaxgen.data.pipeline import plan
+from jaxgen.evaluation.features import FeatureNetwork, choose_network, extract
 from jaxgen.metrics.frechet import Moments, add_features, frechet_distance, no_moments
 
 NUM_FAKES = 2000
@@ -51,7 +51,7 @@ def make_judge(source: Source, seed: int) -> Judge:
     )
 
 
-def moments_of(network, images) -> Moments:
+def moments_of(network: FeatureNetwork, images: Iterable[np.ndarray]) -> Moments:
     """Moments of the features of batches of images."""
     moments = no_moments(network.num_features)
     for features, _ in extract(network, images):
@@ -59,12 +59,8 @@ def moments_of(network, images) -> Moments:
     return moments
 
 
-def _some(source: Source, num: int, seed: int):
-    """Batches of `num` images in all, in an order that training does not use."""
-    stream = batches(source, batch_size=min(BATCH, num), seed=seed + 2**32)
-    left = num
-    while left > 0:
-        images = next(stream)["images"][:left]
-        left -= len(images)
-        yield images
-    stream.close()
+def _some(source: Source, num: int, seed: int) -> Iterator[np.ndarray]:
+    """Batches of `num` images in all, drawn by `seed`."""
+    index, _ = plan(seed + 2**32, source.num_images, 0, num)
+    for start in range(0, num, BATCH):
+        yield source.take(index[start : start + BATCH])

@@ -13,10 +13,10 @@ from jaxtyping import Float, Int
 from jaxgen.config import require
 from jaxgen.data.base import Source
 from jaxgen.evaluation import classifier_score
-from jaxgen.evaluation.fakes import Fakes
+from jaxgen.evaluation.fakes import Fakes, drawn
 from jaxgen.evaluation.features import FeatureNetwork, extract
 from jaxgen.metrics.frechet import Moments, add_features, frechet_distance, no_moments
-from jaxgen.metrics.intervals import bootstrap_interval, frechet_interval
+from jaxgen.metrics.intervals import auc_interval, bootstrap_interval, frechet_interval
 from jaxgen.metrics.kernel import kernel_distance
 from jaxgen.metrics.labels import class_balance, conditional_accuracy
 from jaxgen.metrics.neighbours import Nearest, memorisation, nearer, no_nearest, precision_recall_density_coverage
@@ -27,9 +27,15 @@ KEPT = 10_000
 KEPT_BYTES = 2**29
 """Pixels of fakes kept at most, to train a classifier on and to show."""
 NEIGHBOURS = 5
+MAX_RESAMPLED_WIDTH = 256
+"""Features up to which the Fréchet distance has an interval: a hundred of the distances take minutes beyond."""
+KNOWN = 0.95
+"""Share of the labelled reference that a classifier must know before it is asked about the fakes' classes."""
 PAIRS = 10
 """Closest pairs of a fake and a training image that are shown."""
 
+Batch = tuple[np.ndarray, np.ndarray | None]
+"""uint8 images (b, h, w, c), and labels (b,) where there are any."""
 Watch = Callable[[str, Iterable[Any], int], Iterable[Any]]
 """(what is done, items, how many) -> the same items, while somebody is told."""
 
@@ -105,17 +111,21 @@ def evaluate(
     require(fakes.shape == train.shape, "images", fakes.shape, f"{train.shape}, the shape of {train.name}")
     require(fakes.num > NEIGHBOURS, "images", fakes.num, f"{NEIGHBOURS + 1} or more")
     reference = held_out or train
-    judged = _judge(network, watch("generated images", fakes.batches(BATCH), _num_batches(fakes.num)))
-    real = _judge(network, watch("reference", _in_order(reference), _num_batches(reference.num_images)))
+    batches = watch("generated images", fakes.batches(BATCH), _num_batches(fakes.num))
+    judged = _judge(network, batches, fakes.num, seed, KEPT_BYTES)
+    require_labels(judged.labels, train)
+    batches = watch("reference", _in_order(reference), _num_batches(reference.num_images))
+    real = _judge(network, batches, reference.num_images, seed, 0)
     protocol = Protocol(
         name=f"{network.name.split()[0]}-{_short(fakes.num)}",
         features=network.name,
         sha256=network.sha256,
         num_fakes=fakes.num,
-        reference=f"{reference.num_images:,} images of {reference.name} {'held out' if held_out else 'trained on'}",
+        reference=f"{reference.num_images:,} images of {reference.name}, {'held out' if held_out else 'trained on'}",
         seed=seed,
     )
-    figures = _distances(judged, real, seed) | _class_figures(judged, real, network, train)
+    (figures,) = watch("distances", (_distances(judged, real, seed) for _ in range(1)), 1)
+    figures |= _class_figures(judged, real, network, train, seed)
     if held_out is None:
         return Evaluation(protocol, figures, None)
     compared, pairs = _against_training(judged, real, network, train, seed, watch)
@@ -123,35 +133,49 @@ def evaluate(
     ratio = [None if v is None else v / distance for v in figures["frechet"]] if distance > 0 else [math.inf]
     figures |= {"frechet_multiple": Figure(*ratio), **compared}
     if judged.labels is not None and held_out.labels is not None:
-        for _ in watch("classifier trained on fakes", [0], 1):
-            figures["classifier_accuracy_score"] = _accuracy_score(judged, held_out, seed)
+        scores = (_accuracy_score(judged, held_out, seed) for _ in range(1))
+        (figures["classifier_accuracy_score"],) = watch("classifier trained on fakes", scores, 1)
     return Evaluation(protocol, figures, pairs)
 
 
-def _judge(network: FeatureNetwork, batches: Iterable[tuple[np.ndarray, np.ndarray | None]]) -> Judged:
-    """One pass over images: moments of all, and a bounded rest."""
-    moments, features, predicted, labels, pixels = no_moments(network.num_features), [], [], [], []
+def require_labels(labels: np.ndarray | None, train: Source) -> None:
+    """Refuses labels of fakes that are no classes of the data."""
+    if labels is not None and train.num_classes:
+        for label in (int(labels.min()), int(labels.max())):
+            require(
+                0 <= label < train.num_classes, "labels", label, f"0 to {train.num_classes - 1}, as in {train.name}"
+            )
+
+
+def _judge(network: FeatureNetwork, batches: Iterable[Batch], num: int, seed: int, pixel_bytes: int) -> Judged:
+    """One pass over `num` images: moments of all; of `KEPT` drawn at random features, classes and labels.
+
+    Pixels of the first of these are kept up to `pixel_bytes`.
+    """
+    moments, parts, pixels, room, start = no_moments(network.num_features), [], [], pixel_bytes, 0
+    rows = drawn(num, KEPT, seed)
     for images, asked in batches:
         ((found, classes),) = extract(network, [images])
         moments = add_features(moments, found)
-        kept = moments.num - len(images)
-        features.append(found[: max(0, KEPT - kept)])
-        predicted.append(None if classes is None else classes[: max(0, KEPT - kept)])
-        labels.append(None if asked is None else asked[: max(0, KEPT - kept)])
-        room = min(KEPT, KEPT_BYTES // images[0].nbytes)
-        pixels.append(images[: max(0, room - kept)])
-
-    def joined(parts: list[Any]) -> Any:
-        return None if parts[0] is None else np.concatenate(parts)
-
-    return Judged(moments, *(joined(parts) for parts in (features, predicted, labels, pixels)))
+        kept = rows[start : start + len(images)]
+        start += len(images)
+        if kept.any():  # and nothing of a batch without: a slice would keep the whole batch alive
+            parts.append([None if x is None else x[kept] for x in (found, classes, asked)])
+            fitting = images[kept][: room // images[0].nbytes]
+            room -= fitting.nbytes
+            pixels.append(fitting)
+    joined = (None if part[0] is None else np.concatenate(part) for part in zip(*parts, strict=True))
+    return Judged(moments, *joined, np.concatenate(pixels))
 
 
 def _distances(fake: Judged, real: Judged, seed: int) -> dict[str, Figure]:
     """Fréchet and kernel distance, precision, recall, density and coverage."""
     value = frechet_distance(fake.moments, real.moments)
-    # the interval is that of the fakes kept: with more than those it is wider than need be
-    ends = frechet_interval(fake.features, real.moments, seed=seed)
+    ends = (None, None)
+    if fake.features.shape[1] <= MAX_RESAMPLED_WIDTH:
+        # of the fakes kept; moved, since the distance of all of them, where there are more, has less bias
+        shift = value - frechet_distance(add_features(no_moments(len(real.moments.mean)), fake.features), real.moments)
+        ends = tuple(end + shift for end in frechet_interval(fake.features, real.moments, seed=seed))
     kernel = kernel_distance(fake.features, real.features, seed=seed)
     neighbours = precision_recall_density_coverage(real.features, fake.features, NEIGHBOURS)
     return {
@@ -161,9 +185,11 @@ def _distances(fake: Judged, real: Judged, seed: int) -> dict[str, Figure]:
     }
 
 
-def _class_figures(fake: Judged, real: Judged, network: FeatureNetwork, train: Source) -> dict[str, Figure]:
+def _class_figures(fake: Judged, real: Judged, network: FeatureNetwork, train: Source, seed: int) -> dict[str, Figure]:
     """What a network that knows the classes of this data says of the fakes' classes; nothing if it does not."""
-    if fake.predicted is None or network.class_names != train.class_names:
+    if fake.predicted is None or real.labels is None or network.class_names != train.class_names:
+        return {}
+    if np.mean(real.predicted == real.labels) < KNOWN:  # classes of the same names, but of other things
         return {}
     counts = np.bincount(real.predicted, minlength=len(network.class_names))
     balance = class_balance(fake.predicted, counts)
@@ -174,65 +200,54 @@ def _class_figures(fake: Judged, real: Judged, network: FeatureNetwork, train: S
     if fake.labels is not None:
         right = (fake.predicted == fake.labels).astype(np.float64)
         accuracy = conditional_accuracy(fake.predicted, fake.labels)
-        figures["conditional_accuracy"] = Figure(accuracy, *bootstrap_interval(right))
+        figures["conditional_accuracy"] = Figure(accuracy, *bootstrap_interval(right, seed=seed))
     return figures
 
 
 def _against_training(
     fake: Judged, real: Judged, network: FeatureNetwork, train: Source, seed: int, watch: Watch
-) -> tuple[dict[str, Figure], np.ndarray | None]:
+) -> tuple[dict[str, Figure], np.ndarray]:
     """One pass over the training images: the distance of real ones, and how near the fakes are to what was learned."""
-    num_drawn = min(fake.moments.num, train.num_images)
-    drawn = np.zeros(train.num_images, np.bool_)
-    drawn[np.random.default_rng(seed).choice(train.num_images, num_drawn, replace=False)] = True
+    rows = drawn(train.num_images, fake.moments.num, seed)
     moments, start = no_moments(network.num_features), 0
     to_fakes, to_real = no_nearest(len(fake.features)), no_nearest(len(real.features))
     batches = watch("training images", _in_order(train, 4 * BATCH), _num_batches(train.num_images, 4 * BATCH))
     for images, _ in batches:
         ((features, _),) = extract(network, [images])
-        moments = add_features(moments, features[drawn[start : start + len(images)]])
+        moments = add_features(moments, features[rows[start : start + len(images)]])
         to_fakes = nearer(to_fakes, fake.features, features, start)
         to_real = nearer(to_real, real.features, features, start)
         start += len(images)
     near = memorisation(to_fakes.distance, to_real.distance)
-    placed = np.sort(to_real.distance)
-    above = np.searchsorted(placed, to_fakes.distance, "right") + np.searchsorted(placed, to_fakes.distance, "left")
     figures = {
         "real_distance": Figure(frechet_distance(moments, real.moments)),
-        "memorisation_auc": Figure(near["auc"], *bootstrap_interval(1.0 - above / (2.0 * len(placed)))),
+        "memorisation_auc": Figure(near["auc"], *auc_interval(to_fakes.distance, to_real.distance)),
         "memorisation_ratio": Figure(near["ratio"]),
     }
     return figures, _closest_pairs(fake.images, to_fakes, train)
 
 
-def _closest_pairs(images: np.ndarray, nearest: Nearest, train: Source) -> np.ndarray | None:
+def _closest_pairs(images: np.ndarray, nearest: Nearest, train: Source) -> np.ndarray:
     """Fakes nearest to a training image, then those images: uint8 (2 * pairs, h, w, c)."""
     closest = np.argsort(nearest.distance[: len(images)], kind="stable")[:PAIRS]
-    return np.concatenate([images[closest], np.stack([_image(train, int(i)) for i in nearest.index[closest]])])
+    return np.concatenate([images[closest], train.take(nearest.index[closest])])
 
 
 def _accuracy_score(fake: Judged, held_out: Source, seed: int) -> Figure:
-    """Classifier accuracy score on the kept fakes and the first held-out images."""
+    """Classifier accuracy score: trained on the fakes whose pixels are kept, tested on all held-out images."""
     num = len(fake.images)
     state = classifier_score.train_on_fakes(fake.images, fake.labels[:num], held_out.num_classes, seed)
-    found = [
-        classifier_score.hits(state, images, labels, held_out.num_classes) for images, labels in _in_order(held_out)
-    ]
+    hits = classifier_score.make_hits(held_out.shape, held_out.num_classes)
+    found = [hits(state, images, labels) for images, labels in _in_order(held_out, classifier_score.AT_ONCE)]
     right = np.concatenate(found).astype(np.float64)
-    return Figure(float(right.mean()), *bootstrap_interval(right))
+    return Figure(float(right.mean()), *bootstrap_interval(right, seed=seed))
 
 
-def _in_order(source: Source, at_once: int = BATCH) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+def _in_order(source: Source, at_once: int = BATCH) -> Iterator[Batch]:
     """All images and labels of a source, in its own order."""
     for start in range(0, source.num_images, at_once):
-        index = range(start, min(start + at_once, source.num_images))
-        images = source.images[index.start : index.stop] if source.images is not None else None
-        images = np.stack([source.read(i) for i in index]) if images is None else images
-        yield images, None if source.labels is None else source.labels[index.start : index.stop]
-
-
-def _image(source: Source, index: int) -> np.ndarray:
-    return source.images[index] if source.images is not None else source.read(index)
+        index = np.arange(start, min(start + at_once, source.num_images))
+        yield source.take(index), None if source.labels is None else source.labels[index]
 
 
 def _num_batches(num: int, at_once: int = BATCH) -> int:

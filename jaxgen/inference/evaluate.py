@@ -1,6 +1,7 @@
 """The figures of a run, or of images that any program made: measured, printed, and kept beside what they are about."""
 
 import dataclasses
+import re
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -11,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from rich.progress import track
 
-from jaxgen.config import DataConfig, InputError
+from jaxgen.config import DataConfig, InputError, require
 from jaxgen.data.base import Source
 from jaxgen.data.sources import open_source
 from jaxgen.evaluation.fakes import Batches, Fakes, fakes_of_file, labels_like
@@ -25,7 +26,7 @@ from jaxgen.training.reporting import append_metrics, write_json
 
 MEANINGS = {
     "frechet": "Fréchet distance to the reference; 0 is best",
-    "real_distance": "the same for as many real training images",
+    "real_distance": "the same for as many training images, drawn at random",
     "frechet_multiple": "the one over the other; 1 is as near as real images",
     "kernel": "kernel distance (KID), unbiased: around 0 for real images",
     "precision": "share of fakes that look real",
@@ -49,7 +50,7 @@ def evaluate_run(
     data_dir: str | None = None,
     inception_weights: Path | None = None,
 ) -> Evaluation:
-    """Evaluates a GAN's run; leaves RUN/evaluation/PROTOCOL.json, a picture, a line of metrics and a new report.
+    """Evaluates a GAN's run; prints it and leaves RUN/evaluation/NAME.json, a picture, metrics and a new report.
 
     Args:
       run: run folder.
@@ -67,8 +68,9 @@ def evaluate_run(
     train, held_out = open_splits(config)
     fakes = fakes_of_gan(gan, train, num, seed)
     result = evaluate(fakes, train, held_out, choose_network(gan.shape, inception_weights), seed, watch)
-    save(result, run / "evaluation", {"images": fakes.origin, "step": gan.step})
-    name = result.protocol.name
+    print(describe(result))
+    name = f"{result.protocol.name}-seed{seed}"
+    save(result, run / "evaluation", f"{name}-step{gan.step}", {"images": fakes.origin, "step": gan.step})
     append_metrics(run, gan.step, {f"evaluation/{name}/{key}": figure.value for key, figure in result.figures.items()})
     write_report(run)
     return result
@@ -77,55 +79,66 @@ def evaluate_run(
 def evaluate_samples(
     path: Path, config: DataConfig, num: int, seed: int = 0, inception_weights: Path | None = None
 ) -> Evaluation:
-    """Evaluates the arrays of an .npz file against a data set; leaves FILE-evaluation/ beside it.
+    """Evaluates the arrays of an .npz file against a data set; prints it and leaves FILE-evaluation/ beside it.
 
     Args:
       path: archive with `images` and perhaps `labels` (see `fakes_of_file`).
       config: of the real images.
-      num: use the first so many.
+      num: use so many, drawn at random.
       seed: of every random choice of the protocol.
       inception_weights: as of `evaluate_run`.
 
     Raises:
       InputError: no such file, or images that are not like the real ones.
     """
-    fakes = fakes_of_file(path, num)
+    fakes = fakes_of_file(path, num, seed)
     train, held_out = open_splits(config)
     result = evaluate(fakes, train, held_out, choose_network(fakes.shape, inception_weights), seed, watch)
-    save(result, path.with_name(f"{path.stem}-evaluation"), {"images": fakes.origin})
+    print(describe(result))
+    save(
+        result,
+        path.with_name(f"{path.stem}-evaluation"),
+        f"{result.protocol.name}-seed{seed}",
+        {"images": fakes.origin},
+    )
     return result
 
 
 def open_splits(config: DataConfig) -> tuple[Source, Source | None]:
-    """The training images, and the split `test` of the same data set where there is one."""
+    """The training images, and the data set's split `test`: None where there is none or it may have been trained on."""
     train = open_source(config)
-    if config.split.startswith("test") or train.name != config.dataset or not train.uses_tensorflow:
-        return train, None
+    named = dataclasses.replace(train, name=f"{train.name} {config.split}")
+    if not re.fullmatch(r"train(\[.*\])?", config.split) or train.name != config.dataset or not train.uses_tensorflow:
+        return named, None
     try:
-        return train, open_source(dataclasses.replace(config, split="test", flip=False))
-    except InputError:
-        return train, None
+        held_out = open_source(dataclasses.replace(config, split="test", flip=False))
+    except InputError as error:
+        if not str(error).startswith("split:"):
+            raise
+        return named, None
+    return named, dataclasses.replace(held_out, name=f"{train.name} test")
 
 
 def fakes_of_gan(gan: TrainedGan, train: Source, num: int, seed: int) -> Fakes:
     """Images of a GAN, rendered anew each time they are asked for; classes as frequent as in the training images."""
-    predict = jax.jit(gan.algorithm.predict)
+    known = gan.class_names in ((), train.class_names)
+    require(known, "dataset", train.name, f"data of the classes that the run learned: {', '.join(gan.class_names)}")
+    predict, key = jax.jit(gan.algorithm.predict), jax.random.key(seed)
     labels = labels_like(train, num, seed) if gan.class_names else None
-    asked = None if labels is None else jnp.asarray(labels)
-    inputs = gan.algorithm.draw_inputs(jax.random.key(seed), num, asked)
 
     def batches(at_once: int) -> Batches:
         for start in range(0, num, at_once):
-            part = slice(start, start + at_once)
-            images = render_all(predict, gan.state, {name: x[part] for name, x in inputs.items()})
-            yield images, None if labels is None else labels[part]
+            count = min(at_once, num - start)
+            asked = None if labels is None else labels[start : start + count]
+            conditions = () if asked is None else (jnp.asarray(asked),)
+            inputs = gan.algorithm.draw_inputs(jax.random.fold_in(key, start), count, *conditions)
+            yield render_all(predict, gan.state, inputs), asked
 
     return Fakes(f"run at step {gan.step}", num, gan.shape, labels is not None, batches)
 
 
-def save(result: Evaluation, folder: Path, about: dict[str, Any]) -> None:
-    """Writes PROTOCOL.json and PROTOCOL-closest.png to a folder."""
-    name = result.protocol.name
+def save(result: Evaluation, folder: Path, name: str, about: dict[str, Any]) -> None:
+    """Writes NAME.json and NAME-closest.png to a folder."""
     figures = {key: figure._asdict() for key, figure in result.figures.items()}
     record = {**about, "protocol": result.protocol._asdict(), "figures": figures}
     write_json(folder / f"{name}.json", record)

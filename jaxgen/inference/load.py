@@ -7,7 +7,7 @@ import jax
 
 from jaxgen.algorithms.base import Algorithm, TrainState
 from jaxgen.algorithms.gan import make_gan
-from jaxgen.config import InputError, from_dict, require
+from jaxgen.config import from_dict, require
 from jaxgen.recipes.gan import GanRecipe
 from jaxgen.training.checkpoints import Step, read_meta, restore
 from jaxgen.training.parallel import on_all_devices
@@ -45,14 +45,15 @@ def load_gan(run: Path, checkpoint: str = "latest") -> TrainedGan:
     """
     folder = run / "checkpoints"
     require(folder.is_dir(), "run", str(run), "a run folder with checkpoints (OUT/RECIPE/TIMESTAMP)")
-    step, meta = read_meta(folder, _step(checkpoint))
+    wanted = _step(checkpoint)
+    _, meta = read_meta(folder, wanted)
     config = _gan_config(run, meta)
     class_names = tuple(meta["class_names"] or ()) if config.gan.conditioning != "none" else ()
     shape = tuple(meta["shape"])
     algorithm = make_gan(config.gan, shape, config.train.batch_size, len(class_names))
     target = jax.eval_shape(algorithm.init, jax.random.key(0), vars(config.hparams))
-    state, _ = restore(folder, target, step)
-    return TrainedGan(config, algorithm, on_all_devices(state), step, shape, class_names)
+    state, meta = restore(folder, target, wanted)
+    return TrainedGan(config, algorithm, on_all_devices(state), meta["position"], shape, class_names)
 
 
 def _step(checkpoint: str) -> Step:
@@ -62,7 +63,5 @@ def _step(checkpoint: str) -> Step:
 
 
 def _gan_config(run: Path, meta: dict[str, Any]) -> GanRecipe:
-    try:
-        return from_dict(GanRecipe, meta["config"])
-    except InputError as error:
-        raise InputError(f"run: {run} is not a GAN's ({error})") from None
+    require("gan" in meta["config"], "run", str(run), "a GAN's run")
+    return from_dict(GanRecipe, meta["config"])

@@ -181,7 +181,7 @@ def prepare_images(images: Images) -> Float[Array, "b 299 299 3"]:
 
 
 class InceptionV3(nn.Module):
-    """Features of images, float32 throughout; weights come from `metrics.inception.load_inception`.
+    """Features of images, float32 throughout; weights come from `evaluation.inception.load_inception`.
 
     The output of each block is had by `apply(..., capture_intermediates=True)`, under the block's name.
 

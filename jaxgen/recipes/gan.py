@@ -88,7 +88,7 @@ def _make_hooks(
     def evaluate(state: TrainState) -> dict[str, float]:
         return {judge.metric: judge.distance(render_all(predict, state, fake_inputs))}
 
-    return Hooks(sample, evaluate)
+    return Hooks(sample, evaluate, judge.protocol)
 
 
 def num_classes(config: GanRecipe, source: Source) -> int:

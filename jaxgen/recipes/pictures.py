@@ -39,6 +39,7 @@ def render_all(predict: Predict, state: TrainState, inputs: Inputs, at_once: int
       uint8 (b, h, w, c).
     """
     num, devices = len(next(iter(inputs.values()))), len(state.step.sharding.device_set)
+    at_once = min(at_once, num)
     at_once += -at_once % devices
     parts = []
     for start in range(0, num, at_once):

@@ -74,7 +74,7 @@ def open_metrics(run_dir: Path, start_step: int = 0) -> MetricWriter:
     )
     file = path.open("a")
     # A resumed run goes on counting where it stopped; the pause between is nobody's training time.
-    began = time.monotonic() - (kept[-1].get("time", 0.0) if kept else 0.0)
+    began = time.monotonic() - max((row.get("time", 0.0) for row in kept), default=0.0)
 
     def write(step: int, values: Mapping[str, Any]) -> None:
         metrics = {name: float(value) for name, value in values.items() if name != "images"}
@@ -98,8 +98,9 @@ def open_metrics(run_dir: Path, start_step: int = 0) -> MetricWriter:
 
 def append_metrics(run_dir: Path, step: int, values: Mapping[str, float]) -> None:
     """Adds one line to the metrics.jsonl of a run that need not be open: figures measured after the training."""
-    with (Path(run_dir) / "metrics.jsonl").open("a") as file:
-        file.write(_line({"step": step, **values}))
+    path = Path(run_dir) / "metrics.jsonl"
+    rows = [*read_metrics(run_dir), {"step": step, **values}]  # without a last line that a crash cut short
+    write_bytes(path, "".join(map(_line, rows)).encode())
 
 
 def read_metrics(run_dir: Path) -> list[dict[str, Any]]:

@@ -42,19 +42,22 @@ class Hooks(NamedTuple):
       sample: (step, state) -> None, writes pictures; called before the first step and every `sample_every` steps.
       evaluate: (state) -> metrics by name, the one that chooses the best checkpoint (lower is better) first; called
         before each checkpoint.
+      protocol: what that metric is, in one line.
     """
 
     sample: Callable[[int, TrainState], None]
     evaluate: Callable[[TrainState], dict[str, float]]
+    protocol: str
 
 
 class Outputs(NamedTuple):
-    """Where a run writes: metrics, the terminal, checkpoints, and run.json by `record(step, status)`."""
+    """Where a run writes: metrics, the terminal, checkpoints, and run.json by `record(step, status)` with `notes`."""
 
     writer: MetricWriter
     progress: Progress
     store: checkpoints.Checkpoints
     record: Callable[[int, str], None]
+    notes: dict[str, Any]
 
 
 def new_run(recipe: str, out: str, command: str) -> Run:
@@ -122,6 +125,9 @@ def run_training(
     dispatch = parallel.compile_steps(algorithm, key_steps, mesh)
     with _outputs(run, config, source, start, algorithm.images_per_step) as outputs:
         hooks = make_hooks(outputs.writer)
+        outputs.progress.message(f"best checkpoint by: {hooks.protocol}")
+        outputs.notes["best_checkpoint_by"] = hooks.protocol
+        outputs.record(start, "running")
         if start == 0:
             hooks.sample(0, state)
         callbacks = [
@@ -238,7 +244,7 @@ def _outputs(run: Run, config: Any, source: Source, start: int, images_per_step:
     progress.message(f"run: {run.directory}" + (f", from step {start}" if run.resumed else ""))
     store = checkpoints.open_checkpoints(run.directory / "checkpoints", best_metric=BEST_METRIC)
     try:
-        yield Outputs(writer, progress, store, record)
+        yield Outputs(writer, progress, store, record, entries)
     except BaseException as error:
         good = checkpoints.latest_step(store)
         with suppress(OSError):  # the disk may be what failed

@@ -31,7 +31,21 @@ def test_batches_are_the_array(tmp_path, compressed, at_once):
         found, asked = whole(fakes, at_once)
         np.testing.assert_array_equal(found, images)
         np.testing.assert_array_equal(asked, labels)
-    np.testing.assert_array_equal(whole(fakes_of_file(tmp_path / "x.npz", 3), at_once)[0], images[:3])
+    few, asked = whole(fakes_of_file(tmp_path / "x.npz", 3, seed=1), at_once)
+    rows = np.sort(np.random.default_rng(1).choice(10, 3, replace=False))
+    np.testing.assert_array_equal(few, images[rows])
+    np.testing.assert_array_equal(asked, labels[rows])
+
+
+def test_a_damaged_archive(tmp_path):
+    path = write(
+        tmp_path / "x.npz", compressed=True, images=np.random.default_rng(0).integers(0, 256, (50, 9, 9), np.uint8)
+    )
+    data = bytearray(path.read_bytes())
+    data[1000:1100] = bytes(100)
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=r"damaged .*; accepted: a whole .npz archive"):
+        whole(fakes_of_file(path), 100)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])

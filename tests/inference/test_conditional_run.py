@@ -114,14 +114,16 @@ def test_checkpoints_by_name_and_step(run):
 def test_without_held_out_images_a_run_is_judged_by_its_training_images(run):
     result = evaluate_run(run, 40)
     assert result.protocol.reference.startswith("27 images of folder:")
-    record = json.loads((run / "evaluation" / f"{result.protocol.name}.json").read_text())
+    name = f"{result.protocol.name}-seed0"
+    record = json.loads((run / "evaluation" / f"{name}-step8.json").read_text())
     assert record["step"] == 8
     assert record["protocol"]["num_fakes"] == 40
     assert record["figures"]["frechet"]["value"] == result.figures["frechet"].value
     row = read_metrics(run)[-1]
     assert row["step"] == 8
-    assert row[f"evaluation/{result.protocol.name}/frechet"] == pytest.approx(result.figures["frechet"].value)
+    assert row[f"evaluation/{name}/frechet"] == pytest.approx(result.figures["frechet"].value)
     assert result.protocol.name in (run / "report.html").read_text()
+    assert "training images" in json.loads((run / "run.json").read_text())["best_checkpoint_by"]
     text = describe(result)
     assert result.protocol.name in text
     assert "no held-out split" in text
@@ -143,7 +145,10 @@ def test_samples_against_a_data_set_with_a_test_split(labelled_npz, tmp_path, mo
     assert result.protocol.num_fakes == 33
     assert {"frechet_multiple", "memorisation_auc", "classifier_accuracy_score"} <= set(result.figures)
     folder = tmp_path / "mine-evaluation"
-    assert Image.open(folder / f"{result.protocol.name}-closest.png").size == (8 * (2 + 10 * 10), 8 * (2 + 2 * 10))
+    assert Image.open(folder / f"{result.protocol.name}-seed0-closest.png").size == (
+        8 * (2 + 10 * 10),
+        8 * (2 + 2 * 10),
+    )
 
 
 def save(path, images, labels):

@@ -6,7 +6,7 @@ from scipy import stats
 
 from jaxgen.config import InputError
 from jaxgen.metrics.frechet import Moments, add_features, frechet_distance, no_moments
-from jaxgen.metrics.intervals import bootstrap_interval, frechet_interval
+from jaxgen.metrics.intervals import auc_interval, bootstrap_interval, frechet_interval
 
 UNIT = Moments(1001, np.zeros(2), 1000 * np.eye(2))
 """Moments of 1,001 images with mean 0 and covariance 1."""
@@ -93,3 +93,18 @@ def test_the_frechet_interval_of_a_shift() -> None:
 def test_equal_fakes_have_a_frechet_interval_without_width() -> None:
     # a point at distance 1 from the mean, against a unit covariance: 1 + tr(1) = 3
     assert frechet_interval(np.full((5, 2), 0.5**0.5), UNIT) == pytest.approx((3.0, 3.0))
+
+
+def test_auc_interval_lies_around_its_definition_and_covers_it() -> None:
+    """Exponential distances of means 1 and 1.5: P(F < H) = 1.5 / 2.5."""
+    noise = np.random.default_rng(0)
+    inside = 0
+    for _ in range(200):
+        fake, held_out = noise.exponential(1.0, 60), noise.exponential(1.5, 90)
+        low, high = auc_interval(fake, held_out)
+        value = np.mean(fake[:, None] < held_out[None])
+        assert (low + high) / 2 == pytest.approx(value)
+        inside += low < 0.6 < high
+    assert 180 <= inside <= 199
+    ties = auc_interval(np.ones(5), np.ones(7))
+    assert ties == (0.5, 0.5)
