@@ -194,3 +194,19 @@ def test_a_line_without_images_stands_where_its_step_is(tmp_path) -> None:
     assert groups["b"][0].x.tolist() == [96.0]
     assert groups["a"][0].x.tolist() == [64.0, 128.0]
     assert reporting.x_axis([{"step": 1, "a/x": 1.0}]) == "step"
+
+
+def test_a_line_measured_later_keeps_the_clock_and_heals_a_cut_line(tmp_path):
+    writer = reporting.open_metrics(tmp_path)
+    writer.write(5, {"loss/a": 1.0})
+    writer.close()
+    path = tmp_path / "metrics.jsonl"
+    path.write_text(path.read_text().replace('"time": ', '"time": 100') + '{"step": 6, "lo')  # a crash in mid-line
+    reporting.append_metrics(tmp_path, 5, {"evaluation/x/frechet": 2.0})
+    reporting.append_metrics(tmp_path, 5, {"evaluation/x/frechet": 3.0})
+    assert [row.get("evaluation/x/frechet") for row in lines(tmp_path)] == [None, 2.0, 3.0]
+    assert list(reporting.group_curves(lines(tmp_path))) == ["loss"]
+    writer = reporting.open_metrics(tmp_path, start_step=5)
+    writer.write(7, {"loss/a": 1.0})
+    writer.close()
+    assert lines(tmp_path)[-1]["time"] >= 100
