@@ -1,6 +1,10 @@
 """`cgan_mnist` for longer, with a longer memory of its weights: what the same pair reaches when it is given the time.
 
 Command:  python -m experiments.cgan_mnist_long
+Hardware: one core of an AMD EPYC (Zen 5), no accelerator
+Time:     61 min
+Result:   2.23 times the real distance, conditional accuracy 98.5%, classifier accuracy score 97.8%, coverage 0.90,
+          memorisation AUC 0.48 (mnist-classifier-10k, 60,000 digits, seed 0)
 """
 
 import dataclasses
