@@ -2,8 +2,8 @@
 
 Command:  python -m experiments.gan_mnist
 Hardware: 2 cores of an AMD EPYC (Zen 5), no accelerator
-Time:     9 min 44 s from start to report, 512 images/s, 2.0 GiB of memory
-Result:   digits that a person reads after 3 minutes; sliced Wasserstein distance 0.00113 (60,000 digits, seed 0)
+Time:     11 min 46 s from start to report, 453 images/s, 2.3 GiB of memory
+Result:   3.7, 3.4 and 3.8 times the real distance (mnist-classifier-10k, 60,000 digits, seeds 0, 1, 2)
 """
 
 from jaxgen.cli import run_recipe
