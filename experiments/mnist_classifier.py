@@ -1,6 +1,10 @@
 """The MNIST classifier whose features jaxgen compares 28 x 28 grey images in.
 
-Command:  python -m experiments.mnist_classifier --data-dir DIR
+Command:  python -m experiments.mnist_classifier
+Hardware: 2 cores of an AMD EPYC (Zen 5) that other work shared, no accelerator
+Time:     11 min
+Result:   99.57% of the 10,000 test images (60,000 training digits, seed 0), 646 kB
+
 Writes the weights in half precision to RUN/classifier.safetensors, and test accuracy and hash beside it. Those of the
 recorded run are in the package as jaxgen/evaluation/mnist_classifier.safetensors.
 """

@@ -76,7 +76,10 @@ def _in_one_line(read: Callable[[], T], prog: str) -> T:
 @contextlib.contextmanager
 def exit_cleanly() -> Iterator[None]:
     """One line and an exit code: 2 for bad input, 1 for divergence or a failing disk, 130 if interrupted early."""
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    logging.basicConfig(level=logging.WARNING)
+    for handler in logging.getLogger().handlers:  # a package may have set one up when it was imported
+        if type(handler) is logging.StreamHandler:
+            handler.setFormatter(logging.Formatter("%(message)s"))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield

@@ -1,13 +1,8 @@
-"""Configuration as frozen dataclasses: one line to validate, JSON out and in, unknown fields refused."""
+"""Configuration as frozen dataclasses that check their values; what is refused is said in one line."""
 
 import dataclasses
-import json
-import types
 import typing
-from pathlib import Path
-from typing import Any, Literal, TypeVar
-
-T = TypeVar("T")
+from typing import Any, Literal
 
 
 class InputError(ValueError):
@@ -50,12 +45,16 @@ class DataConfig:
     """Height and width in pixels after centre crop and resize; None keeps the size of the data set."""
     channels: int | None = None
     """1 (grey) or 3 (RGB); None keeps what the data set has."""
+    crop_size: int | None = None
+    """Height and width of pieces cut at random places, anew each time; the images keep their own sizes (folder:)."""
     flip: bool = False
-    """Mirror half of the images left to right; refused for data sets of digits."""
+    """Mirror half of the images left to right, and turn crops by quarter turns; refused for data sets of digits."""
 
     def __post_init__(self) -> None:
         require(self.image_size is None or self.image_size >= 1, "image_size", self.image_size, "1 or more")
         require(self.channels in (None, 1, 3), "channels", self.channels, "1, 3 or None")
+        require(self.crop_size is None or self.crop_size >= 8, "crop_size", self.crop_size, "8 or more, or None")
+        require(self.crop_size is None or self.image_size is None, "crop_size", self.crop_size, "None with image_size")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,13 +121,80 @@ class GanHparams:
     """Images over which the schedules run; None: the whole run."""
 
     def __post_init__(self) -> None:
-        for f in dataclasses.fields(self):
-            value = getattr(self, f.name)
-            require(value is None or (value >= 0 and value < float("inf")), f"hparams.{f.name}", value, "0 or more")
-        for field in ("b1", "b2", "b2_final"):
-            require(getattr(self, field) < 1, f"hparams.{field}", getattr(self, field), "at least 0 and below 1")
-        images = self.schedule_images
-        require(images is None or images > 0, "hparams.schedule_images", images, "above 0, or None")
+        _require_numbers(self, below_one=("b1", "b2", "b2_final"))
+
+
+@dataclasses.dataclass(frozen=True)
+class RestorationConfig:
+    """Structure of a restorer and of its training: what decides the compiled program."""
+
+    architecture: Literal["inverse", "dense", "recurrent"] = "inverse"
+    """inverse: fully convolutional, any size; dense: the source's form, one small size; recurrent: the CRNN."""
+    widths: tuple[int, ...] = (32, 64, 128)
+    """Channels on the grids of a half, a quarter, ... of the size (recurrent: the first alone)."""
+    blocks: int = 1
+    """Residual blocks on each grid, down and up (recurrent: in an iteration)."""
+    depth: int = 3
+    """Residual blocks on the smallest grid."""
+    iterations: int = 6
+    """Iterations of the recurrent network."""
+    keep_known: bool = False
+    """Pixels that a mask calls known come out as they went in: for damage that leaves them intact."""
+    schedule: str = "noise:2000,damage:4000"
+    """Phases in turn and their steps; the last one goes on where the run is longer."""
+    damage: str = "gaussian:0-0.2"
+    """Damage of the phase "damage": KIND:LOW-HIGH, one after another with +, one of several for each image with |."""
+    loss: Literal["charbonnier", "l1", "mse"] = "charbonnier"
+    """What is minimised; of the recurrent network the mean over its iterations."""
+    optimizer: Literal["adam", "muon", "sgd"] = "adam"
+    """Optimizer; muon makes the updates of convolutions orthogonal."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Compute dtype; parameters stay float32."""
+
+    def __post_init__(self) -> None:
+        for field in ("blocks", "depth", "iterations"):
+            require(getattr(self, field) >= 1, field, getattr(self, field), "1 or more")
+        widths_accepted = len(self.widths) >= 1 and min(self.widths) >= 1
+        require(widths_accepted, "widths", self.widths, "one number of channels or more, each 1 or more")
+        require_choices(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class RestorationHparams:
+    """Numbers of the training of a restorer; traced, so that one compiled step serves every value."""
+
+    lr: float = 1e-3
+    """Learning rate at the start of the cosine, after a linear rise over its first hundredth."""
+    lr_final: float = 1e-6
+    """Learning rate at the end of the schedule."""
+    b1: float = 0.9
+    """Decay of the first moment."""
+    b2: float = 0.99
+    """Decay of the second moment."""
+    noise_share: float = 0.1
+    """Share of the images in phase "damage" that are shown under the noise of phase "noise"."""
+    grey_share: float = 0.0
+    """Share of the images that are turned grey, damage included, so that a colour network restores grey ones too."""
+    ema_half_life: float = 10_000.0
+    """Images after which the moving average of the weights has forgotten half."""
+    schedule_images: float | None = None
+    """Images over which the cosine runs; None: the whole run."""
+
+    def __post_init__(self) -> None:
+        _require_numbers(self, below_one=("b1", "b2"))
+        for field in ("noise_share", "grey_share"):
+            require(getattr(self, field) <= 1, f"hparams.{field}", getattr(self, field), "0 to 1")
+
+
+def _require_numbers(hparams: Any, below_one: tuple[str, ...]) -> None:
+    """Raises `InputError` unless all fields are finite and 0 or more, some below 1, and the schedule is not empty."""
+    for f in dataclasses.fields(hparams):
+        value = getattr(hparams, f.name)
+        require(value is None or (value >= 0 and value < float("inf")), f"hparams.{f.name}", value, "0 or more")
+    for field in below_one:
+        require(getattr(hparams, field) < 1, f"hparams.{field}", getattr(hparams, field), "at least 0 and below 1")
+    images = hparams.schedule_images
+    require(images is None or images > 0, "hparams.schedule_images", images, "above 0, or None")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,67 +232,3 @@ class TrainConfig:
             require(value is None or value >= 1, field, value, "1 or more, or None")
         require(self.minutes is None or self.minutes > 0, "minutes", self.minutes, "above 0, or None")
         require(0 <= self.seed < 2**32, "seed", self.seed, "0 to 4294967295")
-
-
-def to_dict(config: Any) -> dict[str, Any]:
-    """Dataclass to a plain dict of JSON values (tuples become lists)."""
-    return json.loads(json.dumps(dataclasses.asdict(config)))
-
-
-def from_dict(cls: type[T], values: Any, prefix: str = "") -> T:
-    """Dict to dataclass `cls`, nested dataclasses included.
-
-    Raises:
-      InputError: not a dict, a field is unknown, or a value is not of the field's type.
-    """
-    require(
-        isinstance(values, dict), prefix.rstrip(".") or "config", values, f"an object with the fields of {cls.__name__}"
-    )
-    hints = typing.get_type_hints(cls)
-    known = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    for name in values:
-        require(name in known, f"{prefix}{name}", values[name], f"fields of {cls.__name__}: {', '.join(sorted(known))}")
-    return cls(**{name: _parse(hints[name], value, f"{prefix}{name}") for name, value in values.items()})
-
-
-def _parse(hint: Any, value: Any, field: str) -> Any:
-    """One JSON value to the annotated type."""
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if origin is typing.Annotated:
-        return _parse(args[0], value, field)
-    if dataclasses.is_dataclass(hint):
-        return from_dict(hint, value, f"{field}.")
-    if origin in (types.UnionType, typing.Union):
-        if value is None and type(None) in args:
-            return None
-        return _parse(next(a for a in args if a is not type(None)), value, field)
-    if origin is tuple:
-        require(isinstance(value, list | tuple), field, value, "a list")
-        return tuple(_parse(args[0], item, field) for item in value)
-    if origin is Literal:
-        require(value in args, field, value, ", ".join(map(str, args)))
-        return value
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    require(isinstance(value, hint) and (hint is bool or not isinstance(value, bool)), field, value, hint.__name__)
-    return value
-
-
-def save_config(config: Any, path: Path) -> None:
-    """Writes a config as indented JSON."""
-    path.write_text(json.dumps(to_dict(config), indent=2) + "\n")
-
-
-def load_config(cls: type[T], path: Path) -> T:
-    """Reads what `save_config` wrote.
-
-    Raises:
-      InputError: no such file, not JSON, unknown fields or values of the wrong type.
-    """
-    try:
-        values = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; accepted: a run folder with a config.json") from None
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}: is not JSON ({error})") from None
-    return from_dict(cls, values)

@@ -6,6 +6,10 @@ from jaxtyping import Array, Float, Int, Key
 
 Images = Float[Array, "b h w c"]
 Latents = Float[Array, "b z"]
+Masks = Float[Array, "b h w 1"]
+"""1 where a pixel is known, 0 where it is missing."""
+Levels = Float[Array, "b"]
+"""One number for each image, in the unit of the damage."""
 Labels = Int[Array, "b"]
 Logits = Float[Array, "b"]
 PRNGKey = Key[Array, ""]

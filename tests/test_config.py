@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxgen import config
-from jaxgen.config import DataConfig, GanConfig, GanHparams, InputError, TrainConfig, from_dict, load_config, to_dict
+from jaxgen.config import DataConfig, GanConfig, GanHparams, InputError, TrainConfig
+from jaxgen.config_json import from_dict, load_config, to_dict
 
 
 @dataclasses.dataclass(frozen=True)

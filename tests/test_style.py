@@ -12,7 +12,7 @@ import jaxgen
 
 ROOT = Path(jaxgen.__file__).parent
 ORDER = [
-    "types", "config", "images", "data", "degradations", "networks", "losses", "algorithms", "training", "metrics",
+    "types", "config", "config_json", "images", "data", "degradations", "networks", "losses", "algorithms", "training", "metrics",
     "evaluation", "recipes", "inference", "cli", "__main__", "jaxgen",
 ]  # fmt: skip
 """Each may import itself and what stands before it; the last is the package's own `__init__`."""

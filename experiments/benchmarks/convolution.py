@@ -20,7 +20,8 @@ from experiments.benchmarks import common
 from jaxgen.algorithms.base import Algorithm, TrainState
 from jaxgen.algorithms.gan import make_gan
 from jaxgen.cli import exit_cleanly, parse
-from jaxgen.config import require, to_dict
+from jaxgen.config import require
+from jaxgen.config_json import to_dict
 from jaxgen.networks import layers
 from jaxgen.recipes.gan import fix_schedule
 from jaxgen.training import parallel

@@ -17,7 +17,8 @@ from experiments import gan_mnist, gan_mnist_mlp
 from experiments.benchmarks import common
 from jaxgen.algorithms.gan import make_gan
 from jaxgen.cli import exit_cleanly, parse
-from jaxgen.config import DataConfig, GanConfig, require, to_dict
+from jaxgen.config import DataConfig, GanConfig, require
+from jaxgen.config_json import to_dict
 from jaxgen.data.pipeline import batches as batches_of
 from jaxgen.data.sources import open_source
 from jaxgen.networks import make_gan_pair

@@ -52,3 +52,23 @@ class Algorithm(NamedTuple):
 def as_hparams(hparams: Any) -> dict[str, jax.Array]:
     """A mapping of numbers to float32 scalar arrays."""
     return {name: jnp.asarray(value, jnp.float32) for name, value in dict(hparams).items()}
+
+
+def new_state(params: dict[str, Params], averaged: tuple[str, ...], hparams: Any, optimizer: Any) -> TrainState:
+    """The state before the first step.
+
+    Args:
+      params: parameters by network name.
+      averaged: names of the networks whose moving average is kept.
+      hparams: numbers by name.
+      optimizer: an `optax.GradientTransformation`, the same for all networks.
+    """
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        opt_state={name: optimizer.init(p) for name, p in params.items()},
+        # a copy, since the step gives the buffers of its input away
+        ema_params={name: jax.tree.map(jnp.copy, params[name]) for name in averaged},
+        hparams=as_hparams(hparams),
+        extras={},
+    )

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
-from jaxgen.algorithms.base import Algorithm, TrainState, as_hparams
-from jaxgen.algorithms.optimizers import cosine, ema_decay, make_optimizer
+from jaxgen.algorithms.base import Algorithm, TrainState, as_hparams, new_state
+from jaxgen.algorithms.optimizers import apply_gradients, average, cosine, make_optimizer
 from jaxgen.config import require
 from jaxgen.images import to_float
 from jaxgen.networks.classifier import Classifier
@@ -57,15 +57,7 @@ def shift(key: PRNGKey, images: Images) -> Images:
 def _init(network: Classifier, shape: tuple[int, int, int], key: PRNGKey, hparams: Mapping[str, Any]) -> TrainState:
     params = network.init(key, jnp.zeros((1, *shape)))["params"]
     numbers = as_hparams(hparams)
-    optimizer = _optimizer(numbers["lr"])
-    return TrainState(
-        step=jnp.zeros((), jnp.int32),
-        params={"classifier": params},
-        opt_state={"classifier": optimizer.init(params)},
-        ema_params={"classifier": jax.tree.map(jnp.copy, params)},
-        hparams=numbers,
-        extras={},
-    )
+    return new_state({"classifier": params}, ("classifier",), numbers, _optimizer(numbers["lr"]))
 
 
 def _step(
@@ -82,19 +74,11 @@ def _step(
     (loss, logits), grads = jax.value_and_grad(loss_fn, has_aux=True)(params)
     images_seen = state.step.astype(jnp.float32) * batch_size
     lr = cosine(state.hparams["lr"], jnp.zeros(()), images_seen / state.hparams["schedule_images"])
-    with jax.numpy_dtype_promotion("standard"):  # optax raises a float decay to an integer count
-        updates, opt_state = _optimizer(lr).update(grads, state.opt_state["classifier"], params)
-    params = optax.apply_updates(params, updates)
-    decay = ema_decay(state.hparams["ema_half_life"], images_seen, batch_size)
-    average = optax.incremental_update(params, state.ema_params["classifier"], 1.0 - decay)
-    after = state.replace(
-        step=state.step + 1,
-        params={"classifier": params},
-        opt_state={"classifier": opt_state},
-        ema_params={"classifier": average},
-    )
+    state = apply_gradients(state, "classifier", grads, _optimizer(lr))
+    state = average(state, "classifier", state.hparams["ema_half_life"], images_seen, batch_size)
     hits = jnp.argmax(logits, axis=-1) == batch["labels"]
-    return after, {"loss/classifier": loss, "accuracy/train": jnp.mean(hits.astype(jnp.float32)), "schedule/lr": lr}
+    state = state.replace(step=state.step + 1)
+    return state, {"loss/classifier": loss, "accuracy/train": jnp.mean(hits.astype(jnp.float32)), "schedule/lr": lr}
 
 
 def _optimizer(lr: jax.Array) -> optax.GradientTransformation:

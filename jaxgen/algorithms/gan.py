@@ -9,13 +9,12 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 from flax import linen as nn
 from jax import lax
 
-from jaxgen.algorithms.base import Algorithm, TrainState, as_hparams
+from jaxgen.algorithms.base import Algorithm, TrainState, as_hparams, new_state
 from jaxgen.algorithms.diffaugment import augment
-from jaxgen.algorithms.optimizers import cosine, ema_decay, make_optimizer
+from jaxgen.algorithms.optimizers import apply_gradients, average, cosine, make_optimizer
 from jaxgen.config import GanConfig, require
 from jaxgen.images import to_float
 from jaxgen.losses.adversarial import ADVERSARIAL_LOSSES, AdversarialLoss
@@ -98,15 +97,7 @@ def init_gan(gan: Gan, key: PRNGKey, hparams: Mapping[str, Any]) -> TrainState:
     }
     numbers = as_hparams(hparams)
     optimizer = make_optimizer(gan.config.optimizer, numbers["lr"], numbers["b1"], numbers["b2"])
-    return TrainState(
-        step=jnp.zeros((), jnp.int32),
-        params=params,
-        opt_state={name: optimizer.init(p) for name, p in params.items()},
-        # a copy, since the step gives the buffers of its input away
-        ema_params={"generator": jax.tree.map(jnp.copy, params["generator"])},
-        hparams=numbers,
-        extras={},
-    )
+    return new_state(params, ("generator",), numbers, optimizer)
 
 
 def gan_step(gan: Gan, state: TrainState, batch: Batch, key: PRNGKey) -> tuple[TrainState, Metrics]:
@@ -134,10 +125,9 @@ def gan_step(gan: Gan, state: TrainState, batch: Batch, key: PRNGKey) -> tuple[T
         gan, state.params["generator"], state.params["discriminator"], pairs[-1], key_g
     )
     state = apply_gradients(state, "generator", grads, optimizer)
-    decay = ema_decay(now["ema_half_life"], images_seen, gan.batch_size)
-    average = optax.incremental_update(state.params["generator"], state.ema_params["generator"], 1.0 - decay)
+    state = average(state, "generator", now["ema_half_life"], images_seen, gan.batch_size)
     metrics = {"loss/generator": value, **metrics, "schedule/lr": now["lr"]}
-    return state.replace(step=state.step + 1, ema_params={"generator": average}), metrics
+    return state.replace(step=state.step + 1), metrics
 
 
 def pairs_by_update(gan: Gan, batch: Batch) -> list[Pairs]:
@@ -282,11 +272,3 @@ def scheduled(hparams: dict[str, jax.Array], images_seen: jax.Array) -> dict[str
         "ema_half_life": hparams["ema_half_life"],
         **{name: factor * hparams[name] for name in ("r1", "r2", "gp")},
     }
-
-
-def apply_gradients(state: TrainState, name: str, grads: Params, optimizer: optax.GradientTransformation) -> TrainState:
-    """State after one optimizer update of the network `name`; the others are untouched."""
-    with jax.numpy_dtype_promotion("standard"):  # optax raises a float decay to an integer count
-        updates, opt_state = optimizer.update(grads, state.opt_state[name], state.params[name])
-    params = optax.apply_updates(state.params[name], updates)
-    return state.replace(params={**state.params, name: params}, opt_state={**state.opt_state, name: opt_state})

@@ -35,7 +35,9 @@ class Source:
     images: UInt8[np.ndarray, "n h w c"] | None = None
     """All images, when they are held in memory."""
     read: Callable[[int], UInt8[np.ndarray, "h w c"]] | None = None
-    """Index to image, when they are not; may be called from several threads."""
+    """Index to image, when they are not; may be called from several threads. With `crops`, the whole image."""
+    crops: bool = False
+    """Whether the images differ in size, none smaller than `shape`, and pieces of that shape are cut from them."""
     skipped: int = 0
     """Number of unreadable images left out."""
     uses_tensorflow: bool = False
@@ -48,6 +50,18 @@ class Source:
     def take(self, index: np.ndarray) -> np.ndarray:
         """uint8 (len(index), h, w, c): the images of these numbers."""
         return self.images[index] if self.images is not None else np.stack([self.read(int(i)) for i in index])
+
+
+def subset(source: Source, index: np.ndarray) -> Source:
+    """The source of the images with these numbers alone, in this order."""
+    read = source.read
+    return dataclasses.replace(
+        source,
+        num_images=len(index),
+        labels=None if source.labels is None else source.labels[index],
+        images=None if source.images is None else source.images[index],
+        read=None if read is None else lambda i: read(int(index[i])),
+    )
 
 
 def fit_image(

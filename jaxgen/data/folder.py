@@ -30,7 +30,8 @@ def open_folder(config: DataConfig) -> Source:
     grey, else RGB.
 
     Args:
-      config: `dataset` is `folder:PATH`; `image_size` and `channels` as in `fit_image`.
+      config: `dataset` is `folder:PATH`; `image_size` and `channels` as in `fit_image`. With `crop_size` the images
+        keep their sizes, and smaller ones are skipped like damaged ones.
 
     Returns:
       The source; labels are the subfolders of the first level (sorted by name) if there are two or more and
@@ -46,7 +47,10 @@ def open_folder(config: DataConfig) -> Source:
     require(bool(paths), "dataset", config.dataset, f"a folder that holds images ({', '.join(SUFFIXES)})")
     good, kept, shape = _check(paths, config)
     labels, class_names = folder_labels(root, good)
-    read = partial(_read, good, config.image_size, shape)
+    read = partial(_read, good, config.image_size, shape[2])
+    if config.crop_size is not None and kept is not None:
+        read = [base.fit_image(image, None, shape[2]) for image in kept].__getitem__
+        kept = None
     return Source(
         name=config.dataset,
         origin=f"{len(good)} image files of the folder {root}",
@@ -56,6 +60,7 @@ def open_folder(config: DataConfig) -> Source:
         class_names=class_names,
         images=None if kept is None else _stack(kept, shape),
         read=read if kept is None else None,
+        crops=config.crop_size is not None,
         skipped=len(paths) - len(good),
     )
 
@@ -95,7 +100,7 @@ def decode_file(path: Path, image_size: int | None = None, channels: int | None 
 
 def _check(paths: list[Path], config: DataConfig) -> tuple[list[Path], list[np.ndarray] | None, tuple[int, int, int]]:
     """Readable paths, their images if these fit in memory, and the shape of all."""
-    good, kept, bad, num_bytes, channels = [], [], [], 0, config.channels or 1
+    good, kept, bad, num_pixels, channels = [], [], [], 0, config.channels or 1
     for path, image in zip(paths, _in_threads(partial(_try_decode, config), paths), strict=True):
         if isinstance(image, str):
             LOGGER.warning("%s: skipped, %s", path, image)
@@ -103,19 +108,19 @@ def _check(paths: list[Path], config: DataConfig) -> tuple[list[Path], list[np.n
             continue
         if not good:
             first = image.shape
-        if image.shape[:2] != first[:2]:
+        if config.crop_size is None and image.shape[:2] != first[:2]:
             raise base.differing_sizes(first, image.shape, path.name)
         good.append(path)
         channels = max(channels, image.shape[2])
-        num_bytes += image.nbytes
-        if num_bytes <= base.MEMORY_LIMIT:
+        num_pixels += image.shape[0] * image.shape[1]
+        if num_pixels * channels <= base.MEMORY_LIMIT:
             kept.append(image)
         else:
             kept.clear()
     _refuse_bad_folder(config.dataset, bad, len(paths))
-    shape = (first[0], first[1], channels)
-    fits = len(good) * int(np.prod(shape)) <= base.MEMORY_LIMIT
-    return good, kept if fits else None, shape
+    fits = num_pixels * channels <= base.MEMORY_LIMIT
+    height, width = first[:2] if config.crop_size is None else (config.crop_size, config.crop_size)
+    return good, kept if fits else None, (height, width, channels)
 
 
 def _in_threads(fn: Callable[[Path], np.ndarray | str], paths: list[Path]) -> Iterator[np.ndarray | str]:
@@ -130,7 +135,9 @@ def _in_threads(fn: Callable[[Path], np.ndarray | str], paths: list[Path]) -> It
 def _try_decode(config: DataConfig, path: Path) -> np.ndarray | str:
     """The image, or why there is none: damaged files raise almost anything from inside Pillow."""
     try:
-        return decode_file(path, config.image_size, config.channels)
+        image = decode_file(path, config.image_size, config.channels)
+        small = config.crop_size is not None and min(image.shape[:2]) < config.crop_size
+        return f"{image.shape[0]}x{image.shape[1]} is smaller than a crop" if small else image
     except MemoryError:
         raise
     except Exception as error:
@@ -155,5 +162,5 @@ def _stack(kept: list[np.ndarray], shape: tuple[int, int, int]) -> np.ndarray:
     return images
 
 
-def _read(paths: list[Path], image_size: int | None, shape: tuple[int, int, int], index: int) -> np.ndarray:
-    return decode_file(paths[index], image_size, shape[2])
+def _read(paths: list[Path], image_size: int | None, channels: int, index: int) -> np.ndarray:
+    return decode_file(paths[index], image_size, channels)

@@ -1,11 +1,12 @@
 """The endless stream of batches: a pure plan of which image comes when, and two ways to carry it out."""
 
 import functools
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool, Float64, Int64, UInt8
 
 from jaxgen.config import require
 from jaxgen.data import base
@@ -32,16 +33,30 @@ def plan(
     Returns:
       `(index, flip)`, each [count]: the image number in [0, n), and true for the half to mirror.
     """
-    index, flip = np.empty(count, np.int64), np.empty(count, np.bool_)
-    done = 0
-    while done < count:
-        epoch, place = divmod(start + done, num_images)
-        order, mirrored = _epoch(seed, num_images, epoch)
-        part = min(count - done, num_images - place)
-        index[done : done + part] = order[place : place + part]
-        flip[done : done + part] = mirrored[place : place + part]
-        done += part
+    epochs = [(_epoch(seed, num_images, epoch), span) for epoch, span in _spans(num_images, start, count)]
+    index, flip = (np.concatenate([epoch[i][span] for epoch, span in epochs]) for i in (0, 1))
     return index, flip
+
+
+def places(seed: int, num_images: int, start: int, count: int) -> Float64[np.ndarray, "count 3"]:
+    """Where each of `count` positions of the stream cuts its piece: down, right, and turns, as shares in [0, 1).
+
+    Drawn as `plan` draws, from a generator of (seed, epoch) alone.
+    """
+    spans = _spans(num_images, start, count)
+    return np.concatenate([_epoch(seed, num_images, epoch)[2][span] for epoch, span in spans])
+
+
+def _spans(num_images: int, start: int, count: int) -> Iterator[tuple[int, slice]]:
+    """The epochs that the positions from `start` to `start + count` lie in, and which part of each."""
+    end = start + count
+    while True:  # at least one, which may be empty
+        epoch, place = divmod(start, num_images)
+        part = min(end - start, num_images - place)
+        yield epoch, slice(place, place + part)
+        start += part
+        if start == end:
+            return
 
 
 def batches(
@@ -83,12 +98,14 @@ def batches(
     require(divisible, "batch_size", batch_size, f"a multiple of the number of processes ({process_count})")
     local = batch_size // process_count
 
+    positions = itertools.count(start * batch_size + process_index * local, batch_size)
+    if source.crops:
+        return (_crops(source, seed, position, local, flip) for position in positions)
+
     def shards() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        position = start * batch_size + process_index * local
-        while True:
+        for position in positions:
             index, mirrored = plan(seed, source.num_images, position, local)
             yield index, mirrored & flip
-            position += batch_size
 
     if source.uses_tensorflow or source.images is None:
         return _tensorflow_batches(source, shards, local)
@@ -96,17 +113,34 @@ def batches(
 
 
 @functools.lru_cache(maxsize=4)
-def _epoch(seed: int, num_images: int, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-    """Order and mirroring of one epoch; kept, because a batch takes only a small part of it."""
+def _epoch(seed: int, num_images: int, epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Order, mirroring and places of one epoch; kept, because a batch takes only a small part of it."""
     order = np.random.default_rng((seed, epoch, 0)).permutation(num_images)
     mirrored = np.random.default_rng((seed, epoch, 1)).random(num_images) < 0.5
-    return order, mirrored
+    return order, mirrored, np.random.default_rng((seed, epoch, 2)).random((num_images, 3))
 
 
 def _numpy_batch(source: Source, index: np.ndarray, mirrored: np.ndarray) -> dict[str, np.ndarray]:
     images = source.images[index]
     images[mirrored] = images[mirrored][:, :, ::-1]
     return {"images": images} | ({} if source.labels is None else {"labels": source.labels[index]})
+
+
+def _crops(source: Source, seed: int, start: int, count: int, flip: bool) -> dict[str, np.ndarray]:
+    """A batch of pieces of images; with `flip` half of them mirrored and all turned by 0 to 3 quarters."""
+    index, mirrored = plan(seed, source.num_images, start, count)
+    where = places(seed, source.num_images, start, count)
+    pieces = [crop(source.read(int(i)), source.shape[0], *place[:2]) for i, place in zip(index, where, strict=True)]
+    if flip:
+        pieces = [np.rot90(piece, int(4 * place[2])) for piece, place in zip(pieces, where, strict=True)]
+        pieces = [piece[:, ::-1] if turned else piece for piece, turned in zip(pieces, mirrored, strict=True)]
+    return {"images": np.stack(pieces)} | ({} if source.labels is None else {"labels": source.labels[index]})
+
+
+def crop(image: UInt8[np.ndarray, "h w c"], size: int, down: float, right: float) -> UInt8[np.ndarray, "s s c"]:
+    """The square of `size` pixels whose corner lies at these shares, in [0, 1), of the places that there are."""
+    top, left = (int(share * (edge - size + 1)) for share, edge in zip((down, right), image.shape[:2], strict=True))
+    return image[top : top + size, left : left + size]
 
 
 def _tensorflow_batches(

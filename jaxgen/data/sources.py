@@ -47,6 +47,8 @@ def open_source(config: DataConfig) -> Source:
         reject("flip", True, f"False for {config.dataset}: never flip digits or letters")
     prefix, colon, _ = config.dataset.partition(":")
     open_fn = TABLE.get(prefix + colon, _open_tfds)
+    crops = config.crop_size is None or open_fn is open_folder
+    require(crops, "crop_size", config.crop_size, f"None for {config.dataset}; a folder:PATH can be cut into pieces")
     if open_fn is not _open_tfds:
         require(config.split == "train", "split", config.split, f"train: {config.dataset} has no other split")
     return open_fn(config)
@@ -136,7 +138,7 @@ def _open_tfds(config: DataConfig) -> Source:
         if (config.dataset, config.split) != ("mnist", "train"):
             raise
         LOGGER.warning(
-            "mnist %s: training on the bundled 5,000 digits. For all 60,000, run once with a network, or set "
+            "mnist %s: the bundled 5,000 digits are used. For all 60,000, run once with a network, or set "
             "TFDS_DATA_DIR to a folder that holds mnist",
             error.reason,
         )

@@ -85,7 +85,8 @@ def _archive(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
     except (OSError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: cannot be read ({error}); accepted: an .npz archive") from None
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: cannot be read ({reason}); accepted: an .npz archive") from None
 
 
 def _header(path: Path, archive: zipfile.ZipFile) -> tuple[tuple[int, ...], np.dtype]:

@@ -5,7 +5,7 @@ A figure means nothing without its feature network, number of fakes, reference a
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -34,6 +34,7 @@ KNOWN = 0.95
 PAIRS = 10
 """Closest pairs of a fake and a training image that are shown."""
 
+T = TypeVar("T")
 Batch = tuple[np.ndarray, np.ndarray | None]
 """uint8 images (b, h, w, c), and labels (b,) where there are any."""
 Watch = Callable[[str, Iterable[Any], int], Iterable[Any]]
@@ -124,7 +125,7 @@ def evaluate(
         reference=f"{reference.num_images:,} images of {reference.name}, {'held out' if held_out else 'trained on'}",
         seed=seed,
     )
-    (figures,) = watch("distances", (_distances(judged, real, seed) for _ in range(1)), 1)
+    figures = _watch_one(watch, "distances", lambda: _distances(judged, real, seed))
     figures |= _class_figures(judged, real, network, train, seed)
     if held_out is None:
         return Evaluation(protocol, figures, None)
@@ -133,9 +134,15 @@ def evaluate(
     ratio = [None if v is None else v / distance for v in figures["frechet"]] if distance > 0 else [math.inf]
     figures |= {"frechet_multiple": Figure(*ratio), **compared}
     if judged.labels is not None and held_out.labels is not None:
-        scores = (_accuracy_score(judged, held_out, seed) for _ in range(1))
-        (figures["classifier_accuracy_score"],) = watch("classifier trained on fakes", scores, 1)
+        score = _watch_one(watch, "classifier trained on fakes", lambda: _accuracy_score(judged, held_out, seed))
+        figures["classifier_accuracy_score"] = score
     return Evaluation(protocol, figures, pairs)
+
+
+def _watch_one(watch: Watch, what: str, work: Callable[[], T]) -> T:
+    """The result of work that is one piece to whoever watches."""
+    (result,) = watch(what, map(lambda call: call(), [work]), 1)
+    return result
 
 
 def require_labels(labels: np.ndarray | None, train: Source) -> None:

@@ -7,7 +7,8 @@ import jax
 
 from jaxgen.algorithms.base import Algorithm, TrainState
 from jaxgen.algorithms.gan import make_gan
-from jaxgen.config import from_dict, require
+from jaxgen.config import require
+from jaxgen.config_json import from_dict
 from jaxgen.recipes.gan import GanRecipe
 from jaxgen.training.checkpoints import Step, read_meta, restore
 from jaxgen.training.parallel import on_all_devices
@@ -57,9 +58,12 @@ def load_gan(run: Path, checkpoint: str = "latest") -> TrainedGan:
 
 
 def _step(checkpoint: str) -> Step:
-    known = checkpoint in ("latest", "best") or checkpoint.isdecimal()
-    require(known, "checkpoint", checkpoint, "latest, best or the number of a step")
-    return {"latest": None, "best": "best"}.get(checkpoint) or (int(checkpoint) if checkpoint.isdecimal() else None)
+    if checkpoint == "latest":
+        return None
+    if checkpoint.isdecimal():
+        return int(checkpoint)
+    require(checkpoint == "best", "checkpoint", checkpoint, "latest, best or the number of a step")
+    return "best"
 
 
 def _gan_config(run: Path, meta: dict[str, Any]) -> GanRecipe:

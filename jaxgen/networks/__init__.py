@@ -2,8 +2,10 @@
 
 from flax import linen as nn
 
-from jaxgen.config import GanConfig, require
+from jaxgen.config import GanConfig, RestorationConfig, require
 from jaxgen.networks import dcgan, mlp, resnet
+from jaxgen.networks.inverse import DenseInverseNetwork, InverseNetwork
+from jaxgen.networks.recurrent import RecurrentRestorer
 
 
 def make_gan_pair(config: GanConfig, shape: tuple[int, int, int]) -> tuple[nn.Module, nn.Module]:
@@ -31,3 +33,22 @@ def make_gan_pair(config: GanConfig, shape: tuple[int, int, int]) -> tuple[nn.Mo
     return generator.clone(dtype=config.dtype), discriminator.clone(
         dtype=config.dtype, conditioning=config.conditioning
     )
+
+
+def make_restorer(config: RestorationConfig, shape: tuple[int, int, int]) -> nn.Module:
+    """The network of `config.architecture`, trained on images or crops (h, w, c).
+
+    Raises:
+      InputError: the architecture does not take this shape or this structure.
+    """
+    h, w, c = shape
+    require(1 <= c <= 4, "channels", c, "1 to 4")
+    match config.architecture:
+        case "inverse":
+            network = InverseNetwork(tuple(config.widths), config.blocks, config.depth)
+        case "dense":
+            require(h * w <= 64 * 64, "image_size", (h, w), "at most 64 x 64 for architecture dense; inverse takes any")
+            network = DenseInverseNetwork(shape)
+        case "recurrent":
+            network = RecurrentRestorer(config.widths[0], config.blocks, config.iterations)
+    return network.clone(dtype=config.dtype, keeps_known=config.keep_known)

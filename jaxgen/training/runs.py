@@ -13,7 +13,8 @@ import jax
 import numpy as np
 
 from jaxgen.algorithms.base import Algorithm, TrainState
-from jaxgen.config import TrainConfig, load_config, reject, require, save_config, to_dict
+from jaxgen.config import TrainConfig, reject, require
+from jaxgen.config_json import load_config, save_config, to_dict
 from jaxgen.data.base import Source
 from jaxgen.data.pipeline import batches
 from jaxgen.data.transfer import chunks, put_global

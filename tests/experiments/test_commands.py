@@ -63,7 +63,7 @@ def leaves(folder):
     code = (
         "import sys, json, jax, hashlib, numpy as np\n"
         "from jaxgen.algorithms.gan import make_gan\n"
-        "from jaxgen.config import from_dict\n"
+        "from jaxgen.config_json import from_dict\n"
         "from jaxgen.recipes.gan import GanRecipe\n"
         "from jaxgen.training.checkpoints import read_meta, restore\n"
         "step, meta = read_meta(sys.argv[1])\n"

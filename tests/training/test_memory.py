@@ -31,7 +31,7 @@ def has_glibc() -> bool:
         return False
 
 
-@pytest.mark.skipif(not has_glibc(), reason="glibc's allocator is what is set")
+@pytest.mark.skipif(not has_glibc(), reason="only glibc's allocator is set, no other has this fault")
 def test_large_blocks_are_not_given_back_to_the_kernel():
     done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, timeout=120, check=True)
     before, after = map(int, done.stdout.split())

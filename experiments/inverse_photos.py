@@ -1,0 +1,39 @@
+"""A blind inverse network for colour photographs: noise, JPEG, salt and pepper, scratches, and marked regions.
+
+Command:  python -m experiments.inverse_photos --dataset folder:PHOTOS
+"""
+
+from jaxgen.cli import run_recipe
+from jaxgen.config import DataConfig, RestorationConfig, RestorationHparams, TrainConfig
+from jaxgen.recipes.restoration import RestorationRecipe, run_restoration
+
+DAMAGE = "|".join(
+    [
+        "gaussian:0-0.2",
+        "gaussian:0-0.2",
+        "salt_and_pepper:0-0.8",
+        "pixels:0.3-0.9",
+        "jpeg:0.2-0.95",
+        "scratches:0-0.1",
+        "strokes:0-0.3+gaussian:0-0.05",
+        "poisson:0-0.02+jpeg:0-0.7",
+    ]
+)
+
+CONFIG = RestorationRecipe(
+    data=DataConfig(dataset="folder:photos", crop_size=64, channels=3, flip=True),
+    restoration=RestorationConfig(
+        widths=(32, 64, 128), schedule="noise:2000,damage:18000", damage=DAMAGE, loss="l1", optimizer="muon"
+    ),
+    hparams=RestorationHparams(lr=4e-3, b1=0.95, grey_share=0.4),
+    train=TrainConfig(steps=20_000, batch_size=8, devices=1),
+)
+
+
+def main() -> None:
+    """Trains from the command line."""
+    run_recipe("inverse_photos", CONFIG, run_restoration, __doc__)
+
+
+if __name__ == "__main__":
+    main()

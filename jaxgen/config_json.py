@@ -1,0 +1,76 @@
+"""Configuration to JSON and back; unknown fields and values of another type are refused."""
+
+import dataclasses
+import json
+import types
+import typing
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from jaxgen.config import InputError, require
+
+T = TypeVar("T")
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """Dataclass to a plain dict of JSON values (tuples become lists)."""
+    return json.loads(json.dumps(dataclasses.asdict(config)))
+
+
+def from_dict(cls: type[T], values: Any, prefix: str = "") -> T:
+    """Dict to dataclass `cls`, nested dataclasses included.
+
+    Raises:
+      InputError: not a dict, a field is unknown, or a value is not of the field's type.
+    """
+    require(
+        isinstance(values, dict), prefix.rstrip(".") or "config", values, f"an object with the fields of {cls.__name__}"
+    )
+    hints = typing.get_type_hints(cls)
+    known = {f.name for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    for name in values:
+        require(name in known, f"{prefix}{name}", values[name], f"fields of {cls.__name__}: {', '.join(sorted(known))}")
+    return cls(**{name: _parse(hints[name], value, f"{prefix}{name}") for name, value in values.items()})
+
+
+def _parse(hint: Any, value: Any, field: str) -> Any:
+    """One JSON value to the annotated type."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Annotated:
+        return _parse(args[0], value, field)
+    if dataclasses.is_dataclass(hint):
+        return from_dict(hint, value, f"{field}.")
+    if origin in (types.UnionType, typing.Union):
+        if value is None and type(None) in args:
+            return None
+        return _parse(next(a for a in args if a is not type(None)), value, field)
+    if origin is tuple:
+        require(isinstance(value, list | tuple), field, value, "a list")
+        return tuple(_parse(args[0], item, field) for item in value)
+    if origin is Literal:
+        require(value in args, field, value, ", ".join(map(str, args)))
+        return value
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    require(isinstance(value, hint) and (hint is bool or not isinstance(value, bool)), field, value, hint.__name__)
+    return value
+
+
+def save_config(config: Any, path: Path) -> None:
+    """Writes a config as indented JSON."""
+    path.write_text(json.dumps(to_dict(config), indent=2) + "\n")
+
+
+def load_config(cls: type[T], path: Path) -> T:
+    """Reads what `save_config` wrote.
+
+    Raises:
+      InputError: no such file, not JSON, unknown fields or values of the wrong type.
+    """
+    try:
+        values = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file; accepted: a run folder with a config.json") from None
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}: is not JSON ({error})") from None
+    return from_dict(cls, values)

@@ -1,0 +1,174 @@
+"""Damage as data: a sequence of kinds with ranges of levels, written `gaussian:0-0.2+jpeg:0.1-0.9`, and mixtures."""
+
+import re
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from jaxgen.config import reject, require
+from jaxgen.degradations.kinds import KINDS, Degraded, Kind, unmasked
+from jaxgen.degradations.masks import apply_mask
+from jaxgen.types import Images, PRNGKey
+
+__all__ = [
+    "KINDS",
+    "Damage",
+    "Degraded",
+    "Kind",
+    "degrade",
+    "format_damage",
+    "format_mixture",
+    "mixture",
+    "parse_damage",
+    "parse_mixture",
+]
+NUMBER = r"(\d+\.?\d*|\.\d+)"
+STEP = re.compile(rf"(\w+):{NUMBER}(?:-{NUMBER})?", re.ASCII)
+
+
+class Damage(NamedTuple):
+    """One kind of damage, its level uniform in [low, high], drawn for each image."""
+
+    kind: str
+    """A name in `KINDS`."""
+    low: float
+    """Lowest level, 0 or more, in the kind's unit."""
+    high: float
+    """Highest level, at least `low` and at most the kind's `highest`."""
+
+
+def parse_damage(text: str) -> tuple[Damage, ...]:
+    """Reads a sequence such as `gaussian:0-0.2+jpeg:0.1-0.9`; a single number is a fixed level.
+
+    Args:
+      text: `KIND:LOW-HIGH` or `KIND:LEVEL`, joined by `+` in the order of application; spaces are ignored.
+
+    Returns:
+      The damages in that order.
+
+    Raises:
+      InputError: no such kind, or a level outside the kind's range.
+    """
+    return tuple(_parse_step(step, text) for step in text.split("+"))
+
+
+def parse_mixture(text: str) -> tuple[tuple[Damage, ...], ...]:
+    """Reads choices joined by `|`, each as for `parse_damage`: `gaussian:0-0.2|jpeg:0.2-0.9`.
+
+    Raises:
+      InputError: as `parse_damage` does.
+    """
+    return tuple(parse_damage(choice) for choice in text.split("|"))
+
+
+def format_damage(damages: tuple[Damage, ...]) -> str:
+    """The text that `parse_damage` reads back as the same damages."""
+    return "+".join(map(_format_step, damages))
+
+
+def format_mixture(choices: tuple[tuple[Damage, ...], ...]) -> str:
+    """The text that `parse_mixture` reads back as the same choices."""
+    return "|".join(map(format_damage, choices))
+
+
+def _parse_step(step: str, text: str) -> Damage:
+    match = STEP.fullmatch(re.sub(r"\s", "", step))
+    if match is None:
+        reject("damage", text, f"KIND:LOW-HIGH or KIND:LEVEL joined by +, choices by |; {_accepted()}")
+    kind, low, high = match.groups()
+    damage = Damage(kind, float(low), float(high or low))
+    _require_known(damage, text)
+    return damage
+
+
+def _require_known(damage: Damage, value: object) -> None:
+    require(damage.kind in KINDS, "damage", value, _accepted())
+    kind = KINDS[damage.kind]
+    accepted = f"{damage.kind}:LOW-HIGH with 0 <= LOW <= HIGH <= {kind.highest:g} ({kind.unit})"
+    require(0.0 <= damage.low <= damage.high <= kind.highest, "damage", value, accepted)
+
+
+def _accepted() -> str:
+    return "kinds and their highest levels: " + ", ".join(f"{name} {kind.highest:g}" for name, kind in KINDS.items())
+
+
+def _format_step(damage: Damage) -> str:
+    low, high = (np.format_float_positional(level, trim="-") for level in damage[1:])
+    return f"{damage.kind}:{low}" if low == high else f"{damage.kind}:{low}-{high}"
+
+
+def degrade(key: PRNGKey, images: Images, damages: tuple[Damage, ...], random_order: bool = False) -> Degraded:
+    """Applies damages one after the other, each with levels and draws of its own for every image.
+
+    Args:
+      key: of levels, draws and order.
+      images: (b, h, w, c) in [-1, 1].
+      damages: what to apply; none leaves the images alone.
+      random_order: draw one order for the batch rather than that of `damages`.
+
+    Returns:
+      Damaged images, not clipped, and the product of the masks. A missing pixel is 0 whatever came after it.
+
+    Raises:
+      InputError: no such kind, or a level outside the kind's range.
+    """
+    for damage in damages:
+        _require_known(damage, damage)
+    key_order, key_steps = jax.random.split(key)
+    keys = jax.random.split(key_steps, len(damages))
+    result = unmasked(images)
+    if random_order and len(damages) > 1:
+        branches = [lambda carry, i=i, d=d: _apply(keys[i], *carry, d) for i, d in enumerate(damages)]
+        order = jax.random.permutation(key_order, len(damages))
+        result, _ = lax.scan(lambda carry, i: (lax.switch(i, branches, carry), None), result, order)
+    else:
+        for i, damage in enumerate(damages):
+            result = _apply(keys[i], *result, damage)
+    return Degraded(apply_mask(result.images, result.masks), result.masks)
+
+
+def _apply(key: PRNGKey, images: Images, masks: jax.Array, damage: Damage) -> Degraded:
+    key_level, key_apply = jax.random.split(key)
+    level = jax.random.uniform(key_level, images.shape[:1], minval=damage.low, maxval=damage.high)
+    after = KINDS[damage.kind].apply(key_apply, images, level)
+    return Degraded(after.images, masks * after.masks)
+
+
+def mixture(key: PRNGKey, images: Images, choices: tuple[tuple[Damage, ...], ...]) -> Degraded:
+    """Damages each image in one way, drawn uniformly from `choices`; which one is not told.
+
+    The batch is cut into rows of as many neighbours as there are choices, and a row uses every choice once, in an order
+    of its own. So each choice is computed for its share of the batch alone, nothing moves between the devices that
+    a batch is spread over if rows do not cross their borders, and the choices are balanced. A batch that is no multiple
+    of their number is filled up; the price is part of a row.
+
+    Args:
+      key: of choices, levels and draws.
+      images: (b, h, w, c) in [-1, 1].
+      choices: one or more sequences of damages.
+
+    Returns:
+      As `degrade`.
+
+    Raises:
+      InputError: no choice, no such kind, or a level outside the kind's range.
+    """
+    require(len(choices) > 0, "damage", choices, "one or more choices")
+    b, *shape = images.shape
+    num = len(choices)
+    key_choice, key_apply = jax.random.split(key)
+    rows = jnp.pad(images, ((0, -b % num), (0, 0), (0, 0), (0, 0))).reshape(-1, num, *shape)
+    places = jnp.argsort(jax.random.uniform(key_choice, rows.shape[:2]), axis=1)  # [row, choice]: whose turn it is
+    chosen = _take(rows, places)
+    results = [degrade(jax.random.fold_in(key_apply, i), chosen[:, i], damages) for i, damages in enumerate(choices)]
+    back = jnp.argsort(places, axis=1)
+    parts = (jnp.stack(part, axis=1) for part in zip(*results, strict=True))
+    return Degraded(*(_take(part, back).reshape(-1, *part.shape[2:])[:b] for part in parts))
+
+
+def _take(rows: jax.Array, places: jax.Array) -> jax.Array:
+    """Members of each row (r, n, ...) in the order given by `places` (r, n)."""
+    return jnp.take_along_axis(rows, places.reshape(*places.shape, *(1,) * (rows.ndim - 2)), axis=1)

@@ -1,0 +1,109 @@
+"""The table of damages: each takes a key, images and a level per image, and says which pixels it has taken away."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxgen.degradations import blur, masks, noise, resampling
+from jaxgen.degradations.jpeg import jpeg
+from jaxgen.types import Images, PRNGKey
+
+Levels = Float[Array, "b"]
+KERNEL_SIZE = 31
+"""Pixels along an edge of the blur kernels; holds all of the highest levels, a Gaussian to three deviations."""
+
+
+class Degraded(NamedTuple):
+    """Damaged images and what is known about the damage."""
+
+    images: Images
+    """(b, h, w, c); missing pixels are 0, the middle grey."""
+    masks: Float[Array, "b h w 1"]
+    """1 is a known pixel, 0 one known to be missing; all ones after damage of which nothing is told."""
+
+
+class Kind(NamedTuple):
+    """One kind of damage; level 0 is exactly the identity."""
+
+    apply: Callable[[PRNGKey, Images, Levels], Degraded]
+    """(key, images (b, h, w, c) in [-1, 1], levels (b,)) to `Degraded`."""
+    highest: float
+    """The highest level that makes sense."""
+    unit: str
+    """What the level is."""
+
+
+def unmasked(images: Images) -> Degraded:
+    """Images of which all pixels count as known."""
+    return Degraded(images, jnp.ones((*images.shape[:3], 1), jnp.float32))
+
+
+def _told_nothing(fn: Callable[[PRNGKey, Images, Levels], Images]) -> Callable[[PRNGKey, Images, Levels], Degraded]:
+    """Damage without a mask; where the level is 0 the image stays as it is to the last bit."""
+
+    def apply(key: PRNGKey, images: Images, level: Levels) -> Degraded:
+        return unmasked(jnp.where(level[:, None, None, None] > 0.0, fn(key, images, level), images))
+
+    return apply
+
+
+def _missing(
+    mask_fn: Callable[[PRNGKey, tuple[int, int, int], Levels], masks.Masks],
+) -> Callable[[PRNGKey, Images, Levels], Degraded]:
+    """Damage that takes known pixels away."""
+
+    def apply(key: PRNGKey, images: Images, level: Levels) -> Degraded:
+        mask = mask_fn(key, images.shape[:3], level)
+        return Degraded(masks.apply_mask(images, mask), mask)
+
+    return apply
+
+
+def _gaussian_blur(key: PRNGKey, images: Images, level: Levels) -> Images:
+    """Standard deviation `level` along a random axis, a random quarter to all of it across."""
+    key_angle, key_ratio = jax.random.split(key)
+    narrow = level * jax.random.uniform(key_ratio, level.shape, minval=0.25, maxval=1.0)
+    return blur.blur(images, blur.gaussian_kernels(level, narrow, _angles(key_angle, level), KERNEL_SIZE))
+
+
+def _motion_blur(key: PRNGKey, images: Images, level: Levels) -> Images:
+    """Length `level` in a random direction."""
+    return blur.blur(images, blur.motion_kernels(level, _angles(key, level), KERNEL_SIZE))
+
+
+def _angles(key: PRNGKey, level: Levels) -> Levels:
+    return jax.random.uniform(key, level.shape, maxval=jnp.pi)
+
+
+KINDS: dict[str, Kind] = {
+    "gaussian": Kind(_told_nothing(noise.gaussian_noise), 1.0, "standard deviation"),
+    "correlated": Kind(_told_nothing(noise.correlated_gaussian_noise), 1.0, "standard deviation"),
+    "poisson": Kind(_told_nothing(noise.poisson_noise), 1.0, "1 / photons of a white pixel"),
+    "speckle": Kind(_told_nothing(noise.speckle_noise), 1.0, "relative standard deviation"),
+    "salt_and_pepper": Kind(_told_nothing(noise.salt_and_pepper), 1.0, "share of the pixels"),
+    "random_impulse": Kind(_told_nothing(noise.random_impulse), 1.0, "share of the pixels"),
+    "gaussian_blur": Kind(_told_nothing(_gaussian_blur), 5.0, "standard deviation in pixels"),
+    "motion_blur": Kind(_told_nothing(_motion_blur), 30.0, "length in pixels"),
+    "defocus_blur": Kind(
+        _told_nothing(lambda _, images, level: blur.blur(images, blur.defocus_kernels(level, KERNEL_SIZE))),
+        15.0,
+        "radius in pixels",
+    ),
+    "jpeg": Kind(_told_nothing(lambda _, images, level: jpeg(images, 100.0 - 100.0 * level)), 1.0, "1 - quality / 100"),
+    "grey": Kind(_told_nothing(lambda _, images, level: resampling.grey(images, level)), 1.0, "share of the colour"),
+    "scratches": Kind(_told_nothing(masks.scratches), 0.2, "share of the image"),
+    "downsample": Kind(
+        _told_nothing(lambda _, images, level: resampling.lower_resolution(images, 1.0 / (1.0 - level))),
+        0.875,
+        "1 - 1 / factor",
+    ),
+    "pixels": Kind(_missing(masks.random_pixels), 1.0, "share of the pixels"),
+    "boxes": Kind(_missing(masks.random_boxes), 1.0, "share of the image"),
+    "strokes": Kind(_missing(masks.brush_strokes), 1.0, "share of the image"),
+    "centre_hole": Kind(_missing(lambda _, shape, level: masks.centre_hole(shape, level)), 256.0, "width in pixels"),
+    "hole": Kind(_missing(masks.random_hole), 256.0, "width in pixels"),
+}
+"""By name. Resolution is lost by a factor of 1 / (1 - level), so that 0.5 halves it and 0 does nothing."""

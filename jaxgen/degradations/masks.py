@@ -1,0 +1,233 @@
+"""Missing pixels: masks of scattered pixels, boxes, brush strokes and square holes, and scratches painted over.
+
+A mask is (b, h, w, 1): 1 is a known pixel, 0 a missing one. Each image has its own mask.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Bool, Float
+
+from jaxgen.types import Images, PRNGKey
+
+Masks = Float[Array, "b h w 1"]
+NUM_BOXES = 4
+BISECTIONS = 24
+
+
+class Style(NamedTuple):
+    """Of strokes: 1 + per_image * (share of the image) of them, at most `most`."""
+
+    most: int
+    per_image: float
+    num_segments: int
+    """Straight pieces of a stroke."""
+    turn: float
+    """Largest change of direction between two pieces, in radians."""
+
+
+BRUSH = Style(most=8, per_image=8.0, num_segments=6, turn=1.8)
+SCRATCHES = Style(most=12, per_image=60.0, num_segments=3, turn=0.3)
+
+
+def apply_mask(images: Images, masks: Masks) -> Images:
+    """Missing pixels become 0, the middle grey: x * mask, linear in x."""
+    return images * masks
+
+
+def random_pixels(key: PRNGKey, shape: tuple[int, int, int], fraction: Float[Array, "b"]) -> Masks:
+    """Each pixel is missing on its own with probability `fraction`.
+
+    Args:
+      key: of the pixels.
+      shape: (b, h, w).
+      fraction: (b,) in [0, 1].
+
+    Returns:
+      (b, h, w, 1).
+    """
+    known = jax.random.uniform(key, (*shape, 1)) >= fraction[:, None, None, None]
+    return known.astype(jnp.float32)
+
+
+def random_boxes(key: PRNGKey, shape: tuple[int, int, int], fraction: Float[Array, "b"]) -> Masks:
+    """Four boxes of one size and of different proportions; each pixel is missing with probability `fraction`.
+
+    Each box covers 1 - (1 - fraction)^(1/4) of the image. A box that leaves the image comes back on the other side, so
+    that the edges are hit as often as the middle.
+
+    Args:
+      key: of places and proportions (height over width 1/2 to 2 where they fit).
+      shape: (b, h, w).
+      fraction: (b,) in [0, 1].
+
+    Returns:
+      (b, h, w, 1).
+    """
+    b, h, w = shape
+    draws = jax.random.uniform(key, (5, b, NUM_BOXES))
+    area = 1.0 - (1.0 - fraction[:, None]) ** (1.0 / NUM_BOXES)
+    tall = jnp.clip(jnp.sqrt(area) * 2.0 ** (draws[0] - 0.5), area, 1.0)
+    wide = area / jnp.where(tall > 0.0, tall, 1.0)
+    rows, columns = _wrapped_spans(draws[1:3], tall, h), _wrapped_spans(draws[3:], wide, w)
+    missing = jnp.any(rows[:, :, :, None] & columns[:, :, None, :], axis=1)
+    return (~missing).astype(jnp.float32)[..., None]
+
+
+def _wrapped_spans(draws: Float[Array, "2 b n"], share: Float[Array, "b n"], size: int) -> Bool[Array, "b n size"]:
+    """Whether a place is in a span of `share` * size places, in whole places rounded at random."""
+    start, length = jnp.floor(draws[0] * size), jnp.floor(share * size + draws[1])
+    places = jnp.arange(size, dtype=jnp.float32)[None, None]
+    return (places - start[:, :, None]) % size < length[:, :, None]
+
+
+def brush_strokes(key: PRNGKey, shape: tuple[int, int, int], fraction: Float[Array, "b"]) -> Masks:
+    """Free-form strokes, chains of line segments of varying width, over exactly `fraction` of the image.
+
+    There is one stroke, and one more for each eighth of the image that is missing. The strokes of an image grow in
+    width, in proportion to a width that each vertex draws, until they cover the share asked for.
+
+    Args:
+      key: of the strokes.
+      shape: (b, h, w).
+      fraction: (b,) in [0, 1].
+
+    Returns:
+      (b, h, w, 1); `fraction` h w pixels are missing, rounded.
+    """
+    return _strokes(key, shape, fraction, BRUSH)
+
+
+def scratches(key: PRNGKey, images: Images, level: Float[Array, "b"]) -> Images:
+    """Thin strokes, nearly straight, painted over each image in a light or a dark colour of its own.
+
+    Args:
+      key: of strokes and colours.
+      images: (b, h, w, c) in [-1, 1].
+      level: (b,) in [0, 1], the share of the image that is painted over; from 0.2 on the strokes are no longer thin.
+
+    Returns:
+      (b, h, w, c).
+    """
+    b, h, w, c = images.shape
+    key_strokes, key_colour = jax.random.split(key)
+    masks = _strokes(key_strokes, (b, h, w), level, SCRATCHES)
+    draws = jax.random.uniform(key_colour, (b, 1, 1, 1 + c))
+    light = jnp.where(draws[..., :1] < 0.5, -1.0, 1.0)
+    return jnp.where(masks > 0.0, images, light * (0.5 + 0.5 * draws[..., 1:]))
+
+
+def _strokes(key: PRNGKey, shape: tuple[int, int, int], fraction: Float[Array, "b"], style: Style) -> Masks:
+    """Masks that miss `fraction` of each image under strokes of one style."""
+    b, h, w = shape
+    num = style.num_segments
+    draws = jax.random.uniform(key, (b, style.most, 4 + 3 * num))  # one call: each costs a second to compile
+    points = _paths(draws[..., : 3 + 2 * num], (h, w), style.turn)
+    active = jnp.arange(style.most, dtype=jnp.float32)[None] <= fraction[:, None] * style.per_image
+    distances = _distances(points, 0.5 + draws[..., 3 + 2 * num :], active, (h, w))
+    missing = distances < _bound(distances, jnp.round(fraction * (h * w)))[:, None, None]
+    return (~missing).astype(jnp.float32)[..., None]
+
+
+def _paths(draws: Float[Array, "b strokes n"], size: tuple[int, int], turn: float) -> Float[Array, "b strokes m 2"]:
+    """Vertices (y, x) of walks three quarters of the image long or so, thrown back at its edges."""
+    num_segments = (draws.shape[2] - 3) // 2
+    room = jnp.array(size, jnp.float32)[None, None, None]
+    turns, lengths = draws[..., 3 : 3 + num_segments], draws[..., 3 + num_segments :]
+    angle = 2.0 * jnp.pi * draws[..., 2:3] + jnp.cumsum(turn * (2.0 * turns - 1.0), axis=2)
+    step = (0.5 + lengths) * (0.75 * min(size) / num_segments)
+    start = (draws[..., :2] * room[0])[:, :, None]
+    walk = start + jnp.cumsum(step[..., None] * jnp.stack([jnp.sin(angle), jnp.cos(angle)], -1), axis=2)
+    points = jnp.concatenate([start, walk], axis=2)
+    return room - jnp.abs(points % (2.0 * room) - room)
+
+
+def _distances(
+    points: Float[Array, "b strokes vertices 2"],
+    widths: Float[Array, "b strokes vertices"],
+    active: Array,
+    size: tuple[int, int],
+) -> Float[Array, "b h w"]:
+    """From each pixel to the nearest active stroke, divided by the stroke's width there."""
+    y, x = (jnp.arange(n, dtype=jnp.float32) + 0.5 for n in size)
+    y, x = y[None, :, None], x[None, None, :]
+    b, strokes, vertices, _ = points.shape
+
+    def column(values: Array) -> Array:
+        return values[:, None, None]
+
+    def nearer(i: Array, nearest: Array) -> Array:
+        stroke, vertex = i // (vertices - 1), i % (vertices - 1)
+        start, end = points[:, stroke, vertex], points[:, stroke, vertex + 1]
+        dy, dx = column(end[:, 0] - start[:, 0]), column(end[:, 1] - start[:, 1])
+        away_y, away_x = y - column(start[:, 0]), x - column(start[:, 1])
+        along = jnp.clip((away_y * dy + away_x * dx) / (dy * dy + dx * dx + 1e-9), 0.0, 1.0)
+        from_y, from_x = away_y - along * dy, away_x - along * dx
+        first, last = column(widths[:, stroke, vertex]), column(widths[:, stroke, vertex + 1])
+        width = first + along * (last - first)
+        squared = (from_y * from_y + from_x * from_x) / (width * width)
+        return jnp.where(column(active[:, stroke]), jnp.minimum(nearest, squared), nearest)
+
+    far = jnp.full((b, *size), 1e9, jnp.float32)
+    return jnp.sqrt(lax.fori_loop(0, strokes * (vertices - 1), nearer, far))
+
+
+def _bound(values: Float[Array, "b h w"], count: Float[Array, "b"]) -> Float[Array, "b"]:
+    """The bound below which `count` values of each image lie: by bisection, since a sort takes ten times as long."""
+
+    def halve(_: Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = ends
+        middle = (low + high) / 2.0
+        few = jnp.sum((values < middle[:, None, None]).astype(jnp.float32), axis=(1, 2)) <= count
+        return jnp.where(few, middle, low), jnp.where(few, high, middle)
+
+    largest = jnp.max(values, axis=(1, 2))
+    return lax.fori_loop(0, BISECTIONS, halve, (jnp.zeros_like(largest), largest * 1.01 + 1e-6))[0]
+
+
+def centre_hole(shape: tuple[int, int, int], width: Float[Array, "b"]) -> Masks:
+    """A square hole in the centre of each image; where it cannot be centred it lies half a pixel up and to the left.
+
+    Args:
+      shape: (b, h, w).
+      width: (b,) in pixels, rounded; a hole larger than the image covers all of it.
+
+    Returns:
+      (b, h, w, 1).
+    """
+    _, h, w = shape
+    width = jnp.round(width)
+    return _hole(shape, width, jnp.floor((h - width) / 2.0), jnp.floor((w - width) / 2.0))
+
+
+def random_hole(key: PRNGKey, shape: tuple[int, int, int], width: Float[Array, "b"]) -> Masks:
+    """A square hole in each image, anywhere inside it.
+
+    Args:
+      key: of the places.
+      shape: (b, h, w).
+      width: (b,) in pixels, rounded; a hole larger than the image covers all of it.
+
+    Returns:
+      (b, h, w, 1).
+    """
+    _, h, w = shape
+    width = jnp.round(width)
+    place = jax.random.uniform(key, (2, *width.shape))
+    top, left = (jnp.floor(u * jnp.maximum(n - width + 1.0, 1.0)) for u, n in zip(place, (h, w), strict=True))
+    return _hole(shape, width, top, left)
+
+
+def _hole(
+    shape: tuple[int, int, int], width: Float[Array, "b"], top: Float[Array, "b"], left: Float[Array, "b"]
+) -> Masks:
+    """Masks of one square each."""
+
+    def inside(start: Array, size: int) -> Array:
+        places = jnp.arange(size, dtype=jnp.float32)[None]
+        return (places >= start[:, None]) & (places < (start + width)[:, None])
+
+    rows, columns = inside(top, shape[1]), inside(left, shape[2])
+    return (~(rows[:, :, None] & columns[:, None, :])).astype(jnp.float32)[..., None]

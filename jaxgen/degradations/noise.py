@@ -1,0 +1,156 @@
+"""Noise: Gaussian, correlated between colours, Poisson, multiplicative, and pixels replaced by impulses.
+
+Images are in [-1, 1] and stay unclipped; levels are in units of intensities in [0, 1], so a standard deviation sigma
+is 2 sigma here. Each image has a level and draws of its own, and level zero is exactly the identity.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from jaxgen.types import Images, PRNGKey
+
+SMALL_RATE = 10.0
+"""Poisson counts with a smaller rate are drawn by summing probabilities, others by a series; see `poisson_counts`."""
+NUM_SUMMED = 32
+"""Probabilities summed; with a rate below 10 a larger count has probability 1e-8."""
+
+
+def gaussian_noise(key: PRNGKey, images: Images, sigma: Float[Array, "b"]) -> Images:
+    """White Gaussian noise, y = x + 2 sigma n.
+
+    Args:
+      key: of n.
+      images: (b, h, w, c) in [-1, 1].
+      sigma: (b,), 0 or more, for intensities in [0, 1].
+
+    Returns:
+      (b, h, w, c), not clipped.
+    """
+    return images + 2.0 * sigma[:, None, None, None] * jax.random.normal(key, images.shape, images.dtype)
+
+
+def correlated_gaussian_noise(key: PRNGKey, images: Images, sigma: Float[Array, "b"]) -> Images:
+    """Gaussian noise whose colours are correlated, y = x + 2 sigma A n with one random matrix A an image.
+
+    A has normal entries and is scaled to trace(A A^T) = c, so that the variance, averaged over the channels, is that of
+    `gaussian_noise`; with one channel it is that noise.
+
+    Args:
+      key: of A and n.
+      images: (b, h, w, c) in [-1, 1].
+      sigma: (b,), 0 or more, for intensities in [0, 1].
+
+    Returns:
+      (b, h, w, c), not clipped.
+    """
+    b, _, _, c = images.shape
+    key_mix, key_noise = jax.random.split(key)
+    mix = jax.random.normal(key_mix, (b, c, c), images.dtype)
+    mix = mix * jnp.sqrt(c / jnp.sum(jnp.square(mix), axis=(1, 2), keepdims=True))
+    noise = jax.random.normal(key_noise, images.shape, images.dtype)
+    noise = jnp.einsum("bij,bhwj->bhwi", mix, noise, precision=lax.Precision.HIGHEST)
+    return images + 2.0 * sigma[:, None, None, None] * noise
+
+
+def poisson_noise(key: PRNGKey, images: Images, level: Float[Array, "b"]) -> Images:
+    """Shot noise: u becomes level * Poisson(u / level), of mean u and variance level * u, for u = (x + 1) / 2.
+
+    The noise counts as a constant in derivatives, so that their mean is right: that of u is 1.
+
+    Args:
+      key: of the counts.
+      images: (b, h, w, c) in [-1, 1]; what lies below counts as -1.
+      level: (b,), 0 or more: one over the number of photons of a white pixel.
+
+    Returns:
+      (b, h, w, c), not clipped.
+    """
+    level = level[:, None, None, None]
+    intensity = jnp.maximum((lax.stop_gradient(images) + 1.0) / 2.0, 0.0)
+    counts = poisson_counts(key, intensity / jnp.where(level > 0.0, level, 1.0))
+    noise = jnp.where(level > 0.0, level * counts - intensity, 0.0)
+    return images + 2.0 * lax.stop_gradient(noise)
+
+
+def poisson_counts(key: PRNGKey, rate: Float[Array, "*s"]) -> Float[Array, "*s"]:
+    """Poisson numbers from one normal number z each, at a fixed cost (`jax.random.poisson` is 20 times slower).
+
+    With rate m below 10 the distribution function is inverted, to the accuracy of float32. From there on the count is
+    m + s z + (z^2 - 1) / 6 + (z - z^3) / (72 s) rounded, with s^2 = m - 1/12 for the variance that rounding adds; its
+    distribution is within 0.0006 of the true one in total variation, its mean and variance within 1e-4.
+
+    Args:
+      key: of z.
+      rate: 0 or more, any shape.
+
+    Returns:
+      Whole numbers as floats, of the same shape.
+
+    References:
+      Cornish and Fisher, "Moments and Cumulants in the Specification of Distributions", 1938.
+    """
+    z = jax.random.normal(key, rate.shape, rate.dtype)
+    small = jnp.minimum(rate, SMALL_RATE)
+    uniform = jax.scipy.stats.norm.cdf(z)
+    counted, probability = jnp.zeros_like(rate), jnp.exp(-small)
+    below = probability
+    for k in range(1, NUM_SUMMED + 1):  # written out, so that XLA makes one pass over memory of it
+        counted = jnp.where(uniform > below, counted + 1.0, counted)
+        probability = probability * small / k
+        below = below + probability
+    large = jnp.maximum(rate, SMALL_RATE)
+    root = jnp.sqrt(large - 1.0 / 12.0)
+    series = large + root * z + (z * z - 1.0) / 6.0 + (z - z * z * z) / (72.0 * root)
+    return jnp.where(rate < SMALL_RATE, counted, jnp.maximum(jnp.round(series), 0.0))
+
+
+def speckle_noise(key: PRNGKey, images: Images, sigma: Float[Array, "b"]) -> Images:
+    """Multiplicative noise: u becomes u (1 + sigma n) for u = (x + 1) / 2; black stays black.
+
+    Args:
+      key: of n.
+      images: (b, h, w, c) in [-1, 1].
+      sigma: (b,), 0 or more.
+
+    Returns:
+      (b, h, w, c), not clipped.
+    """
+    noise = jax.random.normal(key, images.shape, images.dtype)
+    return images + sigma[:, None, None, None] * (images + 1.0) * noise
+
+
+def salt_and_pepper(key: PRNGKey, images: Images, density: Float[Array, "b"]) -> Images:
+    """Pixels become black or white, all channels together, with equal chance.
+
+    Args:
+      key: of the pixels.
+      images: (b, h, w, c) in [-1, 1].
+      density: (b,) in [0, 1], the expected share of replaced pixels.
+
+    Returns:
+      (b, h, w, c).
+    """
+    b, h, w, _ = images.shape
+    uniform = jax.random.uniform(key, (b, h, w, 1), images.dtype)
+    density = density[:, None, None, None]
+    value = jnp.where(uniform < density / 2.0, -1.0, 1.0).astype(images.dtype)
+    return jnp.where(uniform < density, value, images)
+
+
+def random_impulse(key: PRNGKey, images: Images, density: Float[Array, "b"]) -> Images:
+    """Pixels become a random colour, each channel uniform in [-1, 1].
+
+    Args:
+      key: of the pixels and colours.
+      images: (b, h, w, c) in [-1, 1].
+      density: (b,) in [0, 1], the expected share of replaced pixels.
+
+    Returns:
+      (b, h, w, c).
+    """
+    b, h, w, _ = images.shape
+    key_place, key_value = jax.random.split(key)
+    replaced = jax.random.uniform(key_place, (b, h, w, 1), images.dtype) < density[:, None, None, None]
+    return jnp.where(replaced, jax.random.uniform(key_value, images.shape, images.dtype, -1.0, 1.0), images)

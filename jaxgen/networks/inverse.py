@@ -1,0 +1,161 @@
+"""Inverse networks: a damaged image in, the restored one out; in the source's form and fully convolutional.
+
+References: Zhang, Zuo, Zhang, "FFDNet: Toward a Fast and Flexible Solution for CNN-Based Image Denoising", 2018 (half
+resolution by rearrangement, a plane with the noise level); Ronneberger, Fischer, Brox, "U-Net", 2015, figure 1; Lim et
+al., "Enhanced Deep Residual Networks for Single Image Super-Resolution", 2017, figure 2 (blocks without normalisation).
+"""
+
+from typing import Any
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float
+
+from jaxgen.networks.layers import Conv, depth_to_space, he_init, scaled_init, space_to_depth
+from jaxgen.types import Images, Levels, Masks
+
+SMALL = scaled_init(0.1)
+"""Initial weights of what ends in a sum: at first a block hardly changes what it adds to."""
+DENSE_WIDTHS = (32, 64, 128, 256)
+DENSE_HIDDEN = 1024
+
+
+def join_planes(images: Images, masks: Masks | None, sigma: Levels | None) -> Float[Array, "b h w d"]:
+    """Images with two planes more: 1 where a pixel is missing, and the noise level. What is not known is 0.
+
+    Args:
+      images: (b, h, w, c) in [-1, 1].
+      masks: 1 where a pixel is known; None for none told.
+      sigma: standard deviation of the noise, of an image in [0, 1]; None for none told.
+
+    Returns:
+      (b, h, w, c + 2).
+    """
+    plane = (*images.shape[:-1], 1)
+    missing = jnp.zeros(plane, images.dtype) if masks is None else 1.0 - masks
+    level = jnp.zeros(plane, images.dtype) if sigma is None else jnp.broadcast_to(sigma[:, None, None, None], plane)
+    return jnp.concatenate([images, missing, level], axis=-1)
+
+
+def pad_to_multiple(x: Images, multiple: int) -> Images:
+    """Repeats the last row and column until height and width are multiples."""
+    h, w = x.shape[1:3]
+    return jnp.pad(x, ((0, 0), (0, -h % multiple), (0, -w % multiple), (0, 0)), mode="edge")
+
+
+def put_back(restored: Images, degraded: Images, masks: Masks | None, keeps_known: bool) -> Images:
+    """With `keeps_known`, known pixels as they came and the others restored; else all restored."""
+    return jnp.where(masks > 0.5, degraded, restored) if keeps_known and masks is not None else restored
+
+
+class Block(nn.Module):
+    """x + conv(relu(conv(x))), starting near x.
+
+    Attributes:
+      dtype: compute dtype.
+    """
+
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+        """One residual block."""
+        y = nn.relu(Conv(x.shape[-1], dtype=self.dtype)(x))
+        return x + Conv(x.shape[-1], dtype=self.dtype, kernel_init=SMALL)(y)
+
+
+class InverseNetwork(nn.Module):
+    """Fully convolutional: any size, odd ones included; it adds what it has learned to the damaged image.
+
+    Works on grids of a half, a quarter, ... of the size, reached by space-to-depth, and goes back up with a sum over
+    each level; the image itself is never convolved at full size.
+
+    Attributes:
+      widths: channels of each grid, from half size down; sizes are padded to multiples of 2 ** len(widths).
+      blocks: residual blocks on each grid, once on the way down and once on the way up.
+      depth: residual blocks on the smallest grid.
+      keeps_known: whether pixels that a mask calls known come out exactly as they came in.
+      dtype: compute dtype; the result is float32.
+    """
+
+    widths: tuple[int, ...] = (32, 64, 128)
+    blocks: int = 1
+    depth: int = 3
+    keeps_known: bool = False
+    dtype: Any = jnp.float32
+
+    @property
+    def multiple(self) -> int:
+        """Sizes that need no padding are multiples of this."""
+        return 2 ** len(self.widths)
+
+    @property
+    def halo(self) -> int:
+        """Pixels from which a result pixel may depend on another one, at most: the radius of the receptive field."""
+        grids = range(len(self.widths))
+        # a convolution at half size reaches 2 pixels; entry and exit are one each, a block is two, each way
+        convolutions = [4 * self.blocks if i + 1 < len(self.widths) else 2 * self.depth for i in grids]
+        convolutions[0] += 2
+        # and each rearrangement looks across its block
+        return sum(2 ** (i + 1) * n for i, n in enumerate(convolutions)) + 2 * self.multiple
+
+    @nn.compact
+    def __call__(self, images: Images, masks: Masks | None = None, sigma: Levels | None = None) -> Images:
+        """Restores images.
+
+        Args:
+          images: damaged, (b, h, w, c) in [-1, 1].
+          masks: (b, h, w, 1), 1 where a pixel is known, 0 where it is missing; None if nothing is told (blind).
+          sigma: (b,), standard deviation of the noise, of an image in [0, 1]; None if unknown (blind).
+
+        Returns:
+          (b, h, w, c), near [-1, 1] and not clipped.
+        """
+        h, w, c = images.shape[1:]
+        x = space_to_depth(pad_to_multiple(join_planes(images, masks, sigma), self.multiple))
+        x = Conv(self.widths[0], dtype=self.dtype)(x)
+        levels = []
+        for width in self.widths[1:]:
+            x = self._blocks(x, self.blocks)
+            levels.append(x)
+            x = Conv(width, 1, dtype=self.dtype)(space_to_depth(x))
+        x = self._blocks(x, self.depth)
+        for level in reversed(levels):
+            x = level + depth_to_space(Conv(4 * level.shape[-1], 1, dtype=self.dtype)(x))
+            x = self._blocks(x, self.blocks)
+        change = depth_to_space(Conv(4 * c, dtype=self.dtype, kernel_init=SMALL)(x))
+        return put_back(images + change[:, :h, :w].astype(jnp.float32), images, masks, self.keeps_known)
+
+    def _blocks(self, x: Array, num: int) -> Array:
+        for _ in range(num):
+            x = Block(self.dtype)(x)
+        return x
+
+
+class DenseInverseNetwork(nn.Module):
+    """The source's own form, for small images of one size: four 3x3 convolutions of 32, 64, 128 and 256 channels, the
+    last three of which halve the grid (28 px: 28, 14, 7, 4), two dense layers, and a sigmoid onto [-1, 1].
+
+    Attributes:
+      shape: (h, w, c) of the images.
+      keeps_known: as of `InverseNetwork`.
+      dtype: compute dtype; the result is float32.
+    """
+
+    shape: tuple[int, int, int]
+    keeps_known: bool = False
+    dtype: Any = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: Images, masks: Masks | None = None, sigma: Levels | None = None) -> Images:
+        """Restores images; arguments and result as of `InverseNetwork`."""
+        h, w, c = self.shape
+        x = join_planes(images, masks, sigma)
+        for i, width in enumerate(DENSE_WIDTHS):
+            x = x if i == 0 else space_to_depth(pad_to_multiple(x, 2))
+            x = nn.relu(Conv(width, dtype=self.dtype)(x))
+        x = x.reshape(x.shape[0], -1)
+        x = nn.relu(nn.Dense(DENSE_HIDDEN, dtype=self.dtype, kernel_init=he_init)(x))
+        x = nn.Dense(h * w * c, dtype=self.dtype)(x)
+        restored = 2.0 * nn.sigmoid(x.astype(jnp.float32)).reshape(-1, h, w, c) - 1.0
+        return put_back(restored, images, masks, self.keeps_known)

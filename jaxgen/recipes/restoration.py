@@ -1,0 +1,152 @@
+"""Restoration runs: train, follow the quality on images held out, and leave a sheet, a table and a report."""
+
+import dataclasses
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from tyro.conf import OmitArgPrefixes
+
+from jaxgen.algorithms.base import Algorithm, TrainState
+from jaxgen.algorithms.restoration import make_restoration
+from jaxgen.config import DataConfig, InputError, RestorationConfig, RestorationHparams, TrainConfig, require
+from jaxgen.data.base import Source, fit_image, subset
+from jaxgen.data.pipeline import crop
+from jaxgen.data.sources import open_source
+from jaxgen.degradations.compose import Degraded, mixture, parse_mixture
+from jaxgen.evaluation.restoration import Restorer, evaluate_restoration, format_table, save_table
+from jaxgen.evaluation.suites import suite_for
+from jaxgen.images import save_png, to_float, to_uint8
+from jaxgen.metrics.quality import psnr
+from jaxgen.recipes.pictures import picture_scale
+from jaxgen.recipes.sheets import restoration_sheet, sheet_of_examples
+from jaxgen.training.report import write_report
+from jaxgen.training.reporting import MetricWriter, plot_curves
+from jaxgen.training.runs import Hooks, Run, run_training
+
+NUM_FOLLOWED = 64
+"""Held-out images on which the quality is followed while a run trains."""
+NUM_SHOWN = 8
+NUM_PHOTOS = 6
+"""Whole photographs in the table at the end of a run; `evaluate-restoration` takes any number, and its time."""
+HELD_OUT = 20
+"""One image in so many is held out where the data has no split of its own for it, 500 at most."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RestorationRecipe:
+    """Everything that decides the run of a restorer."""
+
+    data: OmitArgPrefixes[DataConfig] = DataConfig()
+    restoration: OmitArgPrefixes[RestorationConfig] = RestorationConfig()
+    hparams: RestorationHparams = RestorationHparams()
+    train: OmitArgPrefixes[TrainConfig] = TrainConfig(steps=6_000)
+    validation: str | None = None
+    """Images to judge by, named as `dataset` is; None: the split "test", or one image in twenty held out."""
+
+
+def run_restoration(run: Run, config: RestorationRecipe) -> None:
+    """Trains a restorer in `run.directory` and leaves sheet.png, table.json, curves and a report there.
+
+    Args:
+      run: the folder and the recipe's name.
+      config: everything else.
+
+    Raises:
+      InputError: data, sizes, damage, schedule or devices that cannot work.
+      NonFiniteError: training diverged.
+    """
+    train, held_out = open_both(config)
+    config = fix_schedule(config)
+    algorithm = make_restoration(config.restoration, train.shape, config.train.batch_size)
+    run_training(
+        run,
+        config,
+        algorithm,
+        train,
+        make_hooks=lambda writer: _make_hooks(run.directory, config, algorithm, held_out, writer),
+        finish=lambda state: _finish(run.directory, config, algorithm, held_out, state),
+    )
+
+
+def fix_schedule(config: RestorationRecipe) -> RestorationRecipe:
+    """The configuration with `hparams.schedule_images` set to the whole run where it is None."""
+    if config.hparams.schedule_images is not None:
+        return config
+    images = float(config.train.steps * config.train.batch_size)
+    return dataclasses.replace(config, hparams=dataclasses.replace(config.hparams, schedule_images=images))
+
+
+def open_both(config: RestorationRecipe) -> tuple[Source, Source]:
+    """Images to train on, and others to judge by.
+
+    Raises:
+      InputError: as `open_source` does, or too few images to hold any out.
+    """
+    train = open_source(config.data)
+    if config.validation is not None:
+        return train, open_source(dataclasses.replace(config.data, dataset=config.validation))
+    if train.uses_tensorflow and config.data.split == "train":
+        try:
+            return train, open_source(dataclasses.replace(config.data, split="test", flip=False))
+        except InputError as error:
+            if not str(error).startswith("split:"):
+                raise
+    require(train.num_images >= 2, "dataset", config.data.dataset, "two images or more, so that one can be held out")
+    order = np.random.default_rng(0).permutation(train.num_images)
+    num = min(500, max(1, train.num_images // HELD_OUT))
+    return subset(train, np.sort(order[num:])), subset(train, np.sort(order[:num]))
+
+
+def centre_crops(source: Source, num: int) -> np.ndarray:
+    """uint8 (num, h, w, c): the first images, or the middle of them where they are cut into pieces."""
+    num = min(num, source.num_images)
+    if not source.crops:
+        return source.take(np.arange(num))
+    return np.stack([crop(source.read(i), source.shape[0], 0.5, 0.5) for i in range(num)])
+
+
+def whole_images(source: Source, num: int) -> list[np.ndarray]:
+    """The first images, uint8 (h, w, c) each, uncut."""
+    return [fit_image(source.take(np.array([i]))[0] if not source.crops else source.read(i)) for i in range(num)]
+
+
+def _make_hooks(
+    directory: Path, config: RestorationRecipe, algorithm: Algorithm, held_out: Source, writer: MetricWriter
+) -> Hooks:
+    predict = jax.jit(algorithm.predict)
+    clean = centre_crops(held_out, NUM_FOLLOWED)
+    choices = parse_mixture(config.restoration.damage)
+    damage = jax.jit(lambda key, images: mixture(key, images, choices))
+    degraded: Degraded = damage(jax.random.key(config.train.seed + 1), to_float(jnp.asarray(clean)))
+
+    def restored(state: TrainState) -> np.ndarray:
+        return to_uint8(predict(state, degraded._asdict()))
+
+    def sample(step: int, state: TrainState) -> None:
+        sheet = restoration_sheet(to_uint8(degraded.images), restored(state), clean, NUM_SHOWN)
+        save_png(directory / "samples" / f"{step:08d}.png", sheet, picture_scale(held_out.shape[0]))
+        writer.write_image(step, "samples", sheet)
+
+    def evaluate(state: TrainState) -> dict[str, float]:
+        quality = float(np.mean(np.minimum(psnr(restored(state), clean), 100.0)))
+        return {"quality/error_db": -quality, "quality/psnr": quality}
+
+    return Hooks(sample, evaluate, f"PSNR of {len(clean)} held-out images under the damage of the run")
+
+
+def _finish(
+    directory: Path, config: RestorationRecipe, algorithm: Algorithm, held_out: Source, state: TrainState
+) -> None:
+    """sheet.png, table.json, curves.png and report.html; the table is printed."""
+    predict = jax.jit(algorithm.predict)
+    restorer = Restorer(config.restoration.architecture, lambda inputs: np.asarray(predict(state, inputs)))
+    suite = suite_for(held_out.shape, held_out.crops)
+    images = whole_images(held_out, min(held_out.num_images, NUM_PHOTOS if held_out.crops else suite.num_images))
+    table, examples = evaluate_restoration(restorer, images, suite)
+    save_png(directory / "sheet.png", sheet_of_examples(examples), picture_scale(held_out.shape[0]))
+    save_table(directory / "table.json", table)
+    print(format_table(table))
+    plot_curves(directory)
+    write_report(directory)

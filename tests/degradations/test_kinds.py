@@ -1,0 +1,105 @@
+"""What every kind of damage keeps to: the same tests over the whole table."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxgen.degradations.compose import KINDS, Degraded
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+SHAPE = (5, 24, 32, 3)
+IMAGE = np.random.default_rng(0).uniform(-0.9, 0.9, (1, *SHAPE[1:])).astype(np.float32)
+IMAGES = jnp.asarray(np.repeat(IMAGE, SHAPE[0], 0))
+NOTHING_DRAWN = {"defocus_blur", "jpeg", "grey", "downsample", "centre_hole"}
+MASKS = {"pixels", "boxes", "strokes", "centre_hole", "hole"}
+
+
+def levels_of(name: str) -> np.ndarray:
+    """None at all, a low one, a middle one twice, the highest."""
+    highest = 24.0 if "hole" in name else KINDS[name].highest
+    return (np.array([0.0, 0.3, 0.6, 0.6, 1.0]) * highest).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", sorted(KINDS))
+def test_contract(name: str) -> None:
+    levels = jnp.asarray(levels_of(name))
+
+    @jax.jit
+    def apply_and_slope(seed: jax.Array) -> tuple[Degraded, jax.Array]:
+        def total(images: jax.Array) -> tuple[jax.Array, Degraded]:
+            degraded = KINDS[name].apply(jax.random.key(seed), images, levels)
+            return jnp.sum(degraded.images), degraded
+
+        (_, degraded), slope = jax.value_and_grad(total, has_aux=True)(IMAGES)
+        return degraded, slope
+
+    (images, masks), slope = jax.tree.map(np.asarray, apply_and_slope(jnp.uint32(0)))
+    again, other = apply_and_slope(jnp.uint32(0))[0], apply_and_slope(jnp.uint32(1))[0]
+    assert (images.shape, images.dtype, masks.shape, masks.dtype) == (SHAPE, np.float32, (*SHAPE[:3], 1), np.float32)
+    assert np.isfinite(images).all()
+    # level zero is the identity to the last bit; more damages more
+    np.testing.assert_array_equal(images[0], IMAGE[0])
+    damage = np.square(images - IMAGE).mean((1, 2, 3))
+    assert 0 < damage[1] < damage[4]
+    # the key decides, and decides for each image apart
+    np.testing.assert_array_equal(images, again.images)
+    np.testing.assert_array_equal(masks, again.masks)
+    drawn = name not in NOTHING_DRAWN
+    assert np.array_equal(images[2], images[3]) != drawn
+    assert np.array_equal(images[2], other.images[2]) != drawn
+    # masks tell where pixels are gone, and nothing else does
+    assert set(np.unique(masks)) <= {0.0, 1.0}
+    if name in MASKS:
+        np.testing.assert_array_equal(images, IMAGE * masks)
+        assert masks[0].all()
+        assert not masks[4].all()
+    else:
+        assert masks.all()
+    assert np.isfinite(slope).all()
+    np.testing.assert_array_equal(slope[0], 1.0)
+    assert np.abs(slope[1]).max() > 0
+
+
+@pytest.mark.parametrize("name", sorted(KINDS))
+def test_one_channel_will_do(name: str) -> None:
+    kind, image = KINDS[name], jax.ShapeDtypeStruct((2, 9, 7, 1), jnp.float32)
+    result = jax.eval_shape(kind.apply, jax.random.key(0), image, jax.ShapeDtypeStruct((2,), jnp.float32))
+    assert (result.images.shape, result.masks.shape) == ((2, 9, 7, 1), (2, 9, 7, 1))
+    assert kind.highest > 0
+    assert kind.unit
+
+
+def test_statistics_of_levels_by_formula() -> None:
+    """What a kind does at a level is what its unit says: noise in [0, 1] units, qualities, factors, widths."""
+    images, level = jnp.asarray(np.full((2, 64, 64, 3), -0.2, np.float32)), jnp.array([0.0, 0.1])
+
+    def noise(name: str) -> float:
+        return float(np.std(jax.jit(KINDS[name].apply)(jax.random.key(0), images, level).images[1] - images[1]))
+
+    assert noise("gaussian") == pytest.approx(0.2, rel=0.03)
+    assert noise("poisson") == pytest.approx(2 * (0.1 * 0.4) ** 0.5, rel=0.03)
+    assert noise("speckle") == pytest.approx(0.2 * 0.4, rel=0.03)
+    hole = jax.jit(KINDS["hole"].apply)(jax.random.key(0), images, jnp.array([7.0, 20.0]))
+    np.testing.assert_array_equal((hole.masks == 0).sum((1, 2, 3)), [49, 400])
+
+
+@pytest.mark.parametrize("name", ["gaussian_blur", "motion_blur", "defocus_blur"])
+def test_blurs_spread_a_point_as_far_as_their_level_says(name: str) -> None:
+    point = jnp.asarray(np.eye(41)[20][:, None] * np.eye(41)[20] * np.ones((32, 1, 1)), jnp.float32)[..., None]
+    levels = jnp.asarray(np.repeat([3.0, 6.0], 16) * {"gaussian_blur": 0.5}.get(name, 1.0), jnp.float32)
+    spread = np.asarray(jax.jit(KINDS[name].apply)(jax.random.key(0), point, levels).images, np.float64)[..., 0]
+    y, x = np.mgrid[:41, :41] - 20
+    covariance = np.array([[(spread * y * y).sum((1, 2)), (spread * x * y).sum((1, 2))]] * 2)
+    covariance[1] = (spread * x * y).sum((1, 2)), (spread * x * x).sum((1, 2))
+    long = np.linalg.eigvalsh(covariance.transpose(2, 0, 1))[:, 1]
+    variance = {"gaussian_blur": (1.5**2, 3**2), "motion_blur": (3**2 / 12, 6**2 / 12), "defocus_blur": (9 / 4, 36 / 4)}
+    extra = {"gaussian_blur": 0.0, "motion_blur": 0.4, "defocus_blur": 0.1}[name]  # the soft edge of a pixel
+    for part, expected in zip((long[:16], long[16:]), variance[name], strict=True):
+        np.testing.assert_allclose(part, expected + extra, rtol=0.15)
+    if name == "gaussian_blur":
+        short = np.linalg.eigvalsh(covariance.transpose(2, 0, 1))[:, 0]
+        assert (short[16:] < 0.95 * long[16:]).sum() > 10
+        assert (short[16:] > (0.2 * 3) ** 2).all()
+        angles = np.arctan2(covariance[0, 1], covariance[1, 1] - covariance[0, 0])
+        assert np.ptp(angles) > 1
