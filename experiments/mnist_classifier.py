@@ -22,10 +22,10 @@ from jaxgen.cli import run_recipe
 from jaxgen.config import DataConfig, TrainConfig, require
 from jaxgen.data.base import Source
 from jaxgen.data.sources import open_source
-from jaxgen.evaluation.features import load_params, save_params, sha256_of
 from jaxgen.training.report import write_report
 from jaxgen.training.reporting import plot_curves
 from jaxgen.training.runs import Hooks, Run, run_training
+from jaxgen.training.weights import load_params, save_params, sha256_of
 
 NUM_WATCHED = 5000
 """Training images on which accuracy is followed: the test set is looked at once, at the end."""

@@ -185,9 +185,75 @@ def evaluate(
         evaluate_samples(Path(samples), data, num, seed, weights)
 
 
+def restore(
+    photos: tyro.conf.Positional[tuple[str, ...]],
+    out: str = "restored",
+    strength: float = 1.0,
+    mask: str | None = None,
+    model: str | None = None,
+    checkpoint: str = "latest",
+    compare: bool = False,
+    force: bool = False,
+    allow_large: bool = False,
+) -> None:
+    """Restores photographs: noise, JPEG, salt and pepper, scratches, and regions marked by a mask.
+
+    Args:
+      photos: files, folders or patterns; JPEG, PNG, WebP, TIFF or BMP, 8 or 16 bits.
+      out: folder for the results.
+      strength: 0 gives the photo back, 1 is all that the network does.
+      mask: file of the photo's size, white where it is to be filled in; all else stays as it is.
+      model: run folder of your own, or its restorer.safetensors, in place of the shipped one.
+      checkpoint: of that run: latest, best or a step.
+      compare: also write photo and result side by side.
+      force: overwrite results that exist.
+      allow_large: also photos above the limit that guards against decompression bombs.
+    """
+    from jaxgen.inference.restore import RestoreOptions, restore_photos
+    from jaxgen.inference.restorer import load_restorer, photo_model
+
+    setup_backend()
+    chosen = photo_model(load_restorer(None if model is None else Path(model), checkpoint))
+    mask_path = None if mask is None else Path(mask)
+    options = RestoreOptions(mask_path, strength, compare, force, allow_large)
+    code = restore_photos(photos, Path(out), chosen, options)
+    if code:
+        sys.exit(code)
+
+
+def evaluate_restoration(
+    folder: tyro.conf.Positional[str],
+    model: str | None = None,
+    checkpoint: str = "latest",
+    num: int | None = None,
+    seed: int = 0,
+    out: str | None = None,
+) -> None:
+    """Damages clean photographs in the standard ways, restores them, and prints PSNR and SSIM beside classical floors.
+
+    Args:
+      folder: clean photographs.
+      model: run folder, or its restorer.safetensors, in place of the shipped one.
+      checkpoint: of that run: latest, best or a step.
+      num: the first so many photographs; all where it is not given.
+      seed: of the damage.
+      out: folder for table.json and sheet.png.
+    """
+    from jaxgen.inference.evaluate_restoration import evaluate_photos
+
+    setup_backend()
+    model_path, out_path = (None if path is None else Path(path) for path in (model, out))
+    evaluate_photos(Path(folder), model_path, checkpoint, num, seed, out_path)
+
+
 def main() -> None:
     """Entry of `python -m jaxgen`."""
     with exit_cleanly():
         prog = "python -m jaxgen"
-        commands = {"sample": sample, "evaluate": evaluate}
+        commands = {
+            "sample": sample,
+            "evaluate": evaluate,
+            "restore": restore,
+            "evaluate-restoration": evaluate_restoration,
+        }
         _in_one_line(lambda: tyro.extras.subcommand_cli_from_dict(commands, prog=prog), prog)

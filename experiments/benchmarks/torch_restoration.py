@@ -1,9 +1,29 @@
-"""A known denoiser in PyTorch, to race against. Needs torch, which jaxgen itself does not."""
+"""Restorers in PyTorch to race against: a known denoiser, and the twin of jaxgen's inverse network with its train step.
 
+Needs torch, which jaxgen itself does not.
+"""
+
+import copy
 import itertools
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from experiments.benchmarks.common import Candidate
+from experiments.benchmarks.torch_gan import Metrics, decay_per_step
+from experiments.benchmarks.torch_networks import _set as set_layer
+from experiments.benchmarks.torch_networks import channels_first
+from jaxgen.algorithms.restoration import WARM_UP
+from jaxgen.config import RestorationConfig, require
+from jaxgen.degradations.compose import parse_mixture
+
+Maker = tuple[str, Callable[[], Candidate]]
+LAYOUTS = {"": False, ", channels_last": True}
 
 
 class DnCNN(nn.Module):
@@ -27,3 +47,249 @@ class DnCNN(nn.Module):
         for conv in self.convs[:-1]:
             x = F.relu(conv(x), inplace=True)
         return images - self.convs[-1](x)
+
+
+class Block(nn.Module):
+    """`jaxgen.networks.inverse.Block`: x + conv(relu(conv(x)))."""
+
+    def __init__(self, features: int):
+        super().__init__()
+        self.convs = nn.ModuleList([nn.Conv2d(features, features, 3, padding=1) for _ in range(2)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        """One residual block."""
+        return x + self.convs[1](F.relu(self.convs[0](x), inplace=True))
+
+
+def make_blocks(features: int, num: int) -> nn.Sequential:
+    """Residual blocks, one after the other."""
+    return nn.Sequential(*[Block(features) for _ in range(num)])
+
+
+class InverseNetwork(nn.Module):
+    """`jaxgen.networks.inverse.InverseNetwork`, blind: neither missing pixels nor the noise level are told.
+
+    Args:
+      channels: of the images.
+      widths: as there, with `blocks` and `depth`.
+      blocks: see there.
+      depth: see there.
+    """
+
+    def __init__(self, channels: int, widths: tuple[int, ...] = (32, 64, 128), blocks: int = 1, depth: int = 3):
+        super().__init__()
+        steps = list(itertools.pairwise(widths))
+        self.multiple = 2 ** len(widths)
+        self.enter = nn.Conv2d(4 * (channels + 2), widths[0], 3, padding=1)
+        self.before = nn.ModuleList([make_blocks(fine, blocks) for fine, _ in steps])
+        self.down = nn.ModuleList([nn.Conv2d(4 * fine, coarse, 1) for fine, coarse in steps])
+        self.deepest = make_blocks(widths[-1], depth)
+        self.up = nn.ModuleList([nn.Conv2d(coarse, 4 * fine, 1) for fine, coarse in reversed(steps)])
+        self.after = nn.ModuleList([make_blocks(fine, blocks) for fine, _ in reversed(steps)])
+        self.leave = nn.Conv2d(widths[0], 4 * channels, 3, padding=1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Restores images (b, c, h, w) in [-1, 1]."""
+        h, w = images.shape[2:]
+        x, below, right = images, -h % self.multiple, -w % self.multiple
+        if below or right:
+            x = F.pad(x, (0, right, 0, below), mode="replicate")
+        x = F.pad(x, (0, 0, 0, 0, 0, 2))  # two planes of what is not known, which is 0
+        x, levels = self.enter(F.pixel_unshuffle(x, 2)), []
+        for blocks, down in zip(self.before, self.down, strict=True):
+            x = blocks(x)
+            levels.append(x)
+            x = down(F.pixel_unshuffle(x, 2))
+        x = self.deepest(x)
+        for up, blocks in zip(self.up, self.after, strict=True):
+            x = blocks(levels.pop() + F.pixel_shuffle(up(x), 2))
+        return images + F.pixel_shuffle(self.leave(x), 2)[:, :, :h, :w]
+
+    def rearranged(self) -> Iterator[tuple[nn.Conv2d, bool]]:
+        """Convolutions next to a rearrangement, in jaxgen's order, and whether it comes before."""
+        yield from ((conv, True) for conv in (self.enter, *self.down))
+        yield from ((conv, False) for conv in (*self.up, self.leave))
+
+    def residual(self) -> Iterator[Block]:
+        """Residual blocks, in jaxgen's order."""
+        for blocks in (*self.before, self.deepest, *self.after):
+            yield from blocks
+
+
+def make_twin(config: RestorationConfig, channels: int) -> InverseNetwork:
+    """The network of `config`.
+
+    Raises:
+      InputError: a structure that has no counterpart here.
+    """
+    plain = config.architecture == "inverse" and config.dtype == "float32" and not config.keep_known
+    require(plain, "restoration", config, "architecture inverse in float32, without keep_known")
+    return InverseNetwork(channels, tuple(config.widths), config.blocks, config.depth)
+
+
+def load_parameters(module: InverseNetwork, params: dict[str, Any]) -> None:
+    """Copies jaxgen's parameters (`TrainState.params["restorer"]`) into the twin; order as in `torch_networks.load`."""
+    for i, (conv, comes_before) in enumerate(module.rearranged()):
+        kernel, bias = (np.asarray(params[f"Conv_{i}"][name]) for name in ("kernel", "bias"))
+        if comes_before:
+            set_layer(conv, kernel[:, :, channels_first(2, 2, conv.in_channels // 4)], bias)
+        else:
+            order = channels_first(2, 2, conv.out_channels // 4)
+            set_layer(conv, kernel[..., order], bias[order])
+    for i, block in enumerate(module.residual()):
+        for j, conv in enumerate(block.convs):
+            leaf = params[f"Block_{i}"][f"Conv_{j}"]
+            set_layer(conv, np.asarray(leaf["kernel"]), np.asarray(leaf["bias"]))
+
+
+def learning_rate(hparams: dict[str, float], images_seen: float) -> float:
+    """`jaxgen.algorithms.restoration.learning_rate` in Python floats."""
+    progress = images_seen / hparams["schedule_images"]
+    wave = 0.5 * (1.0 + np.cos(np.pi * min(1.0, progress)))
+    cosine = hparams["lr_final"] + (hparams["lr"] - hparams["lr_final"]) * wave
+    return float(cosine * min(1.0, (progress + 1e-4) / WARM_UP))
+
+
+class TorchRestoration:
+    """A restorer in training: `step(images)` does what `Algorithm.step` does, where all damage is Gaussian noise.
+
+    Args:
+      config: structure; loss l1, optimizer adam, damage one range of Gaussian noise and no phase but that.
+      hparams: fields of `RestorationHparams`, `schedule_images` included; shares of noise and grey images are 0.
+      channels: of the images.
+      channels_last: memory layout of images and kernels.
+      device: "cpu" or "cuda".
+
+    Raises:
+      InputError: a configuration that has no counterpart here.
+    """
+
+    def __init__(
+        self,
+        config: RestorationConfig,
+        hparams: dict[str, float],
+        channels: int,
+        channels_last: bool = False,
+        device: str = "cpu",
+    ):
+        known = config.loss == "l1" and config.optimizer == "adam" and "noise" not in config.schedule
+        require(known, "restoration", config, "loss l1, optimizer adam, phase damage alone")
+        require(
+            hparams["noise_share"] == hparams["grey_share"] == 0, "hparams", hparams, "noise_share and grey_share 0"
+        )
+        self.levels = gaussian_levels(config.damage)
+        self.hparams, self.device = hparams, device
+        self.memory = torch.channels_last if channels_last else torch.contiguous_format
+        self.network = make_twin(config, channels).to(device, memory_format=self.memory)
+        self.average = copy.deepcopy(self.network).requires_grad_(False)
+        self.optimizer = torch.optim.Adam(self.network.parameters(), lr=0.0, eps=1e-8, fused=True)
+        self.steps_done = 0
+
+    def load(self, params: dict[str, Any]) -> None:
+        """Takes over jaxgen's parameters (`TrainState.params["restorer"]`); the average starts from them too."""
+        load_parameters(self.network, params)
+        self.average.load_state_dict(self.network.state_dict())
+
+    def step(self, images: Tensor, noise: Tensor | None = None) -> Metrics:
+        """One update.
+
+        Args:
+          images: uint8 (b, c, h, w) on the device.
+          noise: of images in [-1, 1], (b, c, h, w); drawn if None.
+
+        Returns:
+          The loss, a scalar on the device.
+        """
+        batch = images.shape[0]
+        clean = (images.float() / 127.5 - 1.0).contiguous(memory_format=self.memory)
+        degraded = clean + (self.draw_noise(clean) if noise is None else noise)
+        self.network.zero_grad(set_to_none=True)
+        loss = F.l1_loss(self.network(degraded), clean)
+        loss.backward()
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate(self.hparams, self.steps_done * batch)
+            group["betas"] = (self.hparams["b1"], self.hparams["b2"])
+        self.optimizer.step()
+        decay = decay_per_step(self.hparams["ema_half_life"], self.steps_done * batch, batch)
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1.0 - decay)
+        self.steps_done += 1
+        return {"loss/restorer": loss.detach()}
+
+    def draw_noise(self, clean: Tensor) -> Tensor:
+        """2 sigma n, sigma drawn for each image."""
+        low, high = self.levels
+        sigma = low + (high - low) * torch.rand(len(clean), 1, 1, 1, device=self.device)
+        return 2.0 * sigma * torch.randn_like(clean)
+
+
+def gaussian_levels(damage: str) -> tuple[float, float]:
+    """Lowest and highest standard deviation of `damage`, such as `gaussian:0-0.2`.
+
+    Raises:
+      InputError: other damage.
+    """
+    steps = [step for choice in parse_mixture(damage) for step in choice]
+    require(len(steps) == 1 and steps[0].kind == "gaussian", "damage", damage, "gaussian:LOW-HIGH")
+    return steps[0].low, steps[0].high
+
+
+def inference_candidates(
+    config: RestorationConfig, params: dict[str, Any], images: dict[str, np.ndarray], device: str
+) -> list[Maker]:
+    """Candidates that restore one image from host memory to host memory: DnCNN on grey, and the twin; both layouts.
+
+    Args:
+      config: of the twin.
+      params: jaxgen's parameters, by "grey" and "colour".
+      images: uint8 (1, h, w, c), by the same names.
+      device: "cpu" or "cuda".
+    """
+
+    def twin(colour: str) -> nn.Module:
+        module = make_twin(config, images[colour].shape[-1])
+        load_parameters(module, params[colour])
+        return module
+
+    networks = [("DnCNN-17, grey", DnCNN, "grey")]
+    networks += [(f"InverseNetwork, {colour}", partial(twin, colour), colour) for colour in images]
+    return [
+        (label := f"PyTorch {name}{layout}", partial(_inference, label, make, images[colour], channels_last, device))
+        for name, make, colour in networks
+        for layout, channels_last in LAYOUTS.items()
+    ]
+
+
+def _inference(
+    label: str, make: Callable[[], nn.Module], images: np.ndarray, channels_last: bool, device: str
+) -> Candidate:
+    memory = torch.channels_last if channels_last else torch.contiguous_format
+    module = make().eval().to(device, memory_format=memory)
+    x = (torch.tensor(images).permute(0, 3, 1, 2) / 127.5 - 1.0).contiguous(memory_format=memory)
+
+    def restore_image() -> None:
+        with torch.inference_mode():
+            module(x.to(device)).cpu()
+
+    return Candidate(label, restore_image, 1)
+
+
+def step_candidates(
+    config: RestorationConfig, hparams: dict[str, float], params: dict[str, Any], images: np.ndarray, device: str
+) -> list[Maker]:
+    """Candidates that train the twin from jaxgen's parameters on images, uint8 (b, h, w, c); both layouts."""
+
+    def step_in(label: str, channels_last: bool) -> Candidate:
+        restoration = TorchRestoration(config, hparams, images.shape[-1], channels_last, device)
+        restoration.load(params)
+        batch = torch.tensor(images).permute(0, 3, 1, 2).to(device)
+
+        def step() -> None:
+            restoration.step(batch)["loss/restorer"].cpu()
+            if device == "cuda":
+                torch.cuda.synchronize()
+
+        return Candidate(label, step, 1)
+
+    labels = {f"PyTorch eager{layout}": channels_last for layout, channels_last in LAYOUTS.items()}
+    return [(label, partial(step_in, label, channels_last)) for label, channels_last in labels.items()]

@@ -15,14 +15,16 @@ def parse_schedule(text: str) -> Schedule:
     """Phases and their numbers of steps, in order.
 
     Raises:
-      InputError: not `PHASE:STEPS` joined by commas, an unknown phase, or a phase of no steps.
+      InputError: not `PHASE:STEPS` joined by commas, an unknown phase, a phase of no steps, or too many in all.
     """
     accepted = f"PHASE:STEPS joined by commas, as noise:2000,damage:4000; phases are {' and '.join(PHASES)}"
     found = re.fullmatch(r"\w+:0*[1-9]\d*(,\w+:0*[1-9]\d*)*", text.replace(" ", ""), re.ASCII)
     require(found is not None, "schedule", text, accepted)
     phases = [part.split(":") for part in text.replace(" ", "").split(",")]
     require(all(name in PHASES for name, _ in phases), "schedule", text, accepted)
-    return tuple((name, int(steps)) for name, steps in phases)
+    schedule = tuple((name, int(steps)) for name, steps in phases)
+    require(num_steps(schedule) < 2**31, "schedule", text, f"{accepted}; fewer than 2^31 steps in all")
+    return schedule
 
 
 def num_steps(schedule: Schedule) -> int:

@@ -117,7 +117,7 @@ def _check(paths: list[Path], config: DataConfig) -> tuple[list[Path], list[np.n
             kept.append(image)
         else:
             kept.clear()
-    _refuse_bad_folder(config.dataset, bad, len(paths))
+    _refuse_bad_folder(config, bad, len(paths))
     fits = num_pixels * channels <= base.MEMORY_LIMIT
     height, width = first[:2] if config.crop_size is None else (config.crop_size, config.crop_size)
     return good, kept if fits else None, (height, width, channels)
@@ -144,13 +144,14 @@ def _try_decode(config: DataConfig, path: Path) -> np.ndarray | str:
         return f"{type(error).__name__}: {error}"
 
 
-def _refuse_bad_folder(dataset: str, bad: list[str], total: int) -> None:
+def _refuse_bad_folder(config: DataConfig, bad: list[str], total: int) -> None:
+    small = "" if config.crop_size is None else f" or are smaller than crop_size {config.crop_size}"
     if len(bad) == total:
-        reject("dataset", dataset, f"a folder with readable images; none of its {total} could be read")
+        reject("dataset", config.dataset, f"a folder with readable images; all {total} cannot be read{small}")
     if len(bad) > MAX_UNREADABLE * total:
         raise InputError(
-            f"dataset: {len(bad)} of the {total} images of {dataset!r} cannot be read (more than 10%), "
-            f"the first are {', '.join(bad[:3])}; accepted: a folder with at most 10% damaged files"
+            f"dataset: {len(bad)} of the {total} images of {config.dataset!r} cannot be read{small} (more than 10%), "
+            f"the first are {', '.join(bad[:3])}; accepted: a folder with at most 10% such files"
         )
 
 

@@ -82,7 +82,8 @@ def blur(images: Images, kernels: Float[Array, "b k k"]) -> Images:
     """Convolves each image with its kernel (a true convolution: the kernel is mirrored), all channels alike.
 
     Beyond its edges an image is mirrored, the edge pixel repeated (d c b a | a b c d | d c b a). By Fourier transforms,
-    since a depthwise convolution is some 70 times slower on a CPU; exact to about 1e-6, also for a delta.
+    since a depthwise convolution is some 70 times slower on a CPU; exact to about 1e-6, also for a delta. XLA does not
+    partition these transforms: of a batch spread over devices each device transforms all.
 
     Args:
       images: (b, h, w, c).

@@ -28,7 +28,7 @@ class Style(NamedTuple):
     """Largest change of direction between two pieces, in radians."""
 
 
-BRUSH = Style(most=8, per_image=8.0, num_segments=6, turn=1.8)
+BRUSH = Style(most=12, per_image=16.0, num_segments=6, turn=1.8)
 SCRATCHES = Style(most=12, per_image=60.0, num_segments=3, turn=0.3)
 
 
@@ -86,8 +86,8 @@ def _wrapped_spans(draws: Float[Array, "2 b n"], share: Float[Array, "b n"], siz
 def brush_strokes(key: PRNGKey, shape: tuple[int, int, int], fraction: Float[Array, "b"]) -> Masks:
     """Free-form strokes, chains of line segments of varying width, over exactly `fraction` of the image.
 
-    There is one stroke, and one more for each eighth of the image that is missing. The strokes of an image grow in
-    width, in proportion to a width that each vertex draws, until they cover the share asked for.
+    There is one stroke, and one more for each sixteenth of the image that is missing, up to twelve. The strokes of an
+    image grow in width, in proportion to a width that each vertex draws, until they cover the share asked for.
 
     Args:
       key: of the strokes.

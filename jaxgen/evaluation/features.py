@@ -10,17 +10,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Array
-from safetensors import safe_open
-from safetensors.numpy import save_file
 
-from jaxgen.config import InputError, require
 from jaxgen.evaluation.inception import load_inception
 from jaxgen.images import to_float
 from jaxgen.networks.classifier import Classifier
 from jaxgen.networks.inception import InceptionV3, inception_shapes
 from jaxgen.training.parallel import spread
+from jaxgen.training.weights import load_params, require_published, sha256_of
 
 MNIST_WEIGHTS = Path(__file__).parent / "mnist_classifier.safetensors"
 MNIST_SHA256 = "5cff4d5b4650a14682a08decb90922de14b19549b34ac4b02bdd528aa01f31e0"
@@ -70,12 +67,10 @@ def mnist_features() -> FeatureNetwork:
     Raises:
       InputError: the weights in the installed package are not those that were published.
     """
-    found = sha256_of(MNIST_WEIGHTS)
-    if found != MNIST_SHA256:
-        raise InputError(f"{MNIST_WEIGHTS}: damaged (sha256 {found}); accepted: {MNIST_SHA256}; install jaxgen anew")
+    require_published(MNIST_WEIGHTS, MNIST_SHA256)
     network, variables = Classifier(10), {"params": load_params(MNIST_WEIGHTS)}
     apply = _exactly(lambda images: network.apply(variables, to_float(images)))
-    return FeatureNetwork("mnist-classifier", found, network.num_features, tuple("0123456789"), apply, 500)
+    return FeatureNetwork("mnist-classifier", MNIST_SHA256, network.num_features, tuple("0123456789"), apply, 500)
 
 
 def inception_features(path: Path) -> FeatureNetwork:
@@ -138,26 +133,3 @@ def _extract_filled(network: FeatureNetwork, batch: np.ndarray) -> tuple[np.ndar
     features, logits = network.apply(spread(filled))
     labels = None if logits is None else np.argmax(np.asarray(logits), -1).astype(np.int32)[: len(batch)]
     return np.asarray(features)[: len(batch)], labels
-
-
-def sha256_of(path: Path) -> str:
-    """Hash of a file's bytes, in hexadecimal.
-
-    Raises:
-      InputError: there is no such file.
-    """
-    require(path.is_file(), "weights", str(path), "an existing file")
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def save_params(path: Path, params: Any, metadata: dict[str, str]) -> None:
-    """Writes parameters as safetensors in half precision, with notes."""
-    flat = {name: np.ascontiguousarray(a, np.float16) for name, a in flatten_dict(params, sep="/").items()}
-    save_file(flat, path, metadata)
-
-
-def load_params(path: Path) -> Any:
-    """Parameters of `save_params`, float32."""
-    with safe_open(path, "numpy") as file:
-        flat = {name: jnp.asarray(file.get_tensor(name), jnp.float32) for name in file.keys()}
-    return unflatten_dict(flat, sep="/")

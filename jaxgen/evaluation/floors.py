@@ -84,7 +84,7 @@ def normalised_mean(image: Picture, mask: Mask) -> Picture:
       InputError: not such an image, or a channel of which nothing is known.
 
     References:
-      Knutsson, Westin, "Normalized and Differential Convolution", 1993, equation 3.
+      Knutsson, Westin, "Normalized and Differential Convolution", 1993.
     """
     mask = _require_known(image, mask)
     known, weight = np.where(mask, image, 0.0).astype(np.float64), mask.astype(np.float64)
@@ -105,7 +105,7 @@ def delaunay(image: Picture, mask: Mask) -> Picture:
     Args, Returns and Raises: as `normalised_mean`.
 
     References:
-      Amidror, "Scattered Data Interpolation Methods for Electronic Imaging Systems: A Survey", 2002, section 3.
+      Amidror, "Scattered Data Interpolation Methods for Electronic Imaging Systems: A Survey", 2002.
     """
     mask = _require_known(image, mask)
     planes = [_interpolate(image[..., c], mask[..., c]) for c in range(image.shape[-1])]
@@ -219,7 +219,7 @@ def nl_means(image: Picture, sigma: float) -> Picture:
       InputError: not such an image, or a level of 0 or less.
 
     References:
-      Buades, Coll, Morel, "A Non-Local Algorithm for Image Denoising", 2005, equation 2.
+      Buades, Coll, Morel, "A Non-Local Algorithm for Image Denoising", 2005.
     """
     _require_image(image, noisy=True)
     require(sigma > 0, "sigma", sigma, "above 0")

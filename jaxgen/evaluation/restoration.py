@@ -111,10 +111,14 @@ def evaluate_restoration(
 
 def _judge(restorer: Restorer, images: list[np.ndarray], case: Case, key: jax.Array) -> tuple[Row, Example]:
     found: dict[str, list[tuple[float, float]]] = {}
+    damage = jax.jit(lambda key, image: case.apply(key, image[None]))
     first = None
     for index, clean in _batches(images):
-        keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.asarray(index))
-        degraded = _damage(case, keys, to_float(jnp.asarray(clean)))
+        # a key for each image, so that a score does not depend on what else is judged
+        parts = [
+            damage(jax.random.fold_in(key, i), to_float(jnp.asarray(x))) for i, x in zip(index, clean, strict=True)
+        ]
+        degraded = Degraded(*(jnp.concatenate(arrays) for arrays in zip(*parts, strict=True)))
         restored = to_uint8(restorer.apply(degraded._asdict()))
         shown = {"input": np.asarray(degraded.images), **_floors(case, degraded), "restored": restored}
         for name, result in shown.items():
@@ -134,13 +138,6 @@ def _batches(images: list[np.ndarray]) -> Iterator[tuple[list[int], np.ndarray]]
         for start in range(0, len(index), at_once):
             part = index[start : start + at_once]
             yield part, np.stack([images[i] for i in part])
-
-
-def _damage(case: Case, keys: jax.Array, clean: jax.Array) -> Degraded:
-    """Each image damaged by a key of its own, so that a score does not depend on what it is judged with."""
-    single = jax.jit(lambda key, image: case.apply(key, image[None]))
-    parts = [single(key, image) for key, image in zip(keys, clean, strict=True)]
-    return Degraded(*(jnp.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
 def _floors(case: Case, degraded: Degraded) -> dict[str, np.ndarray]:

@@ -46,7 +46,7 @@ def load_gan(run: Path, checkpoint: str = "latest") -> TrainedGan:
     """
     folder = run / "checkpoints"
     require(folder.is_dir(), "run", str(run), "a run folder with checkpoints (OUT/RECIPE/TIMESTAMP)")
-    wanted = _step(checkpoint)
+    wanted = checkpoint_step(checkpoint)
     _, meta = read_meta(folder, wanted)
     config = _gan_config(run, meta)
     class_names = tuple(meta["class_names"] or ()) if config.gan.conditioning != "none" else ()
@@ -57,7 +57,8 @@ def load_gan(run: Path, checkpoint: str = "latest") -> TrainedGan:
     return TrainedGan(config, algorithm, on_all_devices(state), meta["position"], shape, class_names)
 
 
-def _step(checkpoint: str) -> Step:
+def checkpoint_step(checkpoint: str) -> Step:
+    """What "latest", "best" or the number of a step means; raises `InputError` for anything else."""
     if checkpoint == "latest":
         return None
     if checkpoint.isdecimal():

@@ -37,7 +37,7 @@ def join_planes(images: Images, masks: Masks | None, sigma: Levels | None) -> Fl
     return jnp.concatenate([images, missing, level], axis=-1)
 
 
-def pad_to_multiple(x: Images, multiple: int) -> Images:
+def pad_to_multiple(x: Images, multiple: int) -> Float[Array, "b i j c"]:
     """Repeats the last row and column until height and width are multiples."""
     h, w = x.shape[1:3]
     return jnp.pad(x, ((0, 0), (0, -h % multiple), (0, -w % multiple), (0, 0)), mode="edge")

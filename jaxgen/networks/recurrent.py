@@ -156,7 +156,7 @@ class RecurrentRestorer(nn.Module):
         memory, _, num = lax.while_loop(moved, again, start)
         return memory.estimate[:, : images.shape[1], : images.shape[2]], num
 
-    def _start(self, images: Images, masks: Masks | None) -> tuple[Images, Masks | None, Memory]:
+    def _start(self, images: Images, masks: Masks | None) -> tuple[Array, Array | None, Memory]:
         """Inputs of even size, and the memory before the first iteration: the damaged image, and nothing."""
         padded = pad_to_multiple(images, 2)
         b, h, w, _ = padded.shape

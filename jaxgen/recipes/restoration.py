@@ -1,6 +1,7 @@
 """Restoration runs: train, follow the quality on images held out, and leave a sheet, a table and a report."""
 
 import dataclasses
+import json
 from pathlib import Path
 
 import jax
@@ -11,6 +12,7 @@ from tyro.conf import OmitArgPrefixes
 from jaxgen.algorithms.base import Algorithm, TrainState
 from jaxgen.algorithms.restoration import make_restoration
 from jaxgen.config import DataConfig, InputError, RestorationConfig, RestorationHparams, TrainConfig, require
+from jaxgen.config_json import to_dict
 from jaxgen.data.base import Source, fit_image, subset
 from jaxgen.data.pipeline import crop
 from jaxgen.data.sources import open_source
@@ -24,10 +26,12 @@ from jaxgen.recipes.sheets import restoration_sheet, sheet_of_examples
 from jaxgen.training.report import write_report
 from jaxgen.training.reporting import MetricWriter, plot_curves
 from jaxgen.training.runs import Hooks, Run, run_training
+from jaxgen.training.weights import save_params
 
 NUM_FOLLOWED = 64
 """Held-out images on which the quality is followed while a run trains."""
 NUM_SHOWN = 8
+WEIGHTS = "restorer.safetensors"
 NUM_PHOTOS = 6
 """Whole photographs in the table at the end of a run; `evaluate-restoration` takes any number, and its time."""
 HELD_OUT = 20
@@ -139,7 +143,9 @@ def _make_hooks(
 def _finish(
     directory: Path, config: RestorationRecipe, algorithm: Algorithm, held_out: Source, state: TrainState
 ) -> None:
-    """sheet.png, table.json, curves.png and report.html; the table is printed."""
+    """restorer.safetensors, sheet.png, table.json, curves.png and report.html; the table is printed."""
+    notes = {"restoration": json.dumps(to_dict(config.restoration)), "shape": json.dumps(held_out.shape)}
+    save_params(directory / WEIGHTS, jax.device_get(state.ema_params["restorer"]), notes)
     predict = jax.jit(algorithm.predict)
     restorer = Restorer(config.restoration.architecture, lambda inputs: np.asarray(predict(state, inputs)))
     suite = suite_for(held_out.shape, held_out.crops)

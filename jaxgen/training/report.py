@@ -51,11 +51,13 @@ def write_report(run_dir: Path) -> Path:
     run_dir = Path(run_dir)
     if not run_dir.is_dir():
         raise InputError(f"{run_dir}: no such folder; accepted: a run folder")
-    run, rows = _read_json(run_dir / "run.json"), read_metrics(run_dir)
+    run, rows, config = _read_json(run_dir / "run.json"), read_metrics(run_dir), _read_json(run_dir / "config.json")
     recipe = str(run.get("recipe", run_dir.resolve().parent.name))
     sections = [
         _headline(recipe, run, rows),
         _section("Samples", _picture(run_dir / "samples.png", "Final grid", 900)),
+        _section("Restored", _picture(run_dir / "sheet.png", "Damaged, restored, original, four times the error", 900)),
+        _section("Quality", _quality(_read_json(run_dir / "table.json"))),
         _section("Evaluation", _evaluations(run_dir / "evaluation")),
         _section("Same noise, every class", _picture(run_dir / "same_noise.png", "A row shares its noise", 900)),
         _section("From class to class", _picture(run_dir / "class_interpolation.png", "A row shares its noise", 900)),
@@ -63,8 +65,8 @@ def write_report(run_dir: Path) -> Path:
         _section("Over time", _grids_over_time(run_dir, rows)),
         _section("Curves", _panels(rows)),
         _section("Final metrics", _card(_final_values(rows))),
-        _section("How it was run", _commands(run_dir, run) + _facts(run)),
-        _section("Configuration", _config(_read_json(run_dir / "config.json"))),
+        _section("How it was run", _commands(run_dir, run, "restoration" in config) + _facts(run)),
+        _section("Configuration", _config(config)),
     ]
     page = f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8">
@@ -135,6 +137,17 @@ def _evaluations(folder: Path) -> str:
         pairs = _picture(path.with_name(f"{path.stem}-closest.png"), "Fakes nearest to a training image, above it", 900)
         parts.append(_cards({"figures": figures, "protocol": about}) + pairs)
     return "".join(parts)
+
+
+def _quality(table: Mapping[str, Any]) -> str:
+    """What a restorer reached on each damage: PSNR in dB / SSIM of the damaged input, the floors and the result."""
+    scores = {
+        f"{row['damage']} {row['level']}": {
+            name: f"{score['psnr']:.2f} dB / {score['ssim']:.3f}" for name, score in row["scores"].items()
+        }
+        for row in table.get("rows", [])
+    }
+    return _cards(scores)
 
 
 def _figure(value: float | None, low: float | None, high: float | None) -> str:
@@ -236,15 +249,16 @@ def _cards(groups: Mapping[str, Mapping[str, Any]]) -> str:
     return f'<div class="two">{"".join(cards)}</div>' if cards else ""
 
 
-def _commands(run_dir: Path, run: Mapping[str, Any]) -> str:
-    """What to type to run it again and to sample from it."""
+def _commands(run_dir: Path, run: Mapping[str, Any], restores: bool) -> str:
+    """What to type to run it again and to use what it learned."""
     command = run.get("command")
     again = shlex.join(command) if isinstance(command, list) else command
     # An absolute path says more about its owner's disk than a reader can use.
     folder = Path(*run_dir.parts[-3:]) if run_dir.is_absolute() else run_dir
     repeat = f'<p class="soft">Run it again</p><pre>{_escape(again)}</pre>' if again else ""
-    sample = f"python -m jaxgen sample {shlex.quote(str(folder))}"
-    return f'{repeat}<p class="soft">Sample from it</p><pre>{_escape(sample)}</pre>'
+    quoted = shlex.quote(str(folder))
+    use = f"python -m jaxgen restore PHOTO --model {quoted}" if restores else f"python -m jaxgen sample {quoted}"
+    return f'{repeat}<p class="soft">{"Restore with it" if restores else "Sample from it"}</p><pre>{_escape(use)}</pre>'
 
 
 def _facts(run: Mapping[str, Any]) -> str:

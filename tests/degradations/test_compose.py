@@ -55,10 +55,9 @@ def test_what_is_written_is_read_back(choices: tuple[tuple[Damage, ...], ...]) -
 def test_no_text_does_anything_but_be_read_or_refused(text: str) -> None:
     try:
         choices = parse_mixture(text)
-    except InputError as error:
-        assert "\n" not in str(error)
-    else:
-        assert all(0 <= d.low <= d.high <= KINDS[d.kind].highest for sequence in choices for d in sequence)
+    except InputError:
+        return
+    assert all(0 <= d.low <= d.high <= KINDS[d.kind].highest for sequence in choices for d in sequence)
 
 
 def test_the_grammar() -> None:
@@ -109,7 +108,7 @@ def test_levels_are_uniform_in_their_range_one_an_image() -> None:
 
 def test_damages_follow_each_other_as_written() -> None:
     images = noise_images(2)
-    first, then = (lambda x: grey(x, jnp.full((2,), 0.9))), (lambda x: jpeg(x, jnp.full((2,), 20.0)))
+    first, then = jax.jit(lambda x: grey(x, jnp.full((2,), 0.9))), jax.jit(lambda x: jpeg(x, jnp.full((2,), 20.0)))
     run = jax.jit(degrade, static_argnums=(2, 3))
     result = run(jax.random.key(0), images, parse_damage("grey:0.9+jpeg:0.8"))
     np.testing.assert_allclose(result.images, then(first(images)), atol=1e-5)
@@ -122,17 +121,14 @@ def test_damages_follow_each_other_as_written() -> None:
 
 
 def test_in_random_order_every_order_comes_as_often() -> None:
-    images = noise_images(1, 8)
-    run = jax.jit(
-        jax.vmap(lambda key: degrade(key, images, parse_damage("grey:0.9+downsample:0.5+jpeg:0.8"), True).images)
-    )
-    results = np.asarray(run(jax.random.split(jax.random.key(0), 120)))
-    rounded = {tuple(np.rint(r.ravel() * 500)) for r in results}
-    counts = [sum(tuple(np.rint(r.ravel() * 500)) == seen for r in results) for seen in rounded]
-    # grey and downsample commute: of 6 orders 4 differ, two of which come twice as often
-    assert len(counts) <= 6
-    assert len(counts) >= 4
-    assert min(counts) > 8
+    """Of six orders salt and pepper is seen after three (last, or before grey alone), grey in between after one."""
+    images, sequence = noise_images(1, 8), parse_damage("salt_and_pepper:1+random_impulse:1+grey:1")
+    run = jax.jit(jax.vmap(lambda key: degrade(key, images, sequence, True).images[0]))
+    results = np.asarray(run(jax.random.split(jax.random.key(0), 300)))
+    extreme = (np.abs(results) > 0.999).all((1, 2, 3))
+    grey = (np.ptp(results, axis=3) < 1e-5).all((1, 2))
+    for found, share in ((extreme & grey, 1 / 2), (~extreme & ~grey, 1 / 3), (~extreme & grey, 1 / 6)):
+        assert found.mean() == pytest.approx(share, abs=4 * (share * (1 - share) / 300) ** 0.5)
 
 
 def test_a_step_has_draws_of_its_own() -> None:
@@ -159,7 +155,7 @@ def widths(result: Degraded) -> np.ndarray:
     return np.sqrt((np.asarray(result.masks) == 0).sum((1, 2, 3)))
 
 
-@pytest.mark.parametrize("b", [1, 6, 8])
+@pytest.mark.parametrize("b", [1, 6])
 def test_a_mixture_damages_each_image_in_one_way_and_in_its_place(b: int) -> None:
     images = noise_images(b) + 2.0
     run = jax.jit(partial(mixture, choices=CHOICES))
@@ -192,10 +188,10 @@ def test_a_mixture_of_one_is_a_sequence_and_choices_draw_apart() -> None:
 
 
 def test_a_batch_over_devices_is_damaged_as_one_on_a_single_device() -> None:
-    images, choices = noise_images(8), parse_mixture("gaussian:0.1+jpeg:0.5|gaussian_blur:1|strokes:0.2|pixels:0.3")
+    images, choices = noise_images(8), parse_mixture("gaussian_blur:1|pixels:0.3")
     mesh = jax.make_mesh((2,), ("data",), (AxisType.Auto,), devices=jax.devices()[:2])
     spread = jax.device_put(images, NamedSharding(mesh, PartitionSpec("data")))
     run = jax.jit(partial(mixture, choices=choices))
     one, two = run(jax.random.key(0), images), run(jax.random.key(0), spread)
     np.testing.assert_array_equal(one.masks, two.masks)
-    assert np.mean(np.abs(np.asarray(one.images) - np.asarray(two.images)) > 1e-4) < 0.01  # JPEG rounds ties
+    np.testing.assert_allclose(one.images, two.images, atol=1e-5)

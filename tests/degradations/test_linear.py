@@ -8,21 +8,24 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgen.degradations.blur import blur, motion_kernels
+from jaxgen.degradations.blur import blur
 from jaxgen.degradations.linear import adjoint
-from jaxgen.degradations.masks import apply_mask, brush_strokes
+from jaxgen.degradations.masks import apply_mask
 from jaxgen.degradations.resampling import downsample_area, downsample_bicubic, grey, lower_resolution, upsample_bicubic
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 SHAPE = (3, 12, 18, 3)
 LEVELS = jnp.array([0.2, 0.5, 1.0])
+KERNELS = jnp.asarray(np.random.default_rng(1).uniform(0, 0.1, (3, 7, 7)), jnp.float32)
+MASKS = jnp.asarray(np.random.default_rng(2).integers(0, 2, (*SHAPE[:3], 1)), jnp.float32)
+FACTORS = jnp.array([1.4, 2.0, 3.0])
 MAPS: dict[str, Callable[[jax.Array], jax.Array]] = {
-    "blur": lambda x: blur(x, motion_kernels(5.0 * LEVELS, LEVELS, 7)),
-    "mask": lambda x: apply_mask(x, brush_strokes(jax.random.key(0), SHAPE[:3], 0.5 * LEVELS)),
+    "blur": lambda x: blur(x, KERNELS),
+    "mask": lambda x: apply_mask(x, MASKS),
     "area": lambda x: downsample_area(x, 3),
     "bicubic": lambda x: downsample_bicubic(x, 2),
     "enlarge": lambda x: upsample_bicubic(x, 2),
-    "resolution": lambda x: lower_resolution(x, 1.0 + 2.0 * LEVELS),
+    "resolution": lambda x: lower_resolution(x, FACTORS),
     "grey": lambda x: grey(x, LEVELS),
 }
 

@@ -80,9 +80,9 @@ def test_strokes_cover_exactly_their_share_and_are_few_connected_pieces(shape: t
     shares = np.repeat([0.02, 0.1, 0.3, 0.6], 8)
     missing = draw(brush_strokes, (32, *shape), shares)
     np.testing.assert_allclose(missing.sum((1, 2)), np.rint(shares * shape[0] * shape[1]), atol=2)
-    # a stroke is in one piece; one more for each eighth of the image
+    # a stroke is in one piece; one more for each sixteenth of the image
     for image, share in zip(missing, shares, strict=True):
-        assert scipy.ndimage.label(image, np.ones((3, 3)))[1] <= (1 + share * 8 if share > 0.05 else 8)
+        assert scipy.ndimage.label(image, np.ones((3, 3)))[1] <= (1 + share * 16 if share > 0.05 else 8)
     assert missing[8:16].mean(0).max() < 1  # not the same place in every image
     edges = np.concatenate([missing[16:24, 0].ravel(), missing[16:24, -1].ravel()])
     assert 0.02 < edges.mean() < 0.7

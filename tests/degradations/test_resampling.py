@@ -23,13 +23,13 @@ def resized(images: np.ndarray, h: int, w: int) -> np.ndarray:
     return np.stack([np.stack(part, -1) for part in parts])
 
 
-@pytest.mark.parametrize("factor", [1, 2, 3])
+@pytest.mark.parametrize("factor", [2, 3])
 def test_downsample_area_is_scikit_images_local_mean(factor: int) -> None:
     found = jax.jit(downsample_area, static_argnums=1)(jnp.asarray(IMAGES), factor)
     np.testing.assert_allclose(found, downscale_local_mean(IMAGES, (1, factor, factor, 1)), atol=1e-6)
 
 
-@pytest.mark.parametrize("factor", [1, 2, 3])
+@pytest.mark.parametrize("factor", [2, 3])
 def test_bicubic_is_pillows_there_and_back(factor: int) -> None:
     small = jax.jit(downsample_bicubic, static_argnums=1)(jnp.asarray(IMAGES), factor)
     np.testing.assert_allclose(small, resized(IMAGES, 12 // factor, 18 // factor), atol=2e-5)

@@ -15,11 +15,10 @@ from jaxgen.evaluation import features
 from jaxgen.evaluation.features import (
     choose_network,
     extract,
-    load_params,
     mnist_features,
     random_features,
-    save_params,
 )
+from jaxgen.training.weights import load_params, save_params
 
 
 @pytest.fixture(scope="module")

@@ -193,6 +193,21 @@ def test_jpeg(tmp_path: Path, channels: int) -> None:
         assert channels == 1 or {layer[1:3] for layer in image.layer} == {(1, 1)}
 
 
+def test_webp_drops_a_profile_for_grey(tmp_path: Path, caplog) -> None:
+    """As it stores RGB."""
+    profile = ICC[:16] + b"GRAY" + ICC[20:]
+    write_photo(tmp_path / "a.webp", photo_of(smooth(1), icc_profile=profile))
+    assert "a.webp: WebP stores grey as RGB" in caplog.text
+    assert "icc_profile" not in Image.open(tmp_path / "a.webp").info
+
+
+def test_webp_keeps_colours_under_transparent_pixels(tmp_path: Path) -> None:
+    array = smooth(4)
+    array[..., 3] = 0
+    write_photo(tmp_path / "a.webp", photo_of(array))
+    assert np.abs(read_photo(tmp_path / "a.webp").pixels.astype(int) - array[..., :3]).mean() <= 3
+
+
 @pytest.mark.parametrize("channels", [1, 3, 4])
 def test_webp(tmp_path: Path, channels: int) -> None:
     array = smooth(channels)
@@ -309,6 +324,25 @@ def test_damaged_exif_is_left_out_with_a_warning(tmp_path: Path, block: bytes, c
     photo = read_photo(tmp_path / "a.jpg")
     assert (photo.exif, photo.pixels.shape) == (None, (8, 8, 3))
     assert "a.jpg: its EXIF is damaged" in caplog.text
+
+
+def test_links_into_a_tiff_file_are_not_carried_over(tmp_path: Path) -> None:
+    """The interoperability tags are reached by an offset that means nothing in another file; nor does storage."""
+    block = struct.pack("<4sIHHHIIHHIII", b"II*\0", 8, 2, 0x0100, 4, 1, 1, 0x8769, 4, 1, 38, 0)
+    block += struct.pack("<HHHIIHHI4sI", 2, 0xA005, 4, 1, 68, 0x9000, 7, 4, b"0232", 0)
+    block += struct.pack("<HHHI4sI", 1, 1, 2, 4, b"R98\0", 0)
+    assert len(block) == 68 + 18
+    source = Image.Exif()
+    source.load(block)
+    assert source.get_ifd(0xA005) == {1: "R98"}
+    write_photo(tmp_path / "a.tif", photo_of(noise(4, 4, 3), exif=b"Exif\0\0" + block))
+    with Image.open(tmp_path / "a.tif") as image:
+        assert image.size == (4, 4)
+        assert image.getexif().get_ifd(0x8769) == {0x9000: b"0232"}
+    exif = Image.Exif()
+    exif.load(read_photo(tmp_path / "a.tif").exif)
+    assert set(exif) == {0x8769}
+    assert exif.get_ifd(0x8769) == {0x9000: b"0232"}
 
 
 def test_exif_too_long_for_jpeg_is_left_out_with_a_warning(tmp_path: Path, caplog) -> None:
@@ -431,6 +465,15 @@ def test_damaged_files_give_one_line(tmp_path: Path, suffix: str, damage: str) -
     with pytest.raises(InputError, match=rf"a\.{path.suffix[1:]}: (cannot be read|is not a)") as caught:
         read_photo(path)
     assert "\n" not in str(caught.value)
+
+
+def test_decoders_do_not_talk(tmp_path: Path, capfd) -> None:
+    for name in ("a.tif", "a.png"):
+        write_photo(tmp_path / name, photo_of(noise(64, 64, 3, dtype=np.uint16)))
+        (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[:5000])
+        with pytest.raises(InputError):
+            read_photo(tmp_path / name)
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int16, np.int32, np.uint32])

@@ -142,11 +142,13 @@ def test_the_model_sees_the_mask_if_it_takes_one(tmp_path: Path, takes_mask: boo
     np.testing.assert_array_equal(read_photo(tmp_path / "out/a.png").pixels, expected)
 
 
-def test_a_mask_of_another_size_is_refused_before_any_work(tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", [(8, 6), (6, 7), (5, 8)])
+def test_a_mask_of_another_size_is_refused_before_any_work(tmp_path: Path, size: tuple[int, int]) -> None:
     save(tmp_path / "in/a.png", noise(6, 8, 3))
-    save(tmp_path / "in/b.png", noise(8, 6, 3))
+    save(tmp_path / "in/b.png", noise(*size, 3))
     mask = save_mask(tmp_path / "m.png", np.ones((6, 8), bool))
-    with pytest.raises(InputError, match=r"mask: .*m\.png has 8 x 6 pixels; accepted: 6 x 8, as .*b\.png has"):
+    accepted = f"{size[1]} x {size[0]}"
+    with pytest.raises(InputError, match=rf"mask: .*m\.png has 8 x 6 pixels; accepted: {accepted}, as .*b\.png has"):
         run(tmp_path, mask=mask)
     assert not (tmp_path / "out").exists()
 
@@ -197,7 +199,8 @@ def test_unreadable_photos_are_named_and_left_out(tmp_path: Path, capsys) -> Non
     ]
 
 
-def test_files_that_cannot_be_written_are_named_before_the_work(tmp_path: Path, capsys) -> None:
+def test_files_that_cannot_be_written_are_named_before_the_work(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(restore, "read_photo", pytest.fail)
     path = tmp_path / "a.heic"
     Image.new("L", (2, 2)).save(path, "PNG")
     assert run(tmp_path, None, "a.heic") == 1

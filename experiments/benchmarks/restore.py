@@ -1,0 +1,310 @@
+"""Restorers: megapixels and train steps a second, beside PyTorch where that is installed; scan beside unrolling.
+
+Command:  python -m experiments.benchmarks.restore [--repeats N] [--out FILE.json] [--cases inference train recurrent]
+"""
+
+import dataclasses
+import os
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.experimental.compilation_cache import compilation_cache
+
+from experiments import crnn_mnist, inverse_photos
+from experiments.benchmarks import common, train_step
+from jaxgen.algorithms.base import Algorithm
+from jaxgen.algorithms.restoration import Restoration, make_restoration, restoration_step
+from jaxgen.algorithms.schedule import parse_schedule
+from jaxgen.cli import exit_cleanly, parse
+from jaxgen.config import RestorationConfig, RestorationHparams, require
+from jaxgen.config_json import to_dict
+from jaxgen.degradations.compose import parse_mixture
+from jaxgen.inference.restore import adapt
+from jaxgen.inference.restorer import TrainedRestorer, photo_model
+from jaxgen.networks import make_restorer
+from jaxgen.networks.recurrent import Memory, RecurrentRestorer
+from jaxgen.training import parallel
+from jaxgen.types import Images, Levels, Masks, Params
+
+COLOURS = {"grey": 1, "colour": 3}
+PLAIN = {"damage": "gaussian:0-0.2", "schedule": "damage:1000", "optimizer": "adam"}
+"""Of all steps, so that they differ by their networks alone."""
+INVERSE = dataclasses.replace(inverse_photos.CONFIG.restoration, loss="l1", **PLAIN)
+RECURRENT = dataclasses.replace(crnn_mnist.CONFIG.restoration, **PLAIN)
+DIGIT = (28, 28, 1)
+Timings = dict[str, common.Timing]
+Rows = list[dict[str, Any]]
+MakeRows = Callable[[Timings], Rows]
+Makers = list[train_step.Maker]
+Columns = dict[str, tuple[str, str]]  # heading: key of a row, and format
+Facts = dict[str, dict[str, float]]
+
+
+@dataclasses.dataclass(frozen=True)
+class RestoreConfig:
+    """What is measured."""
+
+    repeats: int = 15
+    """Rounds, in each of which every row runs once; the median counts."""
+    steps: int = 10
+    """Train steps of each row in a round (a dispatch of more steps runs once); of inference it is one image."""
+    image_size: int = 512
+    """Height and width of the image restored."""
+    batch_size: int = 16
+    """Images per update, over all devices."""
+    crop_size: int = 64
+    """Height and width of the images that the inverse network is trained on; the recurrent one has 28."""
+    cases: tuple[Literal["inference", "train", "recurrent"], ...] = ("inference", "train", "recurrent")
+    """Whole images; steps of the inverse network; steps of the recurrent network, scanned and unrolled."""
+    torch: bool = True
+    """Race PyTorch too, if it is installed."""
+    out: str | None = None
+    """JSON file for the result."""
+
+    def __post_init__(self) -> None:
+        for field in ("repeats", "steps", "image_size", "batch_size", "crop_size"):
+            require(getattr(self, field) >= 1, field, getattr(self, field), "1 or more")
+        require(len(self.cases) > 0, "cases", self.cases, "inference, train, recurrent")
+
+
+def run(config: RestoreConfig) -> dict[str, Any]:
+    """Races every case; prints a table for each and writes the document.
+
+    Returns:
+      What is written: date, machine, settings, and by case the rows.
+
+    Raises:
+      InputError: settings that cannot work together, before anything is measured.
+    """
+    common.require_writable(config.out)
+    threads, version = train_step._torch_facts(config)
+    measure = {
+        "inference": [_inference],
+        "train": [partial(_train, colour=c) for c in COLOURS],
+        "recurrent": [_recurrent],
+    }
+    cases = [case(config) for name in dict.fromkeys(config.cases) for case in measure[name]]
+    document = common.describe("restore", to_dict(config), torch={"version": version, "threads": threads}, cases=cases)
+    common.save(config.out, document)
+    return document
+
+
+def _race(
+    name: str, title: str, makers: Makers, rounds: tuple[int, int], make_rows: MakeRows, columns: Columns
+) -> dict[str, Any]:
+    """Times candidates over (repeats, steps); prints the table of one case and gives its part of the document."""
+    candidates, failures = common.usable_candidates(makers)
+    busy_elsewhere = common.cores_busy_elsewhere()
+    timings = common.race(candidates, *rounds)
+    busy, rows = busy_elsewhere(), make_rows(timings)
+    notes = [] if busy is None else [f"cores kept busy by other programs meanwhile: {busy:.1f}"]
+    notes += [f"{label}: does not work: {reason}" for label, reason in failures]
+    cells = [_cells(row, columns) for row in rows]
+    common.print_table(title, (name, "ms", "quartiles", "cpu ms", *columns), cells, "\n".join(notes))
+    rows += [{"label": label, "does_not_work": reason} for label, reason in failures]
+    return {"case": name, "cores_busy_elsewhere": busy, "rows": rows}
+
+
+def _cells(row: dict[str, Any], columns: Columns) -> tuple[str, ...]:
+    times = (row["seconds_per_step"], *row["quartiles"], row["cpu_seconds_per_step"])
+    median, low, high, cpu = (f"{1e3 * value:.1f}" for value in times)
+    more = ("" if row[key] is None else format(row[key], form) for key, form in columns.values())
+    return row["label"], median, f"{low}–{high}", cpu, *more
+
+
+def pictures(num: int, size: int, channels: int) -> np.ndarray:
+    """uint8 (num, size, size, channels): flat patches of 8 pixels, since photographs are not noise."""
+    cells = -(-size // 8)
+    patches = np.random.default_rng(0).integers(0, 256, (num, cells, cells, channels), np.uint8)
+    return patches.repeat(8, axis=1).repeat(8, axis=2)[:, :size, :size]
+
+
+def initial_params(structure: RestorationConfig, channels: int) -> Params:
+    """Parameters of a network before training."""
+    shape = (28, 28, channels)  # any will do
+    return jax.jit(make_restorer(structure, shape).init)(jax.random.key(0), jnp.zeros((1, *shape)))["params"]
+
+
+def _inference(config: RestoreConfig) -> dict[str, Any]:
+    """One image at a time, from host memory to host memory."""
+    size = config.image_size
+    images = {colour: pictures(1, size, channels) for colour, channels in COLOURS.items()}
+    params = {colour: initial_params(INVERSE, channels) for colour, channels in COLOURS.items()}
+    name = "jaxgen InverseNetwork, {}".format
+    makers = [(name(c), partial(_jaxgen_inference, name(c), params[c], images[c])) for c in COLOURS]
+    if train_step._torch_wanted(config):
+        from experiments.benchmarks.torch_restoration import inference_candidates
+
+        makers += inference_candidates(INVERSE, params, images, train_step._torch_device())
+    columns = {"MP/s": ("megapixels_per_second", ".2f"), "× DnCNN": ("ratio_to_dncnn", ".2f")}
+    title = f"inference: one image of {size} x {size}, batch 1"
+    make_rows = partial(inference_rows, height=size, width=size)
+    case = _race("inference", title, makers, (config.repeats, 1), make_rows, columns)
+    sizes = {colour: common.num_parameters(tree) for colour, tree in params.items()}
+    return {**case, "restoration": to_dict(INVERSE), "parameters": sizes}
+
+
+def _jaxgen_inference(label: str, params: Params, images: np.ndarray) -> common.Candidate:
+    """A whole image as `jaxgen restore` restores it."""
+    shape = images.shape[1:]
+    model = photo_model(TrainedRestorer(label, make_restorer(INVERSE, shape), params, shape))
+    restore = adapt(model, shape[-1], strength=1.0, masked=False)
+    floats, masks = images / np.float32(127.5) - np.float32(1), np.zeros((1, *shape[:2], 1), np.float32)
+
+    def restore_image() -> None:
+        np.asarray(restore(floats, masks))
+
+    return common.Candidate(label, restore_image, 1)
+
+
+def inference_rows(timings: Timings, height: int, width: int) -> Rows:
+    """Timings of one image as rows of the document: `ratio_to_dncnn` is speed over that of DnCNN's fastest row."""
+    rivals = [timing.median for label, timing in timings.items() if "DnCNN" in label]
+    rows = train_step.make_rows(timings, batch_size=1)
+    for row in rows:
+        del row["ratio_to_pytorch"]  # of the fastest network, whichever it is
+        row["megapixels_per_second"] = height * width / 1e6 / row["seconds_per_step"]
+        row["ratio_to_dncnn"] = min(rivals) / row["seconds_per_step"] if rivals else None
+    return rows
+
+
+def _train(config: RestoreConfig, colour: str) -> dict[str, Any]:
+    """Steps of the inverse network, as the training loop runs them; and one row by muon, which has no counterpart."""
+    images = pictures(config.batch_size, config.crop_size, COLOURS[colour])
+    usual, most = parallel.STEPS_PER_DISPATCH[jax.default_backend()], parallel.make_mesh(len(images)).size
+    settings = [("adam", most, usual), ("adam", most, 1), ("adam", 1, usual), ("muon", most, usual)]
+    makers: Makers = []
+    for optimizer, devices, k in dict.fromkeys(settings):
+        label = f"jaxgen {optimizer}, {devices} device{'s'[: devices > 1]}, {k} step{'s'[: k > 1]} a dispatch"
+        algorithm = make_restoration(dataclasses.replace(INVERSE, optimizer=optimizer), images.shape[1:], len(images))
+        makers.append((label, partial(_jaxgen_step, label, algorithm, images, devices, k)))
+    params = initial_params(INVERSE, COLOURS[colour])
+    if train_step._torch_wanted(config):
+        from experiments.benchmarks.torch_restoration import step_candidates
+
+        makers += step_candidates(INVERSE, hparams(len(images)), params, images, train_step._torch_device())
+    columns = {"images/s": ("images_per_second", ",.0f"), "× PyTorch": ("ratio_to_pytorch", ".2f")}
+    title = f"train step, {colour}: batch {len(images)}, {config.crop_size} x {config.crop_size}"
+    make_rows = partial(train_rows, batch_size=len(images))
+    case = _race(f"train_{colour}", title, makers, (config.repeats, config.steps), make_rows, columns)
+    return {**case, "restoration": to_dict(INVERSE), "parameters": common.num_parameters(params)}
+
+
+def train_rows(timings: Timings, batch_size: int) -> Rows:
+    """As `train_step.make_rows`; muon has no counterpart, and no ratio."""
+    rows = train_step.make_rows(timings, batch_size)
+    return [{**row, "ratio_to_pytorch": None} if "muon" in row["label"] else row for row in rows]
+
+
+def hparams(batch_size: int) -> dict[str, float]:
+    """Numbers of all steps: no image is turned grey, and all damage is that of `PLAIN`, for 1,000 steps."""
+    return vars(RestorationHparams(noise_share=0.0, grey_share=0.0, schedule_images=1000.0 * batch_size))
+
+
+def _jaxgen_step(
+    label: str, algorithm: Algorithm, images: np.ndarray, devices: int | None, k: int, compilation: Facts | None = None
+) -> common.Candidate:
+    """Steps as the training loop runs them; where `compilation` is given it takes what compiling them cost."""
+    mesh, key = parallel.make_mesh(len(images), devices), jax.random.key(0)
+    state = parallel.init_state(algorithm, key, hparams(len(images)), mesh)
+    batches = jax.device_put({"images": np.broadcast_to(images, (k, *images.shape))}, parallel.batch_sharding(mesh))
+    dispatch = parallel.compile_steps(algorithm, key, mesh)
+    if compilation is not None:
+        dispatch, compilation[label] = compile_afresh(dispatch, state, batches)
+
+    def run_dispatch() -> None:
+        nonlocal state
+        state, metrics = dispatch(state, batches)
+        jax.device_get(metrics)  # as the training loop; also keeps a single dispatch in flight
+
+    return common.Candidate(label, run_dispatch, k)
+
+
+class UnrolledRestorer(RecurrentRestorer):
+    """The same network, its iterations written out; `checkpointed`: the backward pass computes each anew."""
+
+    checkpointed: bool = False
+
+    def estimates(self, images: Images, masks: Masks | None = None, sigma: Levels | None = None) -> jax.Array:
+        """As of `RecurrentRestorer`."""
+        padded, padded_masks, memory = self._start(images, masks)
+        cell, variables, found = self.cell.clone(parent=None), self.cell.variables, []
+
+        def look(variables: Params, memory: Memory) -> Memory:
+            return cell.apply(variables, memory, padded, padded_masks, sigma)
+
+        for _ in range(self.iterations):
+            memory = (jax.checkpoint(look) if self.checkpointed else look)(variables, memory)
+            found.append(memory.estimate)
+        return jnp.stack(found)[:, :, : images.shape[1], : images.shape[2]]
+
+
+FORMS: dict[str, Callable[..., RecurrentRestorer]] = {
+    "scan, recomputed (as shipped)": RecurrentRestorer,
+    "unrolled": UnrolledRestorer,
+    "unrolled, recomputed": partial(UnrolledRestorer, checkpointed=True),
+}
+
+
+def recurrent_algorithm(form: str, batch_size: int) -> Algorithm:
+    """The training of the recurrent network on digits, its loop as in `FORMS`."""
+    network = FORMS[form](RECURRENT.widths[0], RECURRENT.blocks, RECURRENT.iterations)
+    schedule, choices = parse_schedule(RECURRENT.schedule), parse_mixture(RECURRENT.damage)
+    task = Restoration(RECURRENT, network, schedule, choices, DIGIT, batch_size)
+    return make_restoration(RECURRENT, DIGIT, batch_size)._replace(step=partial(restoration_step, task))
+
+
+def _recurrent(config: RestoreConfig) -> dict[str, Any]:
+    images, k = pictures(config.batch_size, *DIGIT[1:]), parallel.STEPS_PER_DISPATCH[jax.default_backend()]
+    compilation: Facts = {}
+    algorithms = {form: recurrent_algorithm(form, len(images)) for form in FORMS}
+    steps = {form: partial(_jaxgen_step, form, algorithms[form], images, None, k, compilation) for form in FORMS}
+    columns = {"compile s": ("compile_seconds", ".1f"), "MB": ("megabytes", ".0f"), "× scan": ("ratio_to_scan", ".2f")}
+    title = f"recurrent train step: batch {len(images)}, 28 x 28, {RECURRENT.iterations} iterations, {k} a dispatch"
+    make_rows = partial(recurrent_rows, compilation=compilation, batch_size=len(images))
+    case = _race("recurrent", title, list(steps.items()), (config.repeats, config.steps), make_rows, columns)
+    parameters = common.num_parameters(initial_params(RECURRENT, 1))
+    return {**case, "restoration": to_dict(RECURRENT), "parameters": parameters}
+
+
+def recurrent_rows(timings: Timings, compilation: Facts, batch_size: int) -> Rows:
+    """Timings and facts of compilation as rows: `ratio_to_scan` is speed over that of the form that is shipped."""
+    scan = timings.get(next(iter(FORMS)))
+    rows = train_step.make_rows(timings, batch_size)
+    for row in rows:
+        row["ratio_to_scan"] = scan.median / row["seconds_per_step"] if scan else None
+        row |= compilation[row["label"]]
+    return rows
+
+
+def compile_afresh(function: Any, *arguments: Any) -> tuple[Any, dict[str, float]]:
+    """The compiled function; seconds to trace and compile it with all caches empty, and megabytes of its buffers."""
+    before = jax.config.read("jax_enable_compilation_cache")
+    jax.config.update("jax_enable_compilation_cache", False)
+    compilation_cache.reset_cache()  # it looks at the setting once
+    jax.clear_caches()
+    began = time.perf_counter()
+    program = function.lower(*arguments).compile()
+    facts = {"compile_seconds": time.perf_counter() - began}
+    jax.config.update("jax_enable_compilation_cache", before)
+    compilation_cache.reset_cache()
+    return program, {**facts, "megabytes": program.memory_analysis().temp_size_in_bytes / 1e6}
+
+
+def main() -> None:
+    """Measures from the command line."""
+    with exit_cleanly():
+        config = parse(RestoreConfig(), sys.argv[1:], "python -m experiments.benchmarks.restore", __doc__)
+        parallel.setup_backend()
+        os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # see train_step
+        run(config)
+
+
+if __name__ == "__main__":
+    main()

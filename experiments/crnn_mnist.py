@@ -1,0 +1,26 @@
+"""The recurrent network on digits, under the damage of `inverse_mnist`.
+
+Command:  python -m experiments.crnn_mnist
+"""
+
+import dataclasses
+
+from experiments import inverse_mnist
+from jaxgen.cli import run_recipe
+from jaxgen.recipes.restoration import run_restoration
+
+CONFIG = dataclasses.replace(
+    inverse_mnist.CONFIG,
+    restoration=dataclasses.replace(
+        inverse_mnist.CONFIG.restoration, architecture="recurrent", widths=(32,), blocks=2, iterations=6
+    ),
+)
+
+
+def main() -> None:
+    """Trains from the command line."""
+    run_recipe("crnn_mnist", CONFIG, run_restoration, __doc__)
+
+
+if __name__ == "__main__":
+    main()

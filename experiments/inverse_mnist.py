@@ -1,0 +1,38 @@
+"""The inverse network on digits: noise, salt and pepper, missing pixels, strokes, holes and blur.
+
+Command:  python -m experiments.inverse_mnist
+"""
+
+from jaxgen.cli import run_recipe
+from jaxgen.config import RestorationConfig, RestorationHparams, TrainConfig
+from jaxgen.recipes.restoration import RestorationRecipe, run_restoration
+
+DAMAGE = "|".join(
+    [
+        "gaussian:0-0.5",
+        "salt_and_pepper:0-0.8",
+        "pixels:0.2-0.9",
+        "strokes:0-0.4",
+        "hole:4-16",
+        "hole:4-16",
+        "gaussian_blur:0-2.5+gaussian:0-0.03",
+        "boxes:0-0.5",
+    ]
+)
+
+CONFIG = RestorationRecipe(
+    restoration=RestorationConfig(
+        widths=(32, 64, 128), schedule="noise:1000,damage:5000", damage=DAMAGE, loss="mse", optimizer="muon"
+    ),
+    hparams=RestorationHparams(lr=4e-3, b1=0.95),
+    train=TrainConfig(steps=6_000, batch_size=16),
+)
+
+
+def main() -> None:
+    """Trains from the command line."""
+    run_recipe("inverse_mnist", CONFIG, run_restoration, __doc__)
+
+
+if __name__ == "__main__":
+    main()

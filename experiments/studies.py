@@ -1,0 +1,81 @@
+"""What the studies share: a short training without a run folder, and differences with intervals."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy import stats
+
+from jaxgen.algorithms.base import TrainState
+from jaxgen.algorithms.restoration import make_restoration
+from jaxgen.config import RestorationConfig, RestorationHparams
+from jaxgen.config_json import to_dict
+from jaxgen.data.base import Source
+from jaxgen.data.pipeline import batches
+from jaxgen.degradations.compose import Degraded, degrade, parse_damage
+from jaxgen.images import to_float, to_uint8
+from jaxgen.metrics.quality import psnr
+from jaxgen.training import parallel
+
+STEPS_PER_DISPATCH = 10
+
+
+class Difference(NamedTuple):
+    """Mean of paired differences over seeds, and the ends of its 95% interval (Student's t)."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def train_briefly(
+    config: RestorationConfig, hparams: RestorationHparams, feeds: list[tuple[Source, int]], batch_size: int, seed: int
+) -> TrainState:
+    """Trains a restorer.
+
+    Args:
+      config: its structure and schedule.
+      hparams: its numbers; `schedule_images` given.
+      feeds: sources in turn, each with its number of steps, a multiple of `STEPS_PER_DISPATCH`.
+      batch_size: images per update.
+      seed: of weights, damage and order.
+    """
+    algorithm = make_restoration(config, feeds[0][0].shape, batch_size)
+    mesh = parallel.make_mesh(batch_size)
+    key_init, key_steps = jax.random.split(jax.random.key(seed))
+    state = parallel.init_state(algorithm, key_init, to_dict(hparams), mesh)
+    dispatch = parallel.compile_steps(algorithm, key_steps, mesh)
+    for batch in _stacks(feeds, batch_size, seed):
+        state, metrics = dispatch(state, jax.device_put(batch, parallel.batch_sharding(mesh)))
+        jax.block_until_ready(metrics)
+    return state
+
+
+def _stacks(feeds: list[tuple[Source, int]], batch_size: int, seed: int) -> Iterator[dict[str, np.ndarray]]:
+    for source, steps in feeds:
+        stream = batches(source, batch_size=batch_size, seed=seed)
+        for _ in range(steps // STEPS_PER_DISPATCH):
+            yield {"images": np.stack([next(stream)["images"] for _ in range(STEPS_PER_DISPATCH)])}
+
+
+def damaged(images: np.ndarray, damage: str, seed: int) -> Degraded:
+    """The images, uint8 (n, h, w, c), under one damage."""
+    damages = parse_damage(damage)
+    apply = jax.jit(lambda key, clean: degrade(key, clean, damages))
+    return apply(jax.random.key(seed), to_float(jnp.asarray(images)))
+
+
+def quality(config: RestorationConfig, state: TrainState, degraded: Degraded, clean: np.ndarray) -> float:
+    """Mean PSNR in dB of the restored images."""
+    algorithm = make_restoration(config, clean.shape[1:], len(clean))
+    restored = jax.jit(algorithm.predict)(state, degraded._asdict())
+    return float(np.mean(np.minimum(psnr(to_uint8(restored), clean), 100.0)))
+
+
+def difference(first: list[float], second: list[float]) -> Difference:
+    """first - second, paired."""
+    gaps = np.subtract(first, second)
+    half = stats.t.ppf(0.975, len(gaps) - 1) * gaps.std(ddof=1) / np.sqrt(len(gaps))
+    return Difference(float(gaps.mean()), float(gaps.mean() - half), float(gaps.mean() + half))

@@ -1,0 +1,62 @@
+"""The standard tables of a restorer on a folder of photographs."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from jaxgen.config import require
+from jaxgen.evaluation.restoration import Restorer, Table, evaluate_restoration, format_table, save_table
+from jaxgen.evaluation.suites import suite_for
+from jaxgen.images import save_png
+from jaxgen.inference.photo_files import find_photos
+from jaxgen.inference.photo_writing import to_8_bits
+from jaxgen.inference.photos import read_photo
+from jaxgen.inference.restore import adapt
+from jaxgen.inference.restorer import load_restorer, photo_model
+from jaxgen.recipes.sheets import sheet_of_examples
+
+
+def evaluate_photos(
+    folder: Path, model: Path | None, checkpoint: str, num: int | None, seed: int, out: Path | None
+) -> Table:
+    """Damages the photographs of a folder in every standard way, restores them, prints the table.
+
+    Args:
+      folder: clean photographs.
+      model: a run folder or file of weights; None for the shipped restorer.
+      checkpoint: of a run.
+      num: use the first so many; None all.
+      seed: of the damage.
+      out: folder for table.json and sheet.png; None writes neither.
+
+    Raises:
+      InputError: no such folder or model, or no photographs.
+    """
+    require(folder.is_dir(), "folder", str(folder), "an existing folder of photographs")
+    require(num is None or num >= 1, "num", num, "1 or more")
+    paths = [found.path for found in find_photos([str(folder)])][:num]
+    images = [to_8_bits(read_photo(path).pixels) for path in paths]
+    trained = load_restorer(model, checkpoint)
+    photos = photo_model(trained)
+    apply_fns = {channels: adapt(photos, channels, 1.0, masked=False) for channels in (1, 3)}
+
+    def apply(inputs: Mapping[str, jax.Array]) -> np.ndarray:
+        images, missing = inputs["images"], 1.0 - inputs["masks"]
+        restored = apply_fns[images.shape[-1]](images, missing)
+        # what is told to be known comes through untouched where something is told to be missing
+        keep = (missing.max() > 0) & (missing == 0)
+        return np.where(np.asarray(keep), np.asarray(images), np.asarray(restored))
+
+    def watch(what: str, left: int) -> None:
+        print(f"{what} ({left} to go)", file=sys.stderr, flush=True)
+
+    suite = suite_for(images[0].shape, photos=True)
+    table, examples = evaluate_restoration(Restorer(trained.name, apply), images, suite, seed, watch)
+    print(format_table(table))
+    if out is not None:
+        save_table(out / "table.json", table)
+        save_png(out / "sheet.png", sheet_of_examples(examples))
+    return table

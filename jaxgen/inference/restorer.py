@@ -1,0 +1,92 @@
+"""A trained restorer: the one that the package carries, a run's, or a file of weights."""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+from flax import linen as nn
+
+from jaxgen.algorithms.restoration import make_restoration
+from jaxgen.config import InputError, RestorationConfig, require
+from jaxgen.config_json import from_dict
+from jaxgen.inference.load import checkpoint_step
+from jaxgen.inference.restore import PhotoModel
+from jaxgen.networks import make_restorer
+from jaxgen.recipes.restoration import RestorationRecipe
+from jaxgen.training.checkpoints import read_meta, restore
+from jaxgen.training.weights import load_notes, load_params, require_published
+
+SHIPPED = Path(__file__).parent / "photos.safetensors"
+SHIPPED_SHA256 = ""
+
+
+class TrainedRestorer(NamedTuple):
+    """What a run has learned.
+
+    Attributes:
+      name: for messages and tables.
+      network: damaged images, masks and noise levels to restored images.
+      params: its weights.
+      shape: (h, w, c) of the images or crops that it learned from.
+    """
+
+    name: str
+    network: nn.Module
+    params: Any
+    shape: tuple[int, int, int]
+
+
+def load_restorer(model: Path | None = None, checkpoint: str = "latest") -> TrainedRestorer:
+    """Loads a restorer.
+
+    Args:
+      model: a run folder, or a .safetensors file that a run left; None for the one that the package carries.
+      checkpoint: of a run: "latest", "best" (by the quality followed in training) or a step.
+
+    Raises:
+      InputError: no such run, file or checkpoint, a run of another kind, or a damaged installation.
+    """
+    if model is None:
+        require_published(SHIPPED, SHIPPED_SHA256)
+        return _load_file(SHIPPED, "shipped")
+    return _load_run(model, checkpoint) if model.is_dir() else _load_file(model, model.name)
+
+
+def _load_file(path: Path, name: str) -> TrainedRestorer:
+    notes = load_notes(path)
+    if not {"restoration", "shape"} <= set(notes):
+        raise InputError(f"model: {path} holds no restorer; accepted: a run folder, or its restorer.safetensors")
+    shape = tuple(json.loads(notes["shape"]))
+    config = from_dict(RestorationConfig, json.loads(notes["restoration"]))
+    return TrainedRestorer(name, make_restorer(config, shape), load_params(path), shape)
+
+
+def _load_run(run: Path, checkpoint: str) -> TrainedRestorer:
+    folder, wanted = run / "checkpoints", checkpoint_step(checkpoint)
+    require(folder.is_dir(), "model", str(run), "a run folder with checkpoints (OUT/RECIPE/TIMESTAMP)")
+    _, meta = read_meta(folder, wanted)
+    require("restoration" in meta["config"], "model", str(run), "the run of a restorer")
+    config, shape = from_dict(RestorationRecipe, meta["config"]), tuple(meta["shape"])
+    algorithm = make_restoration(config.restoration, shape, config.train.batch_size)
+    target = jax.eval_shape(algorithm.init, jax.random.key(0), vars(config.hparams))
+    state, meta = restore(folder, target, wanted)
+    name = f"{run.name} at step {meta['position']}"
+    return TrainedRestorer(name, make_restorer(config.restoration, shape), state.ema_params["restorer"], shape)
+
+
+def photo_model(trained: TrainedRestorer) -> PhotoModel:
+    """The restorer as what photos of any size are given to.
+
+    Raises:
+      InputError: its network takes one size alone.
+    """
+    network = trained.network
+    require(hasattr(network, "halo"), "model", trained.name, "a network for any size: inverse or recurrent")
+
+    def apply(images: jax.Array, missing: jax.Array) -> jax.Array:
+        # a missing pixel is the middle grey, as in training; with nothing missing all count as seen
+        known = 1.0 - missing
+        return network.apply({"params": trained.params}, images * known, known)
+
+    return PhotoModel(apply, trained.shape[2], network.halo, network.multiple, True, trained.name)
