@@ -1,6 +1,7 @@
 """What the studies share: a short training without a run folder, and differences with intervals."""
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import jax
@@ -18,6 +19,7 @@ from jaxgen.degradations.compose import Degraded, degrade, parse_damage
 from jaxgen.images import to_float, to_uint8
 from jaxgen.metrics.quality import psnr
 from jaxgen.training import parallel
+from jaxgen.types import Batch, PRNGKey, StackedMetrics
 
 STEPS_PER_DISPATCH = 10
 
@@ -42,15 +44,25 @@ def train_briefly(
       batch_size: images per update.
       seed: of weights, damage and order.
     """
-    algorithm = make_restoration(config, feeds[0][0].shape, batch_size)
+    init, run, _ = _compiled(config, feeds[0][0].shape, batch_size)
     mesh = parallel.make_mesh(batch_size)
     key_init, key_steps = jax.random.split(jax.random.key(seed))
-    state = parallel.init_state(algorithm, key_init, to_dict(hparams), mesh)
-    dispatch = parallel.compile_steps(algorithm, key_steps, mesh)
+    state = jax.device_put(init(key_init, to_dict(hparams)), parallel.replicated(mesh))
     for batch in _stacks(feeds, batch_size, seed):
-        state, metrics = dispatch(state, jax.device_put(batch, parallel.batch_sharding(mesh)))
+        state, metrics = run(state, jax.device_put(batch, parallel.batch_sharding(mesh)), key_steps)
         jax.block_until_ready(metrics)
     return state
+
+
+@functools.cache
+def _compiled(config: RestorationConfig, shape: tuple[int, int, int], batch_size: int) -> tuple[Callable, ...]:
+    """init(key, hparams), run(state, batches, key) and predict(state, inputs), compiled once for all seeds."""
+    algorithm = make_restoration(config, shape, batch_size)
+
+    def run(state: TrainState, batches: Batch, key: PRNGKey) -> tuple[TrainState, StackedMetrics]:
+        return jax.lax.scan(lambda s, batch: algorithm.step(s, batch, key), state, batches)
+
+    return jax.jit(algorithm.init), jax.jit(run, donate_argnums=0), jax.jit(algorithm.predict)
 
 
 def _stacks(feeds: list[tuple[Source, int]], batch_size: int, seed: int) -> Iterator[dict[str, np.ndarray]]:
@@ -69,9 +81,8 @@ def damaged(images: np.ndarray, damage: str, seed: int) -> Degraded:
 
 def quality(config: RestorationConfig, state: TrainState, degraded: Degraded, clean: np.ndarray) -> float:
     """Mean PSNR in dB of the restored images."""
-    algorithm = make_restoration(config, clean.shape[1:], len(clean))
-    restored = jax.jit(algorithm.predict)(state, degraded._asdict())
-    return float(np.mean(np.minimum(psnr(to_uint8(restored), clean), 100.0)))
+    predict = _compiled(config, clean.shape[1:], 1)[2]
+    return float(np.mean(np.minimum(psnr(to_uint8(predict(state, degraded._asdict())), clean), 100.0)))
 
 
 def difference(first: list[float], second: list[float]) -> Difference:

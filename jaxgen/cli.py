@@ -90,7 +90,7 @@ def exit_cleanly() -> Iterator[None]:
     except OSError as error:
         fail(f"{error.filename or 'output'}: {error.strerror or error}", 1)
     except KeyboardInterrupt:
-        fail("interrupted; nothing was being trained, so nothing is lost", 130)
+        fail("interrupted; what was finished is kept", 130)
 
 
 def fail(message: str, code: int) -> NoReturn:
@@ -246,6 +246,16 @@ def evaluate_restoration(
     evaluate_photos(Path(folder), model_path, checkpoint, num, seed, out_path)
 
 
+def _later(command: Callable[..., None]) -> Callable[..., Callable[[], None]]:
+    """The command's flags, read as it would read them, but its work left for later: what it prints is its own."""
+
+    @functools.wraps(command)
+    def read(*args: Any, **kwargs: Any) -> Callable[[], None]:
+        return functools.partial(command, *args, **kwargs)
+
+    return read
+
+
 def main() -> None:
     """Entry of `python -m jaxgen`."""
     with exit_cleanly():
@@ -256,4 +266,6 @@ def main() -> None:
             "restore": restore,
             "evaluate-restoration": evaluate_restoration,
         }
-        _in_one_line(lambda: tyro.extras.subcommand_cli_from_dict(commands, prog=prog), prog)
+        readers = {name: _later(command) for name, command in commands.items()}
+        work = _in_one_line(lambda: tyro.extras.subcommand_cli_from_dict(readers, prog=prog), prog)
+        work()

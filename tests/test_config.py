@@ -10,9 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxgen import config
-from jaxgen.config import DataConfig, GanConfig, GanHparams, InputError, TrainConfig
-from jaxgen.config_json import from_dict, load_config, to_dict
+from jaxgen.config import (
+    DataConfig,
+    GanConfig,
+    GanHparams,
+    InputError,
+    RestorationConfig,
+    RestorationHparams,
+    TrainConfig,
+)
+from jaxgen.config_json import from_dict, load_config, save_config, to_dict
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,12 +29,14 @@ class Recipe:
     data: Annotated[DataConfig, "flat"] = DataConfig()
     gan: GanConfig = GanConfig()
     hparams: GanHparams = GanHparams()
+    restoration: RestorationConfig = RestorationConfig()
+    restoring: RestorationHparams = RestorationHparams()
     train: TrainConfig = TrainConfig()
 
 
-def literals(field: str) -> tuple[str, ...]:
-    """Accepted names of a field of GanConfig, also of a tuple's items."""
-    args = typing.get_args(typing.get_type_hints(GanConfig)[field])
+def literals(field: str, cls: type = GanConfig) -> tuple[str, ...]:
+    """Accepted names of a field of a configuration, also of a tuple's items."""
+    args = typing.get_args(typing.get_type_hints(cls)[field])
     return typing.get_args(args[0]) if typing.get_origin(args[0]) is typing.Literal else args
 
 
@@ -47,7 +56,7 @@ DATA = st.builds(
     image_size=st.none() | COUNTS,
     channels=st.sampled_from([None, 1, 3]),
     flip=st.booleans(),
-)
+) | st.builds(DataConfig, crop_size=st.integers(8, 10**6))
 GAN = st.builds(
     GanConfig,
     latent_dim=COUNTS,
@@ -64,6 +73,22 @@ HPARAMS = st.builds(
     **{f.name: NUMBERS for f in dataclasses.fields(GanHparams) if f.name[0] != "b" and f.name != "schedule_images"},
     **dict.fromkeys(("b1", "b2", "b2_final"), DECAYS),
 )
+RESTORATION = st.builds(
+    RestorationConfig,
+    widths=st.lists(COUNTS, min_size=1).map(tuple),
+    keep_known=st.booleans(),
+    schedule=st.text(),
+    damage=st.text(),
+    **dict.fromkeys(("blocks", "depth", "iterations"), COUNTS),
+    **{n: st.sampled_from(literals(n, RestorationConfig)) for n in ("architecture", "loss", "optimizer", "dtype")},
+)
+RESTORING = st.builds(
+    RestorationHparams,
+    schedule_images=st.none() | FRACTIONS,
+    **dict.fromkeys(("lr", "lr_final", "ema_half_life"), NUMBERS),
+    **dict.fromkeys(("b1", "b2"), DECAYS),
+    **dict.fromkeys(("noise_share", "grey_share"), st.floats(0.0, 1.0)),
+)
 TRAIN = st.builds(
     TrainConfig,
     minutes=st.none() | FRACTIONS,
@@ -74,7 +99,9 @@ TRAIN = st.builds(
     devices=st.none() | COUNTS,
     **dict.fromkeys(("steps", "batch_size", "log_every", "sample_every", "checkpoint_every"), COUNTS),
 )
-RECIPES = st.builds(Recipe, data=DATA, gan=GAN, hparams=HPARAMS, train=TRAIN)
+RECIPES = st.builds(
+    Recipe, data=DATA, gan=GAN, hparams=HPARAMS, restoration=RESTORATION, restoring=RESTORING, train=TRAIN
+)
 
 
 # the type checker of the tests draws the tuple items that it looks at
@@ -88,7 +115,8 @@ def test_json_round_trip(recipe: Recipe) -> None:
     back = from_dict(Recipe, json.loads(json.dumps(to_dict(recipe))))
     assert back == recipe
     assert back.gan.penalties == recipe.gan.penalties  # a tuple again, not a list
-    assert hash(back.gan) == hash(recipe.gan)
+    assert back.restoration.widths == recipe.restoration.widths
+    assert hash((back.gan, back.restoration)) == hash((recipe.gan, recipe.restoration))
 
 
 @type_checks_draw
@@ -96,8 +124,8 @@ def test_json_round_trip(recipe: Recipe) -> None:
 @given(RECIPES)
 def test_file_round_trip(tmp_path_factory: pytest.TempPathFactory, recipe: Recipe) -> None:
     path = tmp_path_factory.mktemp("config") / "config.json"
-    config.save_config(recipe, path)
-    assert config.load_config(Recipe, path) == recipe
+    save_config(recipe, path)
+    assert load_config(Recipe, path) == recipe
 
 
 def test_absent_fields_keep_their_defaults_and_integers_become_floats() -> None:
@@ -108,7 +136,7 @@ def test_absent_fields_keep_their_defaults_and_integers_become_floats() -> None:
 
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"hparams": {"learning_rate": 1.0}}, "hparams.learning_rate: got 1.0; accepted: fields of GanHparams: b1, "),
-    ({"model": 3}, "model: got 3; accepted: fields of Recipe: data, gan, hparams, train"),
+    ({"model": 3}, "model: got 3; accepted: fields of Recipe: data, gan, hparams, restoration, "),
     ({"hparams": {"lr": "fast"}}, "hparams.lr: got 'fast'; accepted: float"),
     ({"hparams": {"lr": True}}, "hparams.lr: got True; accepted: float"),
     ({"hparams": {"lr": None}}, "hparams.lr: got None; accepted: float"),
@@ -124,6 +152,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"gan": {"penalties": "r1"}}, "gan.penalties: got 'r1'; accepted: a list"),
     ({"gan": {"penalties": ["r1", "r3"]}}, "gan.penalties: got 'r3'; accepted: r1, r2, gp"),
     ({"gan": {"penalties": [["r1"]]}}, "gan.penalties: got ['r1']; accepted: r1, r2, gp"),
+    ({"restoration": {"widths": 32}}, "restoration.widths: got 32; accepted: a list"),
+    ({"restoration": {"widths": [32, "64"]}}, "restoration.widths: got '64'; accepted: int"),
+    ({"restoration": {"loss": "l2"}}, "restoration.loss: got 'l2'; accepted: charbonnier, l1, mse"),
+    ({"data": {"crop_size": 32.5}}, "data.crop_size: got 32.5; accepted: int"),
 ]
 
 
@@ -145,6 +177,15 @@ NOT_ACCEPTED: list[tuple[type, dict[str, Any]]] = [
     *((GanHparams, {f.name: float("inf")}) for f in dataclasses.fields(GanHparams)),
     *((GanHparams, {name: 1.0}) for name in ("b1", "b2", "b2_final")),
     (GanHparams, {"schedule_images": 0.0}),
+    *((DataConfig, {"crop_size": size}) for size in (7, 0, -8)),
+    *((RestorationConfig, {name: 0}) for name in ("blocks", "depth", "iterations")),
+    *((RestorationConfig, {"widths": widths}) for widths in ((), (32, 0), (-1,))),
+    *((RestorationHparams, {f.name: -0.1}) for f in dataclasses.fields(RestorationHparams)),
+    *((RestorationHparams, {f.name: float("nan")}) for f in dataclasses.fields(RestorationHparams)),
+    *((RestorationHparams, {f.name: float("inf")}) for f in dataclasses.fields(RestorationHparams)),
+    *((RestorationHparams, {name: 1.0}) for name in ("b1", "b2")),
+    *((RestorationHparams, {name: 1.01}) for name in ("noise_share", "grey_share")),
+    (RestorationHparams, {"schedule_images": 0.0}),
     *((TrainConfig, {name: 0}) for name in ("steps", "batch_size", "log_every", "sample_every", "checkpoint_every")),
     *((TrainConfig, {name: 0}) for name in ("steps_per_dispatch", "devices")),
     (TrainConfig, {"minutes": 0.0}),
@@ -156,7 +197,7 @@ NOT_ACCEPTED: list[tuple[type, dict[str, Any]]] = [
 @pytest.mark.parametrize(("cls", "values"), NOT_ACCEPTED, ids=str)
 def test_values_out_of_range_are_named_with_what_is_accepted(cls: type, values: dict[str, Any]) -> None:
     ((field, value),) = values.items()
-    prefix = "hparams." if cls is GanHparams else ""
+    prefix = "hparams." if cls in (GanHparams, RestorationHparams) else ""
     with pytest.raises(InputError) as caught:
         cls(**values)
     start = f"{prefix}{field}: got {value!r}; accepted: "
@@ -168,12 +209,20 @@ def test_values_out_of_range_are_named_with_what_is_accepted(cls: type, values: 
     ("cls", "values"),
     [
         (DataConfig, {"image_size": 1, "channels": 3}),
+        (DataConfig, {"crop_size": 8, "channels": 1, "flip": True}),
+        (RestorationConfig, {"widths": (1,), "blocks": 1, "depth": 1, "iterations": 1}),
+        (RestorationHparams, {"lr": 0.0, "b1": 0.0, "noise_share": 1.0, "grey_share": 1.0, "b2": 0.9999}),
         (GanHparams, {"lr": 0.0, "b1": 0.0, "ema_half_life": 0.0, "b2": 0.9999}),
         (TrainConfig, {"steps": 1, "batch_size": 1, "seed": 2**32 - 1, "minutes": 0.01}),
     ],
 )
 def test_values_at_the_edge_are_accepted(cls: type, values: dict[str, Any]) -> None:
     assert {name: getattr(cls(**values), name) for name in values} == values
+
+
+def test_pieces_are_cut_from_images_of_their_own_size() -> None:
+    with pytest.raises(InputError, match="crop_size: got 32; accepted: None with image_size"):
+        DataConfig(crop_size=32, image_size=64)
 
 
 def test_input_error_is_a_value_error() -> None:
@@ -188,24 +237,28 @@ def test_a_config_is_frozen() -> None:
 def test_files_that_are_not_there_or_not_json_are_named(tmp_path: Path) -> None:
     path = tmp_path / "config.json"
     with pytest.raises(InputError, match=r"config\.json: no such file"):
-        config.load_config(Recipe, path)
+        load_config(Recipe, path)
     path.write_text("{")
     with pytest.raises(InputError, match=r"config\.json: is not JSON"):
-        config.load_config(Recipe, path)
+        load_config(Recipe, path)
 
 
-def unchecked(**values: Any) -> GanConfig:
+def unchecked(cls: Any = GanConfig, **values: Any) -> Any:
     """A configuration as it is made where no type checker runs, before it checks itself."""
-    made = object.__new__(GanConfig)
-    for field in dataclasses.fields(GanConfig):
+    made = object.__new__(cls)
+    for field in dataclasses.fields(cls):
         object.__setattr__(made, field.name, values.get(field.name, field.default))
     return made
 
 
-@pytest.mark.parametrize("field", ["architecture", "loss", "conditioning", "optimizer", "dtype"])
-def test_choices_are_checked_in_python_too(field):
+CHOICES = [(GanConfig, name) for name in ("architecture", "loss", "conditioning", "optimizer", "dtype")]
+CHOICES += [(RestorationConfig, name) for name in ("architecture", "loss", "optimizer", "dtype")]
+
+
+@pytest.mark.parametrize(("cls", "field"), CHOICES)
+def test_choices_are_checked_in_python_too(cls, field):
     with pytest.raises(InputError, match=f"{field}: got 'other'; accepted: "):
-        unchecked(**{field: "other"}).__post_init__()
+        unchecked(cls, **{field: "other"}).__post_init__()
 
 
 def test_choices_of_several_are_checked_in_python_too():

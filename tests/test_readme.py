@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxgen import cli
 from jaxgen.recipes.gan import GanRecipe
+from jaxgen.recipes.restoration import RestorationRecipe
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text()
@@ -24,11 +25,12 @@ def test_files_named_exist():
 
 def test_flags_named_exist():
     fields = {"help", "n"}
-    for command in (cli.sample, cli.evaluate):
+    for command in (cli.sample, cli.evaluate, cli.restore, cli.evaluate_restoration):
         fields |= {name.replace("_", "-") for name in inspect.signature(command).parameters}
-    for group in dataclasses.fields(GanRecipe):
+    for group in (*dataclasses.fields(GanRecipe), *dataclasses.fields(RestorationRecipe)):
         prefix = "hparams." if group.name == "hparams" else ""
-        fields |= {prefix + f.name.replace("_", "-") for f in dataclasses.fields(group.default)}
+        inner = dataclasses.fields(group.default) if dataclasses.is_dataclass(group.default) else [group]
+        fields |= {prefix + f.name.replace("_", "-") for f in inner}
     benchmarks = (ROOT / "experiments" / "benchmarks").glob("*.py")
     own = set(re.findall(r"^    (\w+): ", "".join(p.read_text() for p in benchmarks), re.M))
     for flag in re.findall(r"(?<![\w-])--([\w.-]*\w)", TEXT):

@@ -37,10 +37,9 @@ PLAIN = {"damage": "gaussian:0-0.2", "schedule": "damage:1000", "optimizer": "ad
 """Of all steps, so that they differ by their networks alone."""
 INVERSE = dataclasses.replace(inverse_photos.CONFIG.restoration, loss="l1", **PLAIN)
 RECURRENT = dataclasses.replace(crnn_mnist.CONFIG.restoration, **PLAIN)
-DIGIT = (28, 28, 1)
+CROP, DIGIT = 64, (28, 28, 1)
 Timings = dict[str, common.Timing]
 Rows = list[dict[str, Any]]
-MakeRows = Callable[[Timings], Rows]
 Makers = list[train_step.Maker]
 Columns = dict[str, tuple[str, str]]  # heading: key of a row, and format
 Facts = dict[str, dict[str, float]]
@@ -58,8 +57,6 @@ class RestoreConfig:
     """Height and width of the image restored."""
     batch_size: int = 16
     """Images per update, over all devices."""
-    crop_size: int = 64
-    """Height and width of the images that the inverse network is trained on; the recurrent one has 28."""
     cases: tuple[Literal["inference", "train", "recurrent"], ...] = ("inference", "train", "recurrent")
     """Whole images; steps of the inverse network; steps of the recurrent network, scanned and unrolled."""
     torch: bool = True
@@ -68,27 +65,21 @@ class RestoreConfig:
     """JSON file for the result."""
 
     def __post_init__(self) -> None:
-        for field in ("repeats", "steps", "image_size", "batch_size", "crop_size"):
+        for field in ("repeats", "steps", "image_size", "batch_size"):
             require(getattr(self, field) >= 1, field, getattr(self, field), "1 or more")
         require(len(self.cases) > 0, "cases", self.cases, "inference, train, recurrent")
 
 
 def run(config: RestoreConfig) -> dict[str, Any]:
-    """Races every case; prints a table for each and writes the document.
-
-    Returns:
-      What is written: date, machine, settings, and by case the rows.
+    """Races every case; prints a table for each, writes the document and gives it: settings, and rows by case.
 
     Raises:
       InputError: settings that cannot work together, before anything is measured.
     """
     common.require_writable(config.out)
     threads, version = train_step._torch_facts(config)
-    measure = {
-        "inference": [_inference],
-        "train": [partial(_train, colour=c) for c in COLOURS],
-        "recurrent": [_recurrent],
-    }
+    train = [partial(_train, colour=colour) for colour in COLOURS]
+    measure = {"inference": [_inference], "train": train, "recurrent": [_recurrent]}
     cases = [case(config) for name in dict.fromkeys(config.cases) for case in measure[name]]
     document = common.describe("restore", to_dict(config), torch={"version": version, "threads": threads}, cases=cases)
     common.save(config.out, document)
@@ -96,13 +87,12 @@ def run(config: RestoreConfig) -> dict[str, Any]:
 
 
 def _race(
-    name: str, title: str, makers: Makers, rounds: tuple[int, int], make_rows: MakeRows, columns: Columns
+    name: str, title: str, makers: Makers, rounds: tuple[int, int], make_rows: Callable[..., Rows], columns: Columns
 ) -> dict[str, Any]:
     """Times candidates over (repeats, steps); prints the table of one case and gives its part of the document."""
     candidates, failures = common.usable_candidates(makers)
     busy_elsewhere = common.cores_busy_elsewhere()
-    timings = common.race(candidates, *rounds)
-    busy, rows = busy_elsewhere(), make_rows(timings)
+    rows, busy = make_rows(common.race(candidates, *rounds)), busy_elsewhere()
     notes = [] if busy is None else [f"cores kept busy by other programs meanwhile: {busy:.1f}"]
     notes += [f"{label}: does not work: {reason}" for label, reason in failures]
     cells = [_cells(row, columns) for row in rows]
@@ -136,21 +126,21 @@ def _inference(config: RestoreConfig) -> dict[str, Any]:
     size = config.image_size
     images = {colour: pictures(1, size, channels) for colour, channels in COLOURS.items()}
     params = {colour: initial_params(INVERSE, channels) for colour, channels in COLOURS.items()}
-    name = "jaxgen InverseNetwork, {}".format
-    makers = [(name(c), partial(_jaxgen_inference, name(c), params[c], images[c])) for c in COLOURS]
+    makers = [
+        (label := f"jaxgen InverseNetwork, {c}", partial(_whole_image, label, params[c], images[c])) for c in COLOURS
+    ]
     if train_step._torch_wanted(config):
         from experiments.benchmarks.torch_restoration import inference_candidates
 
         makers += inference_candidates(INVERSE, params, images, train_step._torch_device())
     columns = {"MP/s": ("megapixels_per_second", ".2f"), "× DnCNN": ("ratio_to_dncnn", ".2f")}
-    title = f"inference: one image of {size} x {size}, batch 1"
-    make_rows = partial(inference_rows, height=size, width=size)
+    title, make_rows = f"one image of {size} x {size}", partial(inference_rows, height=size, width=size)
     case = _race("inference", title, makers, (config.repeats, 1), make_rows, columns)
     sizes = {colour: common.num_parameters(tree) for colour, tree in params.items()}
     return {**case, "restoration": to_dict(INVERSE), "parameters": sizes}
 
 
-def _jaxgen_inference(label: str, params: Params, images: np.ndarray) -> common.Candidate:
+def _whole_image(label: str, params: Params, images: np.ndarray) -> common.Candidate:
     """A whole image as `jaxgen restore` restores it."""
     shape = images.shape[1:]
     model = photo_model(TrainedRestorer(label, make_restorer(INVERSE, shape), params, shape))
@@ -176,7 +166,7 @@ def inference_rows(timings: Timings, height: int, width: int) -> Rows:
 
 def _train(config: RestoreConfig, colour: str) -> dict[str, Any]:
     """Steps of the inverse network, as the training loop runs them; and one row by muon, which has no counterpart."""
-    images = pictures(config.batch_size, config.crop_size, COLOURS[colour])
+    images = pictures(config.batch_size, CROP, COLOURS[colour])
     usual, most = parallel.STEPS_PER_DISPATCH[jax.default_backend()], parallel.make_mesh(len(images)).size
     settings = [("adam", most, usual), ("adam", most, 1), ("adam", 1, usual), ("muon", most, usual)]
     makers: Makers = []
@@ -190,7 +180,7 @@ def _train(config: RestoreConfig, colour: str) -> dict[str, Any]:
 
         makers += step_candidates(INVERSE, hparams(len(images)), params, images, train_step._torch_device())
     columns = {"images/s": ("images_per_second", ",.0f"), "× PyTorch": ("ratio_to_pytorch", ".2f")}
-    title = f"train step, {colour}: batch {len(images)}, {config.crop_size} x {config.crop_size}"
+    title = f"train step, {colour}: batch {len(images)}, {CROP} x {CROP}"
     make_rows = partial(train_rows, batch_size=len(images))
     case = _race(f"train_{colour}", title, makers, (config.repeats, config.steps), make_rows, columns)
     return {**case, "restoration": to_dict(INVERSE), "parameters": common.num_parameters(params)}

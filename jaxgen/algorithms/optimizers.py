@@ -20,7 +20,8 @@ def make_optimizer(name: OptimizerName, lr: Scalar, b1: Scalar, b2: Scalar) -> o
     Args:
       name: "adam" (Kingma and Ba 2015, epsilon 1e-8), "sgd" (plain, for comparisons across devices) or "muon": the
         momentum of each convolution, as a matrix from its inputs to its outputs, is made orthogonal and scaled to the
-        size of Adam's updates (Liu et al., "Muon is Scalable for LLM Training", 2025, equation 4); others take Adam.
+        size of Adam's updates (Liu et al., "Muon is Scalable for LLM Training", 2025, equation 4); others take Adam,
+        both with Nesterov's momentum (Dozat, "Incorporating Nesterov Momentum into Adam", 2016).
       lr: learning rate of this step.
       b1: decay of the first moment, unused by sgd.
       b2: decay of the second moment, unused by sgd.

@@ -145,13 +145,14 @@ def _try_decode(config: DataConfig, path: Path) -> np.ndarray | str:
 
 
 def _refuse_bad_folder(config: DataConfig, bad: list[str], total: int) -> None:
-    small = "" if config.crop_size is None else f" or are smaller than crop_size {config.crop_size}"
+    size = config.crop_size
+    note = "" if size is None else f", where an image smaller than crop_size {size} counts as damaged"
     if len(bad) == total:
-        reject("dataset", config.dataset, f"a folder with readable images; all {total} cannot be read{small}")
+        reject("dataset", config.dataset, f"a folder with readable images; none of its {total} could be read{note}")
     if len(bad) > MAX_UNREADABLE * total:
         raise InputError(
-            f"dataset: {len(bad)} of the {total} images of {config.dataset!r} cannot be read{small} (more than 10%), "
-            f"the first are {', '.join(bad[:3])}; accepted: a folder with at most 10% such files"
+            f"dataset: {len(bad)} of the {total} images of {config.dataset!r} cannot be read (more than 10%), "
+            f"the first are {', '.join(bad[:3])}; accepted: a folder with at most 10% damaged files{note}"
         )
 
 

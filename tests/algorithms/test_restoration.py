@@ -1,4 +1,4 @@
-"""The restoration step: phases, noise, shares, rates and losses, by formulae and with networks that say what they see."""
+"""The restoration step: phases, noise, shares, rates and losses, by formulae and a network that shows its input."""
 
 from typing import Any
 
@@ -62,7 +62,7 @@ def start(
     usual = {"lr": 0.0, "lr_final": 0.0, "noise_share": 0.0, "grey_share": 0.0, "schedule_images": 80.0}
     state = init_restoration(task, jax.random.key(0), vars(RestorationHparams(**{**usual, **numbers})))
     mixing = jnp.eye(3) if channel is None else jnp.zeros((3, 3)).at[channel].set(1.0)
-    params = {"mixing": mixing, "offset": jnp.asarray(offset)}
+    params = {"mixing": mixing, "offset": jnp.asarray(offset, jnp.float32)}
     return state.replace(step=jnp.asarray(step, jnp.int32), params={"restorer": params})
 
 
@@ -168,7 +168,7 @@ def test_chosen_images_have_one_channel_everywhere(channels: int, taken: int) ->
 
 
 def test_grey_images_are_grey_before_and_after_the_damage() -> None:
-    """Each channel of the damaged image in place of all: no different from another, and right where nothing happened."""
+    """Each channel of the damaged image in place of all: as good as another, and right where nothing happened."""
 
     def losses(damage: str, grey_share: float) -> list[float]:
         task = make(damage=damage)

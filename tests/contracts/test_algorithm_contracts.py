@@ -11,32 +11,69 @@ import pytest
 
 from jaxgen.algorithms.base import Algorithm, TrainState
 from jaxgen.algorithms.gan import make_gan
-from jaxgen.config import GanConfig, GanHparams
+from jaxgen.algorithms.restoration import make_restoration
+from jaxgen.config import GanConfig, GanHparams, RestorationConfig, RestorationHparams
+from jaxgen.images import to_float
 
-BATCH, NUM_CLASSES = 4, 3
-HPARAMS = vars(GanHparams(lr=1e-2, lr_final=1e-3, r1=0.5, r2=0.5, schedule_images=100.0))
+BATCH, NUM_CLASSES, SCHEDULE_IMAGES = 4, 3, 100.0
 ALL_AUGMENTATIONS = ("translation", "cutout", "color")
-# architecture, (h, w, c), structure
-CASES: dict[str, tuple[str, tuple[int, int, int], dict[str, Any]]] = {
-    "mlp minimax": ("mlp", (5, 7, 2), {"loss": "minimax", "penalties": ()}),
-    "mlp hinge, lazy": ("mlp", (4, 4, 1), {"loss": "hinge", "penalties": ("r1",), "penalty_interval": 2}),
-    "mlp wasserstein": (
-        "mlp",
-        (4, 4, 3),
-        {"loss": "wasserstein", "penalties": ("gp",), "discriminator_updates": 2, "optimizer": "sgd"},
+
+
+class Setup(NamedTuple):
+    """One structure of an algorithm."""
+
+    make: Callable[[], Algorithm]
+    hparams: dict[str, Any]
+    shape: tuple[int, int, int]
+    numbers: tuple[str, ...]
+    """Of those, some that only this structure reads."""
+    warm_up: float
+    """Share of the schedule over which the learning rate rises."""
+
+
+def gan(architecture: Any, shape: tuple[int, int, int], **structure: Any) -> Setup:
+    config = GanConfig(architecture=architecture, base_channels=2, latent_dim=3, **structure)
+    hparams = GanHparams(lr=1e-2, lr_final=1e-3, r1=0.5, r2=0.5, schedule_images=SCHEDULE_IMAGES)
+    return Setup(lambda: make_gan(config, shape, BATCH, NUM_CLASSES), vars(hparams), shape, config.penalties, 0.0)
+
+
+def restorer(architecture: Any, shape: tuple[int, int, int], **structure: Any) -> Setup:
+    """In three steps it is in both phases."""
+    usual = {"widths": (2, 3), "depth": 1, "iterations": 2, "schedule": "damage:1,noise:1,damage:1"}
+    config = RestorationConfig(architecture=architecture, **{**usual, **structure})
+    hparams = RestorationHparams(
+        lr=1e-2, lr_final=1e-3, noise_share=0.5, grey_share=0.5, schedule_images=SCHEDULE_IMAGES
+    )
+    numbers = ("noise_share", "grey_share") if shape[-1] > 1 else ("noise_share",)
+    return Setup(lambda: make_restoration(config, shape, BATCH), vars(hparams), shape, numbers, 0.01)
+
+
+CASES = {
+    "mlp minimax": gan("mlp", (5, 7, 2), loss="minimax", penalties=()),
+    "mlp hinge, lazy": gan("mlp", (4, 4, 1), loss="hinge", penalties=("r1",), penalty_interval=2),
+    "mlp wasserstein": gan(
+        "mlp", (4, 4, 3), loss="wasserstein", penalties=("gp",), discriminator_updates=2, optimizer="sgd"
     ),
-    "mlp augmented": ("mlp", (8, 8, 1), {"loss": "non_saturating", "penalties": ("r1",), "augment": ALL_AUGMENTATIONS}),
-    "dcgan relativistic": ("dcgan", (28, 28, 1), {"penalties": ("r1", "r2")}),
-    "mlp concat": ("mlp", (4, 4, 1), {"conditioning": "concat", "penalties": ("r1", "gp"), "discriminator_updates": 2}),
-    "dcgan projection": ("dcgan", (28, 28, 1), {"conditioning": "projection"}),
-    "resnet concat": ("resnet", (8, 8, 3), {"conditioning": "concat", "augment": ("translation",)}),
-    "resnet bfloat16": ("resnet", (8, 8, 3), {"penalties": ("r1",), "dtype": "bfloat16"}),
+    "mlp augmented": gan("mlp", (8, 8, 1), loss="non_saturating", penalties=("r1",), augment=ALL_AUGMENTATIONS),
+    "dcgan relativistic": gan("dcgan", (28, 28, 1), penalties=("r1", "r2")),
+    "mlp concat": gan("mlp", (4, 4, 1), conditioning="concat", penalties=("r1", "gp"), discriminator_updates=2),
+    "dcgan projection": gan("dcgan", (28, 28, 1), conditioning="projection"),
+    "resnet concat": gan("resnet", (8, 8, 3), conditioning="concat", augment=("translation",)),
+    "resnet bfloat16": gan("resnet", (8, 8, 3), penalties=("r1",), dtype="bfloat16"),
+    "inverse, blind mixture": restorer(
+        "inverse", (7, 5, 3), damage="gaussian:0-0.2|salt_and_pepper:0.1-0.5|pixels:0.5"
+    ),
+    "inverse muon bfloat16": restorer("inverse", (8, 8, 1), optimizer="muon", loss="l1", dtype="bfloat16"),
+    "dense, known pixels": restorer("dense", (6, 4, 2), damage="pixels:0.5-0.8", keep_known=True, loss="mse"),
+    "recurrent, known pixels": restorer("recurrent", (6, 4, 3), damage="boxes:0.3-0.6", keep_known=True),
+    "recurrent muon": restorer("recurrent", (5, 8, 1), optimizer="muon"),
 }
 
 
 class Traced(NamedTuple):
     """An algorithm, its compiled step and what that step did: the states before, between and after three steps."""
 
+    setup: Setup
     algorithm: Algorithm
     step: Callable[..., tuple[TrainState, dict[str, jax.Array]]]
     traces: list[int]
@@ -47,9 +84,8 @@ class Traced(NamedTuple):
 
 @pytest.fixture(scope="module", params=CASES.values(), ids=CASES)
 def case(request: pytest.FixtureRequest) -> Traced:
-    architecture, shape, structure = request.param
-    config = GanConfig(architecture=architecture, base_channels=2, latent_dim=3, **structure)
-    algorithm = make_gan(config, shape, BATCH, NUM_CLASSES)
+    setup: Setup = request.param
+    algorithm = setup.make()
     traces: list[int] = []
 
     def counted(*args: Any) -> Any:
@@ -58,16 +94,16 @@ def case(request: pytest.FixtureRequest) -> Traced:
 
     step = jax.jit(counted)
     noise = np.random.default_rng(0)
-    sizes = (3, algorithm.images_per_step, *shape)
+    sizes = (3, algorithm.images_per_step, *setup.shape)
     labels = np.resize(np.arange(NUM_CLASSES, dtype=np.int32), sizes[:2])
     images = noise.integers(0, 256, sizes).astype(np.uint8)
     batches = [{"images": x, "labels": y} for x, y in zip(images, labels, strict=True)]
-    states, metrics = [jax.jit(algorithm.init)(jax.random.key(0), HPARAMS)], []
+    states, metrics = [jax.jit(algorithm.init)(jax.random.key(0), setup.hparams)], []
     for batch in batches:
         state, values = step(states[-1], batch, jax.random.key(1))
         states.append(state)
         metrics.append(values)
-    return Traced(algorithm, step, traces, states, metrics, batches)
+    return Traced(setup, algorithm, step, traces, states, metrics, batches)
 
 
 def layout(tree: Any) -> Any:
@@ -105,13 +141,18 @@ def test_metrics_are_finite_scalars_named_group_and_name_the_same_at_every_step(
         assert all(np.isfinite(value) for value in values.values())
 
 
+def averaged(state: TrainState) -> dict[str, Any]:
+    """Parameters of the networks that predict."""
+    return {name: state.params[name] for name in state.ema_params}
+
+
 def test_every_parameter_array_moves_and_numbers_stay(case: Traced) -> None:
     first, last = case.states[0], case.states[-1]
-    assert all(differ(first.params["generator"], last.params["generator"]))
+    assert all(differ(averaged(first), averaged(last)))
     assert all(differ(first.ema_params, last.ema_params))
-    moved = differ(first.params["discriminator"], last.params["discriminator"])
-    sizes = [a.size for a in jax.tree.leaves(first.params["discriminator"])]
-    # an offset common to all logits cancels in the losses that compare real with fake
+    moved = differ(first.params, last.params)
+    sizes = [a.size for a in jax.tree.leaves(first.params)]
+    # of a discriminator an offset common to all logits cancels in the losses that compare real with fake
     assert [size for size, has_moved in zip(sizes, moved, strict=True) if not has_moved] in ([], [1])
     assert not any(differ(first.hparams, last.hparams))
     assert all(np.isfinite(a).all() for a in jax.tree.leaves(last.params))
@@ -132,26 +173,30 @@ def test_numbers_are_traced_and_matter(case: Traced) -> None:
 
     still, usual = after(late, lr_final=0.0), after(late)
     assert not any(differ(still.params, late.params))
-    assert all(differ(after(late, lr_final=0.02).params["generator"], usual.params["generator"]))
-    assert all(differ(after(case.states[1], lr=0.02).params["generator"], case.states[2].params["generator"]))
+    assert all(differ(averaged(after(late, lr_final=0.02)), averaged(usual)))
+    assert all(differ(averaged(after(case.states[1], lr=0.02)), averaged(case.states[2])))
     averages = after(late, ema_half_life=1.0).ema_params, usual.ema_params
     assert any(differ(*averages))
-    for name in (metric.removeprefix("penalty/") for metric in case.metrics[0] if metric.startswith("penalty/")):
-        assert any(differ(after(late, **{name: 5.0}).params["discriminator"], usual.params["discriminator"])), name
+    for name in case.setup.numbers:
+        assert any(differ(after(late, **{name: 5.0}).params, usual.params)), name
     assert len(case.traces) == 1
 
 
 def test_rate_in_the_metrics_follows_the_cosine_in_images(case: Traced) -> None:
     for number, values in enumerate(case.metrics):
-        progress = number * BATCH / 100.0
-        expected = 1e-3 + 9e-3 * (1 + np.cos(np.pi * progress)) / 2
+        progress, warm_up = number * BATCH / SCHEDULE_IMAGES, case.setup.warm_up
+        rise = min(1.0, (progress + 1e-4) / warm_up) if warm_up else 1.0
+        expected = rise * (1e-3 + 9e-3 * (1 + np.cos(np.pi * progress)) / 2)
         assert float(values["schedule/lr"]) == pytest.approx(expected, rel=1e-5)
 
 
 def test_prediction_has_the_shape_of_the_images(case: Traced) -> None:
-    inputs = case.algorithm.draw_inputs(jax.random.key(0), 3)
+    draw = case.algorithm.draw_inputs
+    inputs = (
+        {"images": to_float(jnp.asarray(case.batches[0]["images"][:3]))} if draw is None else draw(jax.random.key(0), 3)
+    )
     images = jax.jit(case.algorithm.predict)(case.states[-1], inputs)
-    assert images.shape == (3, *case.batches[0]["images"].shape[1:])
-    assert images.dtype == jnp.float32
-    assert float(jnp.max(jnp.abs(images))) <= 1.0
+    assert (images.shape, images.dtype) == ((3, *case.setup.shape), jnp.float32)
     assert len({image.tobytes() for image in np.asarray(images)}) == 3
+    # what is added to an image is not clipped
+    assert draw is None or float(jnp.max(jnp.abs(images))) <= 1.0

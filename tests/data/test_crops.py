@@ -226,7 +226,7 @@ def test_images_smaller_than_a_crop_are_named_skipped_and_counted(
 
 
 def test_a_folder_of_mostly_small_images_is_refused_for_what_it_is(folder: Path) -> None:
-    with pytest.raises(InputError, match=r"6 of the 17 images .*smaller than crop_size 10") as caught:
+    with pytest.raises(InputError, match=r"5 of the 17 images .*smaller than crop_size 10 counts as damaged") as caught:
         opened(folder, crop_size=10)
     assert "\n" not in str(caught.value)
     with pytest.raises(InputError, match=r"none of its 17 .*smaller than crop_size 64"):

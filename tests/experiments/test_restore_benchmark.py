@@ -1,0 +1,318 @@
+"""The benchmark of restorers: speeds from times, a document that can be read again, and a twin that is the same."""
+
+import dataclasses
+import importlib.util
+import json
+import os
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.experimental.compilation_cache import compilation_cache
+
+from experiments.benchmarks import common, restore
+from jaxgen.algorithms import restoration
+from jaxgen.config import InputError, RestorationConfig, RestorationHparams
+from jaxgen.degradations.kinds import Degraded
+from jaxgen.networks import make_restorer
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="optional: PyTorch, to race against")
+SMALL = RestorationConfig(
+    widths=(4, 6, 5), blocks=2, depth=1, loss="l1", damage="gaussian:0-0.2", schedule="damage:1000"
+)
+HPARAMS = dataclasses.asdict(
+    RestorationHparams(lr=0.5, lr_final=0.1, noise_share=0.0, ema_half_life=10.0, schedule_images=20.0)
+)
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """Networks of a few channels in place of the shipped ones."""
+    monkeypatch.setattr(restore, "INVERSE", dataclasses.replace(restore.INVERSE, widths=(4, 6), depth=1))
+    monkeypatch.setattr(
+        restore, "RECURRENT", dataclasses.replace(restore.RECURRENT, widths=(4,), blocks=1, iterations=3)
+    )
+    monkeypatch.setattr(restore, "CROP", 8)
+
+
+def random_params(config, channels, seed=0):
+    """Parameters of which none is zero, since biases that are would hide a wrong order."""
+    keys = iter(jax.random.split(jax.random.key(seed), 100))
+    params = restore.initial_params(config, channels)
+    return jax.tree.map(lambda p: p + 0.1 * jax.random.normal(next(keys), p.shape), params)
+
+
+def images_of(*shape):
+    return np.random.default_rng(0).uniform(-1.0, 1.0, shape).astype(np.float32)
+
+
+def channels_first(images):
+    import torch
+
+    return torch.tensor(np.asarray(images)).permute(0, 3, 1, 2)
+
+
+@needs_torch
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [(16, 24), (16, 13), (9, 8), (7, 11)])
+def test_twin_is_the_same_network(channels, size):
+    import torch
+
+    from experiments.benchmarks.torch_restoration import load_parameters, make_twin
+
+    params, images = random_params(SMALL, channels), images_of(2, *size, channels)
+    twin = make_twin(SMALL, channels)
+    load_parameters(twin, params)
+    assert sum(p.numel() for p in twin.parameters()) == common.num_parameters(params)
+    expected = make_restorer(SMALL, (16, 16, channels)).apply({"params": params}, jnp.asarray(images))
+    assert np.abs(expected - images).max() > 0.01
+    for memory in (torch.contiguous_format, torch.channels_last):
+        x = channels_first(images).contiguous(memory_format=memory)
+        restored = twin.to(memory_format=memory)(x).permute(0, 2, 3, 1).detach().numpy()
+        np.testing.assert_allclose(restored, expected, atol=1e-5, rtol=1e-5)
+
+
+@needs_torch
+def test_twin_has_the_same_gradients():
+    from torch.nn import functional as F
+
+    from experiments.benchmarks.torch_restoration import load_parameters, make_twin
+
+    params, clean, images = random_params(SMALL, 3), images_of(2, 14, 16, 3), images_of(4, 14, 16, 3)[2:]
+    task = restoration.Restoration(SMALL, make_restorer(SMALL, (14, 16, 3)), (), (), (14, 16, 3), 2)
+    degraded = Degraded(jnp.asarray(images), jnp.ones((2, 14, 16, 1)))
+    grads = jax.jit(jax.grad(lambda p: restoration.reconstruction(task, p, jnp.asarray(clean), degraded)))(params)
+    twin, expected = make_twin(SMALL, 3), make_twin(SMALL, 3)
+    load_parameters(twin, params)
+    load_parameters(expected, grads)  # to bring them into PyTorch's order
+    F.l1_loss(twin(channels_first(images)), channels_first(clean)).backward()
+    for (name, p), ours in zip(twin.named_parameters(), expected.parameters(), strict=True):
+        np.testing.assert_allclose(p.grad.numpy(), ours.detach().numpy(), atol=1e-5, rtol=1e-4, err_msg=name)
+        # none but those of the planes that are not told is zero everywhere
+        assert p.grad.abs().max() > 1e-6
+
+
+@needs_torch
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_torch_steps_are_the_same_steps(channels_last, monkeypatch):
+    """Parameters, average and loss of three steps under the same noise, rising and falling learning rates included."""
+    from experiments.benchmarks.torch_restoration import TorchRestoration, load_parameters, make_twin
+
+    shape, batch = (8, 8, 3), 4
+    noise = 0.3 * images_of(batch, *shape)
+    masks = jnp.ones((batch, 8, 8, 1))
+    monkeypatch.setattr(
+        restoration, "damage_in_phase", lambda task, key, clean, *_: Degraded(clean + jnp.asarray(noise), masks)
+    )
+    algorithm = restoration.make_restoration(SMALL, shape, batch)
+    params = random_params(SMALL, 3)
+    state = algorithm.init(jax.random.key(0), HPARAMS)
+    state = state.replace(params={"restorer": params}, ema_params={"restorer": jax.tree.map(jnp.copy, params)})
+    theirs = TorchRestoration(SMALL, HPARAMS, 3, channels_last)
+    theirs.load(params)
+    step = jax.jit(algorithm.step)
+    for i in range(3):
+        clean = np.random.default_rng(i).integers(0, 256, (batch, *shape), np.uint8)
+        state, metrics = step(state, {"images": jnp.asarray(clean)}, jax.random.key(7))
+        torch_metrics = theirs.step(channels_first(clean), channels_first(noise))
+        # Adam's first steps go by the sign of a gradient, and signs of what is zero but for rounding differ
+        np.testing.assert_allclose(
+            torch_metrics["loss/restorer"], metrics["loss/restorer"], rtol=1e-4 if i == 0 else 0.01
+        )
+        for module, ours in ((theirs.network, state.params), (theirs.average, state.ema_params)):
+            expected = make_twin(SMALL, 3)
+            load_parameters(expected, ours["restorer"])
+            couples = zip(module.parameters(), expected.parameters(), strict=True)
+            difference = np.concatenate([(a - b).abs().detach().numpy().ravel() for a, b in couples])
+            assert np.median(difference) < 1e-4
+            assert np.mean(difference > 1e-3) <= 0.02
+
+
+@needs_torch
+def test_learning_rate_of_the_twin_is_that_of_jaxgen():
+    from experiments.benchmarks.torch_restoration import learning_rate
+
+    hparams = {name: jnp.float32(value) for name, value in HPARAMS.items()}
+    for images_seen in (0.0, 0.1, 0.2, 7.0, 19.0, 30.0):
+        expected = float(restoration.learning_rate(hparams, jnp.float32(images_seen)))
+        assert learning_rate(HPARAMS, images_seen) == pytest.approx(expected, rel=1e-5)
+
+
+@needs_torch
+def test_noise_of_the_torch_step_has_a_level_for_each_image():
+    import torch
+
+    from experiments.benchmarks.torch_restoration import TorchRestoration
+
+    torch.manual_seed(0)
+    theirs = TorchRestoration(dataclasses.replace(SMALL, damage="gaussian:0.05-0.15"), HPARAMS, 1)
+    sigma = theirs.draw_noise(torch.zeros(400, 1, 32, 32)).std(dim=(1, 2, 3)).numpy() / 2.0
+    low, middle, high = np.quantile(sigma, (0.0, 0.5, 1.0))
+    assert 0.045 < low < 0.055 < 0.09 < middle < 0.11 < 0.145 < high < 0.16
+
+
+@needs_torch
+def test_twin_refuses_what_it_does_not_have():
+    from experiments.benchmarks.torch_restoration import TorchRestoration
+
+    wrong = [
+        {"architecture": "dense"},
+        {"keep_known": True},
+        {"dtype": "bfloat16"},
+        {"optimizer": "muon"},
+        {"loss": "mse"},
+        {"schedule": "noise:5,damage:5"},
+        {"damage": "jpeg:0.5"},
+        {"damage": "gaussian:0-0.2|gaussian:0-0.1"},
+    ]
+    for change in wrong:
+        with pytest.raises(InputError):
+            TorchRestoration(dataclasses.replace(SMALL, **change), HPARAMS, 1)
+    with pytest.raises(InputError):
+        TorchRestoration(SMALL, {**HPARAMS, "grey_share": 0.5}, 1)
+
+
+@needs_torch
+def test_dncnn_is_the_published_one():
+    import torch
+
+    from experiments.benchmarks.torch_restoration import DnCNN
+
+    network = DnCNN()
+    assert len(network.convs) == 17
+    assert sum(p.numel() for p in network.parameters()) == 555_137
+    images = torch.rand(2, 1, 5, 7)
+    with torch.no_grad():
+        assert network(images).shape == (2, 1, 5, 7)
+        network.convs[-1].weight.zero_()
+        network.convs[-1].bias.fill_(0.25)
+        np.testing.assert_allclose(network(images), images - 0.25)
+
+
+def test_speeds_come_from_times():
+    timings = {
+        "jaxgen": common.Timing(0.5, 0.4, 0.6, 0.7),
+        "PyTorch DnCNN-17": common.Timing(4.0, 3.0, 5.0, 6.0),
+        "PyTorch DnCNN-17, channels_last": common.Timing(2.0, 1.0, 3.0, 4.0),
+        "PyTorch twin": common.Timing(0.1, 0.1, 0.1, 0.1),
+    }
+    rows = restore.inference_rows(timings, 500, 2000)
+    assert [row["megapixels_per_second"] for row in rows] == pytest.approx([2.0, 0.25, 0.5, 10.0])
+    assert [row["ratio_to_dncnn"] for row in rows] == pytest.approx([4.0, 0.5, 1.0, 20.0])
+    (row,) = restore.inference_rows({"jaxgen": timings["jaxgen"]}, 500, 2000)
+    assert row["ratio_to_dncnn"] is None
+
+
+def test_muon_has_no_ratio_and_adam_has():
+    seconds = {"jaxgen adam": 2.0, "jaxgen muon": 4.0, "PyTorch eager": 3.0, "PyTorch eager, channels_last": 1.0}
+    timings = {label: common.Timing(value, value, value, value) for label, value in seconds.items()}
+    assert [row["ratio_to_pytorch"] for row in restore.train_rows(timings, 8)] == [0.5, None, 1.0 / 3.0, 1.0]
+
+
+def test_unrolled_network_is_the_scanned_one(small):
+    scanned, *unrolled = (
+        restore.FORMS[form](restore.RECURRENT.widths[0], restore.RECURRENT.blocks, restore.RECURRENT.iterations)
+        for form in restore.FORMS
+    )
+    assert scanned == make_restorer(restore.RECURRENT, restore.DIGIT)
+    assert [network.checkpointed for network in unrolled] == [False, True]
+    params, images = random_params(restore.RECURRENT, 1), jnp.asarray(images_of(2, 7, 9, 1))
+    masks = jnp.asarray(images_of(2, 7, 9, 1) > 0.0, jnp.float32)
+
+    def loss(network, params):
+        estimates = network.apply({"params": params}, images, masks, method="estimates")
+        assert estimates.shape == (3, 2, 7, 9, 1)
+        return jnp.sum(jnp.square(estimates) * jnp.arange(1.0, 4.0)[:, None, None, None, None])
+
+    results = [jax.value_and_grad(lambda p, n=n: loss(n, p))(params) for n in (scanned, *unrolled)]
+    for other in results[1:]:
+        for a, b in zip(jax.tree.leaves(other), jax.tree.leaves(results[0]), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4)
+
+
+def test_the_checkpoint_is_there_or_not(small):
+    text = {}
+    for form in restore.FORMS:
+        algorithm = restore.recurrent_algorithm(form, 2)
+        state = jax.eval_shape(algorithm.init, jax.random.key(0), restore.hparams(2))
+        batch = {"images": jax.ShapeDtypeStruct((2, *restore.DIGIT), jnp.uint8)}
+        text[form] = str(jax.make_jaxpr(algorithm.step)(state, batch, jax.random.key(0)))
+    assert ["remat" in t or "checkpoint" in t for t in text.values()] == [True, False, True]
+
+
+def test_compilation_is_measured_without_caches(tmp_path):
+    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+    before = {name: jax.config.read(name) for name in names}
+    for name, value in zip(names, (str(tmp_path), 0.0), strict=True):
+        jax.config.update(name, value)
+    try:
+        program, facts = restore.compile_afresh(jax.jit(lambda x: jnp.sin(x) * 3.0), jnp.ones(7))
+        assert not os.listdir(tmp_path)
+        assert jax.config.read("jax_enable_compilation_cache")
+        jax.jit(lambda x: jnp.cos(x) * 3.0)(jnp.ones(7))
+        assert os.listdir(tmp_path)  # as it is with the caches
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)
+        compilation_cache.reset_cache()
+    np.testing.assert_allclose(program(jnp.ones(7)), 3.0 * np.sin(np.ones(7)), rtol=1e-6)
+    assert facts["compile_seconds"] > 0.0
+    assert facts["megabytes"] >= 0.0
+
+
+@pytest.mark.parametrize("with_torch", [False, pytest.param(True, marks=needs_torch)])
+def test_a_small_race_leaves_a_readable_document(with_torch, small, tmp_path, capsys):
+    out = tmp_path / "result.json"
+    restore.run(restore.RestoreConfig(repeats=2, steps=1, image_size=12, batch_size=2, torch=with_torch, out=str(out)))
+    document = json.loads(out.read_text())
+    assert document["benchmark"] == "restore"
+    assert document["hardware"]["versions"]["jax"] == jax.__version__
+    assert (document["torch"]["version"] is not None) == with_torch
+    inference, *trains, recurrent = document["cases"]
+    assert [case["case"] for case in document["cases"]] == ["inference", "train_grey", "train_colour", "recurrent"]
+    for case in document["cases"]:
+        assert not [row for row in case["rows"] if "does_not_work" in row]
+    assert len(inference["rows"]) == (8 if with_torch else 2)
+    for row in inference["rows"]:
+        assert row["megapixels_per_second"] == pytest.approx(144e-6 / row["seconds_per_step"])
+        assert (row["ratio_to_dncnn"] is not None) == with_torch
+    for case in trains:
+        muon = [row for row in case["rows"] if "muon" in row["label"]]
+        assert len(muon) == 1
+        assert len(case["rows"]) == (6 if with_torch else 4)
+        for row in case["rows"]:
+            assert row["images_per_second"] == pytest.approx(2 / row["seconds_per_step"])
+            assert (row["ratio_to_pytorch"] is not None) == (with_torch and row not in muon)
+    assert [row["label"] for row in recurrent["rows"]] == list(restore.FORMS)
+    assert recurrent["rows"][0]["ratio_to_scan"] == 1.0
+    assert all(row["compile_seconds"] > 0 and row["megabytes"] >= 0 for row in recurrent["rows"])
+    # kernels of 3 x 3, 3 x 3 twice in each of three blocks, 1 x 1 down and up, and as many biases as outputs
+    sizes = {c: 36 * (c + 2) * 4 + 4 + 2 * 2 * 148 + 2 * 330 + 102 + 112 + 36 * 4 * c + 4 * c for c in (1, 3)}
+    assert inference["parameters"] == {"grey": sizes[1], "colour": sizes[3]}
+    assert [case["parameters"] for case in trains] == [sizes[1], sizes[3]]
+    printed = capsys.readouterr().out
+    assert all(word in printed for word in ("MP/s", "× DnCNN", "images/s", "compile s", str(out)))
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        ["--repeats", "0"],
+        ["--image-size", "0"],
+        ["--batch-size", "many"],
+        ["--cases", "nonsense"],
+        ["--out", "no/such/folder/x.json"],
+    ],
+)
+def test_bad_flags_end_in_one_line_and_exit_code_2(flag, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["restore", *flag])
+    with pytest.raises(SystemExit) as end:
+        restore.main()
+    assert end.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert flag[0] in error or flag[0].strip("-").replace("-", "_") in error
