@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("PJRT_NPROC", "16")  # as `setup_backend` does: with a thread per core the devices can block
 
 import jax
 import pytest

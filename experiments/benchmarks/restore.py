@@ -275,7 +275,7 @@ def recurrent_rows(timings: Timings, compilation: Facts, batch_size: int) -> Row
 
 def compile_afresh(function: Any, *arguments: Any) -> tuple[Any, dict[str, float]]:
     """The compiled function; seconds to trace and compile it with all caches empty, and megabytes of its buffers."""
-    before = jax.config.read("jax_enable_compilation_cache")
+    before = jax.config.jax_enable_compilation_cache
     jax.config.update("jax_enable_compilation_cache", False)
     compilation_cache.reset_cache()  # it looks at the setting once
     jax.clear_caches()

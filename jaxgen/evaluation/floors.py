@@ -7,9 +7,10 @@ each [h, w, c]; known pixels are kept as they are, and what the unknown ones hol
 
 import numpy as np
 from jaxtyping import Bool, Complex, Float
+from matplotlib.tri import LinearTriInterpolator, Triangulation
 from PIL import Image
 from scipy import ndimage
-from scipy.interpolate import LinearNDInterpolator, NearestNDInterpolator
+from scipy.interpolate import NearestNDInterpolator
 from skimage import restoration
 
 from jaxgen.config import InputError, require
@@ -235,10 +236,12 @@ def _blur(x: Float[np.ndarray, "h w c"], sigma: float) -> Float[np.ndarray, "h w
 
 def _interpolate(plane: Float[np.ndarray, "h w"], mask: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
     """Linear on triangles of known pixels, else the nearest."""
-    points, unknown, values = np.argwhere(mask), np.argwhere(~mask), plane[mask]
+    points, unknown, values = np.argwhere(mask), np.argwhere(~mask), plane[mask].astype(np.float64)
     filled = np.full(len(unknown), np.nan)
     if np.linalg.matrix_rank(points - points[0]) == 2:  # points on a line span no triangle
-        filled = LinearNDInterpolator(points, values)(unknown)
+        # SciPy's search for the triangle takes minutes where many points lie on circles, as those of a grid do
+        linear = LinearTriInterpolator(Triangulation(*points.T.astype(np.float64)), values)
+        filled = linear(*unknown.T.astype(np.float64)).filled(np.nan)
     outside = np.isnan(filled)
     filled[outside] = NearestNDInterpolator(points, values)(unknown[outside])
     whole = plane.astype(np.float64)

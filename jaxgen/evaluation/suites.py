@@ -85,6 +85,7 @@ def _salt_and_pepper(share: int) -> Case:
     found = {
         "adaptive median": lambda image, _: floors.adaptive_median(image),
         "normalised mean": lambda image, _: floors.normalised_mean(image, clean_pixels(image)),
+        "biharmonic": lambda image, _: floors.biharmonic(image, clean_pixels(image)),
     }
     return Case("salt_and_pepper", f"{share}%", _from_text(f"salt_and_pepper:{share / 100}"), found)
 
@@ -100,6 +101,7 @@ def _missing(kind: str, level: str, value: float) -> Case:
     found = {
         "normalised mean": floors.normalised_mean,
         "Delaunay": floors.delaunay,
+        "biharmonic": floors.biharmonic,
     }
     return Case(kind, level, _from_text(f"{kind}:{value}"), found)
 

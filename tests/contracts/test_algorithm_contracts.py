@@ -66,7 +66,6 @@ CASES = {
     "inverse muon bfloat16": restorer("inverse", (8, 8, 1), optimizer="muon", loss="l1", dtype="bfloat16"),
     "dense, known pixels": restorer("dense", (6, 4, 2), damage="pixels:0.5-0.8", keep_known=True, loss="mse"),
     "recurrent, known pixels": restorer("recurrent", (6, 4, 3), damage="boxes:0.3-0.6", keep_known=True),
-    "recurrent muon": restorer("recurrent", (5, 8, 1), optimizer="muon"),
 }
 
 

@@ -23,13 +23,12 @@ FULL = dataclasses.replace(
     TINY, loss="relativistic", penalties=("gp",), discriminator_updates=2, augment=("translation", "color")
 )
 RESNET = dataclasses.replace(TINY, architecture="resnet", base_channels=2, loss="relativistic", penalties=("r1",))
-
 INVERSE = RestorationConfig(
     widths=(2, 3), depth=1, schedule="noise:1,damage:1", damage="gaussian:0.1|pixels:0.2-0.8", optimizer="sgd"
 )
-KEEPING = dataclasses.replace(INVERSE, damage="boxes:0.3-0.6", keep_known=True)
-RECURRENT = dataclasses.replace(KEEPING, architecture="recurrent", iterations=2)
-DENSE = dataclasses.replace(KEEPING, architecture="dense")
+RECURRENT = dataclasses.replace(
+    INVERSE, architecture="recurrent", iterations=2, damage="boxes:0.3-0.6", keep_known=True
+)
 Config = GanConfig | RestorationConfig
 
 
@@ -82,13 +81,12 @@ def test_k_steps_in_one_call_equal_k_calls() -> None:
     assert (metrics["penalty/r1"] > 0).tolist() == [True, False, False, True]
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "muon"])
-def test_k_steps_in_one_call_equal_k_calls_across_phases(optimizer: Any) -> None:
-    metrics = together_and_apart(dataclasses.replace(RECURRENT, schedule="noise:2,damage:1", optimizer=optimizer))
+def test_k_steps_in_one_call_equal_k_calls_across_phases() -> None:
+    metrics = together_and_apart(dataclasses.replace(RECURRENT, schedule="noise:2,damage:1", optimizer="muon"))
     assert metrics["schedule/noise"].tolist() == [1, 1, 0, 0]
 
 
-SPREAD = {"mlp": FULL, "resnet": RESNET, "inverse": INVERSE, "recurrent": RECURRENT, "dense": DENSE}
+SPREAD = {"mlp": FULL, "resnet": RESNET, "inverse": INVERSE, "recurrent": RECURRENT}
 
 
 @pytest.mark.parametrize("config", SPREAD.values(), ids=SPREAD)
@@ -102,9 +100,8 @@ def test_four_devices_equal_one_with_plain_gradients(config: Config) -> None:
     assert min(max(jax.tree.leaves(network)) for network in moved.values()) > 1e-3  # far more than the tolerance
 
 
-@pytest.mark.parametrize("config", [TINY, dataclasses.replace(INVERSE, optimizer="muon")], ids=["gan", "restoration"])
-def test_a_state_made_without_jit_can_be_given_away(config: Config) -> None:
-    algorithm, hparams = make(config)
+def test_a_state_made_without_jit_can_be_given_away() -> None:
+    algorithm, hparams = make(TINY)
     state = algorithm.init(jax.random.key(0), hparams)
     dispatch = parallel.compile_steps(algorithm, jax.random.key(1), parallel.make_mesh(BATCH, 1))
     after, _ = jax.block_until_ready(dispatch(state, batches_for(algorithm, 1)))

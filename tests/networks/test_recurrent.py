@@ -73,7 +73,8 @@ def test_estimates_are_those_of_a_plain_loop_for_any_number_of_iterations(num: i
 
 
 def test_the_result_is_the_last_estimate() -> None:
-    np.testing.assert_allclose(NETWORK.apply({"params": params_of()}, *INPUTS), reference()[2], atol=1e-5)
+    result = jax.jit(NETWORK.apply)({"params": params_of()}, *INPUTS)
+    np.testing.assert_allclose(result, reference()[2], atol=1e-5)
 
 
 def test_slopes_are_those_of_a_plain_loop() -> None:
@@ -106,7 +107,7 @@ def test_odd_sizes_are_the_same_image_with_its_edge_repeated(size: tuple[int, in
     h, w = size
     images, masks = IMAGES[:, :h, :w], MASKS[:, :h, :w]
     larger = [np.pad(x, ((0, 0), (0, h % 2), (0, w % 2), (0, 0)), mode="edge") for x in (images, masks)]
-    expected = by_hand(NETWORK, params_of(), *map(jnp.asarray, larger), SIGMA)
+    expected = jax.jit(functools.partial(by_hand, NETWORK))(params_of(), *map(jnp.asarray, larger), SIGMA)
     np.testing.assert_allclose(estimates(NETWORK, params_of(), images, masks, SIGMA), expected[:, :, :h, :w], atol=1e-5)
     np.testing.assert_allclose(
         until_still(images, masks, SIGMA, most=3, tolerance=0.0)[0], expected[2, :, :h, :w], atol=1e-5
@@ -136,7 +137,7 @@ def test_known_pixels_are_kept_to_the_bit_in_every_estimate() -> None:
     for estimate in found:
         np.testing.assert_array_equal(estimate[known], np.asarray(IMAGES)[known])
         assert (estimate[~known] != np.asarray(IMAGES)[~known]).all()
-    np.testing.assert_allclose(found, by_hand(keeping, params_of(), *INPUTS), atol=1e-5)
+    np.testing.assert_allclose(found, jax.jit(functools.partial(by_hand, keeping))(params_of(), *INPUTS), atol=1e-5)
     np.testing.assert_array_equal(until_still(*INPUTS, network=keeping, most=2)[0][known], np.asarray(IMAGES)[known])
 
 
