@@ -119,13 +119,19 @@ def _judge(restorer: Restorer, images: list[np.ndarray], case: Case, key: jax.Ar
             damage(jax.random.fold_in(key, i), to_float(jnp.asarray(x))) for i, x in zip(index, clean, strict=True)
         ]
         degraded = Degraded(*(jnp.concatenate(arrays) for arrays in zip(*parts, strict=True)))
-        restored = to_uint8(restorer.apply(degraded._asdict()))
+        restored = to_uint8(_keep_known(degraded, np.asarray(restorer.apply(degraded._asdict()))))
         shown = {"input": np.asarray(degraded.images), **_floors(case, degraded), "restored": restored}
         for name, result in shown.items():
             found.setdefault(name, []).extend(_scores(result, clean))
         first = first or Example(to_uint8(degraded.images)[0], restored[0], clean[0])
     means = {name: Score(*np.mean(np.array(values), axis=0).tolist()) for name, values in found.items()}
     return Row(case.damage, case.level, means), first
+
+
+def _keep_known(degraded: Degraded, restored: np.ndarray) -> np.ndarray:
+    """Where pixels are missing, the known ones as they came: `restore --mask` and the floors keep them too."""
+    known = np.asarray(degraded.masks) > 0.5
+    return np.where(known & ~known.all(axis=(1, 2, 3), keepdims=True), np.asarray(degraded.images), restored)
 
 
 def _batches(images: list[np.ndarray]) -> Iterator[tuple[list[int], np.ndarray]]:

@@ -151,3 +151,12 @@ def test_clean_pixels_are_those_neither_black_nor_white():
     assert clean_pixels(image)[0, :, 0].tolist() == [False, True, False, False]
     colour = np.array([[[0.0, 1.0, 0.5], [1.0, 1.0, 1.0]]])
     assert clean_pixels(colour)[0, :, 0].tolist() == [True, False]
+
+
+def test_known_pixels_count_as_they_came_where_some_are_missing_and_not_under_noise():
+    worse = Restorer("worse", lambda inputs: np.asarray(inputs["images"]) + 0.5)
+    cases = suite(gone=(half_missing, {}), darker=(darker, {}))
+    _, (gone, noisy) = evaluate_restoration(worse, IMAGES, cases)
+    np.testing.assert_array_equal(gone.restored[::2], IMAGES[0][::2])
+    assert np.all(gone.restored[1::2] == 191)  # a missing pixel is 0, and (0 + 0.5 + 1) * 127.5 is 191.25
+    assert not np.array_equal(noisy.restored[::2], noisy.degraded[::2])
