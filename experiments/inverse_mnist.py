@@ -24,7 +24,7 @@ CONFIG = RestorationRecipe(
     restoration=RestorationConfig(
         widths=(32, 64, 128), schedule="noise:1000,damage:5000", damage=DAMAGE, loss="mse", optimizer="muon"
     ),
-    hparams=RestorationHparams(lr=4e-3, b1=0.95),
+    hparams=RestorationHparams(lr=3e-3, b1=0.95),
     train=TrainConfig(steps=6_000, batch_size=16),
 )
 

@@ -1,6 +1,12 @@
 """A blind inverse network for colour photographs: noise, JPEG, salt and pepper, scratches, and marked regions.
 
 Command:  python -m experiments.inverse_photos --dataset folder:PHOTOS
+Hardware: one core of an AMD EPYC (Zen 3), the other busy, no accelerator
+Time:     48 min
+Result:   Set12, grey, sigma 25/255, blind: 27.98 dB (BM3D 29.97), 400 photographs of BSDS500, seed 0
+
+The weights of that run, in half precision, are in the package as jaxgen/inference/photos.safetensors; of its 10,000
+steps the first 6,200 ran under a cosine over 13,000.
 """
 
 from jaxgen.cli import run_recipe
@@ -23,10 +29,10 @@ DAMAGE = "|".join(
 CONFIG = RestorationRecipe(
     data=DataConfig(dataset="folder:photos", crop_size=64, channels=3, flip=True),
     restoration=RestorationConfig(
-        widths=(32, 64, 128), schedule="noise:2000,damage:18000", damage=DAMAGE, loss="l1", optimizer="muon"
+        widths=(32, 64, 128), schedule="noise:1500,damage:8500", damage=DAMAGE, loss="l1", optimizer="muon"
     ),
-    hparams=RestorationHparams(lr=4e-3, b1=0.95, grey_share=0.4),
-    train=TrainConfig(steps=20_000, batch_size=8, devices=1),
+    hparams=RestorationHparams(lr=1.5e-3, b1=0.95, grey_share=0.4),
+    train=TrainConfig(steps=10_000, batch_size=8),
 )
 
 

@@ -31,8 +31,8 @@ def test_flags_named_exist():
         prefix = "hparams." if group.name == "hparams" else ""
         inner = dataclasses.fields(group.default) if dataclasses.is_dataclass(group.default) else [group]
         fields |= {prefix + f.name.replace("_", "-") for f in inner}
-    benchmarks = (ROOT / "experiments" / "benchmarks").glob("*.py")
-    own = set(re.findall(r"^    (\w+): ", "".join(p.read_text() for p in benchmarks), re.M))
+    programs = [*(ROOT / "experiments" / "benchmarks").glob("*.py"), *(ROOT / "experiments").glob("*_study.py")]
+    own = set(re.findall(r"^    (\w+): ", "".join(p.read_text() for p in programs), re.M))
     for flag in re.findall(r"(?<![\w-])--([\w.-]*\w)", TEXT):
         assert flag in fields or flag.removeprefix("no-").replace("-", "_") in own, flag
 
