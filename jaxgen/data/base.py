@@ -48,8 +48,11 @@ class Source:
         return len(self.class_names or ())
 
     def take(self, index: np.ndarray) -> np.ndarray:
-        """uint8 (len(index), h, w, c): the images of these numbers."""
-        return self.images[index] if self.images is not None else np.stack([self.read(int(i)) for i in index])
+        """uint8 (len(index), h, w, c): the images of these numbers; with `crops`, the middle of each."""
+        if self.images is not None:
+            return self.images[index]
+        images = [self.read(int(i)) for i in index]
+        return np.stack([crop(image, self.shape[0], 0.5, 0.5) for image in images] if self.crops else images)
 
 
 def subset(source: Source, index: np.ndarray) -> Source:
@@ -62,6 +65,12 @@ def subset(source: Source, index: np.ndarray) -> Source:
         images=None if source.images is None else source.images[index],
         read=None if read is None else lambda i: read(int(index[i])),
     )
+
+
+def crop(image: UInt8[np.ndarray, "h w c"], size: int, down: float, right: float) -> UInt8[np.ndarray, "s s c"]:
+    """The square of `size` pixels whose corner lies at these shares, in [0, 1), of the places that there are."""
+    top, left = (int(share * (edge - size + 1)) for share, edge in zip((down, right), image.shape[:2], strict=True))
+    return image[top : top + size, left : left + size]
 
 
 def fit_image(

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float64, Int64, UInt8
+from jaxtyping import Bool, Float64, Int64
 
 from jaxgen.config import require
 from jaxgen.data import base
-from jaxgen.data.base import Source
+from jaxgen.data.base import Source, crop
 
 NUM_THREADS = 2
 """Threads of tf.data: few, so that XLA keeps its cores."""
@@ -135,12 +135,6 @@ def _crops(source: Source, seed: int, start: int, count: int, flip: bool) -> dic
         pieces = [np.rot90(piece, int(4 * place[2])) for piece, place in zip(pieces, where, strict=True)]
         pieces = [piece[:, ::-1] if turned else piece for piece, turned in zip(pieces, mirrored, strict=True)]
     return {"images": np.stack(pieces)} | ({} if source.labels is None else {"labels": source.labels[index]})
-
-
-def crop(image: UInt8[np.ndarray, "h w c"], size: int, down: float, right: float) -> UInt8[np.ndarray, "s s c"]:
-    """The square of `size` pixels whose corner lies at these shares, in [0, 1), of the places that there are."""
-    top, left = (int(share * (edge - size + 1)) for share, edge in zip((down, right), image.shape[:2], strict=True))
-    return image[top : top + size, left : left + size]
 
 
 def _tensorflow_batches(

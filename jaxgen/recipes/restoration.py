@@ -13,8 +13,7 @@ from jaxgen.algorithms.base import Algorithm, TrainState
 from jaxgen.algorithms.restoration import make_restoration
 from jaxgen.config import DataConfig, InputError, RestorationConfig, RestorationHparams, TrainConfig, require
 from jaxgen.config_json import to_dict
-from jaxgen.data.base import Source, fit_image, subset
-from jaxgen.data.pipeline import crop
+from jaxgen.data.base import Source, subset
 from jaxgen.data.sources import open_source
 from jaxgen.degradations.compose import Degraded, mixture, parse_mixture
 from jaxgen.evaluation.restoration import Restorer, evaluate_restoration, format_table, save_table
@@ -103,24 +102,16 @@ def open_both(config: RestorationRecipe) -> tuple[Source, Source]:
     return subset(train, np.sort(order[num:])), subset(train, np.sort(order[:num]))
 
 
-def centre_crops(source: Source, num: int) -> np.ndarray:
-    """uint8 (num, h, w, c): the first images, or the middle of them where they are cut into pieces."""
-    num = min(num, source.num_images)
-    if not source.crops:
-        return source.take(np.arange(num))
-    return np.stack([crop(source.read(i), source.shape[0], 0.5, 0.5) for i in range(num)])
-
-
 def whole_images(source: Source, num: int) -> list[np.ndarray]:
     """The first images, uint8 (h, w, c) each, uncut."""
-    return [fit_image(source.take(np.array([i]))[0] if not source.crops else source.read(i)) for i in range(num)]
+    return [source.read(i) if source.crops else source.take(np.array([i]))[0] for i in range(num)]
 
 
 def _make_hooks(
     directory: Path, config: RestorationRecipe, algorithm: Algorithm, held_out: Source, writer: MetricWriter
 ) -> Hooks:
     predict = jax.jit(algorithm.predict)
-    clean = centre_crops(held_out, NUM_FOLLOWED)
+    clean = held_out.take(np.arange(min(NUM_FOLLOWED, held_out.num_images)))
     choices = parse_mixture(config.restoration.damage)
     damage = jax.jit(lambda key, images: mixture(key, images, choices))
     degraded: Degraded = damage(jax.random.key(config.train.seed + 1), to_float(jnp.asarray(clean)))

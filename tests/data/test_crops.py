@@ -13,8 +13,8 @@ from PIL import Image
 
 from jaxgen.config import DataConfig, InputError
 from jaxgen.data import base, batches, open_source
-from jaxgen.data.base import Source, subset
-from jaxgen.data.pipeline import crop, places, plan
+from jaxgen.data.base import Source, crop, subset
+from jaxgen.data.pipeline import places, plan
 
 SIZES = [(9, 20), (8, 8), (14, 8), (11, 12), (30, 9), (8, 17), (12, 12)]
 CROP = 8
