@@ -24,7 +24,7 @@ from jaxgen.data.base import Source
 from jaxgen.data.sources import open_source
 from jaxgen.training.report import write_report
 from jaxgen.training.reporting import plot_curves
-from jaxgen.training.runs import Hooks, Run, run_training
+from jaxgen.training.runs import Hooks, Run, fix_schedule, run_training
 from jaxgen.training.weights import load_params, save_params, sha256_of
 
 NUM_WATCHED = 5000
@@ -56,9 +56,7 @@ def run_classifier(run: Run, config: ClassifierRecipe) -> None:
     """Trains, then measures the shipped precision on the test set, once."""
     source, test = open_source(config.data), open_source(dataclasses.replace(config.data, split="test"))
     require(source.class_names is not None, "dataset", config.data.dataset, "data with labels")
-    if config.hparams.schedule_images is None:
-        images = float(config.train.steps * config.train.batch_size)
-        config = dataclasses.replace(config, hparams=dataclasses.replace(config.hparams, schedule_images=images))
+    config = fix_schedule(config)
     algorithm = make_classifier(source.shape, len(source.class_names), config.train.batch_size)
     predict = jax.jit(algorithm.predict)
 

@@ -23,8 +23,8 @@ from jaxgen.cli import exit_cleanly, parse
 from jaxgen.config import require
 from jaxgen.config_json import to_dict
 from jaxgen.networks import layers
-from jaxgen.recipes.gan import fix_schedule
 from jaxgen.training import parallel
+from jaxgen.training.runs import fix_schedule
 from jaxgen.types import Batch, Metrics
 
 SHAPE = (28, 28, 1)

@@ -22,8 +22,9 @@ from jaxgen.config_json import to_dict
 from jaxgen.data.pipeline import batches as batches_of
 from jaxgen.data.sources import open_source
 from jaxgen.networks import make_gan_pair
-from jaxgen.recipes.gan import GanRecipe, fix_schedule
+from jaxgen.recipes.gan import GanRecipe
 from jaxgen.training import parallel
+from jaxgen.training.runs import fix_schedule
 
 RECIPES: dict[str, GanRecipe] = {"gan_mnist": gan_mnist.CONFIG, "gan_mnist_mlp": gan_mnist_mlp.CONFIG}
 Maker = tuple[str, Callable[[], common.Candidate]]

@@ -158,8 +158,8 @@ def _check(model: PhotoModel, options: RestoreOptions) -> None:
 def _refuse_existing(jobs: list[Job], force: bool) -> None:
     existing = [path for path, _ in results(jobs) if path.exists()]
     if existing and not force:
-        more = f" and {len(existing) - 1} more" if existing[1:] else ""
-        raise InputError(f"out: {existing[0]}{more} exist already; overwritten only with --force")
+        more = f" and {len(existing) - 1} more exist" if existing[1:] else " exists"
+        raise InputError(f"out: {existing[0]}{more} already; overwritten only with --force")
 
 
 def _run(jobs: list[Job], restore: Callable[..., Photo], allow_large: bool) -> int:

@@ -18,7 +18,7 @@ from jaxgen.images import make_grid, save_png
 from jaxgen.recipes.pictures import draw_final, picture_scale, render_all
 from jaxgen.training.report import write_report
 from jaxgen.training.reporting import MetricWriter, plot_curves
-from jaxgen.training.runs import Hooks, Run, run_training
+from jaxgen.training.runs import Hooks, Run, fix_schedule, run_training
 
 GRID_IMAGES = 64
 """Images of the grids over time; a conditional GAN shows `GRID_ROWS` of each class, ten classes at most."""
@@ -57,14 +57,6 @@ def run_gan(run: Run, config: GanRecipe) -> None:
         make_hooks=lambda writer: _make_hooks(run.directory, config, algorithm, source, writer),
         finish=lambda state: _finish(run.directory, config, algorithm, source, state),
     )
-
-
-def fix_schedule(config: GanRecipe) -> GanRecipe:
-    """The configuration with `hparams.schedule_images` set to the whole run where it is None."""
-    if config.hparams.schedule_images is not None:
-        return config
-    images = float(config.train.steps * config.train.batch_size)
-    return dataclasses.replace(config, hparams=dataclasses.replace(config.hparams, schedule_images=images))
 
 
 def _make_hooks(

@@ -24,7 +24,7 @@ from jaxgen.recipes.pictures import picture_scale
 from jaxgen.recipes.sheets import restoration_sheet, sheet_of_examples
 from jaxgen.training.report import write_report
 from jaxgen.training.reporting import MetricWriter, plot_curves
-from jaxgen.training.runs import Hooks, Run, run_training
+from jaxgen.training.runs import Hooks, Run, fix_schedule, run_training
 from jaxgen.training.weights import save_params
 
 NUM_FOLLOWED = 64
@@ -71,14 +71,6 @@ def run_restoration(run: Run, config: RestorationRecipe) -> None:
         make_hooks=lambda writer: _make_hooks(run.directory, config, algorithm, held_out, writer),
         finish=lambda state: _finish(run.directory, config, algorithm, held_out, state),
     )
-
-
-def fix_schedule(config: RestorationRecipe) -> RestorationRecipe:
-    """The configuration with `hparams.schedule_images` set to the whole run where it is None."""
-    if config.hparams.schedule_images is not None:
-        return config
-    images = float(config.train.steps * config.train.batch_size)
-    return dataclasses.replace(config, hparams=dataclasses.replace(config.hparams, schedule_images=images))
 
 
 def open_both(config: RestorationRecipe) -> tuple[Source, Source]:

@@ -5,7 +5,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -90,6 +90,14 @@ def read_run_config(directory: Path, cls: type[C]) -> C:
       InputError: none is there, or it is of another kind.
     """
     return load_config(cls, directory / "config.json")
+
+
+def fix_schedule(config: C) -> C:
+    """The recipe's configuration with `hparams.schedule_images` set to the whole run where it is None."""
+    if config.hparams.schedule_images is not None:
+        return config
+    images = float(config.train.steps * config.train.batch_size)
+    return replace(config, hparams=replace(config.hparams, schedule_images=images))
 
 
 def run_training(

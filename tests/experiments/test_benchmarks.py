@@ -16,7 +16,9 @@ from jaxgen.algorithms.gan import make_gan
 from jaxgen.config import GanConfig, GanHparams, InputError
 from jaxgen.networks import layers, make_gan_pair
 
-needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="optional: PyTorch, to race against")
+needs_torch = pytest.mark.skipif(
+    importlib.util.find_spec("torch") is None, reason="needs PyTorch, which jaxgen does without"
+)
 SHAPE, BATCH = (28, 28, 1), 8
 HPARAMS = dataclasses.asdict(GanHparams(lr=1e-3, lr_final=1e-4, r1=1.0, r2=0.5, schedule_images=40.0))
 

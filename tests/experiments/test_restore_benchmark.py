@@ -20,7 +20,9 @@ from jaxgen.networks import make_restorer
 from jaxgen.training import parallel
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
-needs_torch = pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="optional: PyTorch, to race against")
+needs_torch = pytest.mark.skipif(
+    importlib.util.find_spec("torch") is None, reason="needs PyTorch, which jaxgen does without"
+)
 SMALL = RestorationConfig(
     widths=(4, 6, 5), blocks=2, depth=1, loss="l1", damage="gaussian:0-0.2", schedule="damage:1000"
 )
