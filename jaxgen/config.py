@@ -171,6 +171,8 @@ class RestorationHparams:
     """Decay of the first moment."""
     b2: float = 0.99
     """Decay of the second moment."""
+    weight_decay: float = 0.0
+    """Weight decay of muon, times the learning rate."""
     noise_share: float = 0.1
     """Share of the images in phase "damage" that are shown under the noise of phase "noise"."""
     grey_share: float = 0.0

@@ -15,12 +15,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from experiments.benchmarks.common import Candidate
+from experiments.benchmarks.torch_filling import fill, suspects
 from experiments.benchmarks.torch_gan import Metrics, decay_per_step
 from experiments.benchmarks.torch_networks import _set as set_layer
 from experiments.benchmarks.torch_networks import channels_first
 from jaxgen.algorithms.restoration import WARM_UP
 from jaxgen.config import RestorationConfig, require
 from jaxgen.degradations.compose import parse_mixture
+from jaxgen.networks.inverse import BELIEF
 
 Maker = tuple[str, Callable[[], Candidate]]
 LAYOUTS = {"": False, ", channels_last": True}
@@ -79,14 +81,14 @@ class InverseNetwork(nn.Module):
     def __init__(self, channels: int, widths: tuple[int, ...] = (32, 64, 128), blocks: int = 1, depth: int = 3):
         super().__init__()
         steps = list(itertools.pairwise(widths))
-        self.multiple = 2 ** len(widths)
-        self.enter = nn.Conv2d(4 * (channels + 2), widths[0], 3, padding=1)
+        self.multiple, self.grids = 2 ** len(widths), len(widths) + 1
+        self.enter = nn.Conv2d(4 * (2 * channels + 3), widths[0], 3, padding=1)
         self.before = nn.ModuleList([make_blocks(fine, blocks) for fine, _ in steps])
         self.down = nn.ModuleList([nn.Conv2d(4 * fine, coarse, 1) for fine, coarse in steps])
         self.deepest = make_blocks(widths[-1], depth)
         self.up = nn.ModuleList([nn.Conv2d(coarse, 4 * fine, 1) for fine, coarse in reversed(steps)])
         self.after = nn.ModuleList([make_blocks(fine, blocks) for fine, _ in reversed(steps)])
-        self.leave = nn.Conv2d(widths[0], 4 * channels, 3, padding=1)
+        self.leave = nn.Conv2d(widths[0], 4 * (channels + 1), 3, padding=1)
 
     def forward(self, images: Tensor) -> Tensor:
         """Restores images (b, c, h, w) in [-1, 1]."""
@@ -94,7 +96,10 @@ class InverseNetwork(nn.Module):
         x, below, right = images, -h % self.multiple, -w % self.multiple
         if below or right:
             x = F.pad(x, (0, right, 0, below), mode="replicate")
-        x = F.pad(x, (0, 0, 0, 0, 0, 2))  # two planes of what is not known, which is 0
+        padded, doubtful = x, suspects(x)
+        guess = fill(padded, 1.0 - doubtful, self.grids)
+        nothing = torch.zeros_like(doubtful).expand(-1, 2, -1, -1)  # of missing pixels and the noise level
+        x = torch.cat([padded, nothing, doubtful, guess], dim=1)
         x, levels = self.enter(F.pixel_unshuffle(x, 2)), []
         for blocks, down in zip(self.before, self.down, strict=True):
             x = blocks(x)
@@ -103,7 +108,9 @@ class InverseNetwork(nn.Module):
         x = self.deepest(x)
         for up, blocks in zip(self.up, self.after, strict=True):
             x = blocks(levels.pop() + F.pixel_shuffle(up(x), 2))
-        return images + F.pixel_shuffle(self.leave(x), 2)[:, :, :h, :w]
+        change = F.pixel_shuffle(self.leave(x), 2)
+        belief = torch.sigmoid(change[:, -1:] + BELIEF)
+        return (padded + belief * (guess - padded) + change[:, :-1])[:, :, :h, :w]
 
     def rearranged(self) -> Iterator[tuple[nn.Conv2d, bool]]:
         """Convolutions next to a rearrangement, in jaxgen's order, and whether it comes before."""

@@ -14,7 +14,9 @@ OptimizerName = Literal["adam", "muon", "sgd"]
 Scalar = Float[Array, ""]
 
 
-def make_optimizer(name: OptimizerName, lr: Scalar, b1: Scalar, b2: Scalar) -> optax.GradientTransformation:
+def make_optimizer(
+    name: OptimizerName, lr: Scalar, b1: Scalar, b2: Scalar, weight_decay: Scalar | float = 0.0
+) -> optax.GradientTransformation:
     """The optimizer for one step; build it inside the step from traced numbers.
 
     Args:
@@ -25,6 +27,8 @@ def make_optimizer(name: OptimizerName, lr: Scalar, b1: Scalar, b2: Scalar) -> o
       lr: learning rate of this step.
       b1: decay of the first moment, unused by sgd.
       b2: decay of the second moment, unused by sgd.
+      weight_decay: what muon multiplies with `lr` and takes off each convolution in proportion: without normalisation
+        kernels else grow until a high rate diverges. Unused by the others.
 
     Returns:
       A transformation whose state has the same structure at every step.
@@ -33,7 +37,13 @@ def make_optimizer(name: OptimizerName, lr: Scalar, b1: Scalar, b2: Scalar) -> o
         return optax.sgd(lr)
     if name == "muon":
         return optax.contrib.muon(
-            lr, beta=b1, adam_b1=b1, adam_b2=b2, consistent_rms=0.2, muon_weight_dimension_numbers=_kernels
+            lr,
+            beta=b1,
+            weight_decay=weight_decay,
+            adam_b1=b1,
+            adam_b2=b2,
+            consistent_rms=0.2,
+            muon_weight_dimension_numbers=_kernels,
         )
     return optax.adam(lr, b1=b1, b2=b2, eps=1e-8)
 

@@ -111,7 +111,8 @@ def restoration_step(task: Restoration, state: TrainState, batch: Batch, key: PR
     degraded = Degraded(one_channel(degraded.images, grey), degraded.masks)
     images_seen = state.step.astype(jnp.float32) * task.batch_size
     lr = learning_rate(state.hparams, images_seen)
-    optimizer = make_optimizer(task.config.optimizer, lr, state.hparams["b1"], state.hparams["b2"])
+    hparams = state.hparams
+    optimizer = make_optimizer(task.config.optimizer, lr, hparams["b1"], hparams["b2"], hparams["weight_decay"])
     value, grads = jax.value_and_grad(reconstruction, argnums=1)(task, state.params["restorer"], clean, degraded)
     state = apply_gradients(state, "restorer", grads, optimizer)
     state = average(state, "restorer", state.hparams["ema_half_life"], images_seen, task.batch_size)

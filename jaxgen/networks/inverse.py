@@ -11,11 +11,14 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from jaxgen.networks import filling
 from jaxgen.networks.layers import Conv, depth_to_space, he_init, scaled_init, space_to_depth
 from jaxgen.types import Images, Levels, Masks
 
 SMALL = scaled_init(0.1)
 """Initial weights of what ends in a sum: at first a block hardly changes what it adds to."""
+BELIEF = 2.0
+"""Logit of how far the network goes at first from a doubtful pixel to what is around it."""
 DENSE_WIDTHS = (32, 64, 128, 256)
 DENSE_HIDDEN = 1024
 
@@ -67,7 +70,8 @@ class Block(nn.Module):
 class InverseNetwork(nn.Module):
     """Fully convolutional: any size, odd ones included; it adds what it has learned to the damaged image.
 
-    Works on grids of a half, a quarter, ... of the size, reached by space-to-depth, and goes back up with a sum over
+    Where pixels are missing, or may be salt or pepper, it starts from a mean of those around (`filling`), as far as it
+    finds that better. Works on grids of a half, a quarter, ... of the size, reached by space-to-depth, and goes back up with a sum over
     each level; the image itself is never convolved at full size.
 
     Attributes:
@@ -97,7 +101,12 @@ class InverseNetwork(nn.Module):
         convolutions = [4 * self.blocks if i + 1 < len(self.widths) else 2 * self.depth for i in grids]
         convolutions[0] += 2
         # and each rearrangement looks across its block
-        return sum(2 ** (i + 1) * n for i, n in enumerate(convolutions)) + 2 * self.multiple
+        blocks = 2 * self.multiple
+        return sum(2 ** (i + 1) * n for i, n in enumerate(convolutions)) + blocks + filling.reach(self._grids)
+
+    @property
+    def _grids(self) -> int:
+        return len(self.widths) + 1
 
     @nn.compact
     def __call__(self, images: Images, masks: Masks | None = None, sigma: Levels | None = None) -> Images:
@@ -112,7 +121,11 @@ class InverseNetwork(nn.Module):
           (b, h, w, c), near [-1, 1] and not clipped.
         """
         h, w, c = images.shape[1:]
-        x = space_to_depth(pad_to_multiple(join_planes(images, masks, sigma), self.multiple))
+        x = pad_to_multiple(join_planes(images, masks, sigma), self.multiple)
+        padded, doubtful = x[..., :c], filling.suspects(x[..., :c])
+        known = (1.0 - x[..., c : c + 1]) * (1.0 - doubtful)
+        guess = filling.fill(padded, known, self._grids)
+        x = space_to_depth(jnp.concatenate([x, doubtful, guess], axis=-1))
         x = Conv(self.widths[0], dtype=self.dtype)(x)
         levels = []
         for width in self.widths[1:]:
@@ -121,10 +134,12 @@ class InverseNetwork(nn.Module):
             x = Conv(width, 1, dtype=self.dtype)(space_to_depth(x))
         x = self._blocks(x, self.depth)
         for level in reversed(levels):
-            x = level + depth_to_space(Conv(4 * level.shape[-1], 1, dtype=self.dtype)(x))
+            x = level + depth_to_space(Conv(4 * level.shape[-1], 1, dtype=self.dtype, kernel_init=SMALL)(x))
             x = self._blocks(x, self.blocks)
-        change = depth_to_space(Conv(4 * c, dtype=self.dtype, kernel_init=SMALL)(x))
-        return put_back(images + change[:, :h, :w].astype(jnp.float32), images, masks, self.keeps_known)
+        change = depth_to_space(Conv(4 * (c + 1), dtype=self.dtype, kernel_init=SMALL)(x)).astype(jnp.float32)
+        belief = nn.sigmoid(change[..., c:] + BELIEF)
+        restored = padded + belief * (guess - padded) + change[..., :c]
+        return put_back(restored[:, :h, :w], images, masks, self.keeps_known)
 
     def _blocks(self, x: Array, num: int) -> Array:
         for _ in range(num):

@@ -142,6 +142,13 @@ def _shifted(x: Array, axis: int, step: int, edge: Array) -> Array:
     return lax.concatenate([lax.slice_in_dim(x, 1, size, axis=axis), last], axis)
 
 
+def binomial_blur(x: Float[Array, "b *s c"]) -> Array:
+    """The blur [1, 2, 1] / 4 along every spatial axis, edges repeated."""
+    for axis in range(1, x.ndim - 1):
+        x = 0.5 * x + 0.25 * (_shifted(x, axis, 1, x) + _shifted(x, axis, -1, x))
+    return x
+
+
 def upsample(x: Float[Array, "b *s c"]) -> Array:
     """Doubles every spatial axis by linear interpolation, [1, 2, 1] / 2 after zero insertion at half-pixel centres.
 

@@ -10,6 +10,7 @@ import pytest
 
 from jaxgen.config import InputError, RestorationConfig
 from jaxgen.networks import make_restorer
+from jaxgen.networks.filling import fill
 from jaxgen.networks.inverse import DenseInverseNetwork, InverseNetwork, join_planes, pad_to_multiple
 from jaxgen.networks.recurrent import RecurrentRestorer
 
@@ -119,9 +120,10 @@ def test_nothing_changes_beyond_the_halo() -> None:
 
 
 def test_shifting_by_the_multiple_shifts_the_result() -> None:
-    strip = noise(1, 88, 4, 1)
-    results = {start: restore(TINY, strip[:, start : start + 80]) for start in (0, 1, TINY.multiple)}
-    inside = slice(TINY.halo + TINY.multiple, 80 - TINY.halo)
+    size = 2 * TINY.halo + 40
+    strip = noise(1, size + 8, 4, 1)
+    results = {start: restore(TINY, strip[:, start : start + size]) for start in (0, 1, TINY.multiple)}
+    inside = slice(TINY.halo + TINY.multiple, size - TINY.halo)
     moved = {start: result[0, inside.start - start : inside.stop - start] for start, result in results.items()}
     np.testing.assert_allclose(moved[TINY.multiple], moved[0], atol=1e-5)
     assert np.abs(moved[1] - moved[0]).max() > 1e-2
@@ -166,6 +168,22 @@ def test_training_starts_nearer_to_the_damaged_image_than_to_nothing() -> None:
     out, _ = jax.jit(network.init_with_output)(jax.random.key(0), images)
     change = float(jnp.sqrt(jnp.mean(jnp.square(out - images)) / jnp.mean(jnp.square(images))))
     assert 0.0 < change < 0.8
+
+
+def test_without_anything_learned_doubtful_pixels_become_their_surroundings() -> None:
+    """All weights 0: no change, and a belief of sigmoid(2) in the guess where a pixel is missing, black or white."""
+    images = noise(1, 8, 8, 2).at[0, 2, 3].set(1.0).at[0, 5, 5].set(-1.0).at[0, 6, 1, 0].set(1.0)  # the last in one channel
+    masks = jnp.ones((1, 8, 8, 1)).at[0, 1, 6].set(0.0)
+    images = images * masks
+    params = jax.tree.map(jnp.zeros_like, params_of(TINY, (8, 8, 2)))
+    result = np.asarray(TINY.apply({"params": params}, images, masks))
+    doubtful = np.zeros((8, 8), bool)
+    doubtful[[2, 5, 1], [3, 5, 6]] = True
+    np.testing.assert_array_equal(result[0][~doubtful], np.asarray(images)[0][~doubtful])
+    known = jnp.asarray(~doubtful, jnp.float32)[None, ..., None]
+    guess, belief = np.asarray(fill(images, known, levels=3)), 1.0 / (1.0 + np.exp(-2.0))
+    expected = images + belief * (guess - images)
+    np.testing.assert_allclose(result[0][doubtful], np.asarray(expected)[0][doubtful], atol=1e-6)
 
 
 def test_size_and_grids_of_the_dense_form() -> None:

@@ -1,0 +1,73 @@
+"""The first guess of missing pixels, against SciPy's filters."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from jaxgen.networks.filling import TRUST, fill, reach, suspects
+
+
+def noise(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).uniform(-1.0, 1.0, shape).astype(np.float32)
+
+
+def filtered(x: np.ndarray, weights: list[float], origin: int = 0) -> np.ndarray:
+    """(h, w, c) convolved along both axes, edges repeated."""
+    for axis in (0, 1):
+        x = ndimage.correlate1d(x, weights, axis=axis, mode="nearest", origin=origin)
+    return x
+
+
+def doubled(x: np.ndarray) -> np.ndarray:
+    """Linear interpolation at half-pixel centres, edges repeated."""
+    for axis in (0, 1):
+        n = x.shape[axis]
+        at = np.clip((np.arange(2 * n) + 0.5) / 2 - 0.5, 0, n - 1)
+        low = np.floor(at).astype(int)
+        share = (at - low).reshape((-1, 1, 1) if axis == 0 else (1, -1, 1))
+        x = (1 - share) * x.take(low, axis) + share * x.take(np.minimum(low + 1, n - 1), axis)
+    return x
+
+
+def guess(values: np.ndarray, weights: np.ndarray, levels: int) -> np.ndarray:
+    coarser = 0.0
+    if levels > 1:
+        # four taps, of which the second lies on the first pixel of a pair
+        halved = [filtered(x, [0.125, 0.375, 0.375, 0.125], -1)[::2, ::2] for x in (values, weights)]
+        coarser = doubled(guess(*halved, levels - 1))
+    blurred = [filtered(x, [0.25, 0.5, 0.25]) for x in (values, weights)]
+    return (blurred[0] + TRUST * coarser) / (blurred[1] + TRUST)
+
+
+@pytest.mark.parametrize("levels", [1, 2, 3])
+@pytest.mark.parametrize("share", [0.3, 0.9])
+def test_unknown_pixels_are_means_of_the_known_ones_around(levels: int, share: float) -> None:
+    images = noise(2, 12, 8, 3)
+    known = (noise(2, 12, 8, 1, seed=1) > 2 * share - 1).astype(np.float32)
+    filled = np.asarray(fill(jnp.asarray(images), jnp.asarray(known), levels))
+    for image, mask, result in zip(images, known, filled, strict=True):
+        expected = np.where(mask > 0, image, guess((image * mask).astype(np.float64), mask.astype(np.float64), levels))
+        np.testing.assert_allclose(result, expected, atol=1e-5)
+
+
+def test_known_pixels_stay_and_nothing_known_is_the_middle_grey() -> None:
+    images = jnp.asarray(noise(1, 8, 8, 2))
+    np.testing.assert_array_equal(fill(images, jnp.ones((1, 8, 8, 1)), 3), images)
+    np.testing.assert_array_equal(fill(images, jnp.zeros((1, 8, 8, 1)), 3), 0.0)
+
+
+@pytest.mark.parametrize("levels", [1, 2, 4])
+def test_a_filled_pixel_takes_nothing_from_beyond_the_reach(levels: int) -> None:
+    known = jnp.zeros((1, 1, 96, 1)).at[0, 0, ::2].set(1.0)
+    images = jnp.asarray(noise(1, 1, 96, 1))
+    tall = [jnp.tile(x, (1, 8, 1, 1)) for x in (images, known)]
+    slopes = jax.jacobian(lambda x: fill(x, tall[1], levels)[0, 0, :, 0])(tall[0])[:, 0, :, :, 0]
+    to, source = np.nonzero(np.abs(np.asarray(slopes)).sum(axis=1))
+    assert reach(levels) / 2 <= np.abs(to - source).max() <= reach(levels)
+
+
+def test_suspects_are_black_or_white_in_all_channels() -> None:
+    images = jnp.asarray([[[[1.0, 1.0], [-1.0, 1.0], [1.0, 0.5], [-1.5, -1.0], [0.0, 0.0], [0.99, 1.0]]]])
+    np.testing.assert_array_equal(suspects(images)[0, 0, :, 0], [1, 1, 0, 1, 0, 0])
