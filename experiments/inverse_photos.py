@@ -15,9 +15,9 @@ from jaxgen.recipes.restoration import RestorationRecipe, run_restoration
 
 DAMAGE = "|".join(
     [
-        *["gaussian:0-0.2"] * 4,
+        *["gaussian:0-0.2"] * 5,
         *["salt_and_pepper:0-0.8"] * 2,
-        *["pixels:0.3-0.9"] * 2,
+        "pixels:0.3-0.9",
         "strokes:0-0.3+gaussian:0-0.05",
         "scratches:0-0.1",
         "jpeg:0.2-0.95",
@@ -29,10 +29,10 @@ DAMAGE = "|".join(
 CONFIG = RestorationRecipe(
     data=DataConfig(dataset="folder:photos", crop_size=64, channels=3, flip=True),
     restoration=RestorationConfig(
-        widths=(48, 96, 96), schedule="noise:900,damage:8100", damage=DAMAGE, loss="l1", optimizer="muon"
+        widths=(48, 96, 96), schedule="noise:300,damage:3700", damage=DAMAGE, loss="l1", optimizer="muon"
     ),
     hparams=RestorationHparams(lr=3e-3, b1=0.95, weight_decay=0.1, grey_share=0.5),
-    train=TrainConfig(steps=9_000, batch_size=24, checkpoint_every=500),
+    train=TrainConfig(steps=4_000, batch_size=24, checkpoint_every=500),
 )
 
 

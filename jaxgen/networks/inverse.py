@@ -17,8 +17,8 @@ from jaxgen.types import Images, Levels, Masks
 
 SMALL = scaled_init(0.1)
 """Initial weights of what ends in a sum: at first a block hardly changes what it adds to."""
-BELIEF = 2.0
-"""Logit of how far the network goes at first from a doubtful pixel to what is around it."""
+DOUBT = 4.0
+"""At first the network believes in the share sigmoid(-4) of a black or white pixel that may be salt or pepper."""
 DENSE_WIDTHS = (32, 64, 128, 256)
 DENSE_HIDDEN = 1024
 
@@ -70,9 +70,9 @@ class Block(nn.Module):
 class InverseNetwork(nn.Module):
     """Fully convolutional: any size, odd ones included; it adds what it has learned to the damaged image.
 
-    Where pixels are missing, or may be salt or pepper, it starts from a mean of those around (`filling`), as far as it
-    finds that better. Works on grids of a half, a quarter, ... of the size, reached by space-to-depth, and goes back up with a sum over
-    each level; the image itself is never convolved at full size.
+    Where pixels are missing, or may be salt or pepper, it starts from a mean of those around (`filling`) and may go back
+    to the latter. It works on grids of a half, a quarter, ... of the size, reached by space-to-depth, and goes back up
+    with a sum over each level; the image itself is never convolved at full size.
 
     Attributes:
       widths: channels of each grid, from half size down; sizes are padded to multiples of 2 ** len(widths).
@@ -121,11 +121,11 @@ class InverseNetwork(nn.Module):
           (b, h, w, c), near [-1, 1] and not clipped.
         """
         h, w, c = images.shape[1:]
-        x = pad_to_multiple(join_planes(images, masks, sigma), self.multiple)
-        padded, doubtful = x[..., :c], filling.suspects(x[..., :c])
-        known = (1.0 - x[..., c : c + 1]) * (1.0 - doubtful)
-        guess = filling.fill(padded, known, self._grids)
-        x = space_to_depth(jnp.concatenate([x, doubtful, guess], axis=-1))
+        planes = pad_to_multiple(join_planes(images, masks, sigma), self.multiple)
+        padded, missing = planes[..., :c], planes[..., c : c + 1]
+        doubtful = filling.suspects(padded) * (1.0 - missing)
+        start = filling.fill(padded, (1.0 - missing) * (1.0 - jnp.abs(doubtful)), self._grids)
+        x = space_to_depth(jnp.concatenate([start, planes[..., c:], doubtful], axis=-1))
         x = Conv(self.widths[0], dtype=self.dtype)(x)
         levels = []
         for width in self.widths[1:]:
@@ -137,8 +137,8 @@ class InverseNetwork(nn.Module):
             x = level + depth_to_space(Conv(4 * level.shape[-1], 1, dtype=self.dtype, kernel_init=SMALL)(x))
             x = self._blocks(x, self.blocks)
         change = depth_to_space(Conv(4 * (c + 1), dtype=self.dtype, kernel_init=SMALL)(x)).astype(jnp.float32)
-        belief = nn.sigmoid(change[..., c:] + BELIEF)
-        restored = padded + belief * (guess - padded) + change[..., :c]
+        own = nn.sigmoid(change[..., c:] - DOUBT) * jnp.abs(doubtful)
+        restored = start + own * (padded - start) + change[..., :c]
         return put_back(restored[:, :h, :w], images, masks, self.keeps_known)
 
     def _blocks(self, x: Array, num: int) -> Array:

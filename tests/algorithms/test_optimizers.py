@@ -145,6 +145,21 @@ def test_muon_gives_everything_else_to_adam() -> None:
         jax.tree.map(lambda u, e: np.testing.assert_allclose(u, e, rtol=2e-5), others(update), expected)
 
 
+@lenient
+def test_weight_decay_takes_a_share_off_convolutions_alone() -> None:
+    lr, decay = 0.1, 0.3
+    updates = []
+    for weight_decay in (0.0, decay):
+        optimizer = make_optimizer("muon", number(lr), number(0.9), number(0.99), number(weight_decay))
+        params = layers(0)
+        updates.append(jax.jit(optimizer.update)(layers(1), optimizer.init(params), params)[0])
+    plain, decayed = updates
+    taken = np.asarray(decayed["conv"]["kernel"]) - np.asarray(plain["conv"]["kernel"])
+    np.testing.assert_allclose(taken, -lr * decay * np.asarray(layers(0)["conv"]["kernel"]), rtol=1e-4, atol=1e-6)
+    np.testing.assert_array_equal(decayed["conv"]["bias"], plain["conv"]["bias"])
+    np.testing.assert_array_equal(decayed["dense"]["kernel"], plain["dense"]["kernel"])
+
+
 def test_muon_keeps_its_structure_and_its_program() -> None:
     _, states, traces = muon_run(lr=0.1)
     layouts = [jax.tree.map(lambda a: (a.shape, a.dtype), state) for state in states]

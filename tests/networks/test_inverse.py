@@ -172,7 +172,9 @@ def test_training_starts_nearer_to_the_damaged_image_than_to_nothing() -> None:
 
 def test_without_anything_learned_doubtful_pixels_become_their_surroundings() -> None:
     """All weights 0: no change, and a belief of sigmoid(2) in the guess where a pixel is missing, black or white."""
-    images = noise(1, 8, 8, 2).at[0, 2, 3].set(1.0).at[0, 5, 5].set(-1.0).at[0, 6, 1, 0].set(1.0)  # the last in one channel
+    images = (
+        noise(1, 8, 8, 2).at[0, 2, 3].set(1.0).at[0, 5, 5].set(-1.0).at[0, 6, 1, 0].set(1.0)
+    )  # the last in one channel
     masks = jnp.ones((1, 8, 8, 1)).at[0, 1, 6].set(0.0)
     images = images * masks
     params = jax.tree.map(jnp.zeros_like, params_of(TINY, (8, 8, 2)))
