@@ -29,10 +29,10 @@ DAMAGE = "|".join(
 CONFIG = RestorationRecipe(
     data=DataConfig(dataset="folder:photos", crop_size=64, channels=3, flip=True),
     restoration=RestorationConfig(
-        widths=(48, 96, 96), schedule="noise:300,damage:3700", damage=DAMAGE, loss="l1", optimizer="muon"
+        widths=(48, 96, 96), schedule="noise:300,damage:2700", damage=DAMAGE, loss="l1", optimizer="muon"
     ),
     hparams=RestorationHparams(lr=3e-3, b1=0.95, weight_decay=0.1, grey_share=0.5),
-    train=TrainConfig(steps=4_000, batch_size=24, checkpoint_every=500),
+    train=TrainConfig(steps=3_000, batch_size=24, checkpoint_every=500),
 )
 
 

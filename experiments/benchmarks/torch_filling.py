@@ -1,34 +1,55 @@
-"""`jaxgen.networks.filling` in PyTorch, NCHW, where no mask is told: the first guess that the twin network starts from."""
+"""`jaxgen.networks.filling` in PyTorch, NCHW: the first guess that the twin network starts from."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional as F
 
-from jaxgen.networks.filling import TRUST
+from jaxgen.networks.filling import CROWD, MOMENTUM, SMOOTHING, TRUST
+
+BLUR, HALVING = (0.25, 0.5, 0.25), (0.125, 0.375, 0.375, 0.125)
 
 
 def suspects(images: Tensor) -> Tensor:
-    """1 where all channels are at the ends of [-1, 1] or beyond, (b, 1, h, w)."""
-    return (images.abs() >= 1.0).all(dim=1, keepdim=True).to(images.dtype)
+    """1 where a pixel may be salt, -1 where it may be pepper, (b, 1, h, w)."""
+    ends = [at_end.all(dim=1, keepdim=True).to(images.dtype) for at_end in (images >= 1.0, images <= -1.0)]
+    white, black = (_double(_separable(_separable(end, HALVING, 2), BLUR)) for end in ends)
+    return ends[0] * (white < 3.0 * black + CROWD) - ends[1] * (black < 3.0 * white + CROWD)
 
 
 def fill(images: Tensor, known: Tensor, levels: int) -> Tensor:
-    """Pixels that are not known, from those around them, on `levels` grids."""
-    return torch.where(known > 0.5, images, _guess(images * known, known, levels))
+    """Pixels that are not known, from those around them, on `levels` grids and made smooth."""
+    x = torch.where(known > 0.5, images, _mean(images * known, known, levels))
+    velocity = torch.zeros_like(x)
+    for _ in range(SMOOTHING):
+        velocity = MOMENTUM * velocity - _laplacian(_laplacian(x)) * (1.0 - known) / 32.0
+        x = x + velocity
+    return x
 
 
-def _guess(values: Tensor, weights: Tensor, levels: int) -> Tensor:
-    blur = [0.25, 0.5, 0.25]
-    near, trusted = _convolve(values, blur, 1), _convolve(weights, blur, 1)
+def _mean(values: Tensor, weights: Tensor, levels: int) -> Tensor:
+    near, trusted = _separable(values, BLUR), _separable(weights, BLUR)
     if levels > 1:
-        halving = [0.125, 0.375, 0.375, 0.125]
-        coarser = _guess(_convolve(values, halving, 2), _convolve(weights, halving, 2), levels - 1)
-        near = near + TRUST * F.interpolate(coarser, scale_factor=2.0, mode="bilinear", align_corners=False)
+        near = near + TRUST * _double(
+            _mean(_separable(values, HALVING, 2), _separable(weights, HALVING, 2), levels - 1)
+        )
     return near / (trusted + TRUST)
 
 
-def _convolve(x: Tensor, weights: list[float], stride: int) -> Tensor:
+def _double(x: Tensor) -> Tensor:
+    return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
+
+
+def _separable(x: Tensor, weights: tuple[float, ...], stride: int = 1) -> Tensor:
     """Each channel alone with the outer product of `weights`, edges repeated."""
     line = torch.tensor(weights, dtype=x.dtype, device=x.device)
-    kernel = torch.outer(line, line).expand(x.shape[1], 1, -1, -1)
-    return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), kernel, stride=stride, groups=x.shape[1])
+    return _each_channel(x, torch.outer(line, line), stride)
+
+
+def _laplacian(x: Tensor) -> Tensor:
+    cross = torch.tensor([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]], dtype=x.dtype, device=x.device)
+    return _each_channel(x, cross)
+
+
+def _each_channel(x: Tensor, kernel: Tensor, stride: int = 1) -> Tensor:
+    kernels = kernel.expand(x.shape[1], 1, -1, -1)
+    return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), kernels, stride=stride, groups=x.shape[1])

@@ -22,7 +22,7 @@ from experiments.benchmarks.torch_networks import channels_first
 from jaxgen.algorithms.restoration import WARM_UP
 from jaxgen.config import RestorationConfig, require
 from jaxgen.degradations.compose import parse_mixture
-from jaxgen.networks.inverse import BELIEF
+from jaxgen.networks.inverse import DOUBT
 
 Maker = tuple[str, Callable[[], Candidate]]
 LAYOUTS = {"": False, ", channels_last": True}
@@ -82,7 +82,7 @@ class InverseNetwork(nn.Module):
         super().__init__()
         steps = list(itertools.pairwise(widths))
         self.multiple, self.grids = 2 ** len(widths), len(widths) + 1
-        self.enter = nn.Conv2d(4 * (2 * channels + 3), widths[0], 3, padding=1)
+        self.enter = nn.Conv2d(4 * (channels + 3), widths[0], 3, padding=1)
         self.before = nn.ModuleList([make_blocks(fine, blocks) for fine, _ in steps])
         self.down = nn.ModuleList([nn.Conv2d(4 * fine, coarse, 1) for fine, coarse in steps])
         self.deepest = make_blocks(widths[-1], depth)
@@ -97,9 +97,9 @@ class InverseNetwork(nn.Module):
         if below or right:
             x = F.pad(x, (0, right, 0, below), mode="replicate")
         padded, doubtful = x, suspects(x)
-        guess = fill(padded, 1.0 - doubtful, self.grids)
-        nothing = torch.zeros_like(doubtful).expand(-1, 2, -1, -1)  # of missing pixels and the noise level
-        x = torch.cat([padded, nothing, doubtful, guess], dim=1)
+        start = fill(padded, 1.0 - doubtful.abs(), self.grids)
+        nothing = torch.zeros_like(doubtful)  # of missing pixels and the noise level
+        x = torch.cat([start, nothing, nothing, doubtful], dim=1)
         x, levels = self.enter(F.pixel_unshuffle(x, 2)), []
         for blocks, down in zip(self.before, self.down, strict=True):
             x = blocks(x)
@@ -109,8 +109,8 @@ class InverseNetwork(nn.Module):
         for up, blocks in zip(self.up, self.after, strict=True):
             x = blocks(levels.pop() + F.pixel_shuffle(up(x), 2))
         change = F.pixel_shuffle(self.leave(x), 2)
-        belief = torch.sigmoid(change[:, -1:] + BELIEF)
-        return (padded + belief * (guess - padded) + change[:, :-1])[:, :, :h, :w]
+        own = torch.sigmoid(change[:, -1:] - DOUBT) * doubtful.abs()
+        return (start + own * (padded - start) + change[:, :-1])[:, :, :h, :w]
 
     def rearranged(self) -> Iterator[tuple[nn.Conv2d, bool]]:
         """Convolutions next to a rearrangement, in jaxgen's order, and whether it comes before."""

@@ -5,9 +5,10 @@ section 3.4 (coarser grids where nothing near is known).
 """
 
 import jax.numpy as jnp
-from jaxtyping import Array
+from jax import lax
+from jaxtyping import Array, Float
 
-from jaxgen.networks.layers import binomial_blur, downsample, laplacian, upsample
+from jaxgen.networks.layers import binomial_blur, downsample, upsample
 from jaxgen.types import Images, Masks
 
 SMOOTHING = 8
@@ -35,7 +36,8 @@ def suspects(images: Images) -> Array:
 
     ends = [jnp.all(at_end, axis=-1, keepdims=True).astype(images.dtype) for at_end in (images >= 1.0, images <= -1.0)]
     white, black = (upsample(binomial_blur(downsample(end))) for end in ends)
-    return ends[0] * (white < 3.0 * black + CROWD) - ends[1] * (black < 3.0 * white + CROWD)
+    salt, pepper = white < 3.0 * black + CROWD, black < 3.0 * white + CROWD
+    return jnp.where(salt, ends[0], 0.0) - jnp.where(pepper, ends[1], 0.0)
 
 
 def fill(images: Images, known: Masks, levels: int) -> Images:
@@ -71,8 +73,21 @@ def _mean(values: Array, weights: Array, levels: int) -> Array:
 
 def _smooth(images: Array, known: Array) -> Array:
     """Steps with momentum down the slope of |Laplacian x|^2 / 2 in the unknown pixels; 2 / 64 keeps them stable."""
-    velocity = jnp.zeros_like(images)
-    for _ in range(SMOOTHING):
-        velocity = MOMENTUM * velocity - laplacian(laplacian(images)) * (1.0 - known) / 32.0
-        images = images + velocity
-    return images
+    b, h, w, c = images.shape
+    planes = jnp.moveaxis(images, -1, 1).reshape(b * c, h, w)  # rows of pixels, not of three channels: much faster
+    size = jnp.repeat((1.0 - known[..., 0]) / 32.0, c, axis=0)
+
+    def step(_: int, moving: tuple[Array, Array]) -> tuple[Array, Array]:
+        planes, velocity = moving
+        velocity = MOMENTUM * velocity - size * _laplacian(_laplacian(planes))
+        return planes + velocity, velocity
+
+    planes, _ = lax.fori_loop(0, SMOOTHING, step, (planes, jnp.zeros_like(planes)))
+    return jnp.moveaxis(planes.reshape(b, c, h, w), 1, -1)
+
+
+def _laplacian(planes: Float[Array, "p h w"]) -> Float[Array, "p h w"]:
+    """Sum of the second differences along both axes, edges repeated."""
+    # behind a barrier, lest XLA fuse all steps and compute each pixel anew for each neighbour that needs it
+    wide = lax.optimization_barrier(jnp.pad(planes, ((0, 0), (1, 1), (1, 1)), mode="edge"))
+    return wide[:, :-2, 1:-1] + wide[:, 2:, 1:-1] + wide[:, 1:-1, :-2] + wide[:, 1:-1, 2:] - 4.0 * planes

@@ -70,9 +70,10 @@ class Block(nn.Module):
 class InverseNetwork(nn.Module):
     """Fully convolutional: any size, odd ones included; it adds what it has learned to the damaged image.
 
-    Where pixels are missing, or may be salt or pepper, it starts from a mean of those around (`filling`) and may go back
-    to the latter. It works on grids of a half, a quarter, ... of the size, reached by space-to-depth, and goes back up
-    with a sum over each level; the image itself is never convolved at full size.
+    Where pixels are missing, or may be salt or pepper, it starts from a smooth surface through those around
+    (`filling`), and may go back to what may be salt or pepper. It works on grids of a half, a quarter, ... of the size,
+    reached by space-to-depth, and goes back up with a sum over each level; the image itself is never convolved at full
+    size.
 
     Attributes:
       widths: channels of each grid, from half size down; sizes are padded to multiples of 2 ** len(widths).

@@ -149,12 +149,6 @@ def binomial_blur(x: Float[Array, "b *s c"]) -> Array:
     return x
 
 
-def laplacian(x: Float[Array, "b *s c"]) -> Array:
-    """Sum of second differences along all spatial axes, edges repeated."""
-    axes = range(1, x.ndim - 1)
-    return sum(_shifted(x, axis, 1, x) + _shifted(x, axis, -1, x) - 2.0 * x for axis in axes)
-
-
 def upsample(x: Float[Array, "b *s c"]) -> Array:
     """Doubles every spatial axis by linear interpolation, [1, 2, 1] / 2 after zero insertion at half-pixel centres.
 

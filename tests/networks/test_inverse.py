@@ -170,22 +170,23 @@ def test_training_starts_nearer_to_the_damaged_image_than_to_nothing() -> None:
     assert 0.0 < change < 0.8
 
 
-def test_without_anything_learned_doubtful_pixels_become_their_surroundings() -> None:
-    """All weights 0: no change, and a belief of sigmoid(2) in the guess where a pixel is missing, black or white."""
+def test_with_nothing_learned_missing_pixels_are_filled_and_black_and_white_ones_nearly() -> None:
+    """All weights 0: no change, and the share sigmoid(-4) of what a pixel that may be salt or pepper is."""
     images = (
-        noise(1, 8, 8, 2).at[0, 2, 3].set(1.0).at[0, 5, 5].set(-1.0).at[0, 6, 1, 0].set(1.0)
-    )  # the last in one channel
-    masks = jnp.ones((1, 8, 8, 1)).at[0, 1, 6].set(0.0)
+        noise(1, 16, 16, 2).at[0, 2, 3].set(1.0).at[0, 5, 5].set(-1.0).at[0, 6, 1, 0].set(1.0)
+    )  # the last: one channel
+    masks = jnp.ones((1, 16, 16, 1)).at[0, 1, 6].set(0.0)
     images = images * masks
-    params = jax.tree.map(jnp.zeros_like, params_of(TINY, (8, 8, 2)))
+    params = jax.tree.map(jnp.zeros_like, params_of(TINY, (16, 16, 2)))
     result = np.asarray(TINY.apply({"params": params}, images, masks))
-    doubtful = np.zeros((8, 8), bool)
-    doubtful[[2, 5, 1], [3, 5, 6]] = True
-    np.testing.assert_array_equal(result[0][~doubtful], np.asarray(images)[0][~doubtful])
-    known = jnp.asarray(~doubtful, jnp.float32)[None, ..., None]
-    guess, belief = np.asarray(fill(images, known, levels=3)), 1.0 / (1.0 + np.exp(-2.0))
-    expected = images + belief * (guess - images)
-    np.testing.assert_allclose(result[0][doubtful], np.asarray(expected)[0][doubtful], atol=1e-6)
+    unknown = np.zeros((16, 16), bool)
+    unknown[[2, 5, 1], [3, 5, 6]] = True
+    np.testing.assert_array_equal(result[0][~unknown], np.asarray(images)[0][~unknown])
+    filled = np.asarray(fill(images, jnp.asarray(~unknown, jnp.float32)[None, ..., None], levels=3))[0]
+    np.testing.assert_allclose(result[0, 1, 6], filled[1, 6], atol=1e-6)
+    share = 1.0 / (1.0 + np.exp(4.0))
+    np.testing.assert_allclose(result[0, 2, 3], share + (1 - share) * filled[2, 3], atol=1e-6)
+    np.testing.assert_allclose(result[0, 5, 5], -share + (1 - share) * filled[5, 5], atol=1e-6)
 
 
 def test_size_and_grids_of_the_dense_form() -> None:
