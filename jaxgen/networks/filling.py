@@ -77,7 +77,7 @@ def _smooth(images: Array, known: Array) -> Array:
     planes = jnp.moveaxis(images, -1, 1).reshape(b * c, h, w)  # rows of pixels, not of three channels: much faster
     size = jnp.repeat((1.0 - known[..., 0]) / 32.0, c, axis=0)
 
-    def step(_: int, moving: tuple[Array, Array]) -> tuple[Array, Array]:
+    def step(_: Array, moving: tuple[Array, Array]) -> tuple[Array, Array]:
         planes, velocity = moving
         velocity = MOMENTUM * velocity - size * _laplacian(_laplacian(planes))
         return planes + velocity, velocity
