@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
+import jax
 import tyro
 
 from jaxgen.config import DataConfig, InputError, require
+from jaxgen.training import distributed
 from jaxgen.training.loop import NonFiniteError
 from jaxgen.training.parallel import setup_backend
 from jaxgen.training.runs import Run, find_run, new_run, read_run_config
@@ -40,14 +42,22 @@ def run_recipe(recipe: str, default: Any, run: Callable[[Run, Any], None], descr
         config = parse(default, args, f"python -m experiments.{recipe}", description)
         command = shlex.join(["python", "-m", f"experiments.{recipe}", *sys.argv[1:]])
         setup_backend()
-        if config.train.resume is None:
-            run(new_run(recipe, config.train.out, command), config)
+        distributed.start(config.train)
+        resume, out = config.train.resume, config.train.out
+        if resume is None:
+            new = Path(distributed.decided_by_main(lambda: str(new_run(recipe, out, command).directory)))
+            run(Run(recipe, new, command, resumed=False), _without_the_call(config))
             return
-        directory = find_run(config.train.resume, recipe, config.train.out)
+        directory = Path(distributed.decided_by_main(lambda: str(find_run(resume, recipe, out))))
         earlier = read_run_config(directory, type(default))
         config = parse(earlier, args, f"python -m experiments.{recipe}", description)
-        config = dataclasses.replace(config, train=dataclasses.replace(config.train, resume=None))
-        run(Run(recipe, directory, command, resumed=True), config)
+        run(Run(recipe, directory, command, resumed=True), _without_the_call(config))
+
+
+def _without_the_call(config: C) -> C:
+    """The configuration without what holds for one call alone: where to go on, and which process this is."""
+    fields = ("resume", "coordinator", "num_processes", "process_id")
+    return dataclasses.replace(config, train=dataclasses.replace(config.train, **dict.fromkeys(fields)))
 
 
 def parse(default: C, args: list[str], prog: str, description: str | None) -> C:
@@ -91,12 +101,15 @@ def exit_cleanly() -> Iterator[None]:
         fail(f"{error.filename or 'output'}: {error.strerror or error}", 1)
     except KeyboardInterrupt:
         fail("interrupted; what was finished is kept", 130)
+    except (distributed.LostProcessError, jax.errors.JaxRuntimeError) as error:
+        if jax.process_count() == 1:
+            raise
+        fail(f"{distributed.LOST} ({str(error).splitlines()[0]})", 1)
 
 
 def fail(message: str, code: int) -> NoReturn:
     """Prints one line to stderr and exits."""
-    print(f"error: {' '.join(message.split())}", file=sys.stderr)
-    sys.exit(code)
+    distributed.leave(f"error: {' '.join(message.split())}", code)
 
 
 def _name_the_latest(args: list[str]) -> list[str]:

@@ -1,6 +1,7 @@
 """Configuration as frozen dataclasses that check their values; what is refused is said in one line."""
 
 import dataclasses
+import re
 import typing
 from typing import Any, Literal
 
@@ -218,7 +219,19 @@ class TrainConfig:
     steps_per_dispatch: int | None = None
     """Steps in one compiled call; None: what was measured best for the backend."""
     devices: int | None = None
-    """Devices to spread the batch over; None: all, on a CPU one per core."""
+    """Devices to spread the batch over, of all processes; None: all, on a CPU one per core."""
+    parallel: Literal["jit", "pmap"] = "jit"
+    """How devices share a step: one program over a mesh, or pmap with averaged gradients (one process)."""
+    accumulate: int = 1
+    """Parts in which a gradient is computed one after another, for batches that outgrow the memory."""
+    shard: int = 1
+    """Devices among which parameters and optimizer state are cut, for networks that outgrow one device."""
+    coordinator: str | None = None
+    """HOST:PORT of process 0, where many processes train together; found out on Cloud TPU and under SLURM."""
+    num_processes: int | None = None
+    """How many processes train together, with a coordinator."""
+    process_id: int | None = None
+    """Which of them this one is, from 0, with a coordinator."""
     log_every: int = 100
     """Steps between lines of metrics."""
     sample_every: int = 1000
@@ -227,10 +240,27 @@ class TrainConfig:
     """Steps between checkpoints."""
 
     def __post_init__(self) -> None:
-        for field in ("steps", "batch_size", "log_every", "sample_every", "checkpoint_every"):
+        counts = ("steps", "batch_size", "accumulate", "shard", "log_every", "sample_every", "checkpoint_every")
+        for field in counts:
             require(getattr(self, field) >= 1, field, getattr(self, field), "1 or more")
+        require(self.batch_size % self.accumulate == 0, "accumulate", self.accumulate, "a divisor of batch_size")
         for field in ("steps_per_dispatch", "devices"):
             value = getattr(self, field)
             require(value is None or value >= 1, field, value, "1 or more, or None")
         require(self.minutes is None or self.minutes > 0, "minutes", self.minutes, "above 0, or None")
         require(0 <= self.seed < 2**32, "seed", self.seed, "0 to 4294967295")
+        require_choices(self)
+        require(self.parallel == "jit" or self.shard == 1, "shard", self.shard, "1 with pmap, which copies the state")
+        self._require_processes()
+
+    def _require_processes(self) -> None:
+        """All three fields of a process or none."""
+        if self.coordinator is None:
+            for field in ("num_processes", "process_id"):
+                require(getattr(self, field) is None, field, getattr(self, field), "None without a coordinator")
+            return
+        address = re.fullmatch(r"[^\s:]+:[0-9]{1,5}|\[[0-9a-fA-F:]+\]:[0-9]{1,5}", self.coordinator)
+        require(address is not None, "coordinator", self.coordinator, "HOST:PORT")
+        num, index = self.num_processes, self.process_id
+        require(num is not None and num >= 1, "num_processes", num, "1 or more, with a coordinator")
+        require(index is not None and 0 <= index < num, "process_id", index, f"0 to {num - 1}, with a coordinator")

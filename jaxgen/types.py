@@ -13,6 +13,8 @@ Levels = Float[Array, "b"]
 Labels = Int[Array, "b"]
 Logits = Float[Array, "b"]
 PRNGKey = Key[Array, ""]
+PRNGKeys = Key[Array, "b"]
+"""A key for each example."""
 Params = Any
 """A pytree of float arrays, as made by `linen.Module.init`."""
 Metrics = dict[str, Float[Array, ""]]

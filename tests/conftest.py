@@ -1,4 +1,4 @@
-"""CPU with four host devices, strict dtype promotion, no rank promotion; no network and no data on disk needed."""
+"""CPU with eight host devices, strict dtype promotion, no rank promotion; no network and no data on disk needed."""
 
 import os
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ os.environ.setdefault("PJRT_NPROC", "16")  # as `setup_backend` does: with a thr
 import jax
 import pytest
 
-jax.config.update("jax_num_cpu_devices", 4)
+jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 

@@ -97,7 +97,16 @@ TRAIN = st.builds(
     resume=st.none() | st.text(),
     steps_per_dispatch=st.none() | COUNTS,
     devices=st.none() | COUNTS,
+    shard=COUNTS,
     **dict.fromkeys(("steps", "batch_size", "log_every", "sample_every", "checkpoint_every"), COUNTS),
+) | st.builds(
+    TrainConfig,
+    parallel=st.sampled_from(literals("parallel", TrainConfig)),
+    batch_size=COUNTS.map(lambda half: 2 * half),
+    accumulate=st.sampled_from([1, 2]),
+    coordinator=st.sampled_from(["host:1", "10.0.0.1:8476", "[::1]:80"]),
+    num_processes=st.integers(3, 9),
+    process_id=st.integers(0, 2),
 )
 RECIPES = st.builds(
     Recipe, data=DATA, gan=GAN, hparams=HPARAMS, restoration=RESTORATION, restoring=RESTORING, train=TRAIN
@@ -187,7 +196,10 @@ NOT_ACCEPTED: list[tuple[type, dict[str, Any]]] = [
     *((RestorationHparams, {name: 1.01}) for name in ("noise_share", "grey_share")),
     (RestorationHparams, {"schedule_images": 0.0}),
     *((TrainConfig, {name: 0}) for name in ("steps", "batch_size", "log_every", "sample_every", "checkpoint_every")),
-    *((TrainConfig, {name: 0}) for name in ("steps_per_dispatch", "devices")),
+    *((TrainConfig, {name: 0}) for name in ("steps_per_dispatch", "devices", "accumulate", "shard")),
+    (TrainConfig, {"accumulate": 3}),  # no divisor of 32
+    *((TrainConfig, {"coordinator": address}) for address in ("host", "host:", ":80", "a b:1", "host:port")),
+    *((TrainConfig, {name: 1}) for name in ("num_processes", "process_id")),  # without a coordinator
     (TrainConfig, {"minutes": 0.0}),
     (TrainConfig, {"seed": -1}),
     (TrainConfig, {"seed": 2**32}),
@@ -218,6 +230,25 @@ def test_values_out_of_range_are_named_with_what_is_accepted(cls: type, values: 
 )
 def test_values_at_the_edge_are_accepted(cls: type, values: dict[str, Any]) -> None:
     assert {name: getattr(cls(**values), name) for name in values} == values
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({}, "num_processes: got None; accepted: 1 or more"),
+        ({"num_processes": 2}, "process_id: got None; accepted: 0 to 1"),
+        ({"num_processes": 2, "process_id": 2}, "process_id: got 2; accepted: 0 to 1"),
+        ({"num_processes": 0, "process_id": 0}, "num_processes: got 0; accepted: 1 or more"),
+    ],
+)
+def test_a_coordinator_needs_to_be_told_who_is_who(values: dict[str, int], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        TrainConfig(coordinator="host:1", **values)
+
+
+def test_pmap_copies_the_state() -> None:
+    with pytest.raises(InputError, match="shard: got 2; accepted: 1 with pmap"):
+        TrainConfig(parallel="pmap", shard=2)
 
 
 def test_pieces_are_cut_from_images_of_their_own_size() -> None:
@@ -252,6 +283,7 @@ def unchecked(cls: Any = GanConfig, **values: Any) -> Any:
 
 
 CHOICES = [(GanConfig, name) for name in ("architecture", "loss", "conditioning", "optimizer", "dtype")]
+CHOICES += [(TrainConfig, "parallel")]
 CHOICES += [(RestorationConfig, name) for name in ("architecture", "loss", "optimizer", "dtype")]
 
 

@@ -7,7 +7,12 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from jaxgen.types import Batch, Metrics, Params, PRNGKey
+from jaxgen.types import Metrics, Params, PRNGKey
+
+LossFn = Callable[[Params, Any], tuple[jax.Array, Metrics]]
+"""(params, examples) -> (loss, metrics), both means over the examples, a pytree of arrays (b, ...)."""
+Gradient = Callable[[LossFn, Params, Any], tuple[Params, Metrics]]
+"""(loss_fn, params, examples) -> (gradient by params, metrics). Who runs a step may give it one that works in parts."""
 
 
 @flax.struct.dataclass
@@ -37,16 +42,22 @@ class Algorithm(NamedTuple):
     Attributes:
       init: (key, hparams) -> TrainState.
       step: (state, batch, key) -> (state, metrics); takes its randomness from `fold_in(key, state.step)` alone.
+        A fourth argument, a `Gradient`, may take the place of `mean_gradient`: what is costly goes through it.
       predict: (state, inputs) -> images (b, h, w, c) in [-1, 1], or logits, from the averaged parameters.
       draw_inputs: (key, num) -> random inputs of `predict` by name, as `latents` (num, z); None where inputs are data.
       images_per_step: images of the batch that one step consumes.
     """
 
     init: Callable[[PRNGKey, dict[str, float]], TrainState]
-    step: Callable[[TrainState, Batch, PRNGKey], tuple[TrainState, Metrics]]
+    step: Callable[..., tuple[TrainState, Metrics]]
     predict: Callable[..., jax.Array]
     draw_inputs: Callable[..., dict[str, jax.Array]] | None
     images_per_step: int
+
+
+def mean_gradient(loss_fn: LossFn, params: Params, examples: Any) -> tuple[Params, Metrics]:
+    """The `Gradient` of all examples at once."""
+    return jax.grad(loss_fn, has_aux=True)(params, examples)
 
 
 def as_hparams(hparams: Any) -> dict[str, jax.Array]:

@@ -9,7 +9,7 @@ published ranges.
 import jax
 import jax.numpy as jnp
 
-from jaxgen.types import Images, PRNGKey
+from jaxgen.types import Images, PRNGKey, PRNGKeys
 
 
 def translation(key: PRNGKey, images: Images) -> Images:
@@ -97,3 +97,8 @@ def augment(key: PRNGKey, images: Images, names: tuple[str, ...]) -> Images:
     for i, name in enumerate(names):
         images = AUGMENTATIONS[name](jax.random.fold_in(key, i), images)
     return images
+
+
+def augment_each(keys: PRNGKeys, images: Images, names: tuple[str, ...]) -> Images:
+    """The same with a key for each image (b,), so that a part of a batch is augmented as it is within the whole."""
+    return jax.vmap(lambda key, image: augment(key, image[None], names)[0])(keys, images)

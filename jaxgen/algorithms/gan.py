@@ -1,6 +1,7 @@
 """Generative adversarial networks: discriminator update, generator update against the new discriminator, average.
 
-Everything static is in `GanConfig`, every number in `state.hparams`. Real and fake images are paired by position.
+Everything static is in `GanConfig`, every number in `state.hparams`. Real and fake images are paired by position. All
+that is random is drawn for each pair before a gradient is taken, so that the gradient can be taken in parts.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,8 +13,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
-from jaxgen.algorithms.base import Algorithm, TrainState, as_hparams, new_state
-from jaxgen.algorithms.diffaugment import augment
+from jaxgen.algorithms.base import Algorithm, Gradient, TrainState, as_hparams, mean_gradient, new_state
+from jaxgen.algorithms.diffaugment import augment_each
 from jaxgen.algorithms.optimizers import apply_gradients, average, cosine, make_optimizer
 from jaxgen.config import GanConfig, require
 from jaxgen.images import to_float
@@ -21,7 +22,7 @@ from jaxgen.losses.adversarial import ADVERSARIAL_LOSSES, AdversarialLoss
 from jaxgen.losses.penalties import interpolated_gradient_penalty, logits_and_squared_gradient
 from jaxgen.networks import make_gan_pair
 from jaxgen.networks.conditioning import Condition
-from jaxgen.types import Batch, Images, Labels, Latents, Logits, Metrics, Params, PRNGKey
+from jaxgen.types import Batch, Images, Labels, Latents, Logits, Metrics, Params, PRNGKey, PRNGKeys
 
 
 class Gan(NamedTuple):
@@ -51,6 +52,14 @@ class Pairs(NamedTuple):
 
     images: Images
     condition: Condition | None
+
+
+class Examples(NamedTuple):
+    """What one gradient is taken over: pairs, and for each the latents of its fake (b, z) and random keys (b, 3)."""
+
+    pairs: Pairs
+    latents: Latents
+    keys: jax.Array
 
 
 def make_gan(config: GanConfig, shape: tuple[int, int, int], batch_size: int, num_classes: int = 0) -> Algorithm:
@@ -100,7 +109,9 @@ def init_gan(gan: Gan, key: PRNGKey, hparams: Mapping[str, Any]) -> TrainState:
     return new_state(params, ("generator",), numbers, optimizer)
 
 
-def gan_step(gan: Gan, state: TrainState, batch: Batch, key: PRNGKey) -> tuple[TrainState, Metrics]:
+def gan_step(
+    gan: Gan, state: TrainState, batch: Batch, key: PRNGKey, gradient: Gradient = mean_gradient
+) -> tuple[TrainState, Metrics]:
     """Discriminator updates, one generator update against the new discriminator, the average.
 
     Args:
@@ -108,6 +119,7 @@ def gan_step(gan: Gan, state: TrainState, batch: Batch, key: PRNGKey) -> tuple[T
       state: before the step.
       batch: `images` (batch_size * discriminator_updates, h, w, c), uint8 or in [-1, 1]; `labels` where conditional.
       key: of the run; the step's own is `fold_in(key, state.step)`.
+      gradient: how gradients are taken.
 
     Returns:
       The state after the step, and its metrics.
@@ -119,14 +131,14 @@ def gan_step(gan: Gan, state: TrainState, batch: Batch, key: PRNGKey) -> tuple[T
     pairs = pairs_by_update(gan, batch)
     weights = {name: now[name] for name in gan.config.penalties}
     for i in range(gan.config.discriminator_updates):
-        grads, metrics = discriminator_grads(gan, state, pairs[i], jax.random.fold_in(key_d, i), weights)
+        examples = draw_examples(gan, pairs[i], jax.random.fold_in(key_d, i))
+        grads, metrics = discriminator_grads(gan, state, examples, weights, gradient)
         state = apply_gradients(state, "discriminator", grads, optimizer)
-    value, grads = jax.value_and_grad(generator_loss, argnums=1)(
-        gan, state.params["generator"], state.params["discriminator"], pairs[-1], key_g
-    )
+    loss_fn = partial(generator_loss, gan, state.params["discriminator"])
+    grads, value = gradient(loss_fn, state.params["generator"], draw_examples(gan, pairs[-1], key_g))
     state = apply_gradients(state, "generator", grads, optimizer)
     state = average(state, "generator", now["ema_half_life"], images_seen, gan.batch_size)
-    metrics = {"loss/generator": value, **metrics, "schedule/lr": now["lr"]}
+    metrics = {**value, **metrics, "schedule/lr": now["lr"]}
     return state.replace(step=state.step + 1), metrics
 
 
@@ -139,6 +151,13 @@ def pairs_by_update(gan: Gan, batch: Batch) -> list[Pairs]:
         return x.reshape(-1, n, *x.shape[1:])[:, i]  # images i, i + n, ...: none moves between devices
 
     return [Pairs(part(images, i), None if condition is None else part(condition, i)) for i in range(n)]
+
+
+def draw_examples(gan: Gan, pairs: Pairs, key: PRNGKey) -> Examples:
+    """The pairs with all that is random in an update."""
+    key_latents, key_rest = jax.random.split(key)
+    num = len(pairs.images)
+    return Examples(pairs, draw_latents(gan, key_latents, num), jax.random.split(key_rest, (num, 3)))
 
 
 def one_hot(gan: Gan, labels: Labels) -> Condition:
@@ -174,29 +193,28 @@ def render(gan: Gan, params: Params, latents: Latents, condition: Condition | No
     return gan.generator.apply({"params": params}, latents, condition)
 
 
-def score_fn(gan: Gan, params: Params, key: PRNGKey, condition: Condition | None) -> Callable[[Images], Logits]:
-    """The discriminator as a function of images, seen through augmentations drawn from `key`."""
+def score_fn(gan: Gan, params: Params, keys: PRNGKeys, condition: Condition | None) -> Callable[[Images], Logits]:
+    """The discriminator as a function of images, each seen through augmentations drawn from its key."""
     return lambda images: gan.discriminator.apply(
-        {"params": params}, augment(key, images, gan.config.augment), condition
+        {"params": params}, augment_each(keys, images, gan.config.augment), condition
     )
 
 
 def discriminator_loss(
-    gan: Gan, params: Params, pairs: Pairs, fake: Images, key: PRNGKey, weights: Mapping[str, jax.Array]
+    gan: Gan, generator_params: Params, weights: Mapping[str, jax.Array], params: Params, examples: Examples
 ) -> tuple[jax.Array, Metrics]:
     """Mean loss with penalties, and metrics.
 
     Args:
       gan: what is static.
-      params: of the discriminator.
-      pairs: real images and the conditions that they share with the fakes.
-      fake: (b, h, w, c), paired with the real ones by position.
-      key: of the augmentations and of the interpolated penalty.
+      generator_params: of the generator, which draws the fakes.
       weights: of the penalties to pay at this step, by name.
+      params: of the discriminator.
+      examples: b of them; their keys are for the augmentations of real and fake and for the interpolated penalty.
     """
-    keys = jax.random.split(key, 3)
-    real, condition = pairs
-    real_fn, fake_fn = (score_fn(gan, params, key, condition) for key in keys[:2])
+    (real, condition), latents, keys = examples
+    fake = render(gan, generator_params, latents, condition)
+    real_fn, fake_fn = (score_fn(gan, params, keys[:, i], condition) for i in range(2))
     penalties = {}
     if "r1" in weights:
         real_logits, square = logits_and_squared_gradient(real_fn, real)
@@ -209,7 +227,7 @@ def discriminator_loss(
     else:
         fake_logits = fake_fn(fake)
     if "gp" in weights:
-        penalties["gp"] = interpolated_gradient_penalty(real_fn, real, fake, keys[2])
+        penalties["gp"] = interpolated_gradient_penalty(real_fn, real, fake, keys[:, 2])
     means = {name: jnp.mean(value) for name, value in penalties.items()}
     adversarial = jnp.mean(gan.loss.discriminator(real_logits, fake_logits))
     metrics = {
@@ -222,16 +240,13 @@ def discriminator_loss(
 
 
 def discriminator_grads(
-    gan: Gan, state: TrainState, pairs: Pairs, key: PRNGKey, weights: Mapping[str, jax.Array]
+    gan: Gan, state: TrainState, examples: Examples, weights: Mapping[str, jax.Array], gradient: Gradient
 ) -> tuple[Params, Metrics]:
-    """Gradient of the discriminator's loss on `pairs` and as many new fakes; penalties at every n-th step."""
-    key_latents, key_loss = jax.random.split(key)
-    latents = draw_latents(gan, key_latents, pairs.images.shape[0])
-    fake = render(gan, state.params["generator"], latents, pairs.condition)
+    """Gradient of the discriminator's loss; penalties at every n-th step."""
 
     def grads(paid: Mapping[str, jax.Array]) -> tuple[Params, Metrics]:
-        differentiate = jax.grad(discriminator_loss, argnums=1, has_aux=True)
-        found, metrics = differentiate(gan, state.params["discriminator"], pairs, fake, key_loss, paid)
+        loss_fn = partial(discriminator_loss, gan, state.params["generator"], paid)
+        found, metrics = gradient(loss_fn, state.params["discriminator"], examples)
         return found, {f"penalty/{name}": jnp.zeros(()) for name in weights} | metrics
 
     interval = gan.config.penalty_interval
@@ -242,15 +257,16 @@ def discriminator_grads(
     return lax.cond(state.step % interval == 0, lambda: grads(lazy), lambda: grads({}))
 
 
-def generator_loss(gan: Gan, params: Params, discriminator_params: Params, pairs: Pairs, key: PRNGKey) -> jax.Array:
-    """Mean loss of the generator with `params` on new latents; the relativistic one compares with the real images."""
-    key_latents, key_real, key_fake = jax.random.split(key, 3)
-    real, condition = pairs
-    fake = render(gan, params, draw_latents(gan, key_latents, real.shape[0]), condition)
-    fake_logits = score_fn(gan, discriminator_params, key_fake, condition)(fake)
-    sees_real = gan.loss.generator_sees_real
-    real_logits = score_fn(gan, discriminator_params, key_real, condition)(real) if sees_real else fake_logits
-    return jnp.mean(gan.loss.generator(real_logits, fake_logits))
+def generator_loss(
+    gan: Gan, discriminator_params: Params, params: Params, examples: Examples
+) -> tuple[jax.Array, Metrics]:
+    """Mean loss of the generator with `params`; the relativistic one compares with the real images."""
+    (real, condition), latents, keys = examples
+    real_fn, fake_fn = (score_fn(gan, discriminator_params, keys[:, i], condition) for i in range(2))
+    fake_logits = fake_fn(render(gan, params, latents, condition))
+    real_logits = real_fn(real) if gan.loss.generator_sees_real else fake_logits
+    value = jnp.mean(gan.loss.generator(real_logits, fake_logits))
+    return value, {"loss/generator": value}
 
 
 def scheduled(hparams: dict[str, jax.Array], images_seen: jax.Array) -> dict[str, jax.Array]:

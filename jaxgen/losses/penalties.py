@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxgen.types import Images, Logits, PRNGKey
+from jaxgen.types import Images, Logits, PRNGKeys
 
 
 def logits_and_squared_gradient(
@@ -49,7 +49,7 @@ def squared_gradient_penalty(
 
 
 def interpolated_gradient_penalty(
-    discriminator_fn: Callable[[Array], Logits], real: Images, fake: Images, key: PRNGKey
+    discriminator_fn: Callable[[Array], Logits], real: Images, fake: Images, keys: PRNGKeys
 ) -> Float[Array, " b"]:
     """(||dD(x)/dx|| - 1)^2 at x = e real + (1 - e) fake, e uniform in [0, 1] per example (weight not included).
 
@@ -57,7 +57,7 @@ def interpolated_gradient_penalty(
       discriminator_fn: (b, h, w, c) -> (b,).
       real: (b, h, w, c).
       fake: (b, h, w, c).
-      key: of the interpolation.
+      keys: (b,), of the interpolation.
 
     Returns:
       (b,), at least 0.
@@ -65,7 +65,7 @@ def interpolated_gradient_penalty(
     References:
       Gulrajani et al., "Improved Training of Wasserstein GANs", 2017, equation 3.
     """
-    e = jax.random.uniform(key, (real.shape[0],) + (1,) * (real.ndim - 1), real.dtype)
+    e = jax.vmap(lambda key: jax.random.uniform(key, (1,) * (real.ndim - 1), real.dtype))(keys)
     _, square = logits_and_squared_gradient(discriminator_fn, e * real + (1.0 - e) * fake)
     # the root has no finite slope at 0, where a dead discriminator starts
     return jnp.square(jnp.sqrt(square + 1e-12) - 1.0)

@@ -19,10 +19,10 @@ import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from etils import epath
-from jax.experimental import multihost_utils
 from orbax.checkpoint import checkpoint_managers as policies
 
 from jaxgen.config import InputError, require
+from jaxgen.training import distributed
 from jaxgen.training.checkpoint_files import (
     Damage,
     by_score,
@@ -253,13 +253,13 @@ def _make_way(checkpoints: Checkpoints, step: int, record: dict[str, Any], targe
 def _set_aside(checkpoints: Checkpoints, step: int) -> None:
     """Renames a damaged checkpoint: its number is free again, it counts no more, and nothing is lost."""
     path = _folder(checkpoints) / str(step)
-    if jax.process_index() == 0 and path.exists():
+    distributed.wait_for_all(f"checkpoint {step} seen")  # else another process might find it gone already
+    if distributed.is_main() and path.exists():
         aside = path.parent / f"{step}.damaged"
         if aside.exists():
             aside.rmtree()
         path.rename(aside)
-    if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(f"checkpoint {step} set aside")
+    distributed.wait_for_all(f"checkpoint {step} set aside")
     checkpoints.manager.reload()
 
 
@@ -270,6 +270,8 @@ def _one_clear_error(checkpoints: Checkpoints, step: int | None) -> Iterator[Non
         yield
     except Exception as error:
         folder = _folder(checkpoints)
+        if jax.process_count() > 1 and not (is_full_disk(error) or isinstance(error, OSError)):
+            raise distributed.LostProcessError(one_line(error)) from error  # none of them finishes a save alone
         for unfinished in folder.glob(f"{step}.orbax-checkpoint-tmp*"):  # frees the disk
             shutil.rmtree(unfinished, ignore_errors=True)
         checkpoints.manager.reload()

@@ -13,6 +13,9 @@ import numpy as np
 from jaxgen.algorithms.base import TrainState
 from jaxgen.training.parallel import Dispatch
 
+REASONS = ("finished", "time", signal.SIGINT.name, signal.SIGTERM.name)
+"""Why training ends; of several at once, on whatever process, the last."""
+
 
 class NonFiniteError(RuntimeError):
     """A loss or a parameter is infinite or not a number."""
@@ -74,6 +77,7 @@ def train(
     on_metrics: Callable[[int, dict[str, np.ndarray]], None],
     callbacks: list[Callback],
     minutes: float | None = None,
+    agree: Callable[[int], int] = lambda code: code,
 ) -> tuple[TrainState, Stop]:
     """Runs dispatches until the chunks end, time is up or a signal arrives.
 
@@ -84,6 +88,8 @@ def train(
       on_metrics: called after each dispatch with the step reached and every metric of its k steps, (k,) each.
       callbacks: run in order; none runs on a state that followed a non-finite metric.
       minutes: bound on the time of this call.
+      agree: called after each dispatch with what this process makes of it, an index in `REASONS`; gives the highest of
+        all processes, so that all stop at the same step.
 
     Returns:
       The last state, and where and why it ended.
@@ -92,7 +98,7 @@ def train(
       NonFiniteError: a metric is not finite; names it, its value and the step.
     """
     began = time.monotonic()
-    step, reason = int(state.step), "finished"
+    step, code = int(state.step), 0
     done_at = {i: step for i in range(len(callbacks))}
     with catch_signals() as caught:
         for batches in chunks:
@@ -106,13 +112,14 @@ def train(
                 if step // callback.every > before // callback.every:
                     callback.run(step, state)
                     done_at[i] = step
-            if caught or (minutes is not None and time.monotonic() - began >= minutes * 60):
-                reason = caught[0] if caught else "time"
+            late = minutes is not None and time.monotonic() - began >= minutes * 60
+            code = agree(REASONS.index(caught[0]) if caught else int(late))
+            if code:
                 break
         for i, callback in enumerate(callbacks):
-            if done_at[i] < step and (callback.at_signal or not caught):
+            if done_at[i] < step and (callback.at_signal or code <= REASONS.index("time")):
                 callback.run(step, state)
-    return state, Stop(step, reason)
+    return state, Stop(step, REASONS[code])
 
 
 def require_finite(values: dict[str, np.ndarray], before: int) -> None:

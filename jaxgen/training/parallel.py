@@ -1,18 +1,24 @@
-"""The only place that knows devices, `jit`, donation and how many steps go into one dispatch."""
+"""The only place that knows devices, `jit`, `pmap`, donation, and what a dispatch holds: steps and parts of a batch."""
 
 import contextlib
 import ctypes
+import inspect
+import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from jaxgen.algorithms.base import Algorithm, TrainState
+from jaxgen.algorithms.base import Algorithm, Gradient, LossFn, TrainState, mean_gradient
 from jaxgen.config import require
-from jaxgen.types import Batch, PRNGKey, StackedMetrics
+from jaxgen.types import Batch, Metrics, Params, PRNGKey, StackedMetrics
 
 STEPS_PER_DISPATCH = {"cpu": 10, "gpu": 20, "tpu": 50}
 """Steps in one compiled call by backend. cpu is measured (experiments/benchmarks/train_step.py); the others are
@@ -58,36 +64,77 @@ def num_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def make_mesh(batch_size: int, devices: int | None = None) -> Mesh:
-    """A one-axis mesh ("data") over which the batch is spread.
+def make_mesh(batch_size: int, devices: int | None = None, shard: int = 1, accumulate: int = 1) -> Mesh:
+    """A mesh of axes "data" and "model"; a batch is spread over both, a state is cut along "model" alone.
 
     Args:
       batch_size: images per update over all devices.
-      devices: how many to use; None takes the most that divide the batch.
+      devices: how many to use, as many of each process; None takes the most that divide the batch.
+      shard: size of the axis "model".
+      accumulate: parts of the batch, each of which is spread.
 
     Raises:
-      InputError: more devices than there are, or a batch that they do not divide.
+      InputError: more devices than there are, or numbers that do not divide each other.
     """
-    available = jax.devices()
+    processes, available = jax.process_count(), jax.device_count()
+    unit = math.lcm(processes, shard)
     if devices is None:
-        devices = next(n for n in range(min(len(available), batch_size), 0, -1) if batch_size % n == 0)
-    require(devices <= len(available), "devices", devices, f"at most {len(available)} on this machine")
-    require(batch_size % devices == 0, "batch_size", batch_size, f"a multiple of the {devices} devices")
-    return jax.make_mesh((devices,), ("data",), (AxisType.Auto,), devices=available[:devices])
+        fitting = (n for n in range(available, 0, -1) if batch_size % (n * accumulate) == 0 and n % unit == 0)
+        devices = next(fitting, unit)
+    require(devices <= available, "devices", devices, f"at most {available} on {_machines(processes)}")
+    require(devices % unit == 0, "devices", devices, f"a multiple of {unit}, for processes and shards")
+    parts = "" if accumulate == 1 else f" times {accumulate} parts"
+    divisible = batch_size % (devices * accumulate) == 0
+    require(divisible, "batch_size", batch_size, f"a multiple of the {devices} devices{parts}")
+    # in the order of the processes: so each one's part of a batch is one piece, whatever their number
+    ordered = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
+    each = devices // processes
+    return _mesh([device for i in range(processes) for device in _of_process(ordered, i)[:each]], shard)
+
+
+def _machines(processes: int) -> str:
+    return "this machine" if processes == 1 else f"these {processes} processes"
+
+
+def _of_process(devices: Sequence[Any], index: int) -> list[Any]:
+    return [device for device in devices if device.process_index == index]
+
+
+def _mesh(devices: Sequence[Any], shard: int = 1) -> Mesh:
+    return Mesh(np.asarray(devices).reshape(-1, shard), ("data", "model"), axis_types=(AxisType.Auto,) * 2)
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """Sharding of a state: a copy on every device."""
+    """Sharding of what has a copy on every device."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
     """Sharding of stacked batches (k, b, ...): images spread over the devices."""
-    return NamedSharding(mesh, PartitionSpec(None, "data"))
+    return NamedSharding(mesh, PartitionSpec(None, mesh.axis_names))
+
+
+def state_sharding(mesh: Mesh, state: Any) -> Any:
+    """Shardings of a state's arrays: each cut along the longest of its axes that the axis "model" divides, or whole.
+
+    Args:
+      mesh: from `make_mesh`.
+      state: a pytree of arrays or of their shapes.
+    """
+    shard = mesh.shape["model"]
+
+    def place(leaf: Any) -> NamedSharding:
+        axes = [axis for axis, size in enumerate(leaf.shape) if size and size % shard == 0]
+        if shard == 1 or not axes:
+            return replicated(mesh)
+        longest = max(axes, key=lambda axis: leaf.shape[axis])
+        return NamedSharding(mesh, PartitionSpec(*[None] * longest, "model"))
+
+    return jax.tree.map(place, state)
 
 
 def spread(batch: Any, devices: int | None = None) -> Any:
-    """A batch of arrays (b, ...), spread over devices, so that a compiled function uses all of them.
+    """A batch of arrays (b, ...), spread over devices of this process, so that a compiled function uses all of them.
 
     On the CPU a convolution over a batch runs on one core, whatever the number of cores.
 
@@ -95,21 +142,45 @@ def spread(batch: Any, devices: int | None = None) -> Any:
       batch: arrays with the same b.
       devices: how many; None takes the most that divide b.
     """
-    num = len(jax.tree.leaves(batch)[0])
-    return jax.device_put(batch, NamedSharding(make_mesh(num, devices), PartitionSpec("data")))
+    num, local = len(jax.tree.leaves(batch)[0]), jax.local_devices()
+    if devices is None:
+        devices = next(n for n in range(len(local), 0, -1) if num % n == 0)
+    return jax.device_put(batch, NamedSharding(_mesh(local[:devices]), PartitionSpec("data")))
 
 
 def on_all_devices(state: TrainState) -> TrainState:
-    """The state with a copy on every device."""
-    return jax.device_put(state, replicated(make_mesh(len(jax.devices()))))
+    """The state with a copy on every device of this process."""
+    return jax.device_put(state, replicated(_mesh(jax.local_devices())))
+
+
+def for_prediction(state: TrainState) -> TrainState:
+    """What `predict` reads of a state, as this process can use it alone; to be called on all processes.
+
+    Of several processes each gets a copy on its own devices; what is cut is put together. A single one has it all.
+    """
+    if jax.process_count() == 1:
+        return state
+    shown = state.replace(params={}, opt_state={})
+    mesh = state.step.sharding.mesh
+    shown = jax.jit(lambda tree: tree, out_shardings=replicated(mesh))(shown)
+    here = replicated(_mesh(_of_process(list(mesh.devices.flat), jax.process_index())))
+
+    def local(leaf: jax.Array) -> jax.Array:
+        copies = [shard.data for shard in leaf.addressable_shards]
+        return jax.make_array_from_single_device_arrays(leaf.shape, here, copies)
+
+    return jax.tree.map(local, shown)
 
 
 def init_state(algorithm: Algorithm, key: PRNGKey, hparams: dict[str, Any], mesh: Mesh) -> TrainState:
     """Initial state, made on the devices where it will live."""
-    return jax.jit(algorithm.init, out_shardings=replicated(mesh))(key, hparams)
+    shapes = jax.eval_shape(algorithm.init, key, hparams)
+    return jax.jit(algorithm.init, out_shardings=state_sharding(mesh, shapes))(key, hparams)
 
 
-def compile_steps(algorithm: Algorithm, key: PRNGKey, mesh: Mesh) -> Dispatch:
+def compile_steps(
+    algorithm: Algorithm, key: PRNGKey, mesh: Mesh, parallel: Literal["jit", "pmap"] = "jit", accumulate: int = 1
+) -> Dispatch:
     """Train steps in one compiled call: (state, batches (k, b, ...)) -> (state, metrics (k,)).
 
     The state given is donated: its buffers are reused, so it must not be used again. One program is compiled per k.
@@ -118,13 +189,80 @@ def compile_steps(algorithm: Algorithm, key: PRNGKey, mesh: Mesh) -> Dispatch:
       algorithm: whose `step` is run k times by `scan`.
       key: base key of the run; a step folds its number into it.
       mesh: devices, from `make_mesh`.
+      parallel: "jit": one program over the mesh, which XLA divides. "pmap": a program for each device, all of one
+        process, which draws all that is random for the whole batch and takes the gradient of its own part.
+      accumulate: parts in which a gradient is computed one after another; the sum is that of the whole batch.
 
     Wait for the metrics before the next call: on the CPU, two calls in flight over several host devices can block each
     other for ever.
+
+    Raises:
+      InputError: pmap over several processes, or of an algorithm that takes no `Gradient`, which parts need too.
     """
+    if "gradient" not in inspect.signature(algorithm.step).parameters:
+        require(accumulate == 1, "accumulate", accumulate, "1 for this algorithm")
+        require(parallel == "jit", "parallel", parallel, "jit for this algorithm")
+    gradient = mean_gradient if accumulate == 1 else partial(_gradient_in_parts, accumulate)
+    if parallel == "pmap":
+        require(jax.process_count() == 1, "parallel", parallel, "jit, where there are several processes")
+        return _pmap_steps(algorithm, key, mesh, gradient)
 
-    def run(state: TrainState, batches: Batch) -> tuple[TrainState, StackedMetrics]:
-        return jax.lax.scan(lambda s, batch: algorithm.step(s, batch, key), state, batches)
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        state, metrics = _step(algorithm, gradient, state, batch, key)
+        return lax.with_sharding_constraint(state, state_sharding(mesh, state)), metrics
 
-    whole = replicated(mesh)
-    return jax.jit(run, in_shardings=(whole, batch_sharding(mesh)), out_shardings=whole, donate_argnums=0)
+    return jax.jit(
+        partial(lax.scan, step),
+        in_shardings=(None, batch_sharding(mesh)),
+        out_shardings=(None, replicated(mesh)),
+        donate_argnums=0,
+    )
+
+
+def _step(
+    algorithm: Algorithm, gradient: Gradient, state: TrainState, batch: Batch, key: PRNGKey
+) -> tuple[TrainState, Metrics]:
+    """A step of the algorithm; one that knows no parts need not take a `Gradient`."""
+    extra = () if gradient is mean_gradient else (gradient,)
+    return algorithm.step(state, batch, key, *extra)
+
+
+def _gradient_in_parts(num: int, loss_fn: LossFn, params: Params, examples: Any) -> tuple[Params, Metrics]:
+    """The `Gradient` of all examples as the mean over `num` parts, one after another."""
+    # examples i, i + num, ... are a part: none moves between devices
+    parts = jax.tree.map(lambda x: x.reshape(-1, num, *x.shape[1:]).swapaxes(0, 1), examples)
+
+    def add(total: Any, part: Any) -> tuple[Any, None]:
+        return jax.tree.map(jnp.add, total, mean_gradient(loss_fn, params, part)), None
+
+    shapes = jax.eval_shape(partial(mean_gradient, loss_fn), params, examples)
+    total, _ = lax.scan(add, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes), parts)
+    return jax.tree.map(lambda x: x / num, total)
+
+
+def _pmap_steps(algorithm: Algorithm, key: PRNGKey, mesh: Mesh, gradient: Gradient) -> Dispatch:
+    """The `Dispatch` of "pmap"; the state that goes in and comes out is the same as that of "jit"."""
+    num = mesh.size
+
+    def of_own_part(loss_fn: LossFn, params: Params, examples: Any) -> tuple[Params, Metrics]:
+        own = jax.tree.map(lambda x: x.reshape(num, -1, *x.shape[1:])[lax.axis_index("data")], examples)
+        return lax.pmean(gradient(loss_fn, params, own), "data")
+
+    def step(state: TrainState, part: Batch) -> tuple[TrainState, Metrics]:
+        # every device sees the images of all, as bytes, so that the step draws for the batch as on one device
+        batch = lax.all_gather(part, "data", tiled=True)
+        return _step(algorithm, of_own_part, state, batch, key)
+
+    mapped = jax.pmap(
+        partial(lax.scan, step),
+        axis_name="data",
+        in_axes=(None, 1),
+        out_axes=None,
+        devices=list(mesh.devices.flat),
+        donate_argnums=0,
+    )
+
+    def dispatch(state: TrainState, batches: Batch) -> tuple[TrainState, StackedMetrics]:
+        return mapped(state, jax.tree.map(lambda x: x.reshape(len(x), num, -1, *x.shape[2:]), batches))
+
+    return dispatch

@@ -1,10 +1,11 @@
 """A run: its folder, its record, and the whole of training from a configuration to a final checkpoint."""
 
 import datetime
+import hashlib
 import itertools
-import time
+import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -13,27 +14,17 @@ import jax
 import numpy as np
 
 from jaxgen.algorithms.base import Algorithm, TrainState
-from jaxgen.config import TrainConfig, reject, require
-from jaxgen.config_json import load_config, save_config, to_dict
+from jaxgen.config import TrainConfig, require
+from jaxgen.config_json import load_config, to_dict
 from jaxgen.data.base import Source
 from jaxgen.data.pipeline import batches
 from jaxgen.data.transfer import chunks, put_global
-from jaxgen.training import checkpoints, parallel
-from jaxgen.training.loop import Callback, NonFiniteError, Stop, chunk_sizes, require_finite_state, train
-from jaxgen.training.progress import Progress, open_progress
-from jaxgen.training.reporting import MetricWriter, describe_hardware, open_metrics, write_json
+from jaxgen.training import checkpoints, distributed, parallel
+from jaxgen.training.loop import Callback, Stop, chunk_sizes, require_finite_state, train
+from jaxgen.training.outputs import BEST_METRIC, Outputs, Run, open_outputs
+from jaxgen.training.reporting import MetricWriter
 
 C = TypeVar("C")
-BEST_METRIC = "score"
-
-
-class Run(NamedTuple):
-    """Where a run lives and how it was asked for."""
-
-    recipe: str
-    directory: Path
-    command: str
-    resumed: bool
 
 
 class Hooks(NamedTuple):
@@ -49,16 +40,6 @@ class Hooks(NamedTuple):
     sample: Callable[[int, TrainState], None]
     evaluate: Callable[[TrainState], dict[str, float]]
     protocol: str
-
-
-class Outputs(NamedTuple):
-    """Where a run writes: metrics, the terminal, checkpoints, and run.json by `record(step, status)` with `notes`."""
-
-    writer: MetricWriter
-    progress: Progress
-    store: checkpoints.Checkpoints
-    record: Callable[[int, str], None]
-    notes: dict[str, Any]
 
 
 def new_run(recipe: str, out: str, command: str) -> Run:
@@ -124,30 +105,33 @@ def run_training(
       NonFiniteError: training diverged; names the step, the value and the last good checkpoint.
     """
     settings: TrainConfig = config.train
-    mesh = parallel.make_mesh(settings.batch_size, settings.devices)
+    distributed.require_same("configuration and data", _fingerprint(config, source))
+    mesh = parallel.make_mesh(settings.batch_size, settings.devices, settings.shard, settings.accumulate)
     key_init, key_steps = jax.random.split(jax.random.key(settings.seed))
     state = parallel.init_state(algorithm, key_init, asdict(config.hparams), mesh)
     if run.resumed:
         state = _restore(run, state)
     start = int(state.step)
     require(settings.steps >= start, "steps", settings.steps, f"at least {start}, the step that the run has reached")
-    dispatch = parallel.compile_steps(algorithm, key_steps, mesh)
-    with _outputs(run, config, source, start, algorithm.images_per_step) as outputs:
+    dispatch = parallel.compile_steps(algorithm, key_steps, mesh, settings.parallel, settings.accumulate)
+    with open_outputs(run, config, source, start, algorithm.images_per_step) as outputs:
         hooks = make_hooks(outputs.writer)
         outputs.progress.message(f"best checkpoint by: {hooks.protocol}")
         outputs.notes["best_checkpoint_by"] = hooks.protocol
         outputs.record(start, "running")
+        sample = _sampler(hooks)
         if start == 0:
-            hooks.sample(0, state)
+            sample(0, state)
         callbacks = [
-            Callback(settings.sample_every, hooks.sample),
+            Callback(settings.sample_every, sample),
             Callback(settings.checkpoint_every, _saver(outputs, config, algorithm, source, hooks), at_signal=True),
         ]
         on_metrics = _logger(outputs, settings.log_every, start, algorithm.images_per_step)
         with _feed(config, algorithm, source, mesh, start) as feed:
             state, stop = train(
-                dispatch, state, feed, on_metrics=on_metrics, callbacks=callbacks, minutes=settings.minutes
-            )
+                dispatch, state, feed, on_metrics=on_metrics, callbacks=callbacks, minutes=settings.minutes,
+                agree=distributed.highest,
+            )  # fmt: skip
         checkpoints.wait(outputs.store)
         outputs.record(stop.step, "complete" if stop.reason == "finished" else f"stopped by {stop.reason}")
         _finish(run, outputs, state, stop, finish)
@@ -157,10 +141,29 @@ def _finish(run: Run, outputs: Outputs, state: TrainState, stop: Stop, finish: C
     """Final pictures, unless a signal asks for haste; says where all is and how to go on."""
     outputs.progress.close()
     if stop.reason in ("finished", "time"):
-        finish(state)
+        shown = parallel.for_prediction(state)
+        if distributed.is_main():
+            finish(shown)
         outputs.progress.message(f"done: {run.directory / 'report.html'}")
     else:
         outputs.progress.message(f"{stop.reason}: saved step {stop.step}; continue with --resume {run.directory}")
+
+
+def _fingerprint(config: Any, source: Source) -> str:
+    """What must not differ between processes, in a few words."""
+    words = json.dumps([to_dict(config), source.origin, source.num_images, source.shape], sort_keys=True)
+    return hashlib.sha256(words.encode()).hexdigest()[:12]
+
+
+def _sampler(hooks: Hooks) -> Callable[[int, TrainState], None]:
+    """A callback that draws pictures, on the process that writes."""
+
+    def sample(step: int, state: TrainState) -> None:
+        shown = parallel.for_prediction(state)
+        if distributed.is_main():
+            hooks.sample(step, shown)
+
+    return sample
 
 
 def _restore(run: Run, state: TrainState) -> TrainState:
@@ -193,7 +196,7 @@ def _saver(
 
     def save(step: int, state: TrainState) -> None:
         require_finite_state(step, state)
-        values = hooks.evaluate(state)
+        values = hooks.evaluate(parallel.for_prediction(state))
         outputs.writer.write(step, {"images": step * algorithm.images_per_step, **values})
         meta = {"config": to_dict(config), "position": step, "shape": source.shape, "class_names": source.class_names}
         score = {BEST_METRIC: next(iter(values.values()))}
@@ -220,51 +223,3 @@ def _logger(
         before = step
 
     return on_metrics
-
-
-@contextmanager
-def _outputs(run: Run, config: Any, source: Source, start: int, images_per_step: int) -> Iterator[Outputs]:
-    """Opens metrics, progress, checkpoints and the record of the run; closes them and records a failure."""
-    try:
-        run.directory.mkdir(parents=True, exist_ok=run.resumed)
-        save_config(config, run.directory / "config.json")
-    except OSError as error:
-        reject("out", str(run.directory), f"a folder that can be written ({error.strerror})")
-    entries: dict[str, Any] = {
-        "recipe": run.recipe,
-        "command": run.command,
-        "started": datetime.datetime.now().isoformat(" ", "seconds"),
-        "resumed_at": start if run.resumed else None,
-        "data": {"source": source.name, "used": source.origin, "images": source.num_images, "skipped": source.skipped},
-        "hardware": describe_hardware(),
-    }
-    began = time.monotonic()
-
-    def record(step: int, status: str) -> None:
-        seconds = time.monotonic() - began
-        rate = (step - start) * images_per_step / seconds
-        figures = {"steps": step, "seconds": round(seconds, 1), "images_per_second": round(rate, 1)}
-        write_json(run.directory / "run.json", {**entries, "status": status, **figures})
-
-    record(start, "running")
-    writer = open_metrics(run.directory, start)
-    progress = open_progress(config.train.steps, start, images_per_step, config.train.minutes)
-    progress.message(f"data: {source.origin}")
-    progress.message(f"run: {run.directory}" + (f", from step {start}" if run.resumed else ""))
-    store = checkpoints.open_checkpoints(run.directory / "checkpoints", best_metric=BEST_METRIC)
-    try:
-        yield Outputs(writer, progress, store, record, entries)
-    except BaseException as error:
-        good = checkpoints.latest_step(store)
-        with suppress(OSError):  # the disk may be what failed
-            record(good or 0, f"failed: {str(error) or type(error).__name__}")
-        if isinstance(error, NonFiniteError):
-            folder = run.directory / "checkpoints" / str(good)
-            raise NonFiniteError(
-                f"{error}; {f'last good checkpoint: {folder}' if good else 'no checkpoint yet'}"
-            ) from None
-        raise
-    finally:
-        progress.close()
-        writer.close()
-        checkpoints.close(store)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgen.algorithms.diffaugment import AUGMENTATIONS, augment, color, cutout, translation
+from jaxgen.algorithms.diffaugment import AUGMENTATIONS, augment, augment_each, color, cutout, translation
 from jaxgen.config import GanConfig
 from jaxgen.losses.penalties import squared_gradient_penalty
 
@@ -171,3 +171,12 @@ def test_gradient_penalty_passes_through(name: str) -> None:
     penalty, slope = penalty_and_slope(image)
     assert float(penalty) == pytest.approx(0.5 * g @ g, rel=1e-4)
     np.testing.assert_allclose(slope.ravel(), matrix.T @ (matrix @ g), rtol=1e-3, atol=1e-4)
+
+
+def test_a_key_for_each_image_augments_it_alike_alone_and_among_others() -> None:
+    images, keys = noise_images(5, 8, 8, 1), jax.random.split(jax.random.key(0), 5)
+    each = np.asarray(augment_each(keys, images, tuple(NAMES)))
+    for i in range(5):
+        np.testing.assert_allclose(each[i], augment(keys[i], images[i : i + 1], tuple(NAMES))[0], atol=1e-6)
+    same = np.asarray(augment_each(jnp.stack([keys[0], keys[1]]), images[jnp.zeros(2, int)], ("color",)))
+    assert (same[0] != same[1]).all()

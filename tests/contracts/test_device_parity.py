@@ -1,6 +1,7 @@
-"""K steps in one call equal K calls, and four devices equal one."""
+"""K steps in one call equal K calls; devices, parts of a batch and pmap equal one device with the whole batch."""
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -13,7 +14,7 @@ from jaxgen.algorithms.restoration import make_restoration
 from jaxgen.config import GanConfig, GanHparams, RestorationConfig, RestorationHparams
 from jaxgen.training import parallel
 
-BATCH, SHAPE = 8, (8, 8, 1)
+BATCH, SHAPE, NUM_CLASSES = 8, (8, 8, 1), 3
 RATES = {"lr": 0.05, "lr_final": 0.02, "b1": 0.5, "schedule_images": 100.0}
 GAN = vars(GanHparams(r1=0.5, r2=0.5, **RATES))
 RESTORATION = vars(RestorationHparams(noise_share=0.3, grey_share=0.5, **RATES))
@@ -22,6 +23,7 @@ LAZY = dataclasses.replace(TINY, penalties=("r1",), penalty_interval=3, discrimi
 FULL = dataclasses.replace(
     TINY, loss="relativistic", penalties=("gp",), discriminator_updates=2, augment=("translation", "color")
 )
+CONDITIONAL = dataclasses.replace(TINY, conditioning="concat", penalties=("r1", "r2"), augment=("cutout",))
 RESNET = dataclasses.replace(TINY, architecture="resnet", base_channels=2, loss="relativistic", penalties=("r1",))
 INVERSE = RestorationConfig(
     widths=(2, 3), depth=1, schedule="noise:1,damage:1", damage="gaussian:0.1|pixels:0.2-0.8", optimizer="sgd"
@@ -35,7 +37,7 @@ Config = GanConfig | RestorationConfig
 def make(config: Config) -> tuple[Algorithm, dict[str, Any]]:
     """The algorithm and its numbers."""
     if isinstance(config, GanConfig):
-        return make_gan(config, SHAPE, BATCH), GAN
+        return make_gan(config, SHAPE, BATCH, NUM_CLASSES), GAN
     return make_restoration(config, SHAPE, BATCH), RESTORATION
 
 
@@ -43,20 +45,24 @@ def batches_for(algorithm: Algorithm, num_steps: int) -> dict[str, np.ndarray]:
     sizes = (num_steps, algorithm.images_per_step, *SHAPE)
     # each quarter of a batch has a brightness of its own: devices that average nothing would drift apart at once
     ramp = np.linspace(0, 128, sizes[1]).reshape(1, -1, 1, 1, 1)
-    return {"images": (np.random.default_rng(0).integers(0, 128, sizes) + ramp).astype(np.uint8)}
+    images = (np.random.default_rng(0).integers(0, 128, sizes) + ramp).astype(np.uint8)
+    return {"images": images, "labels": np.resize(np.arange(NUM_CLASSES, dtype=np.int32), sizes[:2])}
 
 
-def run(config: Config, num_devices: int, calls: list[int]) -> tuple[TrainState, dict[str, np.ndarray]]:
+def run(
+    config: Config, num_devices: int, calls: list[int], shard: int = 1, **how: Any
+) -> tuple[TrainState, dict[str, np.ndarray]]:
     """State and metrics after `sum(calls)` steps, so many in each compiled call."""
     algorithm, hparams = make(config)
-    mesh = parallel.make_mesh(BATCH, num_devices)
+    mesh = parallel.make_mesh(BATCH, num_devices, shard)
     state = parallel.init_state(algorithm, jax.random.key(0), hparams, mesh)
     assert all(len(leaf.sharding.device_set) == num_devices for leaf in jax.tree.leaves(state))
-    dispatch = parallel.compile_steps(algorithm, jax.random.key(1), mesh)
+    dispatch = parallel.compile_steps(algorithm, jax.random.key(1), mesh, **how)
     batches, done, metrics = batches_for(algorithm, sum(calls)), 0, []
     for k in calls:
-        part = {"images": batches["images"][done : done + k]}
-        state, values = jax.block_until_ready(dispatch(state, part))
+        part = {name: array[done : done + k] for name, array in batches.items()}
+        placed = jax.device_put(part, parallel.batch_sharding(mesh))
+        state, values = jax.block_until_ready(dispatch(state, placed))
         metrics.append(jax.device_get(values))
         done += k
     return jax.device_get(state), {name: np.concatenate([m[name] for m in metrics]) for name in metrics[0]}
@@ -86,18 +92,56 @@ def test_k_steps_in_one_call_equal_k_calls_across_phases() -> None:
     assert metrics["schedule/noise"].tolist() == [1, 1, 0, 0]
 
 
-SPREAD = {"mlp": FULL, "resnet": RESNET, "inverse": INVERSE, "recurrent": RECURRENT}
-
-
-@pytest.mark.parametrize("config", SPREAD.values(), ids=SPREAD)
-def test_four_devices_equal_one_with_plain_gradients(config: Config) -> None:
-    alone, alone_metrics = run(config, 1, [2])
-    state, metrics = run(config, 4, [2])
-    assert_close((state, metrics), (alone, alone_metrics), 1e-5)
+@functools.cache
+def alone(config: Config) -> tuple[TrainState, dict[str, np.ndarray]]:
+    """State and metrics after two steps on one device; its parameters have moved by far more than the tolerance."""
+    state, metrics = run(config, 1, [2])
     algorithm, hparams = make(config)
     start = jax.jit(algorithm.init)(jax.random.key(0), hparams)
-    moved = jax.tree.map(lambda a, b: float(np.abs(a - b).max()), start.params, alone.params)
-    assert min(max(jax.tree.leaves(network)) for network in moved.values()) > 1e-3  # far more than the tolerance
+    moved = jax.tree.map(lambda a, b: float(np.abs(a - b).max()), start.params, state.params)
+    assert min(max(jax.tree.leaves(network)) for network in moved.values()) > 1e-3
+    return state, metrics
+
+
+SPREAD = {
+    "mlp over 8": (FULL, 8),
+    "conditional over 2": (CONDITIONAL, 2),
+    "resnet over 4": (RESNET, 4),
+    "inverse over 8": (INVERSE, 8),
+    "recurrent over 4": (RECURRENT, 4),
+}
+
+
+@pytest.mark.parametrize(("config", "num_devices"), SPREAD.values(), ids=SPREAD)
+def test_devices_equal_one_with_plain_gradients(config: Config, num_devices: int) -> None:
+    assert_close(run(config, num_devices, [2]), alone(config), 1e-5)
+
+
+HOW = {
+    "pmap over 8": (FULL, 8, {"parallel": "pmap"}),
+    "pmap over 2 in parts": (CONDITIONAL, 2, {"parallel": "pmap", "accumulate": 2}),
+    "in parts": (FULL, 1, {"accumulate": 4}),
+    "over 4 in parts": (CONDITIONAL, 4, {"accumulate": 2}),
+    "cut among 4": (CONDITIONAL, 4, {"shard": 4}),
+}
+
+
+@pytest.mark.parametrize(("config", "num_devices", "how"), HOW.values(), ids=HOW)
+def test_other_ways_to_run_a_step_equal_the_plain_one(config: Config, num_devices: int, how: dict[str, Any]) -> None:
+    assert_close(run(config, num_devices, [2], **how), alone(config), 1e-5)
+
+
+def test_pmap_gives_back_a_state_as_it_takes_it() -> None:
+    """So that all else, checkpoints too, knows nothing of it; and it takes the buffers."""
+    algorithm, hparams = make(TINY)
+    mesh = parallel.make_mesh(BATCH, 4)
+    first = parallel.init_state(algorithm, jax.random.key(0), hparams, mesh)
+    dispatch = parallel.compile_steps(algorithm, jax.random.key(1), mesh, "pmap")
+    batches = jax.device_put(batches_for(algorithm, 1), parallel.batch_sharding(mesh))
+    after, _ = jax.block_until_ready(dispatch(first, batches))
+    assert jax.tree.map(lambda a: (a.shape, a.dtype), after) == jax.tree.map(lambda a: (a.shape, a.dtype), first)
+    assert all(leaf.is_fully_replicated for leaf in jax.tree.leaves(after))
+    assert all(leaf.is_deleted() for leaf in jax.tree.leaves(first.params))
 
 
 def test_a_state_made_without_jit_can_be_given_away() -> None:

@@ -15,6 +15,7 @@ SHAPE = (4, 3, 2)
 NOISE = np.random.default_rng(0)
 IMAGES = jnp.asarray(NOISE.standard_normal((5, *SHAPE)), jnp.float32)
 WEIGHTS = jnp.asarray(NOISE.standard_normal(SHAPE), jnp.float32)
+KEYS = jax.random.split(jax.random.key(0), 5)
 NORM = float(np.linalg.norm(np.asarray(WEIGHTS, np.float64)))
 
 
@@ -59,7 +60,7 @@ def test_weight_gradients_of_the_penalty() -> None:
 
 def test_interpolated_penalty_of_a_linear_discriminator() -> None:
     def penalty(weights: jax.Array) -> jax.Array:
-        return interpolated_gradient_penalty(lambda x: linear(weights, x), IMAGES, -IMAGES, jax.random.key(0))
+        return interpolated_gradient_penalty(lambda x: linear(weights, x), IMAGES, -IMAGES, KEYS)
 
     np.testing.assert_allclose(penalty(WEIGHTS), np.full(5, (NORM - 1) ** 2), rtol=1e-5)
     np.testing.assert_allclose(penalty(WEIGHTS / NORM), np.zeros(5), atol=1e-10)
@@ -69,7 +70,7 @@ def test_interpolated_penalty_of_a_linear_discriminator() -> None:
 
 def test_interpolated_penalty_is_differentiable_at_zero_gradient() -> None:
     def penalty(weights: jax.Array) -> jax.Array:
-        return jnp.mean(interpolated_gradient_penalty(lambda x: linear(weights, x), IMAGES, -IMAGES, jax.random.key(0)))
+        return jnp.mean(interpolated_gradient_penalty(lambda x: linear(weights, x), IMAGES, -IMAGES, KEYS))
 
     value, slope = jax.value_and_grad(penalty)(jnp.zeros(SHAPE))
     assert float(value) == pytest.approx(1.0, abs=1e-5)
@@ -83,7 +84,7 @@ def test_interpolation_draws_one_uniform_number_per_example() -> None:
     def half_square(x: jax.Array) -> jax.Array:
         return 0.5 * jnp.sum(jnp.square(x), axis=(1, 2, 3))
 
-    penalty = interpolated_gradient_penalty(half_square, real, fake, jax.random.key(0))
+    penalty = interpolated_gradient_penalty(half_square, real, fake, jax.random.split(jax.random.key(0), num))
     # the gradient is the image itself, whose pixels are all 2 + e: its norm is (2 + e) sqrt(size)
     e = (np.sqrt(np.asarray(penalty, np.float64)) + 1) / np.sqrt(size) - 2
     assert e.min() > -1e-5
@@ -95,18 +96,21 @@ def test_interpolation_draws_one_uniform_number_per_example() -> None:
 
 def test_interpolation_reaches_real_and_fake_images_in_the_right_order() -> None:
     real, fake = jnp.full((256, 1, 1, 1), 10.0), jnp.full((256, 1, 1, 1), 20.0)
-    penalty = interpolated_gradient_penalty(lambda x: 0.5 * jnp.square(x)[:, 0, 0, 0], real, fake, jax.random.key(1))
+    keys = jax.random.split(jax.random.key(1), 256)
+    penalty = interpolated_gradient_penalty(lambda x: 0.5 * jnp.square(x)[:, 0, 0, 0], real, fake, keys)
     positions = np.sqrt(np.asarray(penalty)) + 1
     assert 10.0 <= positions.min() < 11.0
     assert 19.0 < positions.max() <= 20.0
 
 
 def test_key_decides_the_interpolation() -> None:
-    def penalty(key: jax.Array) -> np.ndarray:
-        return np.asarray(interpolated_gradient_penalty(lambda x: quadratic(WEIGHTS, x), IMAGES, -IMAGES, key))
+    def penalty(keys: jax.Array, part: slice = slice(None)) -> np.ndarray:
+        images = IMAGES[part]
+        return np.asarray(interpolated_gradient_penalty(lambda x: quadratic(WEIGHTS, x), images, -images, keys[part]))
 
-    np.testing.assert_array_equal(penalty(jax.random.key(0)), penalty(jax.random.key(0)))
-    assert (penalty(jax.random.key(0)) != penalty(jax.random.key(1))).all()
+    np.testing.assert_array_equal(penalty(KEYS), penalty(KEYS))
+    assert (penalty(KEYS) != penalty(jax.random.split(jax.random.key(1), 5))).all()
+    np.testing.assert_allclose(penalty(KEYS, slice(2, 4)), penalty(KEYS)[2:4], rtol=1e-6)  # of each example alone
 
 
 def test_second_derivatives_of_a_curved_discriminator_equal_finite_differences() -> None:
@@ -115,7 +119,7 @@ def test_second_derivatives_of_a_curved_discriminator_equal_finite_differences()
             return jnp.sum(jnp.tanh(jnp.einsum("bhwc,hwc->bh", x, weights)), axis=1)
 
         r1 = squared_gradient_penalty(score, IMAGES)
-        return jnp.mean(r1 + interpolated_gradient_penalty(score, IMAGES, -IMAGES, jax.random.key(0)))
+        return jnp.mean(r1 + interpolated_gradient_penalty(score, IMAGES, -IMAGES, KEYS))
 
     direction, step = jnp.asarray(NOISE.standard_normal(SHAPE), jnp.float32), 1e-2
     slope = jnp.vdot(jax.grad(total)(WEIGHTS), direction)

@@ -116,6 +116,22 @@ def test_a_second_interrupt_does_not_wait():
         train(dispatch, make_state(), iter([jnp.zeros(2)] * 5), on_metrics=on_metrics, callbacks=[])
 
 
+@pytest.mark.parametrize(("code", "reason", "ran"), [(1, "time", ["all", "urgent"]), (3, "SIGTERM", ["urgent"])])
+def test_what_another_process_says_stops_this_one_too(code, reason, ran):
+    asked, done = [], []
+
+    def agree(own):
+        asked.append(own)
+        return code if len(asked) == 2 else own
+
+    callbacks = [
+        Callback(100, lambda s, _: done.append("all")),
+        Callback(100, lambda s, _: done.append("urgent"), True),
+    ]
+    _, stop, _ = run([[0]] * 5, callbacks=callbacks, agree=agree)
+    assert (stop.step, stop.reason, asked, done) == (2, reason, [0, 0], ran)
+
+
 def test_time_bounds_the_call():
     _, stop, seen = run([[0]] * 5, minutes=1e-9)
     assert (stop.step, stop.reason) == (1, "time")

@@ -1,0 +1,123 @@
+"""Many processes that train as one: how they start, what they agree on, who writes, and how they end."""
+
+import contextlib
+import ctypes
+import importlib.util
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+from jaxgen.config import TrainConfig, reject, require
+
+HEARTBEAT_SECONDS = 20
+"""A process not heard of for so long is lost; the others then end."""
+FINISH_SECONDS = 3600
+"""The others wait at their ends for so long while process 0 draws the final pictures."""
+LOST = "another process of this run is lost; go on from its last checkpoint by the same commands with --resume"
+MAX_TEXT = 4096
+_kept: list[object] = []
+"""What C holds no reference to."""
+
+
+class LostProcessError(RuntimeError):
+    """What processes do together failed in a way that says that one of them is gone."""
+
+
+def start(config: TrainConfig) -> None:
+    """Joins the processes of a run, if there are several; call before anything touches a device.
+
+    Told by `coordinator`, `num_processes` and `process_id`; under SLURM and on Cloud TPU found out.
+
+    Raises:
+      InputError: the coordinator cannot be reached.
+    """
+    if config.coordinator is None and not _in_cluster():
+        return
+    on_sigterm = signal.getsignal(signal.SIGTERM)  # JAX puts its own in its place
+    try:
+        jax.distributed.initialize(
+            config.coordinator,
+            config.num_processes,
+            config.process_id,
+            cluster_detection_method=None if config.coordinator is None else "deactivate",
+            heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
+            shutdown_timeout_seconds=FINISH_SECONDS,
+        )
+    except ValueError:  # JAX knows no such cluster: a single process
+        if config.coordinator is not None:
+            raise
+        return
+    except RuntimeError as error:
+        why = str(error).splitlines()[0]
+        reject("coordinator", config.coordinator, f"an address where process 0 listens and is reached ({why})")
+    signal.signal(signal.SIGTERM, on_sigterm)
+    _say_so_when_lost()
+
+
+def _in_cluster() -> bool:
+    """Whether SLURM started several tasks, or the TPU's library is there."""
+    return int(os.environ.get("SLURM_NTASKS", "1")) > 1 or importlib.util.find_spec("libtpu") is not None
+
+
+def _say_so_when_lost() -> None:
+    """Ends with one clear line where JAX would abort: it does so in a thread of its own when a process is lost."""
+
+    @ctypes.CFUNCTYPE(None, ctypes.c_int)
+    def on_abort(_: int) -> None:
+        leave(f"error: {LOST}", 1)
+
+    _kept.append(on_abort)
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # no libc of this kind
+        ctypes.CDLL(None).signal(signal.SIGABRT, on_abort)
+
+
+def leave(message: str, code: int) -> NoReturn:
+    """Prints a line to stderr and exits; of several processes at once, without waiting for others that may be lost."""
+    print(message, file=sys.stderr, flush=True)
+    if jax.distributed.is_initialized():
+        sys.stdout.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+def is_main() -> bool:
+    """Whether this is process 0, which writes all but its part of a checkpoint."""
+    return jax.process_index() == 0
+
+
+def highest(value: int) -> int:
+    """The highest value of any process; to be called on all."""
+    if jax.process_count() == 1:
+        return value
+    return int(np.max(multihost_utils.process_allgather(np.asarray(value, np.int32))))
+
+
+def decided_by_main(decide: Callable[[], str]) -> str:
+    """What `decide` says on process 0, on all; only there is it called."""
+    if jax.process_count() == 1:
+        return decide()
+    text = np.zeros(MAX_TEXT, np.uint8)
+    if is_main():
+        said = decide().encode()
+        require(len(said) <= MAX_TEXT, "text", said.decode(), f"at most {MAX_TEXT} bytes")
+        text[: len(said)] = np.frombuffer(said, np.uint8)
+    return np.asarray(multihost_utils.broadcast_one_to_all(text)).tobytes().rstrip(b"\0").decode()
+
+
+def require_same(field: str, value: str) -> None:
+    """Raises `InputError` on all processes where not all have the same value as process 0."""
+    first = decided_by_main(lambda: value)
+    if highest(int(value != first)):
+        reject(field, value, f"the same on all processes; process 0 has {first!r}")
+
+
+def wait_for_all(name: str) -> None:
+    """Returns when all processes have come here."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(name)
