@@ -5,7 +5,6 @@ by side (`vmap`), blocks of the second in the order of the first, and all of tha
 """
 
 import functools
-import math
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,7 +20,8 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxgen.algorithms.base import Algorithm, TrainState
 from jaxgen.config import require
-from jaxgen.types import Batch, Metrics, StackedMetrics
+from jaxgen.data.transfer import put_global
+from jaxgen.types import Batch, StackedMetrics
 
 AXIS = "members"
 FINITE = "population/finite"
@@ -132,13 +132,29 @@ def shardings(plan: Plan) -> Population:
     return Population(*(NamedSharding(mesh, spec) for spec in (PartitionSpec(), PartitionSpec(AXIS))))
 
 
-def moved(population: Population, plan: Plan, num_members: int) -> Population:
-    """The population where this plan wants it, on whatever devices it was before."""
+def population_target(algorithm: Algorithm, plan: Plan, hparams: Mapping[str, float], slots: int) -> Population:
+    """Shapes of a population with so many slots, a copy on every device of the plan: what a checkpoint is read into."""
+    one = Member(
+        jax.eval_shape(algorithm.init, jax.random.key(0), hparams),
+        jax.ShapeDtypeStruct((2,), np.uint32),
+        jax.ShapeDtypeStruct((), np.bool_),
+        jax.ShapeDtypeStruct((), np.int32),
+    )
+    whole = NamedSharding(make_mesh(plan), PartitionSpec())
+    members = jax.tree.map(lambda a: jax.ShapeDtypeStruct((slots, *a.shape), a.dtype, sharding=whole), one)
+    return Population(jax.ShapeDtypeStruct((), np.int32, sharding=whole), members)
+
+
+def spread_members(population: Population, plan: Plan, num_members: int) -> Population:
+    """A population read from a checkpoint, of any number of slots, where the plan wants it."""
     index = np.minimum(np.arange(num_slots(plan, num_members)), num_members - 1)
     real = np.arange(len(index)) < num_members
-    members = jax.tree.map(lambda x: x[index], population.members)
-    members = members.replace(alive=members.alive & real)
-    return jax.device_put(population.replace(members=members), shardings(plan))
+
+    def spread(population: Population) -> Population:
+        members = jax.tree.map(lambda x: x[index], population.members)
+        return population.replace(members=members.replace(alive=members.alive & real))
+
+    return jax.jit(spread, out_shardings=shardings(plan))(population)
 
 
 def compile_population(algorithm: Algorithm, plan: Plan, *, together: bool = True) -> PopulationDispatch:
@@ -189,6 +205,7 @@ def _train_member(
     state, metrics = lax.scan(lambda s, batch: algorithm.step(s, batch, key), start, own)
     finite = member.alive & jnp.stack([jnp.isfinite(value) for value in metrics.values()]).all(0)
     alive = finite.all() & _all_finite(state)
+    finite = finite.at[-1].set(alive)
     kept = jax.tree.map(functools.partial(jnp.where, alive), state, member.state)
     metrics = {name: jnp.where(finite, value, 0.0) for name, value in metrics.items()}
     return member.replace(state=kept, alive=alive), {**metrics, FINITE: finite.astype(jnp.float32)}
@@ -244,28 +261,28 @@ def candidate_names(num_members: int) -> list[str]:
 
 
 def measure_plan(
-    algorithm: Algorithm, name: str, num_members: int, batches: Batch, hparams: Mapping[str, float], together: bool
+    algorithm: Algorithm, name: str, hparams: Sequence[Mapping[str, float]], batches: Batch, *, together: bool
 ) -> Measured:
     """Times one call of k steps by this plan, after one that is not timed, on members of its own.
 
     Args:
       algorithm: of the members.
       name: of the plan.
-      num_members: m.
-      batches: uint8 arrays (k, streams, b, ...).
-      hparams: numbers of all members while they are timed.
+      hparams: numbers of each member.
+      batches: arrays (k, streams, b, ...); all members read the first stream.
       together: as `compile_population` takes it.
     """
-    plan = parse_plan(name, num_members)
+    num = len(hparams)
+    plan = parse_plan(name, num)
     dispatch = compile_population(algorithm, plan, together=together)
-    population = init_population(algorithm, plan, [hparams] * num_members, range(num_members), [0] * num_members)
-    placed = jax.device_put(batches, NamedSharding(make_mesh(plan), PartitionSpec()))
-    began = math.nan
-    for _ in range(2):
-        began = time.perf_counter()
-        population, metrics = dispatch(population, placed)
-        values: Metrics = jax.device_get(metrics)
-    seconds = (time.perf_counter() - began) / (num_members * len(values[FINITE]))
+    population = init_population(algorithm, plan, hparams, range(num), [0] * num)
+    placed = put_global(batches, NamedSharding(make_mesh(plan), PartitionSpec()))
+    population, metrics = dispatch(population, placed)
+    jax.block_until_ready(metrics)
+    began = time.perf_counter()
+    population, metrics = dispatch(population, placed)
+    steps = num * len(jax.device_get(metrics)[FINITE])
+    seconds = (time.perf_counter() - began) / steps
     if jax.process_count() > 1:  # all choose by the clock of the first
         seconds = float(multihost_utils.broadcast_one_to_all(np.float32(seconds)))
     return Measured(name, plan, dispatch, seconds)

@@ -132,7 +132,7 @@ def run_training(
     start = int(state.step)
     require(settings.steps >= start, "steps", settings.steps, f"at least {start}, the step that the run has reached")
     dispatch = parallel.compile_steps(algorithm, key_steps, mesh)
-    with _outputs(run, config, source, start, algorithm.images_per_step) as outputs:
+    with open_outputs(run, config, source, start, algorithm.images_per_step) as outputs:
         hooks = make_hooks(outputs.writer)
         outputs.progress.message(f"best checkpoint by: {hooks.protocol}")
         outputs.notes["best_checkpoint_by"] = hooks.protocol
@@ -223,7 +223,7 @@ def _logger(
 
 
 @contextmanager
-def _outputs(run: Run, config: Any, source: Source, start: int, images_per_step: int) -> Iterator[Outputs]:
+def open_outputs(run: Run, config: Any, source: Source, start: int, images_per_step: int) -> Iterator[Outputs]:
     """Opens metrics, progress, checkpoints and the record of the run; closes them and records a failure."""
     try:
         run.directory.mkdir(parents=True, exist_ok=run.resumed)
