@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import numpy as np
 
 from jaxgen.config import TrainConfig, require
@@ -119,6 +120,8 @@ def _read_ledger(run: Run, config: Any) -> tuple[int, Ledger, str]:
         value, before = getattr(config.scan, field), getattr(earlier.scan, field)
         require(value == before, field, value, f"{before}, as the scan began")
     require(config.hparams == earlier.hparams, "hparams", vars(config.hparams), "those that the scan began with")
+    steps, before = config.train.steps, earlier.train.steps
+    require(not config.scan.halving or steps == before, "steps", steps, f"{before}, as the scan with halving began")
     step, meta = checkpoints.read_meta(run.directory / "checkpoints")
     name = config.scan.population
     return step, book.from_json(meta["ledger"]), meta["population"] if name == "auto" else name
@@ -146,7 +149,6 @@ def _train_segments(
         Callback(settings.checkpoint_every, evaluate),
         Callback(settings.checkpoint_every, _saver(scan, board, outputs, chosen), at_signal=True),
     ]
-    on_metrics = _logger(scan, board, outputs)
     while stop.reason == "finished" and stop.step < settings.steps:
         start = stop.step
         if scan.config.scan.halving and start % scan.segment == 0 and start > 0:
@@ -154,6 +156,7 @@ def _train_segments(
             population = _halve(scan, board, outputs, chosen, population)
         end = min(settings.steps, (start // scan.segment + 1) * scan.segment)
         minutes = None if deadline is None else (deadline - time.monotonic()) / 60
+        on_metrics = _logger(scan, board, outputs)  # a new one: no mean is over two members of one place
         with open_feed(scan, board.ledger, chosen.plan, start, end) as feed:
             population, stop = train(
                 chosen.dispatch, population, feed, on_metrics=on_metrics, callbacks=callbacks, minutes=minutes
@@ -266,7 +269,9 @@ def _halve(scan: Scan, board: Board, outputs: Outputs, chosen: Measured, populat
 
 
 def _write(scan: Scan, board: Board, run: Run) -> None:
-    """scan.json and scan.html."""
+    """scan.json and scan.html, by the first process."""
+    if jax.process_index() > 0:
+        return
     members = book.to_json(tuple(book.leaderboard(board.ledger)))
     record = {"metric": board.metric, "protocol": scan.task.protocol, "varied": scan.names, "members": members}
     write_json(run.directory / "scan.json", record)

@@ -33,13 +33,13 @@ class Member:
     """One training (or, with a leading axis m, all of them).
 
     Attributes:
-      state: what its step reads and changes.
+      state: a `TrainState`, what its step reads and changes.
       key: data of the base key of its steps, uint32 (2,).
       alive: bool; a member that diverged is kept as it last was while all was finite, and trains no more.
       stream: int32, which of the streams of batches is its own.
     """
 
-    state: TrainState
+    state: Any
     key: Any
     alive: Any
     stream: Any
@@ -47,10 +47,10 @@ class Member:
 
 @flax.struct.dataclass
 class Population:
-    """Members (leaves with a leading axis m) and the number of steps that the whole has done, int32 scalar."""
+    """The number of steps that the whole has done, int32 scalar, and a `Member` whose leaves have a leading axis m."""
 
     step: Any
-    members: Member
+    members: Any
 
 
 class Plan(NamedTuple):
