@@ -20,7 +20,7 @@ from jaxgen.recipes.scan_extract import extract_member
 from jaxgen.recipes.scan_feed import choose_plan, describe_choice, open_feed, streams_of
 from jaxgen.recipes.scan_ledger import Entry, Ledger
 from jaxgen.recipes.scan_report import write_scan_report
-from jaxgen.recipes.scan_setup import Scan, Task, make_scan
+from jaxgen.recipes.scan_setup import Scan, Task, draw_members, make_scan
 from jaxgen.training import checkpoints
 from jaxgen.training.loop import Callback, NonFiniteError, Stop, train
 from jaxgen.training.parallel import on_all_devices
@@ -77,8 +77,8 @@ def run_scan(run: Run, config: Any, task: Task) -> None:
       InputError: settings that cannot work, or nothing to resume from.
       NonFiniteError: every member diverged.
     """
-    scan, ledger = make_scan(task, config)
-    start, name = 0, config.scan.population
+    scan = make_scan(task, config)
+    start, ledger, name = 0, draw_members(config, task.member_config), config.scan.population
     if run.resumed:
         start, ledger, name = _read_ledger(run, config)
     steps = config.train.steps
@@ -189,7 +189,7 @@ def _logger(scan: Scan, board: Board, outputs: Outputs) -> Callable[[int, dict[s
 
 
 def _flag(scan: Scan, board: Board, outputs: Outputs, start: int, finite: np.ndarray) -> None:
-    """Marks members whose numbers ceased to be finite in the k steps from `start` on; `finite` is (k, slots)."""
+    """Marks members whose numbers ceased to be finite in the k steps from `start` on; `finite` is (k, p)."""
     diverged: dict[int, Entry] = {}
     for e in book.present(board.ledger):
         if e.status == "running" and not finite[:, e.slot].all():

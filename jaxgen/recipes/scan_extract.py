@@ -1,5 +1,6 @@
 """One member of a scan as a run of its own, which can be sampled, evaluated and gone on with like any other."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from jaxgen.recipes.scan_ledger import Entry, from_json, last_score
 from jaxgen.recipes.scan_setup import Task
 from jaxgen.training import checkpoints
 from jaxgen.training.population import make_pick, parse_plan, population_target
-from jaxgen.training.reporting import append_metrics, describe_hardware, read_metrics, write_json
+from jaxgen.training.reporting import describe_hardware, open_metrics, read_metrics, write_json
 from jaxgen.training.runs import BEST_METRIC
 
 
@@ -49,12 +50,7 @@ def _write_run(out: Path, scan: Path, config: Any, task: Task, entry: Entry, sta
     """config.json, run.json, metrics.jsonl and a checkpoint."""
     out.mkdir(parents=True)
     save_config(config, out / "config.json")
-    for row in read_metrics(scan):
-        own = {n.removesuffix(f".{entry.number}"): v for n, v in row.items() if n.endswith(f".{entry.number}")}
-        own_step = row["step"] - entry.born
-        if own:
-            images = own_step * task.algorithm.images_per_step
-            append_metrics(out, own_step, {"images": images, "time": row["time"], **own})
+    _write_metrics(out, scan, entry, task.algorithm.images_per_step)
     position = int(jax.device_get(state.step))
     write_json(
         out / "run.json",
@@ -74,3 +70,16 @@ def _write_run(out: Path, scan: Path, config: Any, task: Task, entry: Entry, sta
         checkpoints.save(store, position, state, meta, {BEST_METRIC: last_score(entry)})
     finally:
         checkpoints.close(store)
+
+
+def _write_metrics(out: Path, scan: Path, entry: Entry, images_per_step: int) -> None:
+    """The member's part of each line of the scan's metrics, by its own steps."""
+    suffix, writer = f".{entry.number}", open_metrics(out)
+    try:
+        for row in read_metrics(scan):
+            own = {n.removesuffix(suffix): math.nan if v is None else v for n, v in row.items() if n.endswith(suffix)}
+            step = row["step"] - entry.born
+            if own:
+                writer.write(step, {"images": step * images_per_step, **own})
+    finally:
+        writer.close()

@@ -10,7 +10,7 @@ from jaxgen.config import DataConfig, GanConfig, GanHparams, TrainConfig
 from jaxgen.data.sources import open_source
 from jaxgen.recipes.gan import GanRecipe, make_evaluate
 from jaxgen.recipes.scan import run_or_extract
-from jaxgen.recipes.scan_setup import ScanConfig, Task
+from jaxgen.recipes.scan_setup import ScanConfig, Task, draw_members
 from jaxgen.recipes.scan_space import Setting, as_texts, texts_of
 from jaxgen.training.runs import Run, fix_schedule
 
@@ -42,13 +42,14 @@ def run_gan_scan(run: Run, config: GanScan) -> None:
 
 def make_task(config: GanScan) -> Task:
     """What is scanned."""
-    source = open_source(config.data)
-    algorithm = make_gan(config.gan, source.shape, config.train.batch_size, source.num_classes)
 
     def member_config(setting: Setting, seed: int) -> Any:
         train = dataclasses.replace(config.train, seed=seed)
         return fix_schedule(GanRecipe(config.data, config.gan, GanHparams(**setting), train))
 
+    draw_members(config, member_config)  # refuses what cannot be before data is read
+    source = open_source(config.data)
+    algorithm = make_gan(config.gan, source.shape, config.train.batch_size, source.num_classes)
     first = GanRecipe(config.data, config.gan, GanHparams(), config.train)
     evaluate, protocol = make_evaluate(first, algorithm, source)
     return Task(algorithm, source, evaluate, protocol, "gan", member_config)

@@ -173,7 +173,7 @@ def _curves(members: list[dict[str, Any]]) -> str:
     xs, ys = zip(*points, strict=True)
     width, height, x_span, y_span = 600, 240, max(xs) - min(xs) or 1, max(ys) - min(ys) or 1
 
-    def path(line: list[tuple[float, float]]) -> str:
+    def path(line: list[tuple[int, float]]) -> str:
         right = (10 + (x - min(xs)) / x_span * (width - 20) for x, _ in line)
         down = (height - 10 - (y - min(ys)) / y_span * (height - 20) for _, y in line)
         return " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(right, down, strict=True))

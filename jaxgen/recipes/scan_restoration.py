@@ -18,7 +18,7 @@ from jaxgen.images import to_float, to_uint8
 from jaxgen.metrics.quality import psnr
 from jaxgen.recipes.restoration import NUM_FOLLOWED, RestorationRecipe, open_both
 from jaxgen.recipes.scan import run_or_extract
-from jaxgen.recipes.scan_setup import ScanConfig, Task
+from jaxgen.recipes.scan_setup import ScanConfig, Task, draw_members
 from jaxgen.recipes.scan_space import Setting, as_texts, texts_of
 from jaxgen.training.runs import Run, fix_schedule
 
@@ -57,6 +57,7 @@ def make_task(config: RestorationScan) -> Task:
         train, hparams = dataclasses.replace(config.train, seed=seed), RestorationHparams(**setting)
         return fix_schedule(RestorationRecipe(config.data, config.restoration, hparams, train, config.validation))
 
+    draw_members(config, member_config)  # refuses what cannot be before data is read
     first = RestorationRecipe(config.data, config.restoration, RestorationHparams(), config.train, config.validation)
     source, held_out = open_both(first)
     algorithm = make_restoration(config.restoration, source.shape, config.train.batch_size)

@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 import jax
 
 from jaxgen.algorithms.base import Algorithm, TrainState
-from jaxgen.config import TrainConfig, require
+from jaxgen.config import require
 from jaxgen.data.base import Source
 from jaxgen.recipes.scan_ledger import Ledger, new_members
 from jaxgen.recipes.scan_space import Setting, draw, grid, parse_space, varied
 from jaxgen.training.parallel import STEPS_PER_DISPATCH
+from jaxgen.training.population import parse_plan
 
 SEGMENTS = 8
 """With halving a scan has so many parts; after one, two and four of them of its own a setting is judged."""
@@ -79,27 +80,37 @@ class Scan(NamedTuple):
     per_dispatch: int
 
 
-def make_scan(task: Task, config: Any) -> tuple[Scan, Ledger]:
-    """The scan that a configuration means, and its first members.
+def draw_members(config: Any, member_config: Callable[[Setting, int], Any]) -> Ledger:
+    """The members that a scan begins with.
+
+    Args:
+      config: of the scan, with the fields `scan`, `hparams` (texts) and `train`.
+      member_config: as of a `Task`; it completes the numbers and refuses those that cannot be.
 
     Raises:
-      InputError: numbers that cannot be, or a flag that a scan does not take.
+      InputError: numbers that cannot be, an unknown way to run them, or a flag that a scan does not take.
     """
-    settings: TrainConfig = config.train
+    settings, chosen, space = config.train, config.scan, parse_space(config.hparams)
     require(settings.devices is None, "devices", settings.devices, "None in a scan; see --population")
-    space, chosen = parse_space(config.hparams), config.scan
-
-    def complete(setting: Setting) -> Setting:
-        return vars(task.member_config(setting, 0).hparams)
-
-    def draw_fn(number: int) -> Setting:
-        return complete(draw(space, settings.seed, number))
-
-    drawn = grid(space) if chosen.random is None else [draw_fn(i) for i in range(chosen.random)]
+    numbers = range(chosen.random or 0)
+    drawn = grid(space) if chosen.random is None else [draw(space, settings.seed, i) for i in numbers]
+    complete = [vars(member_config(setting, 0).hparams) for setting in drawn]
     seeds = range(settings.seed, settings.seed + chosen.seeds)
-    ledger = new_members([complete(s) for s in drawn], seeds, range(len(drawn) * chosen.seeds))
-    segment = -(-settings.steps // SEGMENTS) if chosen.halving else settings.steps
+    ledger = new_members(complete, seeds, range(len(drawn) * chosen.seeds))
+    if chosen.population != "auto":
+        parse_plan(chosen.population, len(ledger))
+    return ledger
+
+
+def make_scan(task: Task, config: Any) -> Scan:
+    """What is fixed in the scan that a configuration means."""
+    settings, space = config.train, parse_space(config.hparams)
+    segment = -(-settings.steps // SEGMENTS) if config.scan.halving else settings.steps
     usual = settings.steps_per_dispatch or STEPS_PER_DISPATCH.get(jax.default_backend(), 10)
     common = math.gcd(segment, settings.steps)
     per_dispatch = max(n for n in range(1, min(usual, common) + 1) if common % n == 0)
-    return Scan(task, config, varied(space), draw_fn, segment, per_dispatch), ledger
+
+    def draw_fn(number: int) -> Setting:
+        return vars(task.member_config(draw(space, settings.seed, number), 0).hparams)
+
+    return Scan(task, config, varied(space), draw_fn, segment, per_dispatch)

@@ -21,7 +21,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxgen.algorithms.base import Algorithm, TrainState
 from jaxgen.config import require
 from jaxgen.data.transfer import put_global
-from jaxgen.types import Batch, StackedMetrics
+from jaxgen.types import Batch, PopulationMetrics, StackedMetrics
 
 AXIS = "members"
 FINITE = "population/finite"
@@ -30,7 +30,7 @@ FINITE = "population/finite"
 
 @flax.struct.dataclass
 class Member:
-    """One training (or, with a leading axis m, all of them).
+    """One training (or, with a leading axis p, all of them).
 
     Attributes:
       state: a `TrainState`, what its step reads and changes.
@@ -47,7 +47,7 @@ class Member:
 
 @flax.struct.dataclass
 class Population:
-    """The number of steps that the whole has done, int32 scalar, and a `Member` whose leaves have a leading axis m."""
+    """The number of steps that the whole has done, int32 scalar, and a `Member` whose leaves have a leading axis p."""
 
     step: Any
     members: Any
@@ -60,7 +60,7 @@ class Plan(NamedTuple):
     block: int
 
 
-PopulationDispatch = Callable[[Population, Batch], tuple[Population, StackedMetrics]]
+PopulationDispatch = Callable[[Population, Batch], tuple[Population, PopulationMetrics]]
 
 
 def parse_plan(text: str, num_members: int) -> Plan:
@@ -111,7 +111,7 @@ def init_population(
     pairs = [jax.random.split(jax.random.key(seed)) for seed in seeds]
     fill = functools.partial(np.resize, new_shape=slots)
     numbers = {name: fill(np.array([h[name] for h in hparams], np.float32)) for name in hparams[0]}
-    keys = np.stack([jax.random.key_data(pairs[i % num]) for i in range(slots)])  # m 2 2
+    keys = np.stack([jax.random.key_data(pairs[i % num]) for i in range(slots)])  # p 2 2
     alive, stream = np.arange(slots) < num, fill(np.array(streams, np.int32))
 
     def one(args: tuple[Any, ...]) -> Member:
@@ -158,7 +158,7 @@ def spread_members(population: Population, plan: Plan, num_members: int) -> Popu
 
 
 def compile_population(algorithm: Algorithm, plan: Plan, *, together: bool = True) -> PopulationDispatch:
-    """Train steps of all members in one compiled call: (population, batches (k, streams, b, ...)) -> metrics (k, m).
+    """Train steps of all members in one compiled call: (population, batches (k, streams, b, ...)) -> metrics (k, p).
 
     The population given is donated. A member whose metrics or state stop being finite is kept as it was before the call
     and is dead from then on; its metrics are 0 where `FINITE` is 0. No member has an effect on another.
@@ -170,8 +170,8 @@ def compile_population(algorithm: Algorithm, plan: Plan, *, together: bool = Tru
         `lax.cond` on it stays one, where a counter for each member would have both branches computed.
     """
 
-    def run(population: Population, batches: Batch) -> tuple[Population, StackedMetrics]:
-        def local(step: jax.Array, members: Member, batches: Batch) -> tuple[Member, StackedMetrics]:
+    def run(population: Population, batches: Batch) -> tuple[Population, PopulationMetrics]:
+        def local(step: jax.Array, members: Member, batches: Batch) -> tuple[Member, PopulationMetrics]:
             one = functools.partial(_train_member, algorithm, step if together else None, batches)
             if plan.block == len(members.alive):
                 members, metrics = jax.vmap(one)(members)
@@ -232,7 +232,7 @@ def make_pick(plan: Plan) -> Callable[[Population, int], TrainState]:
 
 
 def make_replace(plan: Plan) -> Callable[[Population, Any, Population], Population]:
-    """(population, chosen (m,) bool, fresh) -> population whose chosen members are those of `fresh`; donates it."""
+    """(population, chosen (p,) bool, fresh) -> population whose chosen members are those of `fresh`; donates it."""
 
     def replace(population: Population, chosen: jax.Array, fresh: Population) -> Population:
         def pick(old: jax.Array, new: jax.Array) -> jax.Array:

@@ -160,24 +160,6 @@ def test_restorers_can_be_scanned(npz, tmp_path):
     assert load_restorer(run.directory / "members" / "1").shape == (8, 8, 1)
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"train": {"devices": 2}}, "devices: got 2"),
-        ({"hparams": {"lr": "1e-3..1e-2"}}, "hparams.lr: got '0.001..0.01'"),
-        ({"hparams": {"lr": "-1"}}, r"hparams\.lr: got -1"),
-        ({"scan": {"population": "pmap"}}, "population: got 'pmap'"),
-    ],
-)
-def test_what_a_scan_refuses(change, message, npz, tmp_path):
-    config = make_config(npz)
-    for name, values in change.items():
-        config = dataclasses.replace(config, **{name: dataclasses.replace(getattr(config, name), **values)})
-    with pytest.raises(InputError, match=message):
-        start(tmp_path, config)
-    assert not list(tmp_path.iterdir())
-
-
 @pytest.mark.parametrize("values", [{"seeds": 0}, {"random": 0}, {"halving": True}])
 def test_bad_scan_settings(values):
     with pytest.raises(InputError, match=f"{next(iter(values))}: got"):

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
+from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxgen.algorithms.base import Algorithm
 from jaxgen.algorithms.gan import make_gan
@@ -147,17 +148,22 @@ def test_a_replaced_member_begins_anew_in_the_same_program(name, gan, solo):
     assert_close(pick(population, 1), solo(7, HPARAMS[4], 1, first=STEPS, steps=STEPS)[0])
 
 
+def copied(population, plan: Plan):
+    """A copy on every device of the plan, as from a checkpoint."""
+    return jax.device_put(jax.device_get(population), NamedSharding(pop.make_mesh(plan), PartitionSpec()))
+
+
 def test_members_move_between_devices(gan):
     few, many = pop.parse_plan("map", 5), pop.parse_plan("shard", 5)
     assert [pop.num_slots(plan, 5) for plan in (few, many)] == [5, 8]
     population = pop.init_population(gan, few, HPARAMS, SEEDS, STREAMS)
     target = pop.population_target(gan, few, HPARAMS[0], 5)
     assert jax.tree.map(lambda a: (a.shape, a.dtype), target) == jax.tree.map(lambda a: (a.shape, a.dtype), population)
-    spread = pop.spread_members(population, many, 5)
+    spread = pop.spread_members(copied(population, many), many, 5)
     assert len(spread.members.alive.sharding.device_set) == 4
     assert spread.members.alive.tolist() == [True] * 5 + [False] * 3
     assert_close(jax.tree.map(lambda x: x[:5], jax.device_get(spread.members)), jax.device_get(population.members), 0)
-    back = pop.spread_members(jax.device_put(jax.device_get(spread), jax.devices()[0]), few, 5)
+    back = pop.spread_members(copied(spread, few), few, 5)
     assert_close(jax.device_get(back), jax.device_get(population), 0)
 
 
