@@ -14,6 +14,7 @@ from jaxgen.inference.load import load_gan
 from jaxgen.inference.restorer import load_restorer
 from jaxgen.recipes import gan as gan_recipe
 from jaxgen.recipes import scan as scan_module
+from jaxgen.recipes import scan_gan
 from jaxgen.recipes.gan import GanRecipe, run_gan
 from jaxgen.recipes.scan_gan import GanScan, run_gan_scan
 from jaxgen.recipes.scan_restoration import RestorationScan, run_restoration_scan
@@ -52,6 +53,16 @@ def finished(npz, tmp_path_factory):
     return start(tmp_path_factory.mktemp("scan"), make_config(npz))
 
 
+@pytest.fixture
+def cheap_judge(monkeypatch):
+    """In the place of the distance: how far the first weight of the generator is from zero."""
+
+    def evaluate(state):
+        return {"quality/weight": float(abs(jax.tree.leaves(state.ema_params)[1].ravel()[0]))}
+
+    monkeypatch.setattr(scan_gan, "make_evaluate", lambda *args: (evaluate, "a weight"))
+
+
 def scan_json(run: Run):
     return json.loads((run.directory / "scan.json").read_text())
 
@@ -83,7 +94,7 @@ def test_a_member_taken_out_is_the_run_that_it_would_have_been(finished, npz, tm
     assert (taken.step, int(taken.state.step)) == (8, 8)
     alone = new_run("tiny", str(tmp_path), "")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gan_recipe, "draw_final", lambda *args: None)
+        patch.setattr(gan_recipe, "_finish", lambda *args: None)  # no pictures, no report
         run_gan(alone, recipe)
     expected = load_gan(alone.directory).state
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-5), taken.state, expected)
@@ -121,7 +132,7 @@ def test_stopped_by_a_signal_and_resumed_is_the_same_to_the_bit(finished, npz, t
         start(tmp_path, make_config(npz, lr="1e-3"), run)
 
 
-def test_halving_drops_and_refills_and_goes_on_where_it_stopped(npz, tmp_path):
+def test_halving_drops_and_refills_and_goes_on_where_it_stopped(npz, tmp_path, cheap_judge):
     scan = ScanConfig(random=4, halving=True, population="map")
     whole = start(tmp_path / "a", make_config(npz, scan, lr="1e-3..1e-1"))
     members = {m["number"]: m for m in scan_json(whole)["members"]}
@@ -136,7 +147,7 @@ def test_halving_drops_and_refills_and_goes_on_where_it_stopped(npz, tmp_path):
     assert scan_json(stopped)["members"] == scan_json(whole)["members"]
 
 
-def test_a_scan_ends_when_all_members_have_diverged(npz, tmp_path):
+def test_a_scan_ends_when_all_members_have_diverged(npz, tmp_path, cheap_judge):
     config = make_config(npz, ScanConfig(population="map"), lr="1e30")
     with pytest.raises(NonFiniteError, match="the last of the members diverged"):
         start(tmp_path, config)
