@@ -1,4 +1,4 @@
-"""Array aliases with shapes. Letters: b batch, t time, h height, w width, c channels, z latent, n classes."""
+"""Array aliases with shapes: b batch, t time, h height, w width, c channels, z latent, n classes, p population."""
 
 from typing import Any
 
@@ -20,5 +20,7 @@ Params = Any
 Metrics = dict[str, Float[Array, ""]]
 StackedMetrics = dict[str, Float[Array, " k"]]
 """Metrics of k steps of one dispatch."""
+PopulationMetrics = dict[str, Float[Array, "k p"]]
+"""Metrics of k steps of each member."""
 Batch = dict[str, Any]
 """Arrays by name, e.g. `images` (uint8 or float, b h w c) and `labels` (int, b)."""

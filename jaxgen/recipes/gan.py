@@ -1,6 +1,7 @@
 """GAN runs: train, draw, choose the best, and leave pictures and a report."""
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -63,24 +64,35 @@ def _make_hooks(
     directory: Path, config: GanRecipe, algorithm: Algorithm, source: Source, writer: MetricWriter
 ) -> Hooks:
     predict = jax.jit(algorithm.predict)
-    key_grid, key_fakes = jax.random.split(jax.random.key(config.train.seed + 1))
-    judge = make_judge(source, config.train.seed)
+    key_grid, _ = jax.random.split(jax.random.key(config.train.seed + 1))
     columns = min(num_classes(config, source), 10) or None
     labels = None if columns is None else jnp.tile(jnp.arange(columns), GRID_ROWS)
     num_grid = GRID_IMAGES if labels is None else len(labels)
     grid_inputs = algorithm.draw_inputs(key_grid, num_grid, labels)
-    fake_labels = None if columns is None else jnp.asarray(labels_like(source, judge.num_fakes, config.train.seed))
-    fake_inputs = algorithm.draw_inputs(key_fakes, judge.num_fakes, fake_labels)
 
     def sample(step: int, state: TrainState) -> None:
         grid = make_grid(predict(state, grid_inputs), columns)
         save_png(directory / "samples" / f"{step:08d}.png", grid, picture_scale(source.shape[0]))
         writer.write_image(step, "samples", grid)
 
-    def evaluate(state: TrainState) -> dict[str, float]:
-        return {judge.metric: judge.distance(render_all(predict, state, fake_inputs))}
+    return Hooks(sample, *make_evaluate(config, algorithm, source))
 
-    return Hooks(sample, evaluate, judge.protocol)
+
+def make_evaluate(
+    config: GanRecipe, algorithm: Algorithm, source: Source
+) -> tuple[Callable[[TrainState], dict[str, float]], str]:
+    """(state) -> the distance that chooses the best checkpoint, and what that is in one line."""
+    predict = jax.jit(algorithm.predict)
+    _, key_fakes = jax.random.split(jax.random.key(config.train.seed + 1))
+    judge = make_judge(source, config.train.seed)
+    conditional = num_classes(config, source) > 0
+    labels = jnp.asarray(labels_like(source, judge.num_fakes, config.train.seed)) if conditional else None
+    inputs = algorithm.draw_inputs(key_fakes, judge.num_fakes, labels)
+
+    def evaluate(state: TrainState) -> dict[str, float]:
+        return {judge.metric: judge.distance(render_all(predict, state, inputs))}
+
+    return evaluate, judge.protocol
 
 
 def num_classes(config: GanRecipe, source: Source) -> int:

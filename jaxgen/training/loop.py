@@ -71,21 +71,21 @@ def catch_signals() -> Iterator[list[str]]:
 
 def train(
     dispatch: Dispatch,
-    state: TrainState,
+    state: Any,
     chunks: Iterable[Any],
     *,
     on_metrics: Callable[[int, dict[str, np.ndarray]], None],
     callbacks: list[Callback],
     minutes: float | None = None,
     agree: Callable[[int], int] = lambda code: code,
-) -> tuple[TrainState, Stop]:
+) -> tuple[Any, Stop]:
     """Runs dispatches until the chunks end, time is up or a signal arrives.
 
     Args:
       dispatch: from `parallel.compile_steps`; takes the state's buffers.
-      state: where to start; counts on from `state.step`.
+      state: where to start, a `TrainState` or a `Population`; counts on from `state.step`.
       chunks: batches on the devices, arrays (k, b, ...), one item for each dispatch.
-      on_metrics: called after each dispatch with the step reached and every metric of its k steps, (k,) each.
+      on_metrics: called after each dispatch with the step reached and every metric of its k steps, (k,) or (k, p) each.
       callbacks: run in order; none runs on a state that followed a non-finite metric.
       minutes: bound on the time of this call.
       agree: called after each dispatch with what this process makes of it, an index in `REASONS`; gives the highest of

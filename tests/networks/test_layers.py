@@ -103,19 +103,6 @@ def test_value_equals_scipy(spatial: tuple[int, ...], size: tuple[int, ...]) -> 
     np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5)
 
 
-def test_vmap_over_members_with_their_own_kernels() -> None:
-    key_x, key_k = jax.random.split(jax.random.key(2))
-    x, kernels = jax.random.normal(key_x, (3, 2, 5, 4, 2)), jax.random.normal(key_k, (3, 3, 3, 2, 4))
-
-    def gradient(conv_fn: Callable[..., jax.Array], x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, ...]:
-        return jax.grad(lambda x, k: jnp.sum(jnp.sin(conv_fn(x, k))), (0, 1))(x, kernel)
-
-    together = jax.jit(jax.vmap(functools.partial(gradient, conv)))(x, kernels)
-    plain = functools.partial(gradient, lambda x, k: plain_conv(x, k, None))
-    one_by_one = jax.jit(lambda x, k: lax.map(lambda pair: plain(*pair), (x, k)))(x, kernels)
-    assert_trees_close(together, one_by_one, 2e-6)
-
-
 def test_bfloat16_stays_bfloat16_in_value_and_gradients() -> None:
     x, kernel = make_inputs((6, 5), (3, 3))
 
@@ -175,15 +162,70 @@ def test_gradients_in_a_loop_are_made_of_fast_convolutions_only() -> None:
     assert not all(map(is_fast, plain))  # what the convolution's own gradient is for
 
 
-def test_own_gradient_is_used_on_the_cpu_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    def has_own_gradient() -> bool:
-        x, kernel = make_inputs((6, 5), (3, 3))
-        jaxpr = jax.make_jaxpr(lambda x, k: conv(x, k))(x, kernel).jaxpr
-        return any("custom_vjp" in e.primitive.name for e in equations(jaxpr))
+def kernel_gradient_is_fast() -> bool:
+    """Whether the gradient is the convolution itself, and not XLA's, whose layout is another."""
+    x, kernel = make_inputs((6, 5), (3, 3))
+    jaxpr = jax.make_jaxpr(jax.grad(lambda kernel: jnp.sum(jnp.sin(conv(x, kernel)))))(kernel).jaxpr
+    return all(is_fast(e) for e in equations(jaxpr) if e.primitive.name == "conv_general_dilated")
 
-    assert has_own_gradient()
+
+def test_own_gradient_is_used_on_the_cpu_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert kernel_gradient_is_fast()
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    assert not has_own_gradient()
+    assert not kernel_gradient_is_fast()
+
+
+def penalised(conv_fn: Callable[..., jax.Array], padding: Padding, x: jax.Array, kernel: jax.Array) -> Any:
+    """Value and gradients of a curved function plus its squared gradient norm, so with second derivatives."""
+
+    def loss(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        value, pullback = jax.vjp(lambda x, kernel: jnp.sum(jnp.sin(conv_fn(x, kernel, padding))), x, kernel)
+        return value + sum(jnp.sum(jnp.square(g)) for g in pullback(jnp.ones(())))
+
+    return jax.value_and_grad(loss, (0, 1))(x, kernel)
+
+
+MEMBERS = 3
+
+
+def members_inputs(axes: tuple[int | None, ...], case: tuple[Any, ...]) -> tuple[jax.Array, ...]:
+    """x and kernel, with members in front where the axis is 0."""
+    noise = np.random.default_rng(1)
+    alone = make_inputs(case[0], case[1], case[2])
+    parts = [a if axis is None else noise.standard_normal((MEMBERS, *a.shape), np.float32) / 3 for a, axis in
+             zip(alone, axes, strict=True)]  # fmt: skip
+    return tuple(map(jnp.asarray, parts))
+
+
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])
+@pytest.mark.parametrize("axes", [(0, None), (None, 0), (0, 0)], ids=["images", "kernels", "both"])
+def test_members_under_vmap_equal_one_after_another_to_second_derivatives(
+    backend: str, axes: tuple[int | None, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs, padding = members_inputs(axes, CASES[5]), CASES[5][3]
+    alone = jax.jit(functools.partial(penalised, plain_conv, padding))
+    each = [[a if axis is None else a[i] for a, axis in zip(inputs, axes, strict=True)] for i in range(MEMBERS)]
+    expected = jax.tree.map(lambda *parts: jnp.stack(parts), *[alone(*args) for args in each])
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    together = jax.jit(jax.vmap(functools.partial(penalised, conv, padding), axes))(*inputs)
+    assert_trees_close(together, expected, 3e-6)
+
+
+@pytest.mark.parametrize(("backend", "num_in_turn"), [("cpu", True), ("gpu", False)])
+def test_members_kernels_never_become_groups(backend: str, num_in_turn: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    inputs = members_inputs((0, 0), CASES[2])
+
+    def names(conv_fn: Callable[..., jax.Array]) -> tuple[set[str], set[int]]:
+        found = list(equations(jax.make_jaxpr(jax.vmap(functools.partial(penalised, conv_fn, None)))(*inputs).jaxpr))
+        groups = {g for e in found if e.primitive.name == "conv_general_dilated"
+                  for g in (e.params["feature_group_count"], e.params["batch_group_count"])}  # fmt: skip
+        return {e.primitive.name for e in found}, groups
+
+    assert MEMBERS in names(plain_conv)[1]
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    primitives, groups = names(conv)
+    assert groups <= {1}
+    assert ("scan" in primitives) == ("conv_general_dilated" in primitives) == num_in_turn
 
 
 @pytest.mark.parametrize("spatial", [(6,), (6, 5), (3, 4, 5)])

@@ -1,0 +1,211 @@
+"""Images per second of populations of 1 to 64 GANs in one program, by mode, beside solo runs one after another.
+
+Command:  python -m experiments.benchmarks.population [--members 1 2 4 8 16 32 64] [--repeats N] [--out FILE.json]
+
+A solo run is what `experiments.gan_mnist` does: its batch spread over all devices. All rows of a number of members do
+the same member steps and take turns. Compilation is not in these times: its seconds are a column of their own.
+"""
+
+import dataclasses
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Literal
+
+import jax
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+
+from experiments.benchmarks import common
+from experiments.benchmarks.train_step import RECIPES
+from jaxgen.algorithms.base import Algorithm
+from jaxgen.algorithms.gan import make_gan
+from jaxgen.cli import exit_cleanly, parse
+from jaxgen.config import DataConfig, require
+from jaxgen.config_json import to_dict
+from jaxgen.data.sources import open_source
+from jaxgen.training import parallel
+from jaxgen.training.population import (
+    candidate_names,
+    compile_population,
+    init_population,
+    make_mesh,
+    parse_plan,
+)
+from jaxgen.training.runs import fix_schedule
+
+SOLO = "solo, one after another"
+
+
+@dataclasses.dataclass(frozen=True)
+class PopulationBenchmark:
+    """What is measured."""
+
+    members: tuple[int, ...] = (1, 8)
+    """Numbers of members."""
+    modes: tuple[str, ...] = ()
+    """Ways to run them, as --population of a scan takes; none: all that `auto` tries."""
+    repeats: int = 3
+    """Rounds, in each of which every row runs once; the median counts."""
+    steps_per_dispatch: int | None = None
+    """Steps in one compiled call; None: what the training loop takes."""
+    batch_size: int = 32
+    """Images per update of a member."""
+    cases: tuple[Literal["gan_mnist", "gan_mnist_mlp"], ...] = ("gan_mnist",)
+    """Recipes."""
+    out: str | None = None
+    """JSON file for the result."""
+
+    def __post_init__(self) -> None:
+        for field in ("repeats", "batch_size"):
+            require(getattr(self, field) >= 1, field, getattr(self, field), "1 or more")
+        steps = self.steps_per_dispatch
+        require(steps is None or steps >= 1, "steps_per_dispatch", steps, "1 or more, or None")
+        require(len(self.members) > 0 and min(self.members) >= 1, "members", self.members, "numbers, each 1 or more")
+
+
+def run(config: PopulationBenchmark) -> dict[str, Any]:
+    """Races every case and number of members; prints a table for each and writes the document.
+
+    Raises:
+      InputError: settings that cannot work together, before anything is measured.
+    """
+    common.require_writable(config.out)
+    for mode in config.modes:
+        parse_plan(mode, max(config.members))
+    cases = [_measure(name, num, config) for name in dict.fromkeys(config.cases) for num in config.members]
+    document = common.describe("population", to_dict(config), cases=cases)
+    common.save(config.out, document)
+    return document
+
+
+def _measure(name: str, num: int, config: PopulationBenchmark) -> dict[str, Any]:
+    """One recipe and number of members: its rows."""
+    recipe = RECIPES[name]
+    recipe = fix_schedule(
+        dataclasses.replace(recipe, train=dataclasses.replace(recipe.train, batch_size=config.batch_size))
+    )
+    k = config.steps_per_dispatch or parallel.STEPS_PER_DISPATCH[jax.default_backend()]
+    # digits, since noise would drive the networks where no training goes
+    digits = open_source(DataConfig(dataset="digits")).take(np.arange(config.batch_size) % 5000)
+    images = np.broadcast_to(digits, (k, *digits.shape))
+    algorithm, hparams = make_gan(recipe.gan, digits.shape[1:], config.batch_size), dataclasses.asdict(recipe.hparams)
+    compiling: dict[str, float] = {}
+
+    def timed(label: str, make: Callable[[], Callable[[], None]]) -> Callable[[], common.Candidate]:
+        def build() -> common.Candidate:
+            began = time.perf_counter()
+            run_once = make()
+            run_once()
+            compiling[label] = time.perf_counter() - began
+            return common.Candidate(label, run_once, k * num)
+
+        return build
+
+    makers = [(SOLO, timed(SOLO, lambda: solo_runs(algorithm, hparams, images, num)))]
+    for mode in config.modes or candidate_names(num):
+        makers.append((mode, timed(mode, lambda mode=mode: population_run(algorithm, hparams, images, num, mode))))
+    candidates, failures = common.usable_candidates(makers)
+    busy_elsewhere = common.cores_busy_elsewhere()
+    timings = common.race(candidates, config.repeats, steps=1)
+    busy = busy_elsewhere()
+    solo = timings[SOLO].median if SOLO in timings else None
+    rows = [
+        {
+            "label": label,
+            "seconds_per_member_step": timing.median,
+            "quartiles": [timing.low, timing.high],
+            "cpu_seconds_per_member_step": timing.cpu,
+            "images_per_second": config.batch_size / timing.median,
+            "ratio_to_solo": solo and solo / timing.median,
+            "seconds_to_first_result": compiling[label],
+        }
+        for label, timing in timings.items()
+    ]
+    rows += [{"label": label, "does_not_work": reason} for label, reason in failures]
+    _print(name, num, rows, busy, config)
+    return {"case": name, "members": num, "steps_per_dispatch": k, "cores_busy_elsewhere": busy, "rows": rows}
+
+
+def solo_runs(algorithm: Algorithm, hparams: dict[str, Any], images: np.ndarray, num: int) -> Callable[[], None]:
+    """One dispatch of each of `num` runs in turn, the batch over all devices as the training loop has it.
+
+    Args:
+      algorithm: of all runs.
+      hparams: their numbers.
+      images: uint8 (k, b, h, w, c).
+      num: runs.
+    """
+    mesh = parallel.make_mesh(images.shape[1])
+    states = [parallel.init_state(algorithm, jax.random.key(seed), hparams, mesh) for seed in range(num)]
+    dispatch = parallel.compile_steps(algorithm, jax.random.key(0), mesh)
+    batches = jax.device_put({"images": images}, parallel.batch_sharding(mesh))
+
+    def run_all() -> None:
+        for i in range(num):
+            states[i], metrics = dispatch(states[i], batches)
+            jax.device_get(metrics)
+
+    return run_all
+
+
+def population_run(
+    algorithm: Algorithm, hparams: dict[str, Any], images: np.ndarray, num: int, mode: str
+) -> Callable[[], None]:
+    """One dispatch of a population of `num` members, all with the same batches.
+
+    Args:
+      algorithm: of all members.
+      hparams: their numbers.
+      images: uint8 (k, b, h, w, c).
+      num: members.
+      mode: as --population of a scan takes.
+    """
+    plan = parse_plan(mode, num)
+    population = init_population(algorithm, plan, [hparams] * num, range(num), [0] * num)
+    dispatch = compile_population(algorithm, plan)
+    batches = jax.device_put({"images": images[:, None]}, NamedSharding(make_mesh(plan), PartitionSpec()))
+
+    def run_all() -> None:
+        nonlocal population
+        population, metrics = dispatch(population, batches)
+        jax.device_get(metrics)
+
+    return run_all
+
+
+def _print(name: str, num: int, rows: list[dict[str, Any]], busy: float | None, config: PopulationBenchmark) -> None:
+    notes = [] if busy is None else [f"cores kept busy by other programs meanwhile: {busy:.1f}"]
+    cells = []
+    for row in rows:
+        if "does_not_work" in row:
+            notes.append(f"{row['label']}: does not work: {row['does_not_work']}")
+            continue
+        low, high = (1e3 * value for value in row["quartiles"])
+        ratio = "" if row["ratio_to_solo"] is None else f"{row['ratio_to_solo']:.2f}"
+        cells.append(
+            (
+                row["label"],
+                f"{1e3 * row['seconds_per_member_step']:.1f}",
+                f"{low:.1f}–{high:.1f}",
+                f"{1e3 * row['cpu_seconds_per_member_step']:.1f}",
+                f"{row['images_per_second']:,.0f}",
+                ratio,
+                f"{row['seconds_to_first_result']:.1f}",
+            )
+        )
+    columns = ("members", "ms a member step", "quartiles", "cpu ms", "images/s", "× solo", "s to first")
+    devices = f"{len(jax.devices())} × {jax.devices()[0].device_kind}"
+    common.print_table(f"{name}: {num} members, batch {config.batch_size}, {devices}", columns, cells, "\n".join(notes))
+
+
+def main() -> None:
+    """Measures from the command line."""
+    with exit_cleanly():
+        config = parse(PopulationBenchmark(), sys.argv[1:], "python -m experiments.benchmarks.population", __doc__)
+        parallel.setup_backend()
+        run(config)
+
+
+if __name__ == "__main__":
+    main()

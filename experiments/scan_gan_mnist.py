@@ -1,0 +1,22 @@
+"""Many GANs on MNIST at once: a scan over learning rates, penalties or whatever else is a number, and over seeds.
+
+Command:  python -m experiments.scan_gan_mnist --hparams.lr 5e-4,1e-3,2e-3 --hparams.r1 0.5,1,2 --seeds 3
+
+Numbers are lists (every combination) or, with --random N, ranges as 1e-4..1e-2 too. A member is as a run of
+experiments.gan_mnist with its numbers and seed would be, and can be taken out as one: --extract MEMBER.
+"""
+
+from jaxgen.cli import run_recipe
+from jaxgen.config import TrainConfig
+from jaxgen.recipes.scan_gan import GanScan, run_gan_scan
+
+CONFIG = GanScan(train=TrainConfig(steps=2_000))
+
+
+def main() -> None:
+    """Scans from the command line."""
+    run_recipe("scan_gan_mnist", CONFIG, run_gan_scan, __doc__)
+
+
+if __name__ == "__main__":
+    main()
