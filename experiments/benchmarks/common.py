@@ -1,7 +1,6 @@
 """What the benchmarks share: interleaved timing, a table, a JSON file that says where its numbers come from."""
 
 import datetime
-import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -13,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jaxgen.config import InputError, require
+from jaxgen.training.rates import cores_busy_elsewhere as cores_busy_elsewhere
 from jaxgen.training.reporting import describe_hardware, write_json
 
 
@@ -107,24 +107,6 @@ def summarize(seconds: Sequence[tuple[float, float]]) -> Timing:
     clock, cpu = zip(*seconds, strict=True)
     low, median, high = statistics.quantiles(clock, n=4, method="inclusive") if len(clock) > 1 else clock * 3
     return Timing(median, low, high, statistics.median(cpu))
-
-
-def cores_busy_elsewhere() -> Callable[[], float | None]:
-    """Starts to watch the machine; the function returned gives the cores that others kept busy since, on Linux."""
-
-    def busy() -> float | None:
-        stat = Path("/proc/stat")
-        if not stat.exists():
-            return None
-        user, nice, system = stat.read_text().split(maxsplit=4)[1:4]
-        return (int(user) + int(nice) + int(system)) / os.sysconf("SC_CLK_TCK") - time.process_time()
-
-    began, before = time.perf_counter(), busy()
-
-    def since() -> float | None:
-        return None if before is None else max(0.0, (busy() - before) / (time.perf_counter() - began))
-
-    return since
 
 
 def require_writable(out: str | None) -> None:
