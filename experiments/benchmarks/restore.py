@@ -6,7 +6,6 @@ Command:  python -m experiments.benchmarks.restore [--repeats N] [--out FILE.jso
 import dataclasses
 import os
 import sys
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
@@ -14,7 +13,6 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental.compilation_cache import compilation_cache
 
 from experiments import crnn_mnist, inverse_photos
 from experiments.benchmarks import common, train_step
@@ -108,13 +106,6 @@ def _cells(row: dict[str, Any], columns: Columns) -> tuple[str, ...]:
     return row["label"], median, f"{low}–{high}", cpu, *more
 
 
-def pictures(num: int, size: int, channels: int) -> np.ndarray:
-    """uint8 (num, size, size, channels): flat patches of 8 pixels, since photographs are not noise."""
-    cells = -(-size // 8)
-    patches = np.random.default_rng(0).integers(0, 256, (num, cells, cells, channels), np.uint8)
-    return patches.repeat(8, axis=1).repeat(8, axis=2)[:, :size, :size]
-
-
 def initial_params(structure: RestorationConfig, channels: int) -> Params:
     """Parameters of a network before training."""
     shape = (28, 28, channels)  # any will do
@@ -124,7 +115,7 @@ def initial_params(structure: RestorationConfig, channels: int) -> Params:
 def _inference(config: RestoreConfig) -> dict[str, Any]:
     """One image at a time, from host memory to host memory."""
     size = config.image_size
-    images = {colour: pictures(1, size, channels) for colour, channels in COLOURS.items()}
+    images = {colour: common.pictures(1, size, channels) for colour, channels in COLOURS.items()}
     params = {colour: initial_params(INVERSE, channels) for colour, channels in COLOURS.items()}
     makers = [
         (label := f"jaxgen InverseNetwork, {c}", partial(_whole_image, label, params[c], images[c])) for c in COLOURS
@@ -166,7 +157,7 @@ def inference_rows(timings: Timings, height: int, width: int) -> Rows:
 
 def _train(config: RestoreConfig, colour: str) -> dict[str, Any]:
     """Steps of the inverse network, as the training loop runs them; and one row by muon, which has no counterpart."""
-    images = pictures(config.batch_size, CROP, COLOURS[colour])
+    images = common.pictures(config.batch_size, CROP, COLOURS[colour])
     usual, most = parallel.STEPS_PER_DISPATCH[jax.default_backend()], parallel.make_mesh(len(images)).size
     settings = [("adam", most, usual), ("adam", most, 1), ("adam", 1, usual), ("muon", most, usual)]
     makers: Makers = []
@@ -206,7 +197,7 @@ def _jaxgen_step(
     batches = jax.device_put({"images": np.broadcast_to(images, (k, *images.shape))}, parallel.batch_sharding(mesh))
     dispatch = parallel.compile_steps(algorithm, key, mesh)
     if compilation is not None:
-        dispatch, compilation[label] = compile_afresh(dispatch, state, batches)
+        dispatch, compilation[label] = common.compile_afresh(dispatch, state, batches)
 
     def run_dispatch() -> None:
         nonlocal state
@@ -251,7 +242,7 @@ def recurrent_algorithm(form: str, batch_size: int) -> Algorithm:
 
 
 def _recurrent(config: RestoreConfig) -> dict[str, Any]:
-    images, k = pictures(config.batch_size, *DIGIT[1:]), parallel.STEPS_PER_DISPATCH[jax.default_backend()]
+    images, k = common.pictures(config.batch_size, *DIGIT[1:]), parallel.STEPS_PER_DISPATCH[jax.default_backend()]
     compilation: Facts = {}
     algorithms = {form: recurrent_algorithm(form, len(images)) for form in FORMS}
     steps = {form: partial(_jaxgen_step, form, algorithms[form], images, None, k, compilation) for form in FORMS}
@@ -271,20 +262,6 @@ def recurrent_rows(timings: Timings, compilation: Facts, batch_size: int) -> Row
         row["ratio_to_scan"] = scan.median / row["seconds_per_step"] if scan else None
         row |= compilation[row["label"]]
     return rows
-
-
-def compile_afresh(function: Any, *arguments: Any) -> tuple[Any, dict[str, float]]:
-    """The compiled function; seconds to trace and compile it with all caches empty, and megabytes of its buffers."""
-    before = jax.config.jax_enable_compilation_cache
-    jax.config.update("jax_enable_compilation_cache", False)
-    compilation_cache.reset_cache()  # it looks at the setting once
-    jax.clear_caches()
-    began = time.perf_counter()
-    program = function.lower(*arguments).compile()
-    facts = {"compile_seconds": time.perf_counter() - began}
-    jax.config.update("jax_enable_compilation_cache", before)
-    compilation_cache.reset_cache()
-    return program, {**facts, "megabytes": program.memory_analysis().temp_size_in_bytes / 1e6}
 
 
 def main() -> None:

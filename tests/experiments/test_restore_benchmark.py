@@ -245,7 +245,7 @@ def test_compilation_is_measured_without_caches(tmp_path):
     for name, value in zip(names, (str(tmp_path), 0.0), strict=True):
         jax.config.update(name, value)
     try:
-        program, facts = restore.compile_afresh(jax.jit(lambda x: jnp.sin(x) * 3.0), np.ones(7, np.float32))
+        program, facts = common.compile_afresh(jax.jit(lambda x: jnp.sin(x) * 3.0), np.ones(7, np.float32))
         assert not os.listdir(tmp_path)
         assert jax.config.jax_enable_compilation_cache
         jax.jit(lambda x: jnp.cos(x) * 3.0)(np.ones(7, np.float32))
