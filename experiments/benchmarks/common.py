@@ -17,6 +17,9 @@ from jaxgen.config import InputError, require
 from jaxgen.training.rates import cores_busy_elsewhere as cores_busy_elsewhere
 from jaxgen.training.reporting import describe_hardware, write_json
 
+Columns = dict[str, tuple[str, str]]
+"""Headings of a table: key of a row, and format."""
+
 
 class Candidate(NamedTuple):
     """One competitor: `run()` does `steps` steps and returns when their results are there."""
@@ -132,6 +135,11 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     console = Console()
     # a pipe has no width of its own, and 80 columns would break every line
     Console(width=None if console.is_terminal else 130).print(table)
+
+
+def cells(row: dict[str, Any], columns: Columns) -> tuple[str, ...]:
+    """The cells of a row; empty where the value is None."""
+    return tuple("" if row[key] is None else format(row[key], form) for key, form in columns.values())
 
 
 def describe(benchmark: str, config: dict[str, Any], **results: Any) -> dict[str, Any]:

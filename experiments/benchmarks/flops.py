@@ -8,12 +8,13 @@ import jax
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, Var
 
-from experiments.benchmarks.common import Candidate, Timing
+from experiments.benchmarks.common import Candidate, Columns, Timing
 from jaxgen.algorithms.base import Algorithm
 from jaxgen.training import rates
 
 CEILING = "matmul"
 """Label of the candidate that is the ceiling: it runs in the same rounds as the others."""
+COLUMNS: Columns = {"GFLOP/s": ("gflops_per_second", ",.0f"), "÷ matmul": ("share_of_matmul", ".2f")}
 
 
 def count_flops(fn: Callable[..., Any], *arguments: Any) -> float:
@@ -107,4 +108,4 @@ def ceiling(dtype: str) -> tuple[Candidate, float]:
 def achieved(seconds: float, flops: float, ceiling_timing: Timing, ceiling_flops: float) -> dict[str, float]:
     """Operations a second, and their share of the matmul rate that was measured in the same rounds."""
     rate, highest = flops / seconds, ceiling_flops / ceiling_timing.median
-    return {"flops_per_second": rate, "share_of_matmul": rate / highest, "matmul_flops_per_second": highest}
+    return {"gflops_per_second": rate / 1e9, "share_of_matmul": rate / highest}

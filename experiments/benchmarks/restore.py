@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments import crnn_mnist, inverse_photos
-from experiments.benchmarks import common, train_step
+from experiments.benchmarks import common, flops, train_step
 from jaxgen.algorithms.base import Algorithm
 from jaxgen.algorithms.restoration import Restoration, make_restoration, restoration_step
 from jaxgen.algorithms.schedule import parse_schedule
@@ -39,7 +39,6 @@ CROP, DIGIT = 64, (28, 28, 1)
 Timings = dict[str, common.Timing]
 Rows = list[dict[str, Any]]
 Makers = list[train_step.Maker]
-Columns = dict[str, tuple[str, str]]  # heading: key of a row, and format
 Facts = dict[str, dict[str, float]]
 
 
@@ -55,10 +54,14 @@ class RestoreConfig:
     """Height and width of the image restored."""
     batch_size: int = 16
     """Images per update, over all devices."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Compute dtype of the train steps; parameters stay float32."""
     cases: tuple[Literal["inference", "train", "recurrent"], ...] = ("inference", "train", "recurrent")
     """Whole images; steps of the inverse network; steps of the recurrent network, scanned and unrolled."""
     torch: bool = True
     """Race PyTorch too, if it is installed."""
+    compile: bool = False
+    """Try torch.compile on the train step, which needs minutes and a C++ compiler."""
     out: str | None = None
     """JSON file for the result."""
 
@@ -85,7 +88,12 @@ def run(config: RestoreConfig) -> dict[str, Any]:
 
 
 def _race(
-    name: str, title: str, makers: Makers, rounds: tuple[int, int], make_rows: Callable[..., Rows], columns: Columns
+    name: str,
+    title: str,
+    makers: Makers,
+    rounds: tuple[int, int],
+    make_rows: Callable[..., Rows],
+    columns: common.Columns,
 ) -> dict[str, Any]:
     """Times candidates over (repeats, steps); prints the table of one case and gives its part of the document."""
     candidates, failures = common.usable_candidates(makers)
@@ -99,11 +107,10 @@ def _race(
     return {"case": name, "cores_busy_elsewhere": busy, "rows": rows}
 
 
-def _cells(row: dict[str, Any], columns: Columns) -> tuple[str, ...]:
+def _cells(row: dict[str, Any], columns: common.Columns) -> tuple[str, ...]:
     times = (row["seconds_per_step"], *row["quartiles"], row["cpu_seconds_per_step"])
     median, low, high, cpu = (f"{1e3 * value:.1f}" for value in times)
-    more = ("" if row[key] is None else format(row[key], form) for key, form in columns.values())
-    return row["label"], median, f"{low}–{high}", cpu, *more
+    return row["label"], median, f"{low}–{high}", cpu, *common.cells(row, columns)
 
 
 def initial_params(structure: RestorationConfig, channels: int) -> Params:
@@ -159,22 +166,34 @@ def _train(config: RestoreConfig, colour: str) -> dict[str, Any]:
     """Steps of the inverse network, as the training loop runs them; and one row by muon, which has no counterpart."""
     images = common.pictures(config.batch_size, CROP, COLOURS[colour])
     usual, most = parallel.STEPS_PER_DISPATCH[jax.default_backend()], parallel.make_mesh(len(images)).size
+    structure = dataclasses.replace(INVERSE, dtype=config.dtype)
     settings = [("adam", most, usual), ("adam", most, 1), ("adam", 1, usual), ("muon", most, usual)]
     makers: Makers = []
     for optimizer, devices, k in dict.fromkeys(settings):
         label = f"jaxgen {optimizer}, {devices} device{'s'[: devices > 1]}, {k} step{'s'[: k > 1]} a dispatch"
-        algorithm = make_restoration(dataclasses.replace(INVERSE, optimizer=optimizer), images.shape[1:], len(images))
+        algorithm = make_restoration(dataclasses.replace(structure, optimizer=optimizer), images.shape[1:], len(images))
         makers.append((label, partial(_jaxgen_step, label, algorithm, images, devices, k)))
     params = initial_params(INVERSE, COLOURS[colour])
     if train_step._torch_wanted(config):
         from experiments.benchmarks.torch_restoration import step_candidates
 
-        makers += step_candidates(INVERSE, hparams(len(images)), params, images, train_step._torch_device())
-    columns = {"images/s": ("images_per_second", ",.0f"), "× PyTorch": ("ratio_to_pytorch", ".2f")}
-    title = f"train step, {colour}: batch {len(images)}, {CROP} x {CROP}"
-    make_rows = partial(train_rows, batch_size=len(images))
+        device = train_step._torch_device()
+        makers += step_candidates(structure, hparams(len(images)), params, images, device, config.compile)
+    columns = {"images/s": ("images_per_second", ",.0f"), "× PyTorch": ("ratio_to_pytorch", ".2f"), **flops.COLUMNS}
+    title = f"train step, {colour}: batch {len(images)}, {CROP} x {CROP}, {config.dtype}, {common.device()}"
+    plain = make_restoration(dataclasses.replace(structure, optimizer="sgd"), images.shape[1:], len(images))
+    num_flops = flops.step_flops(plain, hparams(len(images)), images.shape[1:])  # without those of muon
+    highest, highest_flops = flops.ceiling(config.dtype)
+    makers.append((flops.CEILING, lambda: highest))
+
+    def make_rows(timings: Timings) -> Rows:
+        top = timings.pop(flops.CEILING)
+        rows = train_rows(timings, len(images))
+        return [row | flops.achieved(row["seconds_per_step"], num_flops, top, highest_flops) for row in rows]
+
     case = _race(f"train_{colour}", title, makers, (config.repeats, config.steps), make_rows, columns)
-    return {**case, "restoration": to_dict(INVERSE), "parameters": common.num_parameters(params)}
+    facts = {"parameters": common.num_parameters(params), "flops_per_step": num_flops}
+    return {**case, "restoration": to_dict(structure), **facts}
 
 
 def train_rows(timings: Timings, batch_size: int) -> Rows:

@@ -16,26 +16,20 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from experiments import gan_mnist, gan_mnist_mlp
-from experiments.benchmarks import common, flops
+from experiments.benchmarks import cases, common, flops
 from jaxgen.algorithms.gan import make_gan
 from jaxgen.cli import exit_cleanly, parse
-from jaxgen.config import DataConfig, GanConfig, require
+from jaxgen.config import require
 from jaxgen.config_json import to_dict
-from jaxgen.data.pipeline import batches as batches_of
-from jaxgen.data.sources import open_source
 from jaxgen.recipes.gan import GanRecipe
 from jaxgen.training import parallel
-from jaxgen.training.runs import fix_schedule
 
-RESNET = GanRecipe(gan=GanConfig(architecture="resnet"))
-RECIPES: dict[str, GanRecipe] = {
-    "gan_mnist": gan_mnist.CONFIG,
-    "gan_mnist_mlp": gan_mnist_mlp.CONFIG,
-    "gan_64": RESNET,
-    "gan_128": RESNET,
+COLUMNS: common.Columns = {
+    "images/s": ("images_per_second", ",.0f"),
+    **flops.COLUMNS,
+    "× PyTorch": ("ratio_to_pytorch", ".2f"),
+    "× single": ("ratio_to_one_a_dispatch", ".2f"),
 }
-SHAPES = {"gan_mnist": (28, 28, 1), "gan_mnist_mlp": (28, 28, 1), "gan_64": (64, 64, 3), "gan_128": (128, 128, 3)}
 Maker = tuple[str, Callable[[], common.Candidate]]
 
 
@@ -81,9 +75,9 @@ def run(config: TrainStepConfig) -> dict[str, Any]:
     """
     common.require_writable(config.out)
     threads, torch_version = _torch_facts(config)
-    cases = [_measure(name, config) for name in dict.fromkeys(config.cases)]
+    measured = [_measure(name, config) for name in dict.fromkeys(config.cases)]
     document = common.describe(
-        "train_step", to_dict(config), torch={"version": torch_version, "threads": threads}, cases=cases
+        "train_step", to_dict(config), torch={"version": torch_version, "threads": threads}, cases=measured
     )
     common.save(config.out, document)
     return document
@@ -91,11 +85,8 @@ def run(config: TrainStepConfig) -> dict[str, Any]:
 
 def _measure(name: str, config: TrainStepConfig) -> dict[str, Any]:
     """One case: its sizes and its rows."""
-    recipe = RECIPES[name]
-    train = dataclasses.replace(recipe.train, batch_size=config.batch_size)
-    gan = dataclasses.replace(recipe.gan, dtype=config.dtype)
-    recipe = fix_schedule(dataclasses.replace(recipe, train=train, gan=gan))
-    images = _images(name, max(config.batch_size, 64))
+    recipe = cases.recipe_of(name, config.batch_size, config.dtype)
+    images = cases.images_of(name, max(config.batch_size, 64))
     algorithm = make_gan(recipe.gan, images.shape[1:], config.batch_size)
     num_flops = flops.step_flops(algorithm, dataclasses.asdict(recipe.hparams), images.shape[1:])
     makers = jaxgen_rows(recipe, images, config.steps_per_dispatch)
@@ -116,17 +107,6 @@ def _measure(name: str, config: TrainStepConfig) -> dict[str, Any]:
     _print_case(name, parameters, rows, busy, config)
     facts = {"case": name, "gan": to_dict(recipe.gan), "parameters": parameters, "cores_busy_elsewhere": busy}
     return facts | {"flops_per_step": num_flops, "rows": rows}
-
-
-def _images(name: str, num: int) -> np.ndarray:
-    """uint8 (num, h, w, c): digits or flat patches, since noise would drive the networks where no training goes."""
-    shape = SHAPES[name]
-    if shape != (28, 28, 1):
-        return common.pictures(num, shape[0], shape[2])
-    stream = batches_of(open_source(DataConfig(dataset="digits")), batch_size=num, seed=0)
-    images = next(stream)["images"]
-    stream.close()
-    return images
 
 
 def jaxgen_rows(recipe: GanRecipe, images: np.ndarray, per_dispatch: tuple[int, ...]) -> list[Maker]:
@@ -162,14 +142,7 @@ def against_one_a_dispatch(label: str, timings: dict[str, common.Timing]) -> flo
 
 
 def _jaxgen(label: str, recipe: GanRecipe, images: np.ndarray, devices: int, k: int) -> common.Candidate:
-    batch_size = recipe.train.batch_size
-    algorithm = make_gan(recipe.gan, images.shape[1:], batch_size)
-    mesh = parallel.make_mesh(batch_size, devices)
-    key = jax.random.key(recipe.train.seed)
-    state = parallel.init_state(algorithm, key, dataclasses.asdict(recipe.hparams), mesh)
-    dispatch = parallel.compile_steps(algorithm, key, mesh)
-    stacked = np.broadcast_to(images[:batch_size], (k, batch_size, *images.shape[1:]))
-    batches = jax.device_put({"images": stacked}, parallel.batch_sharding(mesh))
+    state, batches, dispatch = cases.begin_training(recipe, images, devices, k)
 
     def run_dispatch() -> None:
         nonlocal state
@@ -267,14 +240,10 @@ def _print_case(
             notes.append(f"{row['label']}: does not work: {row['does_not_work']}")
             continue
         low, high = (1e3 * value for value in row["quartiles"])
-        ratio = "" if row["ratio_to_pytorch"] is None else f"{row['ratio_to_pytorch']:.2f}"
         median, cpu = 1e3 * row["seconds_per_step"], 1e3 * row["cpu_seconds_per_step"]
         times = f"{median:.1f}", f"{low:.1f}–{high:.1f}", f"{cpu:.1f}"
-        speed = f"{row['images_per_second']:,.0f}", f"{row['flops_per_second'] / 1e9:,.0f}"
-        single = row["ratio_to_one_a_dispatch"]
-        last = f"{row['share_of_matmul']:.2f}", ratio, "" if single is None else f"{single:.2f}"
-        cells.append((row["label"], *times, *speed, *last))
-    columns = ("step", "ms", "quartiles", "cpu ms", "img/s", "GFLOP/s", "÷ matmul", "× PyTorch", "× single")
+        cells.append((row["label"], *times, *common.cells(row, COLUMNS)))
+    columns = ("step", "ms", "quartiles", "cpu ms", *COLUMNS)
     title = f"{name}: batch {config.batch_size}, {config.dtype}, {common.device()}, parameters: {sizes}"
     common.print_table(title, columns, cells, "\n".join(notes))
 

@@ -157,7 +157,6 @@ def test_twin_refuses_what_it_does_not_have():
     wrong = [
         {"architecture": "dense"},
         {"keep_known": True},
-        {"dtype": "bfloat16"},
         {"optimizer": "muon"},
         {"loss": "mse"},
         {"schedule": "noise:5,damage:5"},
