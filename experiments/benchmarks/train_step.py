@@ -61,7 +61,7 @@ class TrainStepConfig:
             require(getattr(self, field) >= 1, field, getattr(self, field), "1 or more")
         ks = self.steps_per_dispatch
         require(all(k >= 1 for k in ks), "steps_per_dispatch", ks, "1 or more each")
-        require(len(self.cases) > 0, "cases", self.cases, ", ".join(RECIPES))
+        require(len(self.cases) > 0, "cases", self.cases, ", ".join(cases.RECIPES))
 
 
 def run(config: TrainStepConfig) -> dict[str, Any]:
