@@ -254,8 +254,8 @@ def doctor(out: str = "runs") -> None:
     """
     from jaxgen.doctor.report import diagnose
 
-    setup_backend()
     require("://" not in out, "out", out, "a folder; a bucket can be mounted as one (TPU_SETUP.md)")
+    setup_backend()
     diagnose(Path(out))
 
 
