@@ -259,6 +259,19 @@ def evaluate_restoration(
     evaluate_photos(Path(folder), model_path, checkpoint, num, seed, out_path)
 
 
+def doctor(out: str = "runs") -> None:
+    """Says what this machine is, how fast it is, and what would be slow; needs no data and no network.
+
+    Args:
+      out: where runs would go.
+    """
+    from jaxgen.doctor.report import diagnose
+
+    require("://" not in out, "out", out, "a folder; a bucket can be mounted as one (TPU_SETUP.md)")
+    setup_backend()
+    diagnose(Path(out))
+
+
 def _later(command: Callable[..., None]) -> Callable[..., Callable[[], None]]:
     """The command's flags, read as it would read them, but its work left for later: what it prints is its own."""
 
@@ -278,6 +291,7 @@ def main() -> None:
             "evaluate": evaluate,
             "restore": restore,
             "evaluate-restoration": evaluate_restoration,
+            "doctor": doctor,
         }
         readers = {name: _later(command) for name, command in commands.items()}
         work = _in_one_line(lambda: tyro.extras.subcommand_cli_from_dict(readers, prog=prog), prog)

@@ -56,6 +56,8 @@ class DataConfig:
         require(self.channels in (None, 1, 3), "channels", self.channels, "1, 3 or None")
         require(self.crop_size is None or self.crop_size >= 8, "crop_size", self.crop_size, "8 or more, or None")
         require(self.crop_size is None or self.image_size is None, "crop_size", self.crop_size, "None with image_size")
+        local = "://" not in (self.data_dir or "")
+        require(local, "data_dir", self.data_dir, "a folder; a bucket can be mounted as one (TPU_SETUP.md)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -249,6 +251,9 @@ class TrainConfig:
             require(value is None or value >= 1, field, value, "1 or more, or None")
         require(self.minutes is None or self.minutes > 0, "minutes", self.minutes, "above 0, or None")
         require(0 <= self.seed < 2**32, "seed", self.seed, "0 to 4294967295")
+        for field in ("out", "resume"):  # pathlib would make a local folder called gs: of a bucket
+            value = getattr(self, field)
+            require("://" not in (value or ""), field, value, "a folder; a bucket can be mounted as one (TPU_SETUP.md)")
         require_choices(self)
         require(self.parallel == "jit" or self.shard == 1, "shard", self.shard, "1 with pmap, which copies the state")
         self._require_processes()

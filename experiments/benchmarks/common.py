@@ -1,7 +1,6 @@
 """What the benchmarks share: interleaved timing, a table, a JSON file that says where its numbers come from."""
 
 import datetime
-import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -9,11 +8,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
+from jax.experimental.compilation_cache import compilation_cache
 from rich.console import Console
 from rich.table import Table
 
 from jaxgen.config import InputError, require
+from jaxgen.training.rates import cores_busy_elsewhere as cores_busy_elsewhere
 from jaxgen.training.reporting import describe_hardware, write_json
+
+Columns = dict[str, tuple[str, str]]
+"""Headings of a table: key of a row, and format."""
 
 
 class Candidate(NamedTuple):
@@ -109,24 +114,6 @@ def summarize(seconds: Sequence[tuple[float, float]]) -> Timing:
     return Timing(median, low, high, statistics.median(cpu))
 
 
-def cores_busy_elsewhere() -> Callable[[], float | None]:
-    """Starts to watch the machine; the function returned gives the cores that others kept busy since, on Linux."""
-
-    def busy() -> float | None:
-        stat = Path("/proc/stat")
-        if not stat.exists():
-            return None
-        user, nice, system = stat.read_text().split(maxsplit=4)[1:4]
-        return (int(user) + int(nice) + int(system)) / os.sysconf("SC_CLK_TCK") - time.process_time()
-
-    began, before = time.perf_counter(), busy()
-
-    def since() -> float | None:
-        return None if before is None else max(0.0, (busy() - before) / (time.perf_counter() - began))
-
-    return since
-
-
 def require_writable(out: str | None) -> None:
     """Refuses an output file that could not be written, before anything is measured.
 
@@ -147,7 +134,12 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
         table.add_row(*row)
     console = Console()
     # a pipe has no width of its own, and 80 columns would break every line
-    Console(width=None if console.is_terminal else 110).print(table)
+    Console(width=None if console.is_terminal else 130).print(table)
+
+
+def cells(row: dict[str, Any], columns: Columns) -> tuple[str, ...]:
+    """The cells of a row; empty where the value is None."""
+    return tuple("" if row[key] is None else format(row[key], form) for key, form in columns.values())
 
 
 def describe(benchmark: str, config: dict[str, Any], **results: Any) -> dict[str, Any]:
@@ -163,6 +155,32 @@ def save(out: str | None, document: dict[str, Any]) -> None:
         print(f"wrote {out}")
 
 
+def device() -> str:
+    """Kind of the devices that JAX uses, and how many."""
+    return f"{jax.local_device_count()} x {jax.devices()[0].device_kind}"
+
+
 def num_parameters(params: Any) -> int:
     """Numbers in a tree of arrays."""
     return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+def pictures(num: int, size: int, channels: int) -> np.ndarray:
+    """uint8 (num, size, size, channels): flat patches of 8 pixels, since photographs are not noise."""
+    cells = -(-size // 8)
+    patches = np.random.default_rng(0).integers(0, 256, (num, cells, cells, channels), np.uint8)
+    return patches.repeat(8, axis=1).repeat(8, axis=2)[:, :size, :size]
+
+
+def compile_afresh(function: Any, *arguments: Any) -> tuple[Any, dict[str, float]]:
+    """The compiled function; seconds to trace and compile it with all caches empty, and megabytes of its buffers."""
+    before = jax.config.jax_enable_compilation_cache
+    jax.config.update("jax_enable_compilation_cache", False)
+    compilation_cache.reset_cache()  # it looks at the setting once
+    jax.clear_caches()
+    began = time.perf_counter()
+    program = function.lower(*arguments).compile()
+    facts = {"compile_seconds": time.perf_counter() - began}
+    jax.config.update("jax_enable_compilation_cache", before)
+    compilation_cache.reset_cache()
+    return program, {**facts, "megabytes": program.memory_analysis().temp_size_in_bytes / 1e6}

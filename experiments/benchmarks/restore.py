@@ -6,7 +6,6 @@ Command:  python -m experiments.benchmarks.restore [--repeats N] [--out FILE.jso
 import dataclasses
 import os
 import sys
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Literal
@@ -14,10 +13,9 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental.compilation_cache import compilation_cache
 
 from experiments import crnn_mnist, inverse_photos
-from experiments.benchmarks import common, train_step
+from experiments.benchmarks import common, flops, train_step
 from jaxgen.algorithms.base import Algorithm
 from jaxgen.algorithms.restoration import Restoration, make_restoration, restoration_step
 from jaxgen.algorithms.schedule import parse_schedule
@@ -41,7 +39,6 @@ CROP, DIGIT = 64, (28, 28, 1)
 Timings = dict[str, common.Timing]
 Rows = list[dict[str, Any]]
 Makers = list[train_step.Maker]
-Columns = dict[str, tuple[str, str]]  # heading: key of a row, and format
 Facts = dict[str, dict[str, float]]
 
 
@@ -57,10 +54,14 @@ class RestoreConfig:
     """Height and width of the image restored."""
     batch_size: int = 16
     """Images per update, over all devices."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Compute dtype of the train steps; parameters stay float32."""
     cases: tuple[Literal["inference", "train", "recurrent"], ...] = ("inference", "train", "recurrent")
     """Whole images; steps of the inverse network; steps of the recurrent network, scanned and unrolled."""
     torch: bool = True
     """Race PyTorch too, if it is installed."""
+    compile: bool = False
+    """Try torch.compile on the train step, which needs minutes and a C++ compiler."""
     out: str | None = None
     """JSON file for the result."""
 
@@ -87,7 +88,12 @@ def run(config: RestoreConfig) -> dict[str, Any]:
 
 
 def _race(
-    name: str, title: str, makers: Makers, rounds: tuple[int, int], make_rows: Callable[..., Rows], columns: Columns
+    name: str,
+    title: str,
+    makers: Makers,
+    rounds: tuple[int, int],
+    make_rows: Callable[..., Rows],
+    columns: common.Columns,
 ) -> dict[str, Any]:
     """Times candidates over (repeats, steps); prints the table of one case and gives its part of the document."""
     candidates, failures = common.usable_candidates(makers)
@@ -101,18 +107,10 @@ def _race(
     return {"case": name, "cores_busy_elsewhere": busy, "rows": rows}
 
 
-def _cells(row: dict[str, Any], columns: Columns) -> tuple[str, ...]:
+def _cells(row: dict[str, Any], columns: common.Columns) -> tuple[str, ...]:
     times = (row["seconds_per_step"], *row["quartiles"], row["cpu_seconds_per_step"])
     median, low, high, cpu = (f"{1e3 * value:.1f}" for value in times)
-    more = ("" if row[key] is None else format(row[key], form) for key, form in columns.values())
-    return row["label"], median, f"{low}–{high}", cpu, *more
-
-
-def pictures(num: int, size: int, channels: int) -> np.ndarray:
-    """uint8 (num, size, size, channels): flat patches of 8 pixels, since photographs are not noise."""
-    cells = -(-size // 8)
-    patches = np.random.default_rng(0).integers(0, 256, (num, cells, cells, channels), np.uint8)
-    return patches.repeat(8, axis=1).repeat(8, axis=2)[:, :size, :size]
+    return row["label"], median, f"{low}–{high}", cpu, *common.cells(row, columns)
 
 
 def initial_params(structure: RestorationConfig, channels: int) -> Params:
@@ -124,7 +122,7 @@ def initial_params(structure: RestorationConfig, channels: int) -> Params:
 def _inference(config: RestoreConfig) -> dict[str, Any]:
     """One image at a time, from host memory to host memory."""
     size = config.image_size
-    images = {colour: pictures(1, size, channels) for colour, channels in COLOURS.items()}
+    images = {colour: common.pictures(1, size, channels) for colour, channels in COLOURS.items()}
     params = {colour: initial_params(INVERSE, channels) for colour, channels in COLOURS.items()}
     makers = [
         (label := f"jaxgen InverseNetwork, {c}", partial(_whole_image, label, params[c], images[c])) for c in COLOURS
@@ -166,24 +164,36 @@ def inference_rows(timings: Timings, height: int, width: int) -> Rows:
 
 def _train(config: RestoreConfig, colour: str) -> dict[str, Any]:
     """Steps of the inverse network, as the training loop runs them; and one row by muon, which has no counterpart."""
-    images = pictures(config.batch_size, CROP, COLOURS[colour])
+    images = common.pictures(config.batch_size, CROP, COLOURS[colour])
     usual, most = parallel.STEPS_PER_DISPATCH[jax.default_backend()], parallel.make_mesh(len(images)).size
+    structure = dataclasses.replace(INVERSE, dtype=config.dtype)
     settings = [("adam", most, usual), ("adam", most, 1), ("adam", 1, usual), ("muon", most, usual)]
     makers: Makers = []
     for optimizer, devices, k in dict.fromkeys(settings):
         label = f"jaxgen {optimizer}, {devices} device{'s'[: devices > 1]}, {k} step{'s'[: k > 1]} a dispatch"
-        algorithm = make_restoration(dataclasses.replace(INVERSE, optimizer=optimizer), images.shape[1:], len(images))
+        algorithm = make_restoration(dataclasses.replace(structure, optimizer=optimizer), images.shape[1:], len(images))
         makers.append((label, partial(_jaxgen_step, label, algorithm, images, devices, k)))
     params = initial_params(INVERSE, COLOURS[colour])
     if train_step._torch_wanted(config):
         from experiments.benchmarks.torch_restoration import step_candidates
 
-        makers += step_candidates(INVERSE, hparams(len(images)), params, images, train_step._torch_device())
-    columns = {"images/s": ("images_per_second", ",.0f"), "× PyTorch": ("ratio_to_pytorch", ".2f")}
-    title = f"train step, {colour}: batch {len(images)}, {CROP} x {CROP}"
-    make_rows = partial(train_rows, batch_size=len(images))
+        device = train_step._torch_device()
+        makers += step_candidates(structure, hparams(len(images)), params, images, device, config.compile)
+    columns = {"images/s": ("images_per_second", ",.0f"), "× PyTorch": ("ratio_to_pytorch", ".2f"), **flops.COLUMNS}
+    title = f"train step, {colour}: batch {len(images)}, {CROP} x {CROP}, {config.dtype}, {common.device()}"
+    plain = make_restoration(dataclasses.replace(structure, optimizer="sgd"), images.shape[1:], len(images))
+    num_flops = flops.step_flops(plain, hparams(len(images)), images.shape[1:])  # without those of muon
+    highest, highest_flops = flops.ceiling(config.dtype)
+    makers.append((flops.CEILING, lambda: highest))
+
+    def make_rows(timings: Timings) -> Rows:
+        top = timings.pop(flops.CEILING)
+        rows = train_rows(timings, len(images))
+        return [row | flops.achieved(row["seconds_per_step"], num_flops, top, highest_flops) for row in rows]
+
     case = _race(f"train_{colour}", title, makers, (config.repeats, config.steps), make_rows, columns)
-    return {**case, "restoration": to_dict(INVERSE), "parameters": common.num_parameters(params)}
+    facts = {"parameters": common.num_parameters(params), "flops_per_step": num_flops}
+    return {**case, "restoration": to_dict(structure), **facts}
 
 
 def train_rows(timings: Timings, batch_size: int) -> Rows:
@@ -206,7 +216,7 @@ def _jaxgen_step(
     batches = jax.device_put({"images": np.broadcast_to(images, (k, *images.shape))}, parallel.batch_sharding(mesh))
     dispatch = parallel.compile_steps(algorithm, key, mesh)
     if compilation is not None:
-        dispatch, compilation[label] = compile_afresh(dispatch, state, batches)
+        dispatch, compilation[label] = common.compile_afresh(dispatch, state, batches)
 
     def run_dispatch() -> None:
         nonlocal state
@@ -251,7 +261,7 @@ def recurrent_algorithm(form: str, batch_size: int) -> Algorithm:
 
 
 def _recurrent(config: RestoreConfig) -> dict[str, Any]:
-    images, k = pictures(config.batch_size, *DIGIT[1:]), parallel.STEPS_PER_DISPATCH[jax.default_backend()]
+    images, k = common.pictures(config.batch_size, *DIGIT[1:]), parallel.STEPS_PER_DISPATCH[jax.default_backend()]
     compilation: Facts = {}
     algorithms = {form: recurrent_algorithm(form, len(images)) for form in FORMS}
     steps = {form: partial(_jaxgen_step, form, algorithms[form], images, None, k, compilation) for form in FORMS}
@@ -271,20 +281,6 @@ def recurrent_rows(timings: Timings, compilation: Facts, batch_size: int) -> Row
         row["ratio_to_scan"] = scan.median / row["seconds_per_step"] if scan else None
         row |= compilation[row["label"]]
     return rows
-
-
-def compile_afresh(function: Any, *arguments: Any) -> tuple[Any, dict[str, float]]:
-    """The compiled function; seconds to trace and compile it with all caches empty, and megabytes of its buffers."""
-    before = jax.config.jax_enable_compilation_cache
-    jax.config.update("jax_enable_compilation_cache", False)
-    compilation_cache.reset_cache()  # it looks at the setting once
-    jax.clear_caches()
-    began = time.perf_counter()
-    program = function.lower(*arguments).compile()
-    facts = {"compile_seconds": time.perf_counter() - began}
-    jax.config.update("jax_enable_compilation_cache", before)
-    compilation_cache.reset_cache()
-    return program, {**facts, "megabytes": program.memory_analysis().temp_size_in_bytes / 1e6}
 
 
 def main() -> None:

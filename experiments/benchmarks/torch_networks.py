@@ -1,8 +1,9 @@
-"""The networks of `jaxgen.networks.dcgan` and `.mlp` in PyTorch, and jaxgen's parameters carried over into them.
+"""The GAN networks of jaxgen in PyTorch (`.resnet` in `torch_resnet.py`), and its parameters carried over into them.
 
 The one file to change when an architecture does. Needs torch, which jaxgen itself does not.
 """
 
+import itertools
 import math
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from experiments.benchmarks.torch_resnet import ResnetDiscriminator, ResnetGenerator, named_layers
 from jaxgen.config import GanConfig, require
 
 LEAK, HIDDEN = 0.2, 256
@@ -108,14 +110,39 @@ class MlpDiscriminator(nn.Module):
         return self.last(F.relu(self.first(images.flatten(1))))[:, 0].float()
 
 
+class DnCNN(nn.Module):
+    """Residual denoiser: grey images (b, 1, h, w) to the same less the noise seen in them; 555,137 parameters.
+
+    Batch normalisation is folded into the convolutions, as one would at inference; so it is not for training.
+
+    References:
+      Zhang et al., "Beyond a Gaussian Denoiser: Residual Learning of Deep CNN for Image Denoising", 2017, section III.
+    """
+
+    def __init__(self, num_layers: int = 17, features: int = 64):
+        super().__init__()
+        channels = [1, *[features] * (num_layers - 1), 1]
+        convs = [nn.Conv2d(before, after, 3, padding=1) for before, after in itertools.pairwise(channels)]
+        self.convs = nn.ModuleList(convs)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Removes noise."""
+        x = images
+        for conv in self.convs[:-1]:
+            x = F.relu(conv(x), inplace=True)
+        return images - self.convs[-1](x)
+
+
 def make_pair(config: GanConfig, shape: Shape) -> tuple[nn.Module, nn.Module]:
     """Generator and discriminator of `config`.
 
     Raises:
       InputError: an architecture that has no counterpart here.
     """
-    require(config.architecture in ("dcgan", "mlp"), "architecture", config.architecture, "dcgan, mlp")
+    require(config.conditioning == "none", "conditioning", config.conditioning, "none")
     base = config.base_channels
+    if config.architecture == "resnet":
+        return ResnetGenerator(config.latent_dim, base, shape), ResnetDiscriminator(base, shape)
     if config.architecture == "mlp":
         return MlpGenerator(config.latent_dim, base, shape), MlpDiscriminator(base, shape)
     return DcganGenerator(config.latent_dim, base, shape), DcganDiscriminator(base, shape)
@@ -128,6 +155,8 @@ def load(config: GanConfig, shape: Shape, pair: tuple[nn.Module, nn.Module], par
     way round. So kernels are transposed, and rows and columns next to a rearrangement change places.
     """
     h, w, c = shape
+    if config.architecture == "resnet":
+        return load_resnet(pair, params)
     g = {name: {k: np.asarray(v) for k, v in leaf.items()} for name, leaf in params["generator"].items()}
     d = {name: {k: np.asarray(v) for k, v in leaf.items()} for name, leaf in params["discriminator"].items()}
     generator, discriminator = pair
@@ -152,14 +181,28 @@ def load(config: GanConfig, shape: Shape, pair: tuple[nn.Module, nn.Module], par
     _set(discriminator.dense, d["Dense_1"]["kernel"], d["Dense_1"]["bias"])
 
 
+def load_resnet(pair: tuple[nn.Module, nn.Module], params: dict[str, Any]) -> None:
+    """As `load`; nothing is rearranged here but the start grid, whose channels come first."""
+    for net, name in zip(pair, ("generator", "discriminator"), strict=True):
+        for path, layer in named_layers(net):
+            leaf = params[name]
+            for part in path:
+                leaf = leaf[part]
+            _set(layer, np.asarray(leaf["kernel"]), np.asarray(leaf["bias"]) if "bias" in leaf else None)
+    with torch.no_grad():
+        pair[0].grid.copy_(torch.tensor(np.asarray(params["generator"]["grid"]).transpose(2, 0, 1)))
+        pair[1].window.copy_(torch.tensor(np.asarray(params["discriminator"]["window"])))
+
+
 def channels_first(h: int, w: int, c: int) -> np.ndarray:
     """Where each of (c, h, w), flattened, lies in (h, w, c), flattened."""
     return np.arange(h * w * c).reshape(h, w, c).transpose(2, 0, 1).reshape(-1)
 
 
-def _set(layer: nn.Module, kernel: np.ndarray, bias: np.ndarray) -> None:
+def _set(layer: nn.Module, kernel: np.ndarray, bias: np.ndarray | None) -> None:
     """Puts a kernel (*k, in, out) into a layer whose weight is (out, in, *k)."""
     weight = np.moveaxis(kernel, (-1, -2), (0, 1))
     with torch.no_grad():
         layer.weight.copy_(torch.tensor(weight))
-        layer.bias.copy_(torch.tensor(bias))
+        if bias is not None:
+            layer.bias.copy_(torch.tensor(bias))

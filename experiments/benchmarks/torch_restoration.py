@@ -17,8 +17,8 @@ from torch.nn import functional as F
 from experiments.benchmarks.common import Candidate
 from experiments.benchmarks.torch_filling import fill, suspects
 from experiments.benchmarks.torch_gan import Metrics, decay_per_step
+from experiments.benchmarks.torch_networks import DnCNN, channels_first
 from experiments.benchmarks.torch_networks import _set as set_layer
-from experiments.benchmarks.torch_networks import channels_first
 from jaxgen.algorithms.restoration import WARM_UP
 from jaxgen.config import RestorationConfig, require
 from jaxgen.degradations.compose import parse_mixture
@@ -26,29 +26,6 @@ from jaxgen.networks.inverse import DOUBT
 
 Maker = tuple[str, Callable[[], Candidate]]
 LAYOUTS = {"": False, ", channels_last": True}
-
-
-class DnCNN(nn.Module):
-    """Residual denoiser: grey images (b, 1, h, w) to the same less the noise seen in them; 555,137 parameters.
-
-    Batch normalisation is folded into the convolutions, as one would at inference; so it is not for training.
-
-    References:
-      Zhang et al., "Beyond a Gaussian Denoiser: Residual Learning of Deep CNN for Image Denoising", 2017, section III.
-    """
-
-    def __init__(self, num_layers: int = 17, features: int = 64):
-        super().__init__()
-        channels = [1, *[features] * (num_layers - 1), 1]
-        convs = [nn.Conv2d(before, after, 3, padding=1) for before, after in itertools.pairwise(channels)]
-        self.convs = nn.ModuleList(convs)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Removes noise."""
-        x = images
-        for conv in self.convs[:-1]:
-            x = F.relu(conv(x), inplace=True)
-        return images - self.convs[-1](x)
 
 
 class Block(nn.Module):
@@ -129,8 +106,8 @@ def make_twin(config: RestorationConfig, channels: int) -> InverseNetwork:
     Raises:
       InputError: a structure that has no counterpart here.
     """
-    plain = config.architecture == "inverse" and config.dtype == "float32" and not config.keep_known
-    require(plain, "restoration", config, "architecture inverse in float32, without keep_known")
+    plain = config.architecture == "inverse" and not config.keep_known
+    require(plain, "restoration", config, "architecture inverse without keep_known")
     return InverseNetwork(channels, tuple(config.widths), config.blocks, config.depth)
 
 
@@ -166,6 +143,7 @@ class TorchRestoration:
       channels: of the images.
       channels_last: memory layout of images and kernels.
       device: "cpu" or "cuda".
+      compiled: the loss and its gradients, by torch.compile.
 
     Raises:
       InputError: a configuration that has no counterpart here.
@@ -178,13 +156,15 @@ class TorchRestoration:
         channels: int,
         channels_last: bool = False,
         device: str = "cpu",
+        compiled: bool = False,
     ):
         known = config.loss == "l1" and config.optimizer == "adam" and "noise" not in config.schedule
         require(known, "restoration", config, "loss l1, optimizer adam, phase damage alone")
         require(
             hparams["noise_share"] == hparams["grey_share"] == 0, "hparams", hparams, "noise_share and grey_share 0"
         )
-        self.levels = gaussian_levels(config.damage)
+        self.levels, self.half = gaussian_levels(config.damage), config.dtype == "bfloat16"
+        self.loss = torch.compile(self.mean_error) if compiled else self.mean_error
         self.hparams, self.device = hparams, device
         self.memory = torch.channels_last if channels_last else torch.contiguous_format
         self.network = make_twin(config, channels).to(device, memory_format=self.memory)
@@ -211,7 +191,7 @@ class TorchRestoration:
         clean = (images.float() / 127.5 - 1.0).contiguous(memory_format=self.memory)
         degraded = clean + (self.draw_noise(clean) if noise is None else noise)
         self.network.zero_grad(set_to_none=True)
-        loss = F.l1_loss(self.network(degraded), clean)
+        loss = self.loss(degraded, clean)
         loss.backward()
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.hparams, self.steps_done * batch)
@@ -222,6 +202,12 @@ class TorchRestoration:
             torch._foreach_lerp_(list(self.average.parameters()), list(self.network.parameters()), 1.0 - decay)
         self.steps_done += 1
         return {"loss/restorer": loss.detach()}
+
+    def mean_error(self, degraded: Tensor, clean: Tensor) -> Tensor:
+        """What is minimised."""
+        with torch.autocast(self.device, torch.bfloat16, enabled=self.half):
+            restored = self.network(degraded)
+        return F.l1_loss(restored.float(), clean)
 
     def draw_noise(self, clean: Tensor) -> Tensor:
         """2 sigma n, sigma drawn for each image."""
@@ -282,12 +268,17 @@ def _inference(
 
 
 def step_candidates(
-    config: RestorationConfig, hparams: dict[str, float], params: dict[str, Any], images: np.ndarray, device: str
+    config: RestorationConfig,
+    hparams: dict[str, float],
+    params: dict[str, Any],
+    images: np.ndarray,
+    device: str,
+    compile_too: bool = False,
 ) -> list[Maker]:
     """Candidates that train the twin from jaxgen's parameters on images, uint8 (b, h, w, c); both layouts."""
 
-    def step_in(label: str, channels_last: bool) -> Candidate:
-        restoration = TorchRestoration(config, hparams, images.shape[-1], channels_last, device)
+    def step_in(label: str, channels_last: bool, compiled: bool) -> Candidate:
+        restoration = TorchRestoration(config, hparams, images.shape[-1], channels_last, device, compiled)
         restoration.load(params)
         batch = torch.tensor(images).permute(0, 3, 1, 2).to(device)
 
@@ -298,5 +289,9 @@ def step_candidates(
 
         return Candidate(label, step, 1)
 
-    labels = {f"PyTorch eager{layout}": channels_last for layout, channels_last in LAYOUTS.items()}
-    return [(label, partial(step_in, label, channels_last)) for label, channels_last in labels.items()]
+    ways = {"eager": False, "compiled": True} if compile_too else {"eager": False}
+    return [
+        (label := f"PyTorch {way}{layout}", partial(step_in, label, channels_last, compiled))
+        for way, compiled in ways.items()
+        for layout, channels_last in LAYOUTS.items()
+    ]

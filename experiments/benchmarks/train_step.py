@@ -1,11 +1,14 @@
 """Images per second of a GAN train step, beside the same step in PyTorch where that is installed.
 
 Command:  python -m experiments.benchmarks.train_step [--repeats N] [--out FILE.json] [--steps-per-dispatch 1 10 50]
+          ... --cases gan_64 gan_128 --batch-size 256 --dtype bfloat16 on a GPU or TPU;
+          ... --cases gan_64 gan_128 --batch-size 8 --repeats 3 --steps 1 --no-compile on a CPU, for minutes
 """
 
 import dataclasses
 import importlib.util
 import os
+import re
 import sys
 from collections.abc import Callable
 from typing import Any, Literal
@@ -13,20 +16,20 @@ from typing import Any, Literal
 import jax
 import numpy as np
 
-from experiments import gan_mnist, gan_mnist_mlp
-from experiments.benchmarks import common
+from experiments.benchmarks import cases, common, flops
 from jaxgen.algorithms.gan import make_gan
 from jaxgen.cli import exit_cleanly, parse
-from jaxgen.config import DataConfig, GanConfig, require
+from jaxgen.config import require
 from jaxgen.config_json import to_dict
-from jaxgen.data.pipeline import batches as batches_of
-from jaxgen.data.sources import open_source
-from jaxgen.networks import make_gan_pair
 from jaxgen.recipes.gan import GanRecipe
 from jaxgen.training import parallel
-from jaxgen.training.runs import fix_schedule
 
-RECIPES: dict[str, GanRecipe] = {"gan_mnist": gan_mnist.CONFIG, "gan_mnist_mlp": gan_mnist_mlp.CONFIG}
+COLUMNS: common.Columns = {
+    "images/s": ("images_per_second", ",.0f"),
+    **flops.COLUMNS,
+    "× PyTorch": ("ratio_to_pytorch", ".2f"),
+    "× single": ("ratio_to_one_a_dispatch", ".2f"),
+}
 Maker = tuple[str, Callable[[], common.Candidate]]
 
 
@@ -42,8 +45,8 @@ class TrainStepConfig:
     """Images per update, over all devices."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Compute dtype; parameters stay float32."""
-    cases: tuple[Literal["gan_mnist", "gan_mnist_mlp"], ...] = ("gan_mnist", "gan_mnist_mlp")
-    """Recipes."""
+    cases: tuple[Literal["gan_mnist", "gan_mnist_mlp", "gan_64", "gan_128"], ...] = ("gan_mnist", "gan_mnist_mlp")
+    """Recipes, and the resnet pair on RGB images of 64 and 128 px."""
     steps_per_dispatch: tuple[int, ...] = ()
     """A row for each; none: what the training loop takes, and 1."""
     torch: bool = True
@@ -58,7 +61,7 @@ class TrainStepConfig:
             require(getattr(self, field) >= 1, field, getattr(self, field), "1 or more")
         ks = self.steps_per_dispatch
         require(all(k >= 1 for k in ks), "steps_per_dispatch", ks, "1 or more each")
-        require(len(self.cases) > 0, "cases", self.cases, ", ".join(RECIPES))
+        require(len(self.cases) > 0, "cases", self.cases, ", ".join(cases.RECIPES))
 
 
 def run(config: TrainStepConfig) -> dict[str, Any]:
@@ -72,9 +75,9 @@ def run(config: TrainStepConfig) -> dict[str, Any]:
     """
     common.require_writable(config.out)
     threads, torch_version = _torch_facts(config)
-    cases = [_measure(name, config) for name in dict.fromkeys(config.cases)]
+    measured = [_measure(name, config) for name in dict.fromkeys(config.cases)]
     document = common.describe(
-        "train_step", to_dict(config), torch={"version": torch_version, "threads": threads}, cases=cases
+        "train_step", to_dict(config), torch={"version": torch_version, "threads": threads}, cases=measured
     )
     common.save(config.out, document)
     return document
@@ -82,32 +85,28 @@ def run(config: TrainStepConfig) -> dict[str, Any]:
 
 def _measure(name: str, config: TrainStepConfig) -> dict[str, Any]:
     """One case: its sizes and its rows."""
-    recipe = RECIPES[name]
-    train = dataclasses.replace(recipe.train, batch_size=config.batch_size)
-    gan = dataclasses.replace(recipe.gan, dtype=config.dtype)
-    recipe = fix_schedule(dataclasses.replace(recipe, train=train, gan=gan))
-    images = _real_images(max(config.batch_size, 64))
+    recipe = cases.recipe_of(name, config.batch_size, config.dtype)
+    images = cases.images_of(name, max(config.batch_size, 64))
+    algorithm = make_gan(recipe.gan, images.shape[1:], config.batch_size)
+    num_flops = flops.step_flops(algorithm, dataclasses.asdict(recipe.hparams), images.shape[1:])
     makers = jaxgen_rows(recipe, images, config.steps_per_dispatch)
     if _torch_wanted(config):
         makers += torch_rows(recipe, images, config.compile)
     candidates, failures = common.usable_candidates(makers)
+    highest, highest_flops = flops.ceiling(config.dtype)
     busy_elsewhere = common.cores_busy_elsewhere()
-    timings = common.race(candidates, config.repeats, config.steps)
-    busy = busy_elsewhere()
+    timings = common.race([*candidates, highest], config.repeats, config.steps)
+    busy, top = busy_elsewhere(), timings.pop(flops.CEILING)
     rows = make_rows(timings, config.batch_size)
+    for row in rows:
+        row |= flops.achieved(row["seconds_per_step"], num_flops, top, highest_flops)
+        row["ratio_to_one_a_dispatch"] = against_one_a_dispatch(row["label"], timings)
     rows += [{"label": label, "does_not_work": reason} for label, reason in failures]
-    parameters = count_parameters(recipe.gan, images.shape[1:])
+    params = jax.eval_shape(algorithm.init, jax.random.key(0), dataclasses.asdict(recipe.hparams)).params
+    parameters = {network: common.num_parameters(tree) for network, tree in params.items()}
     _print_case(name, parameters, rows, busy, config)
     facts = {"case": name, "gan": to_dict(recipe.gan), "parameters": parameters, "cores_busy_elsewhere": busy}
-    return facts | {"rows": rows}
-
-
-def _real_images(num: int) -> np.ndarray:
-    """uint8 (num, 28, 28, 1): digits, since noise would drive the networks where no training goes."""
-    stream = batches_of(open_source(DataConfig(dataset="digits")), batch_size=num, seed=0)
-    images = next(stream)["images"]
-    stream.close()
-    return images
+    return facts | {"flops_per_step": num_flops, "rows": rows}
 
 
 def jaxgen_rows(recipe: GanRecipe, images: np.ndarray, per_dispatch: tuple[int, ...]) -> list[Maker]:
@@ -125,21 +124,25 @@ def jaxgen_rows(recipe: GanRecipe, images: np.ndarray, per_dispatch: tuple[int, 
         settings.append((1, settings[0][1]))
     makers = []
     for devices, k in settings:
-        noun = "device" if devices == 1 else "devices"
-        label = f"jaxgen, {devices} {noun}, {k} {'step' if k == 1 else 'steps'} a dispatch"
+        label = row_label(devices, k)
         makers.append((label, lambda label=label, devices=devices, k=k: _jaxgen(label, recipe, images, devices, k)))
     return makers
 
 
+def row_label(devices: int, k: int) -> str:
+    """Name of a row of jaxgen."""
+    return f"jaxgen, {devices} device{'s'[: devices > 1]}, {k} step{'s'[: k > 1]} a dispatch"
+
+
+def against_one_a_dispatch(label: str, timings: dict[str, common.Timing]) -> float | None:
+    """Speed of a row of several steps a dispatch over that of as many dispatches of one; None where it has no pair."""
+    found = re.fullmatch(r"jaxgen, (\d+) devices?, (\d+) steps a dispatch", label)
+    single = timings.get(row_label(int(found[1]), 1)) if found else None
+    return single.median / timings[label].median if single else None
+
+
 def _jaxgen(label: str, recipe: GanRecipe, images: np.ndarray, devices: int, k: int) -> common.Candidate:
-    batch_size = recipe.train.batch_size
-    algorithm = make_gan(recipe.gan, images.shape[1:], batch_size)
-    mesh = parallel.make_mesh(batch_size, devices)
-    key = jax.random.key(recipe.train.seed)
-    state = parallel.init_state(algorithm, key, dataclasses.asdict(recipe.hparams), mesh)
-    dispatch = parallel.compile_steps(algorithm, key, mesh)
-    stacked = np.broadcast_to(images[:batch_size], (k, batch_size, *images.shape[1:]))
-    batches = jax.device_put({"images": stacked}, parallel.batch_sharding(mesh))
+    state, batches, dispatch = cases.begin_training(recipe, images, devices, k)
 
     def run_dispatch() -> None:
         nonlocal state
@@ -226,16 +229,6 @@ def make_rows(timings: dict[str, common.Timing], batch_size: int) -> list[dict[s
     ]
 
 
-def count_parameters(gan: GanConfig, shape: tuple[int, int, int]) -> dict[str, int]:
-    """Parameters by network."""
-    inputs = (np.zeros((1, gan.latent_dim), np.float32), np.zeros((1, *shape), np.float32))
-    key = jax.random.key(0)
-    return {
-        name: common.num_parameters(jax.eval_shape(net.init, key, x)["params"])
-        for name, net, x in zip(("generator", "discriminator"), make_gan_pair(gan, shape), inputs, strict=True)
-    }
-
-
 def _print_case(
     name: str, parameters: dict[str, int], rows: list[dict[str, Any]], busy: float | None, config: TrainStepConfig
 ) -> None:
@@ -247,12 +240,11 @@ def _print_case(
             notes.append(f"{row['label']}: does not work: {row['does_not_work']}")
             continue
         low, high = (1e3 * value for value in row["quartiles"])
-        ratio = "" if row["ratio_to_pytorch"] is None else f"{row['ratio_to_pytorch']:.2f}"
         median, cpu = 1e3 * row["seconds_per_step"], 1e3 * row["cpu_seconds_per_step"]
         times = f"{median:.1f}", f"{low:.1f}–{high:.1f}", f"{cpu:.1f}"
-        cells.append((row["label"], *times, f"{row['images_per_second']:,.0f}", ratio))
-    columns = ("step", "ms", "quartiles", "cpu ms", "images/s", "× PyTorch")
-    title = f"{name}: batch {config.batch_size}, {config.dtype}, parameters: {sizes}"
+        cells.append((row["label"], *times, *common.cells(row, COLUMNS)))
+    columns = ("step", "ms", "quartiles", "cpu ms", *COLUMNS)
+    title = f"{name}: batch {config.batch_size}, {config.dtype}, {common.device()}, parameters: {sizes}"
     common.print_table(title, columns, cells, "\n".join(notes))
 
 

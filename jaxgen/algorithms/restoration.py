@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
-from jaxgen.algorithms.base import Algorithm, TrainState, as_hparams, new_state
+from jaxgen.algorithms.base import Algorithm, Gradient, TrainState, as_hparams, mean_gradient, new_state
 from jaxgen.algorithms.optimizers import apply_gradients, average, cosine, make_optimizer
 from jaxgen.algorithms.schedule import Schedule, in_phase, parse_schedule
 from jaxgen.config import RestorationConfig
@@ -48,6 +48,13 @@ class Restoration(NamedTuple):
     choices: tuple[tuple[Damage, ...], ...]
     shape: tuple[int, int, int]
     batch_size: int
+
+
+class Examples(NamedTuple):
+    """What a gradient is taken over: images (b, h, w, c) in [-1, 1] and the same damaged."""
+
+    clean: Images
+    degraded: Degraded
 
 
 def make_restoration(config: RestorationConfig, shape: tuple[int, int, int], batch_size: int) -> Algorithm:
@@ -91,7 +98,9 @@ def init_restoration(task: Restoration, key: PRNGKey, hparams: Mapping[str, Any]
     return new_state(params, ("restorer",), numbers, optimizer)
 
 
-def restoration_step(task: Restoration, state: TrainState, batch: Batch, key: PRNGKey) -> tuple[TrainState, Metrics]:
+def restoration_step(
+    task: Restoration, state: TrainState, batch: Batch, key: PRNGKey, gradient: Gradient = mean_gradient
+) -> tuple[TrainState, Metrics]:
     """One update on images that are damaged here, in the phase that the step is in.
 
     Args:
@@ -99,6 +108,7 @@ def restoration_step(task: Restoration, state: TrainState, batch: Batch, key: PR
       state: before the step.
       batch: clean `images` (b, h, w, c), uint8 or in [-1, 1].
       key: of the run; the step's own is `fold_in(key, state.step)`.
+      gradient: how the gradient is taken.
 
     Returns:
       The state after the step, and its metrics.
@@ -113,21 +123,24 @@ def restoration_step(task: Restoration, state: TrainState, batch: Batch, key: PR
     lr = learning_rate(state.hparams, images_seen)
     hparams = state.hparams
     optimizer = make_optimizer(task.config.optimizer, lr, hparams["b1"], hparams["b2"], hparams["weight_decay"])
-    value, grads = jax.value_and_grad(reconstruction, argnums=1)(task, state.params["restorer"], clean, degraded)
+    loss_fn = partial(reconstruction, task)
+    grads, value = gradient(loss_fn, state.params["restorer"], Examples(clean, degraded))
     state = apply_gradients(state, "restorer", grads, optimizer)
     state = average(state, "restorer", state.hparams["ema_half_life"], images_seen, task.batch_size)
-    metrics = {"loss/restorer": value, "schedule/lr": lr, "schedule/noise": noisy.astype(jnp.float32)}
+    metrics = {**value, "schedule/lr": lr, "schedule/noise": noisy.astype(jnp.float32)}
     return state.replace(step=state.step + 1), metrics
 
 
-def reconstruction(task: Restoration, params: Params, clean: Images, degraded: Degraded) -> jax.Array:
-    """Mean loss over the batch and, of the recurrent network, over its iterations."""
-    loss = RECONSTRUCTION_LOSSES[task.config.loss]
+def reconstruction(task: Restoration, params: Params, examples: Examples) -> tuple[jax.Array, Metrics]:
+    """Mean loss over the examples and, of the recurrent network, over its iterations; and the same as a metric."""
+    loss, (clean, degraded) = RECONSTRUCTION_LOSSES[task.config.loss], examples
     inputs = ({"params": params}, degraded.images, degraded.masks)
-    if not isinstance(task.network, RecurrentRestorer):
-        return jnp.mean(loss(task.network.apply(*inputs), clean))
-    estimates = task.network.apply(*inputs, method="estimates")
-    return jnp.mean(jax.vmap(lambda estimate: loss(estimate, clean))(estimates))
+    if isinstance(task.network, RecurrentRestorer):
+        estimates = task.network.apply(*inputs, method="estimates")
+        value = jnp.mean(jax.vmap(lambda estimate: loss(estimate, clean))(estimates))
+    else:
+        value = jnp.mean(loss(task.network.apply(*inputs), clean))
+    return value, {"loss/restorer": value}
 
 
 def damage_in_phase(

@@ -11,9 +11,9 @@ from jaxgen.config_json import save_config, to_dict
 from jaxgen.recipes.scan_ledger import Entry, from_json, last_score
 from jaxgen.recipes.scan_setup import Task
 from jaxgen.training import checkpoints
+from jaxgen.training.outputs import BEST_METRIC
 from jaxgen.training.population import make_pick, parse_plan, population_target
 from jaxgen.training.reporting import describe_hardware, open_metrics, read_metrics, write_json
-from jaxgen.training.runs import BEST_METRIC
 
 
 def extract_member(directory: Path, task: Task, number: int) -> Path:

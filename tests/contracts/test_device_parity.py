@@ -123,6 +123,8 @@ HOW = {
     "in parts": (FULL, 1, {"accumulate": 4}),
     "over 4 in parts": (CONDITIONAL, 4, {"accumulate": 2}),
     "cut among 4": (CONDITIONAL, 4, {"shard": 4}),
+    "inverse, pmap over 4": (INVERSE, 4, {"parallel": "pmap"}),
+    "recurrent, in parts": (RECURRENT, 1, {"accumulate": 2}),
 }
 
 

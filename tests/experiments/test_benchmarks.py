@@ -102,7 +102,10 @@ def both(architecture, optimizer, **mode):
     from experiments.benchmarks.torch_gan import Mode, TorchGan
 
     penalties, loss = ((), "minimax") if architecture == "mlp" else (("r1", "r2"), "relativistic")
-    config = GanConfig(architecture=architecture, base_channels=8, loss=loss, penalties=penalties, optimizer=optimizer)
+    base = 4 if architecture == "resnet" else 8
+    config = GanConfig(
+        architecture=architecture, base_channels=base, loss=loss, penalties=penalties, optimizer=optimizer
+    )
     algorithm = make_gan(config, SHAPE, BATCH)
     state = algorithm.init(jax.random.key(3), HPARAMS)
     # biases that are zero would hide a wrong order
@@ -123,7 +126,7 @@ def close(ours, theirs, atol=1e-4):
 
 
 @needs_torch
-@pytest.mark.parametrize("architecture", ["dcgan", "mlp"])
+@pytest.mark.parametrize("architecture", ["dcgan", "mlp", "resnet"])
 def test_torch_networks_are_the_same_networks(architecture):
     import torch
 
@@ -197,6 +200,6 @@ def test_torch_steps_are_the_same_steps(architecture, optimizer, mode, monkeypat
 def test_torch_counterpart_refuses_what_it_does_not_have():
     from experiments.benchmarks.torch_gan import Mode, TorchGan
 
-    for config in (GanConfig(architecture="resnet"), GanConfig(penalties=("gp",)), GanConfig(augment=("color",))):
+    for config in (GanConfig(conditioning="concat"), GanConfig(penalties=("gp",)), GanConfig(augment=("color",))):
         with pytest.raises(InputError):
             TorchGan(config, HPARAMS, SHAPE, Mode())

@@ -13,7 +13,7 @@ from jaxgen.inference.restorer import load_restorer, photo_model
 from jaxgen.recipes import restoration
 from jaxgen.recipes.restoration import RestorationRecipe, open_both, run_restoration, whole_images
 from jaxgen.recipes.sheets import error_map, restoration_sheet
-from jaxgen.training.runs import Run
+from jaxgen.training.outputs import Run
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 

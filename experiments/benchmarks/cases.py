@@ -1,0 +1,65 @@
+"""The GANs that benchmarks train: recipes, images, and a training loop's state between two dispatches."""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from experiments import gan_mnist, gan_mnist_mlp
+from experiments.benchmarks import common
+from jaxgen.algorithms.base import TrainState
+from jaxgen.algorithms.gan import make_gan
+from jaxgen.config import DataConfig, GanConfig
+from jaxgen.data.pipeline import batches as batches_of
+from jaxgen.data.sources import open_source
+from jaxgen.recipes.gan import GanRecipe
+from jaxgen.training import parallel
+from jaxgen.training.runs import fix_schedule
+
+RESNET = GanRecipe(gan=GanConfig(architecture="resnet"))
+RECIPES: dict[str, GanRecipe] = {
+    "gan_mnist": gan_mnist.CONFIG,
+    "gan_mnist_mlp": gan_mnist_mlp.CONFIG,
+    "gan_64": RESNET,
+    "gan_128": RESNET,
+}
+SHAPES = {"gan_mnist": (28, 28, 1), "gan_mnist_mlp": (28, 28, 1), "gan_64": (64, 64, 3), "gan_128": (128, 128, 3)}
+
+
+def recipe_of(name: str, batch_size: int, dtype: str = "float32") -> GanRecipe:
+    """A case as it is trained, its schedule fixed."""
+    recipe = RECIPES[name]
+    train = dataclasses.replace(recipe.train, batch_size=batch_size)
+    return fix_schedule(dataclasses.replace(recipe, train=train, gan=dataclasses.replace(recipe.gan, dtype=dtype)))
+
+
+def images_of(name: str, num: int) -> np.ndarray:
+    """uint8 (num, h, w, c): digits or flat patches, since noise would drive the networks where no training goes."""
+    shape = SHAPES[name]
+    if shape != (28, 28, 1):
+        return common.pictures(num, shape[0], shape[2])
+    stream = batches_of(open_source(DataConfig(dataset="digits")), batch_size=num, seed=0)
+    images = next(stream)["images"]
+    stream.close()
+    return images
+
+
+class Training(NamedTuple):
+    """What the training loop holds between two dispatches: the state, its next batches (k, b, ...), the dispatch."""
+
+    state: TrainState
+    batches: dict[str, Any]
+    dispatch: parallel.Dispatch
+
+
+def begin_training(recipe: GanRecipe, images: np.ndarray, devices: int, k: int) -> Training:
+    """A GAN before its first step, as the training loop sets it up; all batches are the first of `images`."""
+    batch_size = recipe.train.batch_size
+    algorithm = make_gan(recipe.gan, images.shape[1:], batch_size)
+    mesh = parallel.make_mesh(batch_size, devices)
+    key = jax.random.key(recipe.train.seed)
+    state = parallel.init_state(algorithm, key, dataclasses.asdict(recipe.hparams), mesh)
+    stacked = np.broadcast_to(images[:batch_size], (k, batch_size, *images.shape[1:]))
+    batches = jax.device_put({"images": stacked}, parallel.batch_sharding(mesh))
+    return Training(state, batches, parallel.compile_steps(algorithm, key, mesh))
