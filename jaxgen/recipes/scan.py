@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import jax
 import numpy as np
 
 from jaxgen.config import TrainConfig, require
@@ -21,7 +20,7 @@ from jaxgen.recipes.scan_feed import choose_plan, describe_choice, open_feed, st
 from jaxgen.recipes.scan_ledger import Entry, Ledger
 from jaxgen.recipes.scan_report import write_scan_report
 from jaxgen.recipes.scan_setup import Scan, Task, draw_members, make_scan
-from jaxgen.training import checkpoints
+from jaxgen.training import checkpoints, distributed
 from jaxgen.training.loop import Callback, NonFiniteError, Stop, train
 from jaxgen.training.outputs import BEST_METRIC, Outputs, Run, open_outputs
 from jaxgen.training.parallel import on_all_devices
@@ -160,8 +159,9 @@ def _train_segments(
         on_metrics = _logger(scan, board, outputs)  # a new one: no mean is over two members of one place
         with open_feed(scan, board.ledger, chosen.plan, start, end) as feed:
             population, stop = train(
-                chosen.dispatch, population, feed, on_metrics=on_metrics, callbacks=callbacks, minutes=minutes
-            )
+                chosen.dispatch, population, feed, on_metrics=on_metrics, callbacks=callbacks, minutes=minutes,
+                agree=distributed.highest,
+            )  # fmt: skip
     return stop
 
 
@@ -271,7 +271,7 @@ def _halve(scan: Scan, board: Board, outputs: Outputs, chosen: Measured, populat
 
 def _write(scan: Scan, board: Board, run: Run) -> None:
     """scan.json and scan.html, by the first process."""
-    if jax.process_index() > 0:
+    if not distributed.is_main():
         return
     members = book.to_json(tuple(book.leaderboard(board.ledger)))
     record = {"metric": board.metric, "protocol": scan.task.protocol, "varied": scan.names, "members": members}
