@@ -22,10 +22,10 @@ DAMAGE = "|".join(
 
 CONFIG = RestorationRecipe(
     restoration=RestorationConfig(
-        widths=(32, 64, 128), schedule="noise:1000,damage:5000", damage=DAMAGE, loss="mse", optimizer="muon"
+        widths=(32, 64, 128), schedule="noise:300,damage:2700", damage=DAMAGE, loss="mse", optimizer="muon"
     ),
-    hparams=RestorationHparams(lr=3e-3, b1=0.95),
-    train=TrainConfig(steps=6_000, batch_size=16),
+    hparams=RestorationHparams(lr=5e-3, b1=0.95, weight_decay=0.1),
+    train=TrainConfig(steps=3_000, batch_size=64),
 )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from jaxgen import cli
 from jaxgen.recipes.gan import GanRecipe
 from jaxgen.recipes.restoration import RestorationRecipe
+from jaxgen.recipes.scan_gan import GanScan
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text()
@@ -25,15 +26,16 @@ def test_files_named_exist():
 
 def test_flags_named_exist():
     fields = {"help", "n"}
-    for command in (cli.sample, cli.evaluate, cli.restore, cli.evaluate_restoration):
+    for command in (cli.sample, cli.evaluate, cli.restore, cli.evaluate_restoration, cli.doctor):
         fields |= {name.replace("_", "-") for name in inspect.signature(command).parameters}
-    for group in (*dataclasses.fields(GanRecipe), *dataclasses.fields(RestorationRecipe)):
+    for group in (field for recipe in (GanRecipe, RestorationRecipe, GanScan) for field in dataclasses.fields(recipe)):
         prefix = "hparams." if group.name == "hparams" else ""
         inner = dataclasses.fields(group.default) if dataclasses.is_dataclass(group.default) else [group]
         fields |= {prefix + f.name.replace("_", "-") for f in inner}
     programs = [*(ROOT / "experiments" / "benchmarks").glob("*.py"), *(ROOT / "experiments").glob("*_study.py")]
     own = set(re.findall(r"^    (\w+): ", "".join(p.read_text() for p in programs), re.M))
-    for flag in re.findall(r"(?<![\w-])--([\w.-]*\w)", TEXT):
+    ours = re.sub(r"srun .*?(?=python)", "", TEXT)
+    for flag in re.findall(r"(?<![\w-])--([\w.-]*\w)", ours):
         assert flag in fields or flag.removeprefix("no-").replace("-", "_") in own, flag
 
 
