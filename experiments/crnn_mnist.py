@@ -7,13 +7,20 @@ import dataclasses
 
 from experiments import inverse_mnist
 from jaxgen.cli import run_recipe
+from jaxgen.config import TrainConfig
 from jaxgen.recipes.restoration import run_restoration
 
 CONFIG = dataclasses.replace(
     inverse_mnist.CONFIG,
     restoration=dataclasses.replace(
-        inverse_mnist.CONFIG.restoration, architecture="recurrent", widths=(32,), blocks=2, iterations=6
+        inverse_mnist.CONFIG.restoration,
+        architecture="recurrent",
+        widths=(32,),
+        blocks=2,
+        iterations=6,
+        schedule="noise:200,damage:1800",
     ),
+    train=TrainConfig(steps=2_000, batch_size=32),
 )
 
 

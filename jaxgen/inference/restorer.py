@@ -18,7 +18,7 @@ from jaxgen.training.checkpoints import read_meta, restore
 from jaxgen.training.weights import load_notes, load_params, require_published
 
 SHIPPED = Path(__file__).parent / "photos.safetensors"
-SHIPPED_SHA256 = "056646c09917e2c900fead62d8fb8648cb801b8c47270eb4e9adb8a7ba3cb9a7"
+SHIPPED_SHA256 = "73671cb57f36dcca7e41857bd710684bb4abb88480cd70bf9b7eef901643abf3"
 
 
 class TrainedRestorer(NamedTuple):
