@@ -15,7 +15,7 @@ from typing import Any, NoReturn, TypeVar
 import jax
 import tyro
 
-from jaxgen.config import DataConfig, InputError, require
+from jaxgen.config import DataConfig, InputError, TrainConfig, require
 from jaxgen.training import distributed
 from jaxgen.training.loop import NonFiniteError
 from jaxgen.training.parallel import setup_backend
@@ -269,6 +269,7 @@ def doctor(out: str = "runs") -> None:
 
     require("://" not in out, "out", out, "a folder; a bucket can be mounted as one (TPU_SETUP.md)")
     setup_backend()
+    distributed.start(TrainConfig())
     diagnose(Path(out))
 
 

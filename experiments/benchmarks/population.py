@@ -17,7 +17,7 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 from experiments.benchmarks import common
-from experiments.benchmarks.train_step import RECIPES
+from experiments.benchmarks.cases import RECIPES
 from jaxgen.algorithms.base import Algorithm
 from jaxgen.algorithms.gan import make_gan
 from jaxgen.cli import exit_cleanly, parse

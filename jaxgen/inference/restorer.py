@@ -18,7 +18,7 @@ from jaxgen.training.checkpoints import read_meta, restore
 from jaxgen.training.weights import load_notes, load_params, require_published
 
 SHIPPED = Path(__file__).parent / "photos.safetensors"
-SHIPPED_SHA256 = "73671cb57f36dcca7e41857bd710684bb4abb88480cd70bf9b7eef901643abf3"
+SHIPPED_SHA256 = "82638769881414701f9bbbd8f9650fb9ab7a956bb3acaedcd1dd1684a8e1a274"
 
 
 class TrainedRestorer(NamedTuple):

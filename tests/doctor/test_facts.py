@@ -61,8 +61,8 @@ def test_the_whole_examination_ends_in_a_report(tmp_path, monkeypatch, capsys):
     lines = capsys.readouterr().out.splitlines()
     head, tail = lines[: lines.index("what would be slow:")], lines[lines.index("what would be slow:") + 1 :]
     assert f"jax {jax.__version__}" in head[0]
-    assert "devices: cpu: 4 x cpu" in head
-    assert "processes: 1 of 1, 4 devices of its own; jax.distributed not in use" in head
+    assert "devices: cpu: 8 x cpu" in head
+    assert "processes: 1 of 1, 8 devices of its own; jax.distributed not in use" in head
     units = {line.split("  ")[1]: line.split()[-1] for line in head if line.startswith("  ")}
     assert len(units) == 10
     assert "not measured" not in "\n".join(head)

@@ -284,8 +284,8 @@ def test_a_small_race_leaves_a_readable_document(torch, small, monkeypatch, tmp_
     for row in inference["rows"]:
         assert row["megapixels_per_second"] == pytest.approx(144e-6 / row["seconds_per_step"])
         assert (row["ratio_to_dncnn"] is not None) == torch
-    # 3 x 3 from 4 (c + 2) to 4 channels, twice from 4 to 4, from 4 to 4 c, and as many biases as outputs
-    sizes = {colour: 144 * (c + 2) + 4 + 2 * 148 + 144 * c + 4 * c for colour, c in colours.items()}
+    # 3 x 3 from 4 (c + 3) to 4 channels, twice from 4 to 4, from 4 to 4 (c + 1), and as many biases as outputs
+    sizes = {colour: 144 * (c + 3) + 4 + 2 * 148 + (144 + 4) * (c + 1) for colour, c in colours.items()}
     assert inference["parameters"] == sizes
     for colour in colours:
         case = cases[f"train_{colour}"]

@@ -65,6 +65,13 @@ def counted(algorithm: Algorithm, traces: list[int]) -> Algorithm:
     return algorithm._replace(step=step)
 
 
+@pytest.fixture(autouse=True)
+def four_devices(monkeypatch):
+    """Fewer devices than members, so that some hold two."""
+    found = jax.devices()[:4]
+    monkeypatch.setattr(jax, "devices", lambda: found)
+
+
 PLANS = {"map": Plan(1, 1), "vmap": Plan(1, 5), "shard": Plan(4, 1), "shard:2": Plan(4, 2)}
 
 

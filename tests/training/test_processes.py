@@ -81,7 +81,7 @@ def run_pair(out: Path, flags: list[str], number: int, env: dict[str, str]) -> l
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         started.append(subprocess.Popen(args, env=env, **pipes))
     try:
-        outputs = [process.communicate(timeout=300)[0] for process in started]
+        outputs = [process.communicate(timeout=900)[0] for process in started]
     finally:
         for process in started:
             process.kill()

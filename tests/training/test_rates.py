@@ -53,7 +53,7 @@ def test_the_other_rates_count_what_they_move(tmp_path):
 def test_all_reduce_is_a_collective():
     """The compiled program really sends, and does not add up what one device holds."""
     rows, whole = rates._shardings(jax.devices())
-    x = rates._ones((4, 16), "float32", rows)
+    x = rates._ones((8, 16), "float32", rows)
     program = jax.jit(lambda x: x.sum(0), out_shardings=whole).lower(x).compile()
     assert "all-reduce" in program.as_text()
 

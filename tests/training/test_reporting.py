@@ -171,7 +171,7 @@ def test_plot_curves(tmp_path, steps: int) -> None:
 
 def test_hardware_names_no_owner() -> None:
     facts = reporting.describe_hardware()
-    assert facts["devices"] == {"cpu": 4}
+    assert facts["devices"] == {"cpu": 8}
     assert (facts["backend"], facts["processes"]) == ("cpu", 1)
     assert facts["cpu_cores"] >= 1
     assert facts["memory_gib"] is None or facts["memory_gib"] > 0.1
