@@ -2,7 +2,9 @@
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -99,28 +101,52 @@ def whole_images(source: Source, num: int) -> list[np.ndarray]:
     return [source.read(i) if source.crops else source.take(np.array([i]))[0] for i in range(num)]
 
 
-def _make_hooks(
-    directory: Path, config: RestorationRecipe, algorithm: Algorithm, held_out: Source, writer: MetricWriter
-) -> Hooks:
+class Followed(NamedTuple):
+    """Held-out images on which the quality is followed, the same at every step.
+
+    Attributes:
+      clean: uint8 (n, h, w, c).
+      degraded: under the damage of the run, (n, h, w, c) in [-1, 1], and the masks.
+      restored_fn: state -> restored, uint8 (n, h, w, c).
+    """
+
+    clean: np.ndarray
+    degraded: Degraded
+    restored_fn: Callable[[TrainState], np.ndarray]
+
+    def evaluate(self, state: TrainState) -> dict[str, float]:
+        """The mean PSNR, and its negative, which chooses the best checkpoint."""
+        quality = float(np.mean(np.minimum(psnr(self.restored_fn(state), self.clean), 100.0)))
+        return {"quality/error_db": -quality, "quality/psnr": quality}
+
+    @property
+    def protocol(self) -> str:
+        """What the quality is, in one line."""
+        return f"PSNR of {len(self.clean)} held-out images under the damage of the run"
+
+
+def follow(config: RestorationRecipe, algorithm: Algorithm, held_out: Source) -> Followed:
+    """The first `NUM_FOLLOWED` images held out, damaged as the seed of the run says."""
     predict = jax.jit(algorithm.predict)
     clean = held_out.take(np.arange(min(NUM_FOLLOWED, held_out.num_images)))
     choices = parse_mixture(config.restoration.damage)
     damage = jax.jit(lambda key, images: mixture(key, images, choices))
     degraded: Degraded = damage(jax.random.key(config.train.seed + 1), to_float(jnp.asarray(clean)))
+    return Followed(clean, degraded, lambda state: to_uint8(predict(state, degraded._asdict())))
 
-    def restored(state: TrainState) -> np.ndarray:
-        return to_uint8(predict(state, degraded._asdict()))
+
+def _make_hooks(
+    directory: Path, config: RestorationRecipe, algorithm: Algorithm, held_out: Source, writer: MetricWriter
+) -> Hooks:
+    followed = follow(config, algorithm, held_out)
 
     def sample(step: int, state: TrainState) -> None:
-        sheet = restoration_sheet(to_uint8(degraded.images), restored(state), clean, NUM_SHOWN)
+        degraded = to_uint8(followed.degraded.images)
+        sheet = restoration_sheet(degraded, followed.restored_fn(state), followed.clean, NUM_SHOWN)
         save_png(directory / "samples" / f"{step:08d}.png", sheet, picture_scale(held_out.shape[0]))
         writer.write_image(step, "samples", sheet)
 
-    def evaluate(state: TrainState) -> dict[str, float]:
-        quality = float(np.mean(np.minimum(psnr(restored(state), clean), 100.0)))
-        return {"quality/error_db": -quality, "quality/psnr": quality}
-
-    return Hooks(sample, evaluate, f"PSNR of {len(clean)} held-out images under the damage of the run")
+    return Hooks(sample, followed.evaluate, followed.protocol)
 
 
 def _finish(

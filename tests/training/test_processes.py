@@ -4,11 +4,7 @@ Each pair of processes is started by the command line of an experiment; a signal
 """
 
 import json
-import os
 import signal
-import socket
-import subprocess
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +13,6 @@ import jax
 import numpy as np
 import pytest
 
-import jaxgen
 from jaxgen.algorithms.base import TrainState
 from jaxgen.algorithms.gan import make_gan
 from jaxgen.config_json import load_config
@@ -25,6 +20,7 @@ from jaxgen.data.pipeline import batches
 from jaxgen.data.sources import open_source
 from jaxgen.recipes.gan import GanRecipe
 from jaxgen.training import checkpoints, parallel
+from tests.pairs import Ended, environment, run_pair
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 PROGRAM = """
@@ -48,13 +44,6 @@ LENGTHS = "--steps 40 --steps-per-dispatch 5 --checkpoint-every 10 --log-every 5
 AT_STEP, STOPPED_AT = 15, 20
 
 
-class Ended(NamedTuple):
-    """How a process ended."""
-
-    code: int
-    output: str
-
-
 class Story(NamedTuple):
     """What the two pairs of processes left."""
 
@@ -64,28 +53,10 @@ class Story(NamedTuple):
     resumed: list[Ended]
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def run_pair(out: Path, flags: list[str], number: int, env: dict[str, str]) -> list[Ended]:
+def train_pair(out: Path, flags: list[str], number: int, env: dict[str, str]) -> list[Ended]:
     """Runs both to their ends; the second gets signal `number` in the dispatch after `AT_STEP`."""
-    address = f"127.0.0.1:{free_port()}"
-    started = []
-    for i in range(2):
-        who = ["--coordinator", address, "--num-processes", "2", "--process-id", str(i)]
-        hit = [str(AT_STEP if i else -1), str(int(number)), str(out)]
-        args = [sys.executable, "-c", PROGRAM, *hit, "--out", str(out), *flags, *who]
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-        started.append(subprocess.Popen(args, env=env, **pipes))
-    try:
-        outputs = [process.communicate(timeout=900)[0] for process in started]
-    finally:
-        for process in started:
-            process.kill()
-    return [Ended(process.returncode, output) for process, output in zip(started, outputs, strict=True)]
+    hits = [[str(AT_STEP if i else -1), str(int(number)), str(out)] for i in range(2)]
+    return run_pair(PROGRAM, hits, ["--out", str(out), *flags], env)
 
 
 @pytest.fixture(scope="module")
@@ -93,15 +64,13 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
     folder = tmp_path_factory.mktemp("processes")
     images = np.random.default_rng(0).integers(0, 256, (30, 6, 6)).astype(np.uint8)
     np.savez(folder / "data.npz", images=images)
-    root = str(Path(jaxgen.__file__).parents[1])
-    env = os.environ | {"PYTHONPATH": root, "JAX_COMPILATION_CACHE_DIR": str(folder / "xla")}
-    env |= {"JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "3", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+    env = environment(folder / "xla")
     new = ["--dataset", f"npz:{folder / 'data.npz'}", *f"{SIZES} {LENGTHS}".split()]
-    killed = run_pair(folder / "runs", new, signal.SIGKILL, env)
+    killed = train_pair(folder / "runs", new, signal.SIGKILL, env)
     (run,) = (folder / "runs" / "gan_mnist_mlp").iterdir()  # both in one folder
     saved_before = checkpoints.latest_step(run / "checkpoints")
     go_on = ["--checkpoint-every", "1000", "--resume"]  # so that the signal alone makes it save
-    return Story(run, killed, saved_before, run_pair(folder / "runs", go_on, signal.SIGTERM, env))
+    return Story(run, killed, saved_before, train_pair(folder / "runs", go_on, signal.SIGTERM, env))
 
 
 def uninterrupted(folder: Path) -> TrainState:
@@ -124,6 +93,7 @@ def test_one_that_is_killed_ends_the_other_with_a_clear_line(story: Story) -> No
     survivor, killed = story.killed
     assert killed.code == -signal.SIGKILL
     assert survivor.code == 1
+    assert survivor.at - killed.at < 60.0, "it hung"
     line = survivor.output.splitlines()[-1]
     assert line.startswith("error: another process of this run is lost; go on from its last checkpoint")
     assert story.saved_before == 10

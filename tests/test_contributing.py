@@ -1,0 +1,70 @@
+"""The changes that CONTRIBUTING.md shows are made to a copy of the project, and work together."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+TEXT = (ROOT / "CONTRIBUTING.md").read_text()
+PROGRAM = """
+import jax, numpy as np
+from experiments.corners_mnist import CONFIG
+from jaxgen.algorithms.restoration import make_restoration
+
+restoration = make_restoration(CONFIG.restoration, (16, 16, 1), 4)
+state = restoration.init(jax.random.key(0), vars(CONFIG.hparams) | {"schedule_images": 100.0})
+batch = {"images": np.random.default_rng(0).integers(0, 256, (4, 16, 16, 1), np.uint8)}
+after, metrics = jax.jit(restoration.step)(state, batch, jax.random.key(1))
+print(float(metrics["loss/restorer"]), len(jax.tree.leaves(after.params)))
+"""
+
+
+def blocks() -> list[tuple[str, str, str]]:
+    """(path, language, code) of each block under a file's name."""
+    found, path = [], None
+    for named, language, code in re.findall(r"^(?:In )?`([\w./]+)`:$|^```(\w+)\n(.*?)^```$", TEXT, re.M | re.S):
+        path = named or path
+        if language in ("diff", "python"):
+            found.append((path, language, code))
+    return found
+
+
+def changed(text: str, diff: str) -> str:
+    """The text with the lines of a diff without line numbers changed; they must be there once."""
+    lines = diff.splitlines()
+    before = "".join(f"{line[1:]}\n" for line in lines if not line.startswith("+"))
+    after = "".join(f"{line[1:]}\n" for line in lines if not line.startswith("-"))
+    assert text.count(before) == 1, before
+    return text.replace(before, after)
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("copy")
+    for package in ("jaxgen", "experiments"):
+        shutil.copytree(ROOT / package, root / package, ignore=shutil.ignore_patterns("__pycache__", "*.safetensors"))
+    for path, language, code in blocks():
+        file = root / path
+        assert file.exists() == (language == "diff"), path
+        file.write_text(changed(file.read_text(), code) if language == "diff" else code)
+    return root
+
+
+def test_every_kind_of_thing_is_shown() -> None:
+    paths = {path.rsplit("/", 1)[0] for path, _, _ in blocks()}
+    assert paths == {"jaxgen", "jaxgen/losses", "jaxgen/degradations", "jaxgen/networks", "experiments"}
+    assert len(blocks()) == 10
+
+
+def test_a_step_with_all_of_them_together(copy: Path) -> None:
+    env = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(copy), "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+    done = subprocess.run([sys.executable, "-c", PROGRAM], cwd=copy, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    loss, leaves = done.stdout.split()
+    assert 0.0 < float(loss) < 1.0
+    assert int(leaves) == 8  # kernel and bias of four convolutions
