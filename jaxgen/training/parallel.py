@@ -149,8 +149,9 @@ def spread(batch: Any, devices: int | None = None) -> Any:
 
 
 def on_all_devices(state: TrainState) -> TrainState:
-    """The state with a copy on every device of this process."""
-    return jax.device_put(state, replicated(_mesh(jax.local_devices())))
+    """The state with a copy on every device of this process; one that others hold too has a copy on each device."""
+    mine = jax.tree.map(lambda x: x if x.is_fully_addressable else x.addressable_data(0), state)
+    return jax.device_put(mine, replicated(_mesh(jax.local_devices())))
 
 
 def for_prediction(state: TrainState) -> TrainState:
