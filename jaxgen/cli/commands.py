@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from jaxgen.cli import recipes, run_list, using
-from jaxgen.cli.completion import SHELLS, print_completion
+from jaxgen.cli.completion import SHELLS, completion
 from jaxgen.cli.exits import exit_cleanly
 from jaxgen.cli.flags import about, call, refuse_unknown
 from jaxgen.config import InputError
@@ -20,22 +20,16 @@ class Command(NamedTuple):
     Attributes:
       run: what it does; its docstring's first line is its help, its signature its flags.
       examples: lines to copy, shown by --help.
-      help: where the arguments are a name and what that name takes: text for --help; `run` then gets all arguments.
+
+    Of a command in `NAMES`, `run` takes all arguments as they were typed.
     """
 
     run: Callable[..., None]
     examples: str
-    help: Callable[[], str] | None = None
 
 
-def _train_help() -> str:
-    known = {name: line for name, line in recipes.recipes().items() if not name.startswith("scan_")}
-    return recipes.listing("train", known, {name: value[2] for name, value in recipes.PRESETS.items()})
-
-
-def _scan_help() -> str:
-    known = {name: line for name, line in recipes.recipes().items() if name.startswith("scan_")}
-    return recipes.listing("scan", known, {name: f"short for {value}" for name, value in recipes.SCANS.items()})
+NAMES = {"train": recipes.trainable, "scan": recipes.scannable}
+"""Commands whose first argument is a name, and what names there are, each with a line about it."""
 
 
 COMMANDS = {
@@ -45,14 +39,12 @@ COMMANDS = {
         "jaxgen train gan --dataset folder:PICTURES --image-size 64\n"
         "jaxgen train inverse --dataset folder:PHOTOS --minutes 30\n"
         "jaxgen train gan_mnist --resume",
-        _train_help,
     ),
     "scan": Command(
         recipes.scan,
         "jaxgen scan gan --hparams.lr 5e-4,1e-3,2e-3 --seeds 3\n"
         "jaxgen scan inverse --random 8 --hparams.lr 1e-3..1e-2 --halving\n"
         "jaxgen scan gan --extract 5",
-        _scan_help,
     ),
     "sample": Command(
         using.sample,
@@ -67,8 +59,7 @@ COMMANDS = {
     ),
     "evaluate": Command(
         using.evaluate,
-        "jaxgen evaluate gan_mnist --checkpoint best\n"
-        "jaxgen evaluate --samples FILE.npz --dataset cifar10",
+        "jaxgen evaluate gan_mnist --checkpoint best\njaxgen evaluate --samples FILE.npz --dataset cifar10",
     ),
     "evaluate-restoration": Command(
         using.evaluate_restoration,
@@ -77,9 +68,7 @@ COMMANDS = {
     ),
     "runs": Command(
         run_list.runs,
-        "jaxgen runs\n"
-        "jaxgen runs /elsewhere/runs\n"
-        "jaxgen runs compare runs/gan_mnist/A runs/gan_mnist/B",
+        "jaxgen runs\njaxgen runs /elsewhere/runs\njaxgen runs compare runs/gan_mnist/A runs/gan_mnist/B",
     ),
     "doctor": Command(using.doctor, "jaxgen doctor\njaxgen doctor --out /mnt/bucket/runs"),
 }
@@ -100,7 +89,8 @@ def main(args: list[str] | None = None) -> None:
             print(importlib.metadata.version("jaxgen"))
         elif args[0].partition("=")[0] == "--print-completion":
             shell = args[0].partition("=")[2] or next(iter(args[1:2]), "")
-            print_completion(shell, PROG, {name: command.run for name, command in COMMANDS.items()})
+            functions = {name: command.run for name, command in COMMANDS.items()}
+            print(completion(shell, PROG, functions, {name: list(known()) for name, known in NAMES.items()}), end="")
         elif args[0] in COMMANDS:
             _run(args[0], args[1:])
         elif args[0].startswith("-"):
@@ -113,12 +103,19 @@ def _run(name: str, args: list[str]) -> None:
     """Runs one command, or shows its help."""
     command = COMMANDS[name]
     examples = "examples:\n" + "\n".join(f"  {line}" for line in command.examples.splitlines())
-    if command.help is None:
+    if name not in NAMES:
         call(command.run, args, f"{PROG} {name}", examples)
     elif not args or args[0] in ("-h", "--help"):
-        print(f"usage: {PROG} {name} NAME [flags]\n\n{about(command.run)}\n\n{examples}\n\n{command.help()}")
+        print(f"usage: {PROG} {name} NAME [flags]\n\n{about(command.run)}\n\n{examples}\n\n{_listing(name)}")
     else:
         command.run(args)
+
+
+def _listing(name: str) -> str:
+    """Recipes and presets, a line each."""
+    known = NAMES[name]()
+    rows = [f"  {recipe:18}{line}" for recipe, line in known.items()]
+    return "\n".join(["names, presets first:", *rows, "", f"{PROG} {name} NAME --help: all flags"])
 
 
 def _help() -> str:

@@ -1,55 +1,92 @@
 """Completion scripts for shells: they know commands, recipes and flags, and start no Python when a key is pressed."""
 
+import dataclasses
+import inspect
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
-import tyro
-from tyro.conf import OmitArgPrefixes, Positional
+from jaxgen import config
+from jaxgen.config import require
 
-from jaxgen.cli.recipes import PRESETS, SCANS, recipes
-from jaxgen.config import DataConfig, TrainConfig, require
+SHELLS = ("bash", "zsh", "fish")
+GROUPS = {
+    "": (config.DataConfig, config.GanConfig, config.RestorationConfig, config.TrainConfig),
+    "hparams.": (config.GanHparams, config.RestorationHparams),
+}
+"""Prefix of flags to the settings that recipes have."""
+SCAN_FLAGS = ["seeds", "random", "halving", "population", "extract"]
 
-SHELLS = ("bash", "zsh", "tcsh")
 
-
-def print_completion(shell: str, prog: str, commands: dict[str, Callable[..., Any]]) -> None:
-    """Prints the script for a shell.
-
-    Of `train` and `scan` the names and the flags that all recipes share are completed.
+def completion(shell: str, prog: str, commands: dict[str, Callable[..., Any]], names: dict[str, list[str]]) -> str:
+    """The script for a shell.
 
     Args:
       shell: one of `SHELLS`.
       prog: the program's name.
       commands: functions by name, whose signatures are the flags.
+      names: of commands that take a recipe's name, those names; their flags are those of all recipes.
 
     Raises:
       InputError: a shell for which there is none.
     """
-    require(shell in SHELLS, "print_completion", shell, ", ".join(SHELLS))
-    known = recipes()
-    trained = tuple(PRESETS) + tuple(name for name in known if not name.startswith("scan_"))
-    scanned = tuple(SCANS) + tuple(name for name in known if name.startswith("scan_"))
-    named = {"train": _takes_a_name(trained), "scan": _takes_a_name(scanned)}
-    functions = {name: named.get(name, command) for name, command in commands.items()}
-    args = ["--tyro-print-completion", shell]
-    try:
-        tyro.extras.subcommand_cli_from_dict(functions, prog=prog, args=args)
-    except SystemExit as end:
-        if end.code:
-            raise
+    require(shell in SHELLS, "print-completion", shell, ", ".join(SHELLS))
+    flags = {name: _flags(command) for name, command in commands.items()}
+    flags |= {name: recipe_flags() + (SCAN_FLAGS if name == "scan" else []) for name in names}
+    if shell == "fish":
+        return _fish(prog, flags, names)
+    load = "autoload -U +X compinit bashcompinit && compinit && bashcompinit\n" if shell == "zsh" else ""
+    return load + _bash(prog, flags, names)
 
 
-def _takes_a_name(names: tuple[str, ...]) -> Callable[..., None]:
-    """A function with the flags that all recipes share, for tyro to look at."""
+def recipe_flags() -> list[str]:
+    """Flags that recipes have, without the dashes."""
+    named = [
+        f"{prefix}{f.name}" for prefix, kinds in GROUPS.items() for kind in kinds for f in dataclasses.fields(kind)
+    ]
+    return [name.replace("_", "-") for name in dict.fromkeys(named)]
 
-    def shared(name: Any, data: Any = None, train: Any = None) -> None:
-        """A recipe."""
 
-    shared.__annotations__ = {
-        "name": Positional[Literal[names]],
-        "data": OmitArgPrefixes[DataConfig],
-        "train": OmitArgPrefixes[TrainConfig],
-        "return": None,
-    }
-    shared.__defaults__ = (DataConfig(), TrainConfig())
-    return shared
+def _flags(command: Callable[..., Any]) -> list[str]:
+    """Flags of a function, without the dashes; positional arguments are files and left to the shell."""
+    parameters = inspect.signature(command).parameters.values()
+    plain = [
+        p.name
+        for p in parameters
+        if "Positional" not in str(p.annotation) and not hasattr(p.annotation, "__metadata__")
+    ]
+    return [name.replace("_", "-") for name in plain]
+
+
+def _bash(prog: str, flags: dict[str, list[str]], names: dict[str, list[str]]) -> str:
+    cases = []
+    for command, known in flags.items():
+        dashed = " ".join(f"--{flag}" for flag in ["help", *known])
+        first = f'[ "$COMP_CWORD" -eq 2 ] && words="{" ".join(names[command])} --help"; ' if command in names else ""
+        cases.append(f'      {command}) words="{dashed}"; {first};;'.replace("; ;;", " ;;"))
+    listed = "\n".join(cases)
+    return f"""_{prog}_completion() {{
+  local words="" current="${{COMP_WORDS[COMP_CWORD]}}"
+  if [ "$COMP_CWORD" -eq 1 ]; then
+    words="{" ".join(flags)} --help --version --print-completion"
+  else
+    case "${{COMP_WORDS[1]}}" in
+{listed}
+    esac
+    case "$current" in -*) ;; *) [ "$COMP_CWORD" -eq 2 ] && case "$words" in -*) words="" ;; esac || words="" ;; esac
+  fi
+  COMPREPLY=( $(compgen -W "$words" -- "$current") )
+}}
+complete -o default -F _{prog}_completion {prog}
+"""
+
+
+def _fish(prog: str, flags: dict[str, list[str]], names: dict[str, list[str]]) -> str:
+    lines = [f"complete -c {prog} -n __fish_use_subcommand -f -a '{' '.join(flags)}'"]
+    lines += [
+        f"complete -c {prog} -n __fish_use_subcommand -l {flag}" for flag in ("help", "version", "print-completion")
+    ]
+    for command, known in flags.items():
+        seen = f"complete -c {prog} -n '__fish_seen_subcommand_from {command}'"
+        lines += [f"{seen} -f -a '{' '.join(names[command])}'"] if command in names else []
+        lines += [f"{seen} -l {flag}" for flag in known]
+    return "\n".join(lines) + "\n"

@@ -28,7 +28,11 @@ FOLDER_SIZE = 64
 
 
 def run_recipe(
-    recipe: str, default: Any, run: Callable[..., Any], description: str | None, call: tuple[str, list[str]] | None = None
+    recipe: str,
+    default: Any,
+    run: Callable[..., Any],
+    description: str | None,
+    call: tuple[str, list[str]] | None = None,
 ) -> None:
     """The `main` of an experiment: flags to a configuration, a run folder, training.
 
@@ -68,8 +72,7 @@ def _start(recipe: str, config: Any, run: Callable[..., Any], command: str, read
 
 def train(args: list[str]) -> None:
     """Trains a GAN or a restorer: a recipe by its name, or a preset and your own data."""
-    known = {name: line for name, line in recipes().items() if not name.startswith("scan_")}
-    name, rest = _named(args, "train", known | {key: value[2] for key, value in PRESETS.items()})
+    name, rest = _named(args, "train", trainable())
     if name in PRESETS:
         _run_preset(name, rest)
     else:
@@ -78,8 +81,7 @@ def train(args: list[str]) -> None:
 
 def scan(args: list[str]) -> None:
     """Trains many at once over hyperparameters and seeds, as one compiled program."""
-    known = {name: line for name, line in recipes().items() if name.startswith("scan_")}
-    name, rest = _named(args, "scan", known | {key: f"short for {value}" for key, value in SCANS.items()})
+    name, rest = _named(args, "scan", scannable())
     _run_module(SCANS.get(name, name), f"jaxgen scan {name}", rest)
 
 
@@ -96,14 +98,16 @@ def recipes() -> dict[str, str]:
     return found
 
 
-def listing(command: str, known: dict[str, str], presets: dict[str, str]) -> str:
-    """What `jaxgen train --help` and `jaxgen scan --help` show of names."""
-    width = max(map(len, [*known, *presets])) + 2
-    rows = [f"  {name:{width}}{line}" for name, line in presets.items()]
-    named = [f"  {name:{width}}{line}" for name, line in known.items()]
-    return "\n".join(
-        ["presets, for any data (--dataset):", *rows, "", "recipes:", *named, "", f"jaxgen {command} NAME --help: all flags"]
-    )
+def trainable() -> dict[str, str]:
+    """What `jaxgen train` knows, with a line about each: presets, then recipes."""
+    presets = {name: f"{about} (--dataset of your own)" for name, (_, _, about) in PRESETS.items()}
+    return presets | {name: line for name, line in recipes().items() if not name.startswith("scan_")}
+
+
+def scannable() -> dict[str, str]:
+    """What `jaxgen scan` knows, with a line about each: short names, then recipes."""
+    presets = {name: f"short for {recipe}" for name, recipe in SCANS.items()}
+    return presets | {name: line for name, line in recipes().items() if name.startswith("scan_")}
 
 
 def _named(args: list[str], command: str, known: dict[str, str]) -> tuple[str, list[str]]:

@@ -44,7 +44,9 @@ def runs(
         print(compare(Path(first), Path(second)))
         return
     require(first is None, "first", first, "nothing; did you mean: jaxgen runs compare A B?")
-    require(what == "runs" or Path(what).is_dir(), "runs", what, "a folder that holds runs, made by jaxgen train (--out)")
+    require(
+        what == "runs" or Path(what).is_dir(), "runs", what, "a folder that holds runs, made by jaxgen train (--out)"
+    )
     found = [describe(folder) for folder in find_runs(Path(what))]
     print(_table(found, Path(what)) if found else f"no runs in {what}; jaxgen train gan_mnist makes one")
 
@@ -77,7 +79,9 @@ def describe(folder: Path, now: float | None = None) -> Listed:
     step = max([_number(run.get("steps")), *(_number(row.get("step")) for row in rows)])
     total = _object(config.get("train")).get("steps", "?")
     data = _object(run.get("data")).get("source", "")
-    return Listed(folder, str(data), f"{step:g}/{total}", _status(str(run.get("status")), age), _latest(rows), size, age)
+    return Listed(
+        folder, str(data), f"{step:g}/{total}", _status(str(run.get("status")), age), _latest(rows), size, age
+    )
 
 
 def compare(first: Path, second: Path) -> str:
