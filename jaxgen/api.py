@@ -162,7 +162,7 @@ def sample(model: TrainedGan | str | Path, num: int = 64, labels: Any = None, se
 
 
 def restore(
-    image: Any, mask: Any = None, strength: float = 1.0, model: TrainedRestorer | str | Path | None = None
+    image: Any, mask: Any = None, strength: float | int = 1.0, model: TrainedRestorer | str | Path | None = None
 ) -> np.ndarray:
     """The restored image, of the shape and type of `image`.
 

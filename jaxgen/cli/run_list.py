@@ -180,7 +180,7 @@ def _object(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _number(value: Any) -> float:
+def _number(value: Any) -> float | int:
     return value if isinstance(value, int | float) else 0
 
 
