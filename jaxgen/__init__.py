@@ -11,8 +11,13 @@ _HOMES = {
     "InputError": "jaxgen.config",
     "TrainConfig": "jaxgen.config",
     "TrainState": "jaxgen.algorithms.base",
+    "evaluate": "jaxgen.api",
     "make_gan": "jaxgen.algorithms.gan",
     "open_source": "jaxgen.data.sources",
+    "restore": "jaxgen.api",
+    "sample": "jaxgen.api",
+    "train_gan": "jaxgen.api",
+    "train_restorer": "jaxgen.api",
 }
 """Public names and where they live. A name is imported when it is first asked for: an exported model needs no Flax."""
 

@@ -76,12 +76,34 @@ def _open_npz(config: DataConfig) -> Source:
     path = Path(config.dataset.removeprefix("npz:")).expanduser()
     require(path.is_file(), "dataset", config.dataset, "npz:FILE where FILE is an existing file")
     arrays = _load_npz(path)
-    images = _check_images(path, arrays["images"])
-    labels = _check_labels(path, arrays["labels"], len(images)) if "labels" in arrays else None
+    return _of_arrays(config.dataset, f"the file {path}", path, arrays["images"], arrays.get("labels"), config)
+
+
+def array_source(images: np.ndarray, labels: np.ndarray | None = None, config: DataConfig | None = None) -> Source:
+    """Images that are in memory.
+
+    Args:
+      images: uint8 (n, h, w) or (n, h, w, c) with c of 1 or 3.
+      labels: class of each, integers from 0, (n,).
+      config: `image_size` and `channels` to fit them to.
+
+    Raises:
+      InputError: arrays of another type or shape.
+    """
+    given = None if labels is None else np.asarray(labels)
+    return _of_arrays("arrays", "arrays in memory", "arrays", np.asarray(images), given, config or DataConfig("arrays"))
+
+
+def _of_arrays(
+    name: str, origin: str, where: Path | str, images: np.ndarray, labels: np.ndarray | None, config: DataConfig
+) -> Source:
+    """A source of checked arrays; `where` begins what is said of bad ones."""
+    images = _check_images(where, images)
+    labels = None if labels is None else _check_labels(where, labels, len(images))
     images = _fit_all(images, config)
     return Source(
-        name=config.dataset,
-        origin=f"the {len(images)} images of the file {path}",
+        name=name,
+        origin=f"the {len(images)} images of {origin}",
         shape=images.shape[1:],
         num_images=len(images),
         labels=labels,
@@ -106,7 +128,7 @@ def _load_npz(path: Path) -> dict[str, np.ndarray]:
     raise InputError(f"{path}: {problem}; accepted: an .npz archive of plain arrays, images and perhaps labels")
 
 
-def _check_images(path: Path, images: np.ndarray) -> UInt8[np.ndarray, "n h w c"]:
+def _check_images(path: Path | str, images: np.ndarray) -> UInt8[np.ndarray, "n h w c"]:
     channels = images.shape[3] if images.ndim == 4 else 1
     if images.dtype != np.uint8 or images.ndim not in (3, 4) or channels not in (1, 3) or images.size == 0:
         raise InputError(
@@ -116,7 +138,7 @@ def _check_images(path: Path, images: np.ndarray) -> UInt8[np.ndarray, "n h w c"
     return images.reshape(*images.shape[:3], channels)
 
 
-def _check_labels(path: Path, labels: np.ndarray, num_images: int) -> np.ndarray:
+def _check_labels(path: Path | str, labels: np.ndarray, num_images: int) -> np.ndarray:
     integer = np.issubdtype(labels.dtype, np.integer)
     if not integer or labels.shape != (num_images,) or labels.min() < 0 or labels.max() >= MAX_CLASSES:
         raise InputError(

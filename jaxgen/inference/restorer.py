@@ -29,12 +29,14 @@ class TrainedRestorer(NamedTuple):
       network: damaged images, masks and noise levels to restored images.
       params: its weights.
       shape: (h, w, c) of the images or crops that it learned from.
+      state: to go on training from; None where it was read from a file.
     """
 
     name: str
     network: nn.Module
     params: Any
     shape: tuple[int, int, int]
+    state: Any = None
 
 
 def load_restorer(model: Path | None = None, checkpoint: str = "latest") -> TrainedRestorer:

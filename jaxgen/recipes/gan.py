@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -36,27 +37,33 @@ class GanRecipe:
     train: OmitArgPrefixes[TrainConfig] = TrainConfig()
 
 
-def run_gan(run: Run, config: GanRecipe) -> None:
+def run_gan(run: Run, config: GanRecipe, source: Source | None = None, **more: Any) -> TrainState:
     """Trains a GAN in `run.directory` and leaves samples, an interpolation, curves and a report there.
 
     Args:
       run: the folder and the recipe's name.
       config: everything else.
+      source: what to train on; None opens what `config.data` names.
+      more: `watch` and `begin` of `run_training`.
+
+    Returns:
+      The last state.
 
     Raises:
       InputError: data, sizes or devices that cannot work.
       NonFiniteError: training diverged.
     """
-    source = open_source(config.data)
+    source = source or open_source(config.data)
     config = fix_schedule(config)
     algorithm = make_gan(config.gan, source.shape, config.train.batch_size, source.num_classes)
-    run_training(
+    return run_training(
         run,
         config,
         algorithm,
         source,
         make_hooks=lambda writer: _make_hooks(run.directory, config, algorithm, source, writer),
         finish=lambda state: _finish(run.directory, config, algorithm, source, state),
+        **more,
     )
 
 

@@ -4,7 +4,7 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -51,37 +51,43 @@ class RestorationRecipe:
     """Images to judge by, named as `dataset` is; None: the split "test", or one image in twenty held out."""
 
 
-def run_restoration(run: Run, config: RestorationRecipe) -> None:
+def run_restoration(run: Run, config: RestorationRecipe, source: Source | None = None, **more: Any) -> TrainState:
     """Trains a restorer in `run.directory` and leaves sheet.png, table.json, curves and a report there.
 
     Args:
       run: the folder and the recipe's name.
       config: everything else.
+      source: what to train on and hold a part of out; None opens what `config.data` names.
+      more: `watch` and `begin` of `run_training`.
+
+    Returns:
+      The last state.
 
     Raises:
       InputError: data, sizes, damage, schedule or devices that cannot work.
       NonFiniteError: training diverged.
     """
-    train, held_out = open_both(config)
+    train, held_out = open_both(config, source)
     config = fix_schedule(config)
     algorithm = make_restoration(config.restoration, train.shape, config.train.batch_size)
-    run_training(
+    return run_training(
         run,
         config,
         algorithm,
         train,
         make_hooks=lambda writer: _make_hooks(run.directory, config, algorithm, held_out, writer),
         finish=lambda state: _finish(run.directory, config, algorithm, held_out, state),
+        **more,
     )
 
 
-def open_both(config: RestorationRecipe) -> tuple[Source, Source]:
-    """Images to train on, and others to judge by.
+def open_both(config: RestorationRecipe, source: Source | None = None) -> tuple[Source, Source]:
+    """Images to train on, and others to judge by; of a source that is given the split that the same data have.
 
     Raises:
       InputError: as `open_source` does, or too few images to hold any out.
     """
-    train = open_source(config.data)
+    train = source or open_source(config.data)
     if config.validation is not None:
         return train, open_source(dataclasses.replace(config.data, dataset=config.validation))
     if train.uses_tensorflow and config.data.split == "train":

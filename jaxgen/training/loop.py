@@ -1,6 +1,7 @@
 """The one training loop: batch, step, metrics, and callbacks at intervals. It knows no algorithm."""
 
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -53,8 +54,14 @@ def chunk_sizes(start: int, total: int, per_dispatch: int) -> Iterator[int]:
 
 @contextmanager
 def catch_signals() -> Iterator[list[str]]:
-    """Collects the names of SIGINT and SIGTERM instead of dying of them; a second SIGINT interrupts at once."""
+    """Collects the names of SIGINT and SIGTERM instead of dying of them; a second SIGINT interrupts at once.
+
+    In a thread other than the main one, which gets no signals, it collects nothing.
+    """
     caught: list[str] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield caught
+        return
 
     def handle(number: int, _: Any) -> None:
         if caught and number == signal.SIGINT:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 
@@ -23,12 +23,13 @@ NO_PROGRESS = Progress(lambda *_: None, lambda _: None, lambda: None)
 
 
 class Run(NamedTuple):
-    """Where a run lives and how it was asked for."""
+    """Where a run lives, how it was asked for, and what it shows: all, the bar without messages, or nothing."""
 
     recipe: str
     directory: Path
     command: str
     resumed: bool
+    show: Literal["all", "bar", "nothing"] = "all"
 
 
 class Outputs(NamedTuple):
@@ -78,8 +79,10 @@ def open_outputs(run: Run, config: Any, source: Source, start: int, images_per_s
     record(start, "running")
     writer = open_metrics(run.directory, start) if main else NO_METRICS
     progress = NO_PROGRESS
-    if main:
+    if main and run.show != "nothing":
         progress = open_progress(config.train.steps, start, images_per_step, config.train.minutes)
+    if run.show == "bar":
+        progress = progress._replace(message=NO_PROGRESS.message)
     progress.message(f"data: {source.origin}")
     progress.message(f"run: {run.directory}" + (f", from step {start}" if run.resumed else ""))
     store = checkpoints.open_checkpoints(run.directory / "checkpoints", best_metric=BEST_METRIC)

@@ -25,6 +25,7 @@ from jaxgen.training.outputs import BEST_METRIC, Outputs, Run, open_outputs
 from jaxgen.training.reporting import MetricWriter
 
 C = TypeVar("C")
+Watch = Callable[[int, dict[str, np.ndarray]], None]
 
 
 class Hooks(NamedTuple):
@@ -88,7 +89,9 @@ def run_training(
     source: Source,
     make_hooks: Callable[[MetricWriter], Hooks],
     finish: Callable[[TrainState], None],
-) -> None:
+    watch: Watch = lambda step, values: None,
+    begin: TrainState | None = None,
+) -> TrainState:
     """Trains from scratch, or on from the newest whole checkpoint, and records it all in the run folder.
 
     Args:
@@ -99,6 +102,11 @@ def run_training(
       source: what to train on.
       make_hooks: what the recipe adds, given the run's metric writer.
       finish: draws the final pictures from the last state; not called after a signal.
+      watch: called after each dispatch with the step reached and every metric of its steps, (k,) each.
+      begin: go on from a copy of this state, in place of a checkpoint, with the numbers of `config`.
+
+    Returns:
+      The last state, also after a signal.
 
     Raises:
       InputError: bad devices or batch size, nothing to resume from, a full disk.
@@ -111,6 +119,8 @@ def run_training(
     state = parallel.init_state(algorithm, key_init, asdict(config.hparams), mesh)
     if run.resumed:
         state = _restore(run, state)
+    elif begin is not None:
+        state = _copy_into(state, begin)
     start = int(state.step)
     require(settings.steps >= start, "steps", settings.steps, f"at least {start}, the step that the run has reached")
     dispatch = parallel.compile_steps(algorithm, key_steps, mesh, settings.parallel, settings.accumulate)
@@ -126,7 +136,12 @@ def run_training(
             Callback(settings.sample_every, sample),
             Callback(settings.checkpoint_every, _saver(outputs, config, algorithm, source, hooks), at_signal=True),
         ]
-        on_metrics = _logger(outputs, settings.log_every, start, algorithm.images_per_step)
+        log = _logger(outputs, settings.log_every, start, algorithm.images_per_step)
+
+        def on_metrics(step: int, values: dict[str, np.ndarray]) -> None:
+            log(step, values)
+            watch(step, values)
+
         with _feed(config, algorithm, source, mesh, start) as feed:
             state, stop = train(
                 dispatch, state, feed, on_metrics=on_metrics, callbacks=callbacks, minutes=settings.minutes,
@@ -135,6 +150,7 @@ def run_training(
         checkpoints.wait(outputs.store)
         outputs.record(stop.step, "complete" if stop.reason == "finished" else f"stopped by {stop.reason}")
         _finish(run, outputs, state, stop, finish)
+    return state
 
 
 def _finish(run: Run, outputs: Outputs, state: TrainState, stop: Stop, finish: Callable[[TrainState], None]) -> None:
@@ -170,6 +186,14 @@ def _restore(run: Run, state: TrainState) -> TrainState:
     """The newest whole checkpoint in the place of `state`, but with the numbers of `state`."""
     restored, _ = checkpoints.restore(run.directory / "checkpoints", state)
     return restored.replace(hparams=state.hparams)
+
+
+def _copy_into(state: TrainState, begin: TrainState) -> TrainState:
+    """The values of `begin`, laid out as `state` is and with its numbers; a copy, since a step takes its buffers."""
+    shapes = [[(x.shape, x.dtype) for x in jax.tree.leaves(tree)] for tree in (state, begin)]
+    require(shapes[0] == shapes[1], "resume", "a state of other networks", "what was trained with the same settings")
+    copied = jax.tree.map(lambda new, old: jax.device_put(np.array(old), new.sharding), state, begin)
+    return copied.replace(hparams=state.hparams)
 
 
 @contextmanager

@@ -139,7 +139,7 @@ def test_bad_input_gets_one_line(flags, words, npz, capsys, monkeypatch, tmp_pat
     from experiments import gan_mnist
 
     monkeypatch.setattr(sys, "argv", [*command(npz, tmp_path)[2:], *flags])
-    monkeypatch.setattr("jaxgen.cli.setup_backend", lambda: None)
+    monkeypatch.setattr("jaxgen.training.parallel.setup_backend", lambda: None)
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(SystemExit) as end:
         gan_mnist.main()

@@ -35,7 +35,7 @@ def npz(tmp_path_factory):
 def test_bad_input_gets_one_line(flags, words, npz, capsys, monkeypatch, tmp_path):
     usual = ["--dataset", f"npz:{npz}", "--out", str(tmp_path), "--architecture", "mlp"]
     monkeypatch.setattr(sys, "argv", ["scan", *usual, *flags])
-    monkeypatch.setattr("jaxgen.cli.setup_backend", lambda: None)
+    monkeypatch.setattr("jaxgen.training.parallel.setup_backend", lambda: None)
     before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(SystemExit) as end:
         scan_gan_mnist.main()

@@ -1,0 +1,16 @@
+"""The command line: `jaxgen COMMAND`, `python -m jaxgen COMMAND`, and the recipes of experiments/.
+
+One clear line and exit code 2 for bad input. Nothing here imports JAX before a command's flags are read.
+"""
+
+from jaxgen.cli.commands import main
+from jaxgen.cli.exits import exit_cleanly, fail
+from jaxgen.cli.flags import parse
+from jaxgen.cli.recipes import run_recipe
+from jaxgen.cli.run_list import runs
+from jaxgen.cli.using import doctor, evaluate, evaluate_restoration, restore, sample
+
+__all__ = [
+    "doctor", "evaluate", "evaluate_restoration", "exit_cleanly", "fail", "main", "parse", "restore", "run_recipe",
+    "runs", "sample",
+]  # fmt: skip
