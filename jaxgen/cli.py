@@ -259,6 +259,30 @@ def evaluate_restoration(
     evaluate_photos(Path(folder), model_path, checkpoint, num, seed, out_path)
 
 
+def export(
+    run: tyro.conf.Positional[str] = "photos",
+    out: str = "bundle",
+    format: str = "stablehlo",
+    checkpoint: str = "latest",
+    iterations: int | None = None,
+    force: bool = False,
+) -> None:
+    """Writes a bundle: a trained network that runs without the code that trained it, `jaxgen.load` or an ONNX runtime.
+
+    Args:
+      run: run folder, OUT/RECIPE/TIMESTAMP, a scan's members/NUMBER, or photos for the shipped restorer.
+      out: folder of the bundle.
+      format: stablehlo, onnx (model.onnx as well), or safetensors (weights and manifest alone).
+      checkpoint: latest, best or a step.
+      iterations: of a recurrent network; as many as it was trained with.
+      force: replace a bundle that is there.
+    """
+    from jaxgen.export.bundle import export_run
+
+    setup_backend()
+    print(export_run(run, Path(out), format, checkpoint, iterations, force))
+
+
 def doctor(out: str = "runs") -> None:
     """Says what this machine is, how fast it is, and what would be slow; needs no data and no network.
 
@@ -292,6 +316,7 @@ def main() -> None:
             "evaluate": evaluate,
             "restore": restore,
             "evaluate-restoration": evaluate_restoration,
+            "export": export,
             "doctor": doctor,
         }
         readers = {name: _later(command) for name, command in commands.items()}

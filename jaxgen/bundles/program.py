@@ -83,7 +83,9 @@ def _plain(shape: Any) -> tuple[Any, ...]:
 def _require_golden_arrays(golden: dict[str, np.ndarray], manifest: Manifest) -> None:
     """Raises `InputError` unless there is one array for each input and output, of a shape that fits."""
     expected = [*manifest.inputs, *manifest.outputs]
-    require(set(golden) == {a.name for a in expected}, f"{GOLDEN}: names", sorted(golden), "those of inputs and outputs")
+    require(
+        set(golden) == {a.name for a in expected}, f"{GOLDEN}: names", sorted(golden), "those of inputs and outputs"
+    )
     for array in expected:
         fits = _fits(golden[array.name].shape, array)
         require(fits, f"{GOLDEN}: {array.name}", golden[array.name].shape, f"the shape {list(array.shape)}")

@@ -102,9 +102,7 @@ def _loop(graph: Graph, eqn: Any, values: list[Found]) -> list[Found]:
         raise InputError("onnx: a loop over the slices of an array cannot be exported")
     carry, rounds = values[num_consts:], []
     for _ in range(params["length"]):
-        results = run(
-            graph, body.jaxpr, [constant(c) for c in body.consts], [*values[:num_consts], *carry]
-        )
+        results = run(graph, body.jaxpr, [constant(c) for c in body.consts], [*values[:num_consts], *carry])
         carry = results[:num_carry]
         rounds.append(results[num_carry:])
     return [*carry, *(list(found) for found in zip(*rounds, strict=True))]

@@ -157,9 +157,7 @@ def stack(graph: Graph, eqn: Any, values: list[Value]) -> Value:
     moved = [i + (i >= axis) for i in full[0].order]
     place = moved.index(axis - 1) + 1 if axis else 0
     order = (*moved[:place], axis, *moved[place:])
-    wider = [
-        graph.node("Unsqueeze", [graph.ordered(v, full[0].order), graph.integers([place])]) for v in full
-    ]
+    wider = [graph.node("Unsqueeze", [graph.ordered(v, full[0].order), graph.integers([place])]) for v in full]
     return Value(shape, order, graph.node("Concat", wider, axis=place))
 
 
