@@ -1,5 +1,7 @@
 """Small runs, made without training, for the tests of bundles."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 
@@ -13,6 +15,7 @@ NAMES = ("bright", "dark", "grey")
 
 def write_run(folder, config, algorithm, shape, class_names=()):
     """A run folder with the checkpoint of step 5, whose averaged weights differ from the others."""
+    config = dataclasses.replace(config, hparams=dataclasses.replace(config.hparams, schedule_images=100.0))
     state = jax.jit(algorithm.init)(jax.random.key(0), vars(config.hparams))
     averaged = jax.tree.map(lambda x: x + 0.1, state.ema_params)
     state = state.replace(step=jnp.asarray(5, jnp.int32), ema_params=averaged)

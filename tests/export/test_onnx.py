@@ -47,7 +47,7 @@ def test_generators_at_any_batch(architecture, classes):
     inputs = {"latents": shape_of(b, 8)} | ({"condition": shape_of(b, classes)} if classes else {})
     noise = np.random.default_rng(1)
     arrays = [[noise.normal(size=(n, a.shape[1])).astype(np.float32) for a in inputs.values()] for n in (1, 2, 7)]
-    params = moved(generator.init(jax.random.key(0), *arrays[0])["params"])
+    params = moved(generator.init(jax.random.key(0), *map(jnp.asarray, arrays[0]))["params"])
     model, error = difference(lambda *a: generator.apply({"params": params}, *a), inputs, arrays)
     assert error < 2e-5
     assert {node.domain for node in model.graph.node} == {""}
@@ -73,7 +73,7 @@ def test_restorers_at_any_size(config, channels):
     for size in ((1, 16, 16), (2, 12, 20), (3, 32, 8)):
         images = np.clip(noise.normal(size=(*size, channels)), -1, 1).astype(np.float32)
         arrays.append([images, (noise.random((*size, 1)) < 0.3).astype(np.float32)])
-    params = moved(network.init(jax.random.key(0), *arrays[0])["params"])
+    params = moved(network.init(jax.random.key(0), *map(jnp.asarray, arrays[0]))["params"])
     _, error = difference(lambda x, m: network.apply({"params": params}, x * (1 - m), 1 - m), inputs, arrays)
     assert error < 2e-5
 
@@ -84,7 +84,7 @@ def test_the_dense_restorer():
     inputs = {"images": shape_of(b, 8, 8, 1), "missing": shape_of(b, 8, 8, 1)}
     noise = np.random.default_rng(3)
     arrays = [[noise.uniform(0, 1, (n, 8, 8, 1)).astype(np.float32) for _ in range(2)] for n in (1, 3)]
-    params = network.init(jax.random.key(0), *arrays[0])["params"]
+    params = network.init(jax.random.key(0), *map(jnp.asarray, arrays[0]))["params"]
     _, error = difference(lambda x, m: network.apply({"params": params}, x * (1 - m), 1 - m), inputs, arrays)
     assert error < 2e-5
 
