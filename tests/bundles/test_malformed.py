@@ -16,7 +16,7 @@ from jaxgen.config import InputError
 
 
 def double(weights, latents):
-    return jnp.broadcast_to(weights["w"] * latents[:, None, None, :1], (latents.shape[0], 2, 3, 1))
+    return jnp.broadcast_to(weights["w"].reshape(1, 1, 1, -1) * latents[:, None, None, :1], (latents.shape[0], 2, 3, 1))
 
 
 def program(fn, weights, latent_dim=2):
