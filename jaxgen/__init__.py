@@ -12,6 +12,7 @@ _HOMES = {
     "TrainConfig": "jaxgen.config",
     "TrainState": "jaxgen.algorithms.base",
     "evaluate": "jaxgen.api",
+    "load": "jaxgen.bundles.model",
     "make_gan": "jaxgen.algorithms.gan",
     "open_source": "jaxgen.data.sources",
     "restore": "jaxgen.api",

@@ -66,6 +66,10 @@ COMMANDS = {
         "jaxgen evaluate-restoration PHOTOS --num 12\n"
         "jaxgen evaluate-restoration PHOTOS --model runs/inverse/TIMESTAMP --out measured",
     ),
+    "export": Command(
+        using.export,
+        "jaxgen export latest --out model\njaxgen export photos --out restorer --format onnx",
+    ),
     "runs": Command(
         run_list.runs,
         "jaxgen runs\njaxgen runs /elsewhere/runs\njaxgen runs compare runs/gan_mnist/A runs/gan_mnist/B",

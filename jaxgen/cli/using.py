@@ -164,6 +164,31 @@ def evaluate_restoration(
     evaluate_photos(Path(folder), _path(model), checkpoint, num, seed, _path(out))
 
 
+def export(
+    run: tyro.conf.Positional[str] = "photos",
+    out: str = "bundle",
+    format: str = "stablehlo",
+    checkpoint: str = "latest",
+    iterations: int | None = None,
+    force: bool = False,
+) -> None:
+    """Writes a bundle: a trained network that runs without the code that trained it, by jaxgen.load or an ONNX runtime.
+
+    Args:
+      run: as of sample, also of a restorer, or a scan's members/NUMBER; photos for the shipped restorer.
+      out: folder of the bundle.
+      format: stablehlo, onnx (model.onnx as well), or safetensors (weights and manifest alone).
+      checkpoint: latest, best or a step.
+      iterations: of a recurrent network; as many as it was trained with.
+      force: replace a bundle that is there.
+    """
+    from jaxgen.export.bundle import export_run
+
+    _setup()
+    name = run if run == "photos" else str(find_trained(run))
+    print(export_run(name, Path(out), format, checkpoint, iterations, force))
+
+
 def doctor(out: str = "runs") -> None:
     """Says what this machine is, how fast it is, and what would be slow; needs no data and no network.
 
