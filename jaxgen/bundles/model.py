@@ -180,7 +180,7 @@ def _pixels(image: np.ndarray, manifest: Manifest) -> np.ndarray:
     planes = image.reshape(*image.shape[:2], -1)
     require(channels in (1, 3) or planes.shape[-1] == channels, "image", image.shape, f"{channels} channels")
     if np.issubdtype(image.dtype, np.floating):
-        inside = bool(np.isfinite(image).all()) and image.min() >= 0 and image.max() <= 1
+        inside = bool(np.isfinite(image).all() and image.min() >= 0 and image.max() <= 1)
         require(inside, "image", "values outside", "floats in [0, 1]")
         return planes.astype(np.float32) * np.float32(2) - np.float32(1)
     return planes.astype(np.float32) / np.float32(np.iinfo(image.dtype).max / 2) - np.float32(1)

@@ -50,7 +50,7 @@ def stored(value: Value) -> Shape:
 class Graph:
     """Nodes and constants so far, and the names of the sizes that are left open."""
 
-    def __init__(self, sizes: dict[str, tuple[str, int]]) -> None:
+    def __init__(self, sizes: dict[str, tuple[str, int, int]]) -> None:
         """Starts a graph; `sizes` gives for each open size the input and its axis, a multiple of it, or itself."""
         self.nodes: list[Any] = []
         self.constants: dict[bytes, tuple[str, np.ndarray]] = {}

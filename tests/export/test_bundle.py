@@ -230,7 +230,7 @@ def test_a_bundle_is_replaced_only_with_force_and_other_folders_never(gan_run, t
 
 def test_a_model_that_is_not_equal_to_the_network_is_not_written(gan_run, monkeypatch, tmp_path):
     pytest.importorskip("onnxruntime", reason="needs pip install 'jaxgen[onnx]'")
-    monkeypatch.setattr(bundle, "_result", lambda model, arrays: np.float32(9))
+    monkeypatch.setattr(bundle, "_result", lambda model, arrays: np.full((1,), 9, np.float32))
     with pytest.raises(InputError, match=r"onnx: difference"):
         export_run(str(gan_run), tmp_path / "out", "onnx")
     assert not list(tmp_path.iterdir())
