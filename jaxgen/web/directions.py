@@ -32,7 +32,8 @@ def principal_directions(
     parts = [generate(latents[i : i + 64], conditions[i : i + 64]) for i in range(0, num, 64)]
     images = np.concatenate([np.asarray(part, np.float32).reshape(len(part), -1) for part in parts])
     for label in range(max(num_labels, 1)):
-        images[labels == label] -= images[labels == label].mean(axis=0)
+        for values in (latents, images):
+            values[labels == label] -= values[labels == label].mean(axis=0)
     gains = np.linalg.lstsq(latents, images, rcond=None)[0]
     directions = np.linalg.svd(gains, full_matrices=False)[0].T[:count]
     lighter = (directions @ gains).sum(axis=1) >= 0

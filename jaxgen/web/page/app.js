@@ -1,10 +1,9 @@
 // Reads models.json, lets one be chosen, and opens the part of the page that is for its kind.
 import { modelIn } from "./address.js";
+import { find } from "./dom.js";
 import { loadModel } from "./engine.js";
 import { openGan } from "./gan.js";
 import { openRestorer } from "./restorer.js";
-
-export const find = (id) => document.getElementById(id);
 
 /** Says a line at the bottom of the page, to screen readers too. */
 function say(text, problem = false) {
@@ -70,6 +69,7 @@ async function start() {
   const asked = () => models.find(({ id }) => id === modelIn(location.hash)) ?? models[0];
   find("model").replaceChildren(...models.map(({ id, name }) => new Option(name, id)));
   find("model-choice").hidden = models.length < 2;
+  find("title").classList.toggle("unseen", models.length > 1); // the choice says it then
   find("model").addEventListener("change", () => (location.hash = `#model=${find("model").value}`));
   window.addEventListener("hashchange", () => {
     if (asked().id !== openId) opened = open(asked());

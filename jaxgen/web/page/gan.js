@@ -3,11 +3,11 @@ import { format, isSeed, parse, randomSeed, seedAfter } from "./address.js";
 import { run } from "./engine.js";
 import { dot, latentsOf, move } from "./latents.js";
 import { toImageData } from "./pixels.js";
+import { find, showValue } from "./dom.js";
 
 const LEG_SECONDS = 2.5; // from one seed to the next
 const RANGE = 3; // of the sliders, in standard deviations
 const MOST_CHIPS = 12; // more classes than that are a list
-const find = (id) => document.getElementById(id);
 
 /** Opens the part of the page for `model` (an entry of models.json); handlers go when `signal` is aborted. */
 export async function openGan(model, say, signal) {
@@ -111,7 +111,7 @@ export async function openGan(model, say, signal) {
     find("class-list").value = state.first;
     find("mix-class").value = state.second;
     find("mix").value = state.mix;
-    find("mix-value").textContent = `${Math.round(100 * state.mix)}%`;
+    showValue("mix", `${Math.round(100 * state.mix)}%`);
     const name = labels.length ? `, class ${labels[state.first]}` : "";
     find("gan-image").setAttribute("aria-label", `Generated picture, seed ${state.seed}${name}`);
   }

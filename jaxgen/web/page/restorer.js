@@ -1,13 +1,13 @@
 // The page of a restorer: a picture, damage to it, its restoration tile by tile, and a divider between both.
 import { damage } from "./damage.js";
+import { find, showValue } from "./dom.js";
 import { run } from "./engine.js";
 import { openStage } from "./stage.js";
 import { cutMask, greyInPlace, toFloats, toImageData } from "./pixels.js";
 import { tiles } from "./tiling.js";
 
 const MOST_PIXELS = 1_500_000; // larger pictures are scaled down: a network takes its time for each pixel
-const TILE = 256; // pixels of a tile's edge; what is computed at once
-const find = (id) => document.getElementById(id);
+const TILE = 384; // pixels of a tile that is given at once; its window is larger by the halo
 
 /** Opens the part of the page for `model` (an entry of models.json); handlers go when `signal` is aborted. */
 export async function openRestorer(model, say, signal) {
@@ -69,10 +69,10 @@ export async function openRestorer(model, say, signal) {
 
   function showLevels() {
     const { blur, noise, salt } = levels();
-    find("brush-value").textContent = `${find("brush").value} px`;
-    find("noise-value").textContent = `${noise} of 255`;
-    find("blur-value").textContent = `${blur.toFixed(1)} px`;
-    find("salt-value").textContent = `${Math.round(100 * salt)}%`;
+    showValue("brush", `${find("brush").value} px`);
+    showValue("noise", `${noise} of 255`);
+    showValue("blur", `${blur.toFixed(1)} px`);
+    showValue("salt", `${Math.round(100 * salt)}%`);
   }
 
   // ---- restoration ----

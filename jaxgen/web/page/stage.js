@@ -1,6 +1,6 @@
 // The picture on the page: damaged with what the brush marked, restored over it, and the divider between them.
 
-const find = (id) => document.getElementById(id);
+import { find } from "./dom.js";
 
 /** @param onPaint called when the brush has marked something. */
 export function openStage(signal, onPaint) {
