@@ -264,25 +264,22 @@ def web(
     out: str = "page",
     serve: bool = False,
     port: int = 8000,
-    checkpoint: str = "latest",
     ort: str | None = None,
     force: bool = False,
 ) -> None:
     """Makes a web page of trained models: a folder for any file server, which computes in the browser.
 
     Args:
-      runs: run folders, folders that `export --format onnx` wrote, or the word photos, the shipped restorer.
+      runs: folders that `export --format onnx` wrote.
       out: folder for the page.
       serve: then serve it to this machine alone until Ctrl-C; without `runs`, serve a page made before.
       port: to serve on.
-      checkpoint: of the runs: latest, best or a step.
       ort: folder with onnxruntime-web's dist files, or its .tgz, in place of what npm fetches.
       force: replace an earlier page in `out`.
     """
     from jaxgen.web.command import make_page
 
-    setup_backend()
-    make_page(runs, Path(out), serve, port, checkpoint, None if ort is None else Path(ort), force)
+    make_page(runs, Path(out), serve, port, None if ort is None else Path(ort), force)
 
 
 def doctor(out: str = "runs") -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from jaxgen.config import InputError, require
 from jaxgen.images import write_bytes
-from jaxgen.web.directions import principal_directions
+from jaxgen.web.directions import principal_directions, random_directions
 from jaxgen.web.models import PageModel
 from jaxgen.web.vendor import runtime_files
 
@@ -40,7 +40,7 @@ def build_page(models: Sequence[PageModel], out: Path, ort: Path | None = None, 
     Raises:
       InputError: `out` holds something, or onnxruntime-web is not to be had.
     """
-    require(len(models) > 0, "runs", [], "run folders, bundle folders or `photos`")
+    require(len(models) > 0, "runs", [], "bundle folders")
     require_free(out, force)
     write_folder(out, page_files(models, runtime_files(ort)))
 
@@ -97,7 +97,11 @@ def entry(name: str, path: str, model: PageModel) -> dict[str, Any]:
     inputs = [given["name"] for given in model.manifest["inputs"]]
     found: list[list[float]] = []
     if kept["kind"] == "gan":
-        directions = principal_directions(model.generate, kept["latent_dim"], len(kept["labels"]))
+        size = kept["latent_dim"]
+        drawn = model.generate is None
+        directions = (
+            random_directions(size) if drawn else principal_directions(model.generate, size, len(kept["labels"]))
+        )
         found = np.round(directions, 5).tolist()
     return {**kept, "id": name, "file": path, "inputs": inputs, "directions": found}
 

@@ -1,6 +1,5 @@
 """The work behind `python -m jaxgen web`."""
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,9 +9,7 @@ from jaxgen.web.models import open_model
 from jaxgen.web.serve import open_server, serve
 
 
-def make_page(
-    runs: Sequence[str], out: Path, serving: bool, port: int, checkpoint: str, ort: Path | None, force: bool
-) -> None:
+def make_page(runs: Sequence[str], out: Path, serving: bool, port: int, ort: Path | None, force: bool) -> None:
     """Builds the page, serves it, or both; prints what was made.
 
     Args:
@@ -20,7 +17,6 @@ def make_page(
       out: folder of the page.
       serving: serve it on 127.0.0.1 until Ctrl-C.
       port: to serve on.
-      checkpoint: of run folders.
       ort: see `runtime_files`.
       force: replace an earlier page.
 
@@ -29,12 +25,11 @@ def make_page(
     """
     if runs:
         require_free(out, force)  # before the work
-        with tempfile.TemporaryDirectory() as scratch:
-            models = [open_model(run, checkpoint, Path(scratch) / str(i)) for i, run in enumerate(runs)]
+        models = [open_model(run) for run in runs]
         build_page(models, out, ort, force)
         size = sum(path.stat().st_size for path in out.rglob("*"))
         print(f"{out}: a page of {len(models)} model{'s' * (len(models) > 1)}, {size / 1e6:.1f} MB", flush=True)
     else:
-        require(serving, "runs", [], "run folders, bundle folders or `photos`; none only with --serve")
+        require(serving, "runs", [], "bundle folders; none only with --serve")
     if serving:
         serve(open_server(out, port))

@@ -38,3 +38,9 @@ def principal_directions(
     directions = np.linalg.svd(gains, full_matrices=False)[0].T[:count]
     lighter = (directions @ gains).sum(axis=1) >= 0
     return np.where(lighter[:, None], directions, -directions)
+
+
+def random_directions(latent_dim: int, count: int = 6, seed: int = 0) -> Float[np.ndarray, "n z"]:
+    """Orthonormal directions drawn at random, where the generator cannot be run."""
+    matrix = np.random.default_rng(seed).standard_normal((latent_dim, latent_dim))
+    return np.linalg.qr(matrix)[0].T[:count]
