@@ -44,9 +44,14 @@ def open_model(run: str) -> PageModel:
     require((folder / "manifest.json").is_file(), "runs", run, "folders that `jaxgen export --format onnx` wrote")
     manifest = _read_manifest(folder)
     path = folder / "model.onnx"
-    require(path.is_file(), "runs", run, "a bundle with model.onnx, as --format onnx writes")
+    require(
+        path.is_file() and "model.onnx" in manifest["files"],
+        "runs",
+        run,
+        "a bundle with model.onnx, as --format onnx writes",
+    )
     data = path.read_bytes()
-    stated = manifest.get("files", {}).get("model.onnx", {}).get("sha256")
+    stated = manifest["files"]["model.onnx"]["sha256"]
     require(stated == hashlib.sha256(data).hexdigest(), "runs", str(path), "the file that manifest.json states")
     return PageModel(manifest, data, onnx_generator(data) if manifest["kind"] == "gan" else None)
 
@@ -56,6 +61,8 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     try:
         manifest = json.loads(path.read_text(encoding="utf8"))
         about = (manifest["format"], manifest["version"])
+        files = manifest["files"]
+        hashed = "model.onnx" not in files or isinstance(files["model.onnx"]["sha256"], str)
         names, kind = {given["name"] for given in manifest["inputs"]}, manifest["kind"]
         channels, labels = manifest["image"]["channels"], manifest.get("labels", [])
         whole = isinstance(manifest["name"], str) and all(isinstance(label, str) for label in labels)
@@ -64,7 +71,9 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         reject("runs", str(path), f"a bundle's manifest ({type(error).__name__}: {error})")
     require(about == ("jaxgen-bundle", 1), "runs", f"{path}, {about[0]} {about[1]}", "jaxgen-bundle 1")
     require(names in INPUTS.get(kind, ()), "runs", f"{path}, a {kind} of {sorted(names)}", "a GAN or a restorer")
-    require(whole and sized and channels in (1, 3), "runs", str(path), "a bundle's manifest, of 1 or 3 channels")
+    require(
+        hashed and whole and sized and channels in (1, 3), "runs", str(path), "a bundle's manifest, of 1 or 3 channels"
+    )
     require(("condition" in names) == bool(labels), "runs", str(path), "labels where there is a condition")
     return manifest
 

@@ -1,9 +1,14 @@
 """The folder of the page, and the server for it; no browser, no npm."""
 
+import hashlib
 import http.client
 import json
 import re
+import signal
+import subprocess
+import sys
 import threading
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +18,7 @@ from PIL import Image
 from jaxgen.config import InputError
 from jaxgen.web.build import POLICY, SOURCES, build_page, is_page, unique_ids
 from jaxgen.web.directions import principal_directions
-from jaxgen.web.models import PageModel
+from jaxgen.web.models import PageModel, open_model
 from jaxgen.web.serve import open_server
 from jaxgen.web.vendor import FILES
 
@@ -194,3 +199,78 @@ def test_what_cannot_be_served_is_refused(models: list[PageModel], ort: Path, tm
         open_server(tmp_path / "page", server.server_port)
     with pytest.raises(InputError, match="port: got 70000"):
         open_server(tmp_path / "page", 70000)
+
+
+def write_bundle(folder: Path, changes: dict[str, object], onnx: bytes = b"a model") -> Path:
+    folder.mkdir()
+    files = {"model.onnx": {"sha256": hashlib.sha256(b"a model").hexdigest(), "bytes": 7}}
+    manifest = {"format": "jaxgen-bundle", "version": 1, "files": files, **RESTORER, **changes}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    (folder / "model.onnx").write_bytes(onnx)
+    return folder
+
+
+def test_a_bundle_is_read(tmp_path: Path) -> None:
+    model = open_model(str(write_bundle(tmp_path / "bundle", {})))
+    assert (model.onnx, model.manifest["name"], model.generate) == (b"a model", "photos", None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "accepted"),
+    [
+        ({"format": "other"}, "jaxgen-bundle 1"),
+        ({"version": 2}, "jaxgen-bundle 1"),
+        ({"kind": "text"}, "a GAN or a restorer"),
+        ({"inputs": [{"name": "images"}]}, "a GAN or a restorer"),
+        ({"inputs": 3}, "a bundle's manifest"),
+        ({"image": {"height": None, "width": None, "channels": 4}}, "1 or 3 channels"),
+        ({"name": None}, "a bundle's manifest"),
+        ({"labels": ["cat"]}, "labels where there is a condition"),
+        ({"files": {"model.onnx": {"sha256": "0"}}}, "the file that manifest.json states"),
+        ({"files": []}, "a bundle with model.onnx"),
+        ({"files": {"model.onnx": 7}}, "a bundle's manifest"),
+        ({"kind": "gan", "inputs": [{"name": "latents"}], "latent_dim": "many"}, "a bundle's manifest"),
+    ],
+)
+def test_a_bundle_that_makes_no_sense_is_refused(tmp_path: Path, changes: dict[str, object], accepted: str) -> None:
+    folder = write_bundle(tmp_path / "bundle", changes)
+    with pytest.raises(InputError, match=rf"runs: got .*; accepted: .*{accepted}"):
+        open_model(str(folder))
+
+
+def test_a_damaged_bundle_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"runs: got .*; accepted: the file that manifest\.json states"):
+        open_model(str(write_bundle(tmp_path / "bundle", {}, b"another model")))
+    (tmp_path / "bundle" / "model.onnx").unlink()
+    with pytest.raises(InputError, match=r"accepted: a bundle with model\.onnx"):
+        open_model(str(tmp_path / "bundle"))
+    (tmp_path / "bundle" / "manifest.json").write_text("[]")
+    with pytest.raises(InputError, match="a bundle's manifest"):
+        open_model(str(tmp_path / "bundle"))
+    with pytest.raises(InputError, match="folders that `jaxgen export"):
+        open_model(str(tmp_path))
+
+
+def test_a_generator_that_cannot_be_run_gets_random_directions(ort: Path, tmp_path: Path) -> None:
+    build_page([PageModel(GAN, b"onnx")], tmp_path / "page", ort)
+    (gan,) = json.loads((tmp_path / "page/models.json").read_text())["models"]
+    directions = np.array(gan["directions"])
+    assert directions.shape == (5, LATENT_DIM)
+    np.testing.assert_allclose(directions @ directions.T, np.eye(5), atol=1e-4)
+
+
+def test_the_command_builds_and_serves_until_it_is_interrupted(ort: Path, tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "bundle", {})
+    command = [sys.executable, "-m", "jaxgen", "web", str(bundle), "--out", str(tmp_path / "page"), "--ort", str(ort)]
+    process = subprocess.Popen([*command, "--serve", "--port", "0"], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    lines = [process.stdout.readline() for _ in range(2)]
+    address = re.search(r"http://127\.0\.0\.1:(\d+)/", lines[1])
+    assert address, lines
+    with urllib.request.urlopen(address[0], timeout=10) as answer:
+        assert b"<!doctype html>" in answer.read()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=20) == 0
+    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (again.returncode, again.stderr.count("\n")) == (2, 1)
+    assert "replaced only with --force" in again.stderr
