@@ -24,12 +24,14 @@ def archive() -> Path:
 
 @pytest.fixture(scope="session")
 def built(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a page with a generator, a restorer, and a second one of the generator's name."""
+    """Folder of a page with a generator, a restorer, a second one of the generator's name, and a restorer of 24 px."""
     pytest.importorskip("onnx")
     from tests.web.stand_ins import linear_gan, mean_restorer
 
     out = tmp_path_factory.mktemp("web") / "page"
-    build_page([linear_gan(), mean_restorer(), linear_gan()], out, archive)
+    fixed = mean_restorer("Fixed")
+    fixed.manifest["image"] |= {"height": 24, "width": 24}
+    build_page([linear_gan(), mean_restorer(), linear_gan(), fixed], out, archive)
     return out
 
 

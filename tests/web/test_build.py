@@ -274,3 +274,14 @@ def test_the_command_builds_and_serves_until_it_is_interrupted(ort: Path, tmp_pa
     again = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (again.returncode, again.stderr.count("\n")) == (2, 1)
     assert "replaced only with --force" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"), [({"restoration": {"iterations": 9}}, 9), ({"iterations": 4}, 4), ({}, 6), (None, 6)]
+)
+def test_a_recurrent_restorer_gets_its_number_of_rounds(
+    ort: Path, tmp_path: Path, config: dict[str, object] | None, expected: int
+) -> None:
+    inputs = [{"name": "images"}, {"name": "missing"}, {"name": "iterations"}]
+    build_page([PageModel({**RESTORER, "inputs": inputs, "config": config}, b"onnx")], tmp_path / "page", ort)
+    assert json.loads((tmp_path / "page/models.json").read_text())["models"][0]["iterations"] == expected

@@ -160,7 +160,12 @@ def test_an_address_or_a_seed_that_makes_no_sense_is_no_error(page: Page, addres
 
 def test_the_models_are_chosen_from_a_list(page: Page, address: str) -> None:
     page.open(address)
-    assert page.run("[...document.querySelector('#model').options].map(o => o.value)") == ["linear", "mean", "linear-2"]
+    assert page.run("[...document.querySelector('#model').options].map(o => o.value)") == [
+        "linear",
+        "mean",
+        "linear-2",
+        "fixed",
+    ]
     page.set("#model", "mean", "change")
     page.wait("!document.querySelector('#restorer').hidden")
     assert page.run("document.querySelector('#gan').hidden")

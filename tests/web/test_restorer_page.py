@@ -173,3 +173,15 @@ def test_the_example_is_at_hand(page: Page, address: str) -> None:
     page.click("#example")
     page.idle()
     assert page.run(STATUS) == "The example, 451 × 300 pixels."
+
+
+def test_a_network_of_one_size_gets_the_centre_of_a_picture(page: Page, address: str, tmp_path: Path) -> None:
+    sides = np.zeros((48, 144, 3), np.uint8)
+    sides[:, 48:96] = 200
+    Image.fromarray(sides).save(tmp_path / "sides.png")
+    page.open(f"{address}#model=fixed")
+    take(page, tmp_path / "sides.png")
+    damaged = array(page, "jaxgen.damaged()")
+    assert damaged.shape == (24, 24, 3)
+    np.testing.assert_array_equal(damaged[:, 1:-1], np.full((24, 22, 3), 200))
+    assert_restores(restore(page), damaged, np.zeros((24, 24)))
