@@ -155,7 +155,7 @@ def open_chromium(program: str) -> Iterator[Page]:
         quiet = os.open(os.devnull, os.O_WRONLY)
         actions = [(os.POSIX_SPAWN_DUP2, fd, to) for fd, to in ((theirs[0], 3), (theirs[1], 4), (quiet, 1), (quiet, 2))]
         command = [program, *FLAGS, f"--user-data-dir={profile}", "about:blank"]
-        process = os.posix_spawn(program, command, os.environ, file_actions=actions, setpgroup=0)
+        process = os.posix_spawn(program, command, {**os.environ, "TMPDIR": profile}, file_actions=actions, setpgroup=0)
         for fd in (read_in, write_out, quiet, *theirs):
             os.close(fd)
         try:
