@@ -11,6 +11,7 @@ _HOMES = {
     "InputError": "jaxgen.config",
     "TrainConfig": "jaxgen.config",
     "TrainState": "jaxgen.algorithms.base",
+    "load": "jaxgen.bundles.model",
     "make_gan": "jaxgen.algorithms.gan",
     "open_source": "jaxgen.data.sources",
 }

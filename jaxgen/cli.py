@@ -259,6 +259,30 @@ def evaluate_restoration(
     evaluate_photos(Path(folder), model_path, checkpoint, num, seed, out_path)
 
 
+def export(
+    run: tyro.conf.Positional[str] = "photos",
+    out: str = "bundle",
+    format: str = "stablehlo",
+    checkpoint: str = "latest",
+    iterations: int | None = None,
+    force: bool = False,
+) -> None:
+    """Writes a bundle: a trained network that runs without the code that trained it, `jaxgen.load` or an ONNX runtime.
+
+    Args:
+      run: run folder, OUT/RECIPE/TIMESTAMP, a scan's members/NUMBER, or photos for the shipped restorer.
+      out: folder of the bundle.
+      format: stablehlo, onnx (model.onnx as well), or safetensors (weights and manifest alone).
+      checkpoint: latest, best or a step.
+      iterations: of a recurrent network; as many as it was trained with.
+      force: replace a bundle that is there.
+    """
+    from jaxgen.export.bundle import export_run
+
+    setup_backend()
+    print(export_run(run, Path(out), format, checkpoint, iterations, force))
+
+
 def web(
     runs: tyro.conf.Positional[tuple[str, ...]] = (),
     out: str = "page",
@@ -270,7 +294,7 @@ def web(
     """Makes a web page of trained models: a folder for any file server, which computes in the browser.
 
     Args:
-      runs: folders that `export --format onnx` wrote.
+      runs: run folders, folders that `export --format onnx` wrote, or photos, the shipped restorer.
       out: folder for the page.
       serve: then serve it to this machine alone until Ctrl-C; without `runs`, serve a page made before.
       port: to serve on.
@@ -279,6 +303,7 @@ def web(
     """
     from jaxgen.web.command import make_page
 
+    setup_backend()
     make_page(runs, Path(out), serve, port, None if ort is None else Path(ort), force)
 
 
@@ -315,6 +340,7 @@ def main() -> None:
             "evaluate": evaluate,
             "restore": restore,
             "evaluate-restoration": evaluate_restoration,
+            "export": export,
             "web": web,
             "doctor": doctor,
         }

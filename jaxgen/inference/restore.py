@@ -10,12 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxgen.bundles.tiling import ApplyFn, restore_tiled
 from jaxgen.config import InputError, require
 from jaxgen.inference.photo_files import Job, find_photos, output_paths, results
 from jaxgen.inference.photo_writing import encoder, to_8_bits, write_photo
 from jaxgen.inference.photos import Photo, photo_size, read_photo
 from jaxgen.inference.restore_progress import Show, open_progress
-from jaxgen.inference.tiling import ApplyFn, restore_tiled
 
 LUMA = (0.299, 0.587, 0.114)
 """Weights of ITU-R 601, as everywhere in jaxgen where colour becomes grey."""

@@ -1,13 +1,15 @@
-"""A model for the page, from a bundle folder with an ONNX model."""
+"""A model for the page, from a run or from a bundle folder with an ONNX model."""
 
 import hashlib
 import json
+import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxgen.config import reject, require
+from jaxgen.export.bundle import export_run
 from jaxgen.web.directions import Generate
 
 INPUTS = {
@@ -32,24 +34,26 @@ class PageModel(NamedTuple):
 
 
 def open_model(run: str) -> PageModel:
-    """Reads a bundle.
+    """Reads a bundle, or makes one of a run.
 
     Args:
-      run: folder that `python -m jaxgen export --format onnx` wrote.
+      run: run folder, `photos` for the shipped restorer, or a folder that `jaxgen export --format onnx` wrote.
 
     Raises:
       InputError: no such folder, or one that is damaged or of a kind that the page does not know.
     """
-    folder = Path(run)
-    require((folder / "manifest.json").is_file(), "runs", run, "folders that `jaxgen export --format onnx` wrote")
+    if (Path(run) / "manifest.json").is_file():
+        return _read_bundle(Path(run))
+    with tempfile.TemporaryDirectory() as scratch:
+        export_run(run, Path(scratch) / "bundle", "onnx", "latest", None, False)
+        return _read_bundle(Path(scratch) / "bundle")
+
+
+def _read_bundle(folder: Path) -> PageModel:
     manifest = _read_manifest(folder)
     path = folder / "model.onnx"
-    require(
-        path.is_file() and "model.onnx" in manifest["files"],
-        "runs",
-        run,
-        "a bundle with model.onnx, as --format onnx writes",
-    )
+    there = path.is_file() and "model.onnx" in manifest["files"]
+    require(there, "runs", str(folder), "a bundle with model.onnx, as --format onnx writes")
     data = path.read_bytes()
     stated = manifest["files"]["model.onnx"]["sha256"]
     require(stated == hashlib.sha256(data).hexdigest(), "runs", str(path), "the file that manifest.json states")

@@ -16,6 +16,7 @@ from jaxgen.config import require
 ApplyFn = Callable[[np.ndarray, np.ndarray], Any]
 """(images float32 (1, h, w, c) in [-1, 1], masks float32 (1, h, w, 1)) -> restored images; h and w may vary."""
 Pixels = UInt8[np.ndarray, "h w c"] | UInt16[np.ndarray, "h w c"]
+AnyPixels = Pixels | Float32[np.ndarray, "h w c"]
 Mask = Bool[np.ndarray, "h w"]
 GRAIN = 64
 """Windows are multiples of this many pixels, or whole, so that photos of all sizes share a few compiled programs."""
@@ -59,13 +60,13 @@ def spans(size: int, *, tile: int, halo: int, multiple: int) -> list[Span]:
 
 
 def restored_tiles(
-    apply_fn: ApplyFn, pixels: Pixels, mask: Mask | None = None, *, tile: int, halo: int, multiple: int
+    apply_fn: ApplyFn, pixels: AnyPixels, mask: Mask | None = None, *, tile: int, halo: int, multiple: int
 ) -> Iterator[tuple[slice, slice, Float32[np.ndarray, "y x c"]]]:
     """Rows, columns and restored floats of tiles that cover the image once.
 
     Args:
       apply_fn: the network; on sizes that are multiples of `multiple` it pads with zeros alone.
-      pixels: uint8 or uint16 (h, w, c).
+      pixels: (h, w, c), uint8, uint16, or float32 in [-1, 1].
       mask: (h, w), given to the network as 1 where true; None gives 0 everywhere.
       tile: see `spans`.
       halo: see `spans`.
@@ -143,7 +144,9 @@ def _cut(array: np.ndarray, y: Span, x: Span) -> np.ndarray:
 
 
 def _to_float(pixels: np.ndarray) -> np.ndarray:
-    """uint8 or uint16 to float32 in [-1, 1]."""
+    """uint8 or uint16 to float32 in [-1, 1]; floats of [-1, 1] stay."""
+    if np.issubdtype(pixels.dtype, np.floating):
+        return pixels.astype(np.float32)
     return pixels.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max / 2) - np.float32(1)
 
 

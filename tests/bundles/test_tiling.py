@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jaxgen.bundles.tiling import GRAIN, restore_tiled, restored_tiles, spans
 from jaxgen.config import InputError
-from jaxgen.inference.tiling import GRAIN, restore_tiled, restored_tiles, spans
 from jaxgen.networks.layers import conv, depth_to_space, leaky_relu, space_to_depth
 
 MULTIPLE = 4

@@ -1,0 +1,189 @@
+"""What a bundle says of itself, read without trust: every field checked, every file of the size and hash declared."""
+
+import hashlib
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jaxgen.config import InputError, require
+
+MANIFEST = "manifest.json"
+PROGRAM, WEIGHTS, GOLDEN, ONNX = "model.stablehlo", "weights.safetensors", "golden.safetensors", "model.onnx"
+FILES = (PROGRAM, WEIGHTS, GOLDEN, ONNX)
+"""All files that a bundle may name; no other is ever opened."""
+FORMAT, VERSION = "jaxgen-bundle", 1
+LARGEST_MANIFEST = 2**20
+LARGEST_FILE = 2**31
+LARGEST_SIZE = 2**14
+"""Of a declared image, latent or class list."""
+
+
+class Array(NamedTuple):
+    """An input or output of the model: its name and its shape, in which a text stands for an open size."""
+
+    name: str
+    shape: tuple[int | str, ...]
+
+
+class Manifest(NamedTuple):
+    """What a bundle says of its model.
+
+    Attributes:
+      kind: "gan" or "restorer".
+      name: for messages.
+      image: (height, width, channels); height and width are None for any size.
+      latent_dim: of a GAN; else 0.
+      labels: names of the classes of a conditional GAN; else none.
+      multiple: sizes that a restorer of any size takes are multiples of it; 1 elsewhere.
+      halo: pixels from which a pixel of a restorer's result may depend on another one.
+      inputs: of the model.
+      outputs: of the model.
+      files: size in bytes and SHA-256 by file name.
+      record: all that the file holds, with licence, data, configuration, metrics and versions.
+    """
+
+    kind: str
+    name: str
+    image: tuple[int | None, int | None, int]
+    latent_dim: int
+    labels: tuple[str, ...]
+    multiple: int
+    halo: int
+    inputs: tuple[Array, ...]
+    outputs: tuple[Array, ...]
+    files: dict[str, tuple[int, str]]
+    record: dict[str, Any]
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """The manifest of a bundle.
+
+    Raises:
+      InputError: no such folder or file, not JSON, or a field that is missing or not what it must be.
+    """
+    path = folder / MANIFEST
+    require(path.is_file(), "bundle", str(folder), f"a folder with a {MANIFEST}, as `python -m jaxgen export` writes")
+    size = path.stat().st_size
+    require(size <= LARGEST_MANIFEST, f"{MANIFEST}: bytes", size, f"at most {LARGEST_MANIFEST}")
+    try:
+        record = json.loads(path.read_bytes().decode(), parse_constant=_no_number)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: is not JSON ({str(error)[:80]})") from None
+    return parse_manifest(record)
+
+
+def parse_manifest(record: Any) -> Manifest:
+    """A manifest from its JSON value; raises `InputError` as `read_manifest` does."""
+    require(isinstance(record, dict), MANIFEST, _short(record), "an object")
+    require(_get(record, "format") == FORMAT, "format", _short(record["format"]), FORMAT)
+    version = _get(record, "version")
+    require(version == VERSION and not isinstance(version, bool), "version", _short(version), str(VERSION))
+    kind = _get(record, "kind")
+    require(kind in ("gan", "restorer"), "kind", _short(kind), "gan, restorer")
+    image, any_size = _image(_get(record, "image"), kind), kind == "restorer"
+    return Manifest(
+        kind=kind,
+        name=_text(_get(record, "name"), "name"),
+        image=image,
+        latent_dim=_whole(_get(record, "latent_dim"), "latent_dim", 1) if kind == "gan" else 0,
+        labels=_labels(_get(record, "labels")),
+        multiple=_whole(_get(record, "multiple"), "multiple", 1, 1024) if any_size and image[0] is None else 1,
+        halo=_whole(_get(record, "halo"), "halo", 0) if any_size and image[0] is None else 0,
+        inputs=_arrays(_get(record, "inputs"), "inputs"),
+        outputs=_arrays(_get(record, "outputs"), "outputs"),
+        files=_files(_get(record, "files")),
+        record=record,
+    )
+
+
+def read_file(folder: Path, manifest: Manifest, name: str) -> bytes:
+    """The bytes of a file of a bundle, which are those that the manifest declares.
+
+    Raises:
+      InputError: the file is not declared, not there, or has another size or hash.
+    """
+    require(name in manifest.files, "files", sorted(manifest.files), f"{name} among them")
+    size, sha256 = manifest.files[name]
+    path = folder / name
+    require(path.is_file(), name, "no such file", f"the {size} bytes that the manifest declares")
+    found = path.stat().st_size
+    require(found == size, f"{name}: bytes", found, f"{size}, as the manifest declares")
+    data = path.read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    require(digest == sha256, f"{name}: sha256", digest, f"{sha256}, as the manifest declares")
+    return data
+
+
+def _no_number(text: str) -> Any:
+    raise ValueError(f"{text} is no JSON number")
+
+
+def _short(value: Any) -> Any:
+    return value if len(repr(value)) <= 80 else f"{repr(value)[:80]}..."
+
+
+def _get(record: dict[str, Any], field: str) -> Any:
+    if field not in record:
+        raise InputError(f"{field}: missing in {MANIFEST}")
+    return record[field]
+
+
+def _text(value: Any, field: str) -> str:
+    require(isinstance(value, str) and len(value) <= 200, field, _short(value), "a text of 200 characters at most")
+    return value
+
+
+def _whole(value: Any, field: str, least: int, most: int = LARGEST_SIZE) -> int:
+    number = isinstance(value, int) and not isinstance(value, bool)
+    require(number and least <= value <= most, field, _short(value), f"a whole number from {least} to {most}")
+    return value
+
+
+def _image(value: Any, kind: str) -> tuple[int | None, int | None, int]:
+    require(isinstance(value, dict), "image", _short(value), "an object")
+    require(_get(value, "range") == [-1, 1], "image.range", _short(value["range"]), "[-1, 1]")
+    height, width = _get(value, "height"), _get(value, "width")
+    channels = _whole(_get(value, "channels"), "image.channels", 1, 4)
+    if kind == "restorer" and height is None and width is None:
+        return None, None, channels
+    return _whole(height, "image.height", 1), _whole(width, "image.width", 1), channels
+
+
+def _labels(value: Any) -> tuple[str, ...]:
+    accepted = isinstance(value, list) and len(value) <= LARGEST_SIZE
+    require(accepted, "labels", _short(value), f"a list of at most {LARGEST_SIZE} names")
+    return tuple(_text(name, "labels") for name in value)
+
+
+def _arrays(value: Any, field: str) -> tuple[Array, ...]:
+    require(isinstance(value, list) and 1 <= len(value) <= 8, field, _short(value), "a list of 1 to 8 arrays")
+    return tuple(_array(item, f"{field}[{i}]") for i, item in enumerate(value))
+
+
+def _array(value: Any, field: str) -> Array:
+    require(isinstance(value, dict), field, _short(value), "an object")
+    require(_get(value, "dtype") == "float32", f"{field}.dtype", _short(value["dtype"]), "float32")
+    shape = _get(value, "shape")
+    require(isinstance(shape, list) and len(shape) <= 8, f"{field}.shape", _short(shape), "a list of at most 8 sizes")
+    for size in shape:
+        if not (isinstance(size, str) and re.fullmatch(r"(\d{1,4}\*)?[bhw]", size)):
+            _whole(size, f"{field}.shape", 1)
+    numbers = [size for size in shape if isinstance(size, int)]
+    require(math.prod(numbers) <= LARGEST_FILE, f"{field}.shape", shape, f"at most {LARGEST_FILE} numbers")
+    return Array(_text(_get(value, "name"), f"{field}.name"), tuple(shape))
+
+
+def _files(value: Any) -> dict[str, tuple[int, str]]:
+    require(isinstance(value, dict), "files", _short(value), "an object")
+    found = {}
+    for name, entry in value.items():
+        require(name in FILES, "files", _short(name), ", ".join(FILES))
+        require(isinstance(entry, dict), f"files.{name}", _short(entry), "an object")
+        size = _whole(_get(entry, "bytes"), f"files.{name}.bytes", 1, LARGEST_FILE)
+        digest = _get(entry, "sha256")
+        valid = isinstance(digest, str) and re.fullmatch(r"[0-9a-f]{64}", digest) is not None
+        require(valid, f"files.{name}.sha256", _short(digest), "64 hexadecimal digits")
+        found[name] = (size, digest)
+    return found

@@ -1,0 +1,199 @@
+"""An exported model in use: images from a GAN's bundle, restored images from a restorer's."""
+
+import dataclasses
+from collections.abc import Sequence
+from os import PathLike
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxgen.bundles.manifest import Manifest, read_manifest
+from jaxgen.bundles.program import Apply, load_program
+from jaxgen.bundles.tiling import restored_tiles
+from jaxgen.config import require
+from jaxgen.images import to_uint8
+
+BUCKETS = (4, 16, 64)
+"""Images per call: a call is filled up to one of these, so that no more programs than these are ever compiled."""
+TILE = 512
+LUMA = np.asarray((0.299, 0.587, 0.114), np.float32)
+"""Weights of ITU-R 601."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """A model of a bundle, made by `load`.
+
+    Attributes:
+      manifest: what the bundle says of it.
+      apply: the network itself: arrays float32 as `manifest.inputs` says, to what `manifest.outputs` says.
+    """
+
+    manifest: Manifest
+    apply: Apply
+
+    def sample(
+        self,
+        num: int,
+        label: int | str | Sequence[int | str] | None = None,
+        seed: int = 0,
+        truncation: float = 1.0,
+    ) -> np.ndarray:
+        """Images of a GAN: those that `python -m jaxgen sample` draws from the run with the same seed and labels.
+
+        Image i of a seed is the same whatever `num` is.
+
+        Args:
+          num: how many, 1 or more.
+          label: of a conditional GAN: a class by name or number, or several, repeated in order; None draws them.
+          seed: decides the latents and the classes not given, 0 to 2**32 - 1.
+          truncation: the latents are multiplied by it, 0 to 1: less variety, more typical images.
+
+        Returns:
+          uint8 (num, h, w, c).
+
+        Raises:
+          InputError: not a GAN, or an argument that is not accepted.
+        """
+        require(self.manifest.kind == "gan", "bundle", self.manifest.kind, "a bundle of a GAN")
+        require(_is_whole(num) and num >= 1, "num", num, "a whole number, 1 or more")
+        require(_is_whole(seed) and 0 <= seed < 2**32, "seed", seed, "a whole number, 0 to 4294967295")
+        require(0 <= truncation <= 1, "truncation", truncation, "0 to 1")
+        numbers = None if label is None else _class_numbers(label, self.manifest.labels)
+        inputs = _draw(self.manifest, num, seed, numbers)
+        inputs[0] = inputs[0] * np.float32(truncation)
+        largest = BUCKETS[-1]
+        parts = [_render(self.apply, [x[i : i + largest] for x in inputs]) for i in range(0, num, largest)]
+        return np.concatenate(parts)
+
+    def restore(self, image: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
+        """The restored image, as `python -m jaxgen restore` gives it.
+
+        A model for colour sees grey in all three channels, and the luma of its result is taken; a model for grey sees
+        each channel alone. Large images go tile by tile, with the result of the whole image.
+
+        Args:
+          image: (h, w) or (h, w, c), c 1 or 3; uint8, uint16, or floats in [0, 1].
+          mask: (h, w), true where the image is to be filled in: all else then stays as it is.
+
+        Returns:
+          Of the shape and type of `image`; float32 for floats.
+
+        Raises:
+          InputError: not a restorer, or an argument that is not accepted.
+        """
+        require(self.manifest.kind == "restorer", "bundle", self.manifest.kind, "a bundle of a restorer")
+        pixels = _pixels(image, self.manifest)
+        mask = None if mask is None else np.asarray(mask)
+        fits = mask is None or (mask.dtype == bool and mask.shape == pixels.shape[:2])
+        require(fits, "mask", _describe(mask), f"bool {list(pixels.shape[:2])}")
+        restored = self._restored(pixels, mask)
+        if mask is not None:
+            restored = np.where(mask[..., None], restored, pixels)
+        return _like(restored, np.asarray(image))
+
+    def _restored(self, pixels: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+        """float32 (h, w, c) in [-1, 1] to the same, restored."""
+        model_channels, channels = self.manifest.image[2], pixels.shape[-1]
+        if model_channels == channels:
+            return self._tiled(pixels, mask)
+        if channels == 1:
+            colour = self._tiled(np.repeat(pixels, 3, axis=-1), mask)
+            return (colour @ LUMA)[..., None]
+        return np.concatenate([self._tiled(pixels[..., i : i + 1], mask) for i in range(channels)], axis=-1)
+
+    def _tiled(self, pixels: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+        if self.manifest.image[0] is not None:
+            missing = np.zeros(pixels.shape[:2], bool) if mask is None else mask
+            inputs = pixels[None], missing[None, ..., None].astype(np.float32)
+            return np.clip(np.asarray(self.apply(*inputs))[0], -1, 1)
+        restored = np.empty_like(pixels)
+        layout = {"tile": TILE, "halo": self.manifest.halo, "multiple": self.manifest.multiple}
+        for rows, columns, values in restored_tiles(self.apply, pixels, mask, **layout):
+            restored[rows, columns] = np.clip(values, -1, 1)
+        return restored
+
+
+def load(folder: str | PathLike) -> Model:
+    """Opens a bundle that `python -m jaxgen export` wrote; needs no training code.
+
+    Nothing in it is trusted: the manifest is checked, each file must have the size and hash declared, the program must
+    take the weights and the inputs that the manifest names, and give the golden outputs.
+
+    Args:
+      folder: of the bundle.
+
+    Raises:
+      InputError: not a bundle, or a damaged one.
+    """
+    manifest = read_manifest(Path(folder))
+    return Model(manifest, load_program(Path(folder), manifest))
+
+
+def _draw(manifest: Manifest, num: int, seed: int, labels: list[int] | None) -> list[np.ndarray]:
+    """Latents and, of a conditional GAN, one-hot conditions; as `jaxgen.algorithms.gan.draw_inputs`."""
+    key_latents, key_labels = jax.random.split(jax.random.key(seed))
+    padded = -(-num // BUCKETS[-1]) * BUCKETS[-1]  # row i does not depend on how many there are: one program for all
+    latents = np.array(jax.random.normal(key_latents, (padded, manifest.latent_dim)))[:num]
+    if not manifest.labels:
+        return [latents]
+    classes = len(manifest.labels)
+    drawn = np.asarray(jax.random.randint(key_labels, (padded,), 0, classes)) if labels is None else labels
+    return [latents, np.eye(classes, dtype=np.float32)[np.resize(drawn, num)]]
+
+
+def _render(apply: Apply, inputs: list[np.ndarray]) -> np.ndarray:
+    """uint8 images of at most as many inputs as the largest bucket holds."""
+    num = len(inputs[0])
+    bucket = next(size for size in BUCKETS if size >= num)
+    filled = [np.concatenate([x, np.zeros((bucket - num, *x.shape[1:]), np.float32)]) for x in inputs]
+    return to_uint8(apply(*(jnp.asarray(x) for x in filled)))[:num]
+
+
+def _class_numbers(label: int | str | Sequence[int | str], names: tuple[str, ...]) -> list[int]:
+    """Classes by name, or by number where none has such a name."""
+    require(len(names) > 0, "label", label, "None, since this model knows no classes")
+    asked = [label] if isinstance(label, str | int | np.integer) else list(label)
+    numbers = {str(i): i for i in range(len(names))} | {name: i for i, name in enumerate(names)}
+    require(len(asked) > 0, "label", label, "one class or more")
+    for one in asked:
+        require(str(one) in numbers, "label", one, ", ".join(names))
+    return [numbers[str(one)] for one in asked]
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def _pixels(image: np.ndarray, manifest: Manifest) -> np.ndarray:
+    """The image as float32 (h, w, c) in [-1, 1]."""
+    image = np.asarray(image)
+    number = image.dtype in (np.uint8, np.uint16) or np.issubdtype(image.dtype, np.floating)
+    shaped = image.ndim == 2 or (image.ndim == 3 and image.shape[-1] in (1, 3))
+    accepted = "uint8, uint16 or floats, (h, w), (h, w, 1) or (h, w, 3), none of them 0"
+    require(number and shaped and image.size > 0, "image", _describe(image), accepted)
+    height, width, channels = manifest.image
+    require(height in (None, image.shape[0]), "image", image.shape, f"{height} x {width} pixels")
+    require(width in (None, image.shape[1]), "image", image.shape, f"{height} x {width} pixels")
+    planes = image.reshape(*image.shape[:2], -1)
+    require(channels in (1, 3) or planes.shape[-1] == channels, "image", image.shape, f"{channels} channels")
+    if np.issubdtype(image.dtype, np.floating):
+        inside = bool(np.isfinite(image).all()) and image.min() >= 0 and image.max() <= 1
+        require(inside, "image", "values outside", "floats in [0, 1]")
+        return planes.astype(np.float32) * np.float32(2) - np.float32(1)
+    return planes.astype(np.float32) / np.float32(np.iinfo(image.dtype).max / 2) - np.float32(1)
+
+
+def _like(restored: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """[-1, 1] to the type and shape of the image."""
+    restored = (restored.reshape(image.shape) + np.float32(1)) / np.float32(2)
+    if np.issubdtype(image.dtype, np.floating):
+        return restored
+    largest = np.iinfo(image.dtype).max
+    return np.clip(np.rint(restored * np.float32(largest)), 0, largest).astype(image.dtype)
+
+
+def _describe(array: np.ndarray | None) -> str:
+    return "None" if array is None else f"{array.dtype} {list(array.shape)}"

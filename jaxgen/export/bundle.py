@@ -1,0 +1,189 @@
+"""The files of a bundle: made in memory, tried, and then written whole or not at all."""
+
+import hashlib
+import json
+import os
+import platform
+import secrets
+import shutil
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax import export
+from safetensors.numpy import save as tensors
+
+from jaxgen.bundles.manifest import FILES, FORMAT, GOLDEN, MANIFEST, ONNX, PROGRAM, VERSION, WEIGHTS, parse_manifest
+from jaxgen.bundles.model import load
+from jaxgen.config import InputError, require
+from jaxgen.export.models import Exportable, open_model
+
+PLATFORMS = ("cpu", "cuda", "tpu")
+FORMATS = ("stablehlo", "onnx", "safetensors")
+ONNX_TOLERANCE = 1e-4
+MEANINGS = {
+    "latents": "standard normal numbers",
+    "condition": "class weights: one-hot, or a mixture that adds up to 1",
+    "images": "pixels in [-1, 1]",
+    "missing": "1 where a pixel is missing or to be filled in, 0 elsewhere",
+    "restored": "pixels, near [-1, 1] and not clipped",
+}
+
+
+def export_run(
+    run: str, out: Path, form: str, checkpoint: str = "latest", iterations: int | None = None, force: bool = False
+) -> str:
+    """Writes a bundle.
+
+    Args:
+      run: a run folder, or "photos" for the restorer that the package carries.
+      out: folder of the bundle.
+      form: "stablehlo", "onnx" (model.onnx as well) or "safetensors" (weights and manifest alone).
+      checkpoint: "latest", "best" or a step.
+      iterations: of a recurrent network; None for as many as it was trained with.
+      force: replace a bundle that is there.
+
+    Returns:
+      A line that says what was written.
+
+    Raises:
+      InputError: no such run or checkpoint, a folder in the way, a missing package, or a model that is not equal to
+        the network.
+    """
+    require(form in FORMATS, "format", form, ", ".join(FORMATS))
+    _require_free(out, force)
+    if form == "onnx":
+        require_onnx()
+    model = open_model(run, checkpoint, iterations)
+    for name, array in model.weights.items():
+        if not np.isfinite(array).all():
+            raise InputError(f"run: {run} has weights that are no numbers ({name})")
+    files = {WEIGHTS: tensors(model.weights)}
+    if form != "safetensors":
+        files[PROGRAM] = stablehlo(model)
+        files[GOLDEN] = tensors({**model.golden, model.output: _result(model, model.golden)})
+    if form == "onnx":
+        files[ONNX] = onnx_model(model)
+    record = manifest_of(model, files)
+    parse_manifest(record)
+    _write(out, {**files, MANIFEST: (json.dumps(record, indent=2) + "\n").encode()}, check=form != "safetensors")
+    total = sum(map(len, files.values()))
+    return f"{out}: {record['kind']} {record['name']}, {', '.join(sorted(files))}, {total / 1e6:.2f} MB"
+
+
+def stablehlo(model: Exportable) -> bytes:
+    """The program for CPU, CUDA and TPU, its weights an argument."""
+    weights = {name: jax.ShapeDtypeStruct(a.shape, a.dtype) for name, a in model.weights.items()}
+    return bytes(export.export(jax.jit(model.apply), platforms=PLATFORMS)(weights, *model.inputs.values()).serialize())
+
+
+def require_onnx() -> None:
+    """Raises `InputError` unless the packages are there that ONNX needs."""
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+    except ImportError as error:
+        raise InputError(f"format: onnx needs the package {error.name}: pip install 'jaxgen[onnx]'") from None
+
+
+def onnx_model(model: Exportable) -> bytes:
+    """The network with its weights as ONNX, after a comparison at the golden inputs and three further shapes.
+
+    Raises:
+      InputError: onnxruntime gives other numbers than the network.
+    """
+    import onnxruntime
+
+    from jaxgen.export.onnx_model import to_onnx
+
+    notes = {"name": model.about["name"], "licence": model.about["licence"]}
+    data = to_onnx(lambda *arrays: model.apply(model.weights, *arrays), model.inputs, model.output, notes)
+    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    for arrays in (model.golden, *(_trial(model, sizes) for sizes in model.sizes)):
+        (found,) = session.run([model.output], arrays)
+        error = float(np.abs(found - _result(model, arrays)).max())
+        shapes = [a.shape for a in arrays.values()]
+        require(error <= ONNX_TOLERANCE, f"onnx: difference at {shapes}", error, f"at most {ONNX_TOLERANCE}")
+    return data
+
+
+def manifest_of(model: Exportable, files: Mapping[str, bytes]) -> dict[str, Any]:
+    """What the bundle says of itself."""
+    about = model.about
+    (result,) = jax.tree.leaves(jax.eval_shape(model.apply, model.weights, *model.inputs.values()))
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        **about,
+        "weights": "ema",
+        "inputs": [_described(name, a.shape) for name, a in model.inputs.items()],
+        "outputs": [_described(model.output, result.shape)],
+        "files": {
+            name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)} for name, data in files.items()
+        },
+        "config_sha256": hashlib.sha256(json.dumps(about["config"], sort_keys=True).encode()).hexdigest(),
+        "versions": {name: version(name) for name in ("jaxgen", "jax", "numpy")}
+        | {"python": platform.python_version()},
+    }
+
+
+def _described(name: str, shape: Any) -> dict[str, Any]:
+    sizes = [size if isinstance(size, int) else str(size) for size in shape]
+    return {"name": name, "shape": sizes, "dtype": "float32", "meaning": MEANINGS[name]}
+
+
+def _result(model: Exportable, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    return np.asarray(jax.jit(model.apply)(model.weights, *arrays.values()))
+
+
+def _trial(model: Exportable, sizes: Mapping[str, int]) -> dict[str, np.ndarray]:
+    """Inputs like the golden ones, of other sizes."""
+    arrays = {}
+    for name, argument in model.inputs.items():
+        shape = [n if isinstance(n, int) else _evaluated(str(n), sizes) for n in argument.shape]
+        golden = model.golden[name]
+        for axis, size in enumerate(shape):
+            golden = np.take(golden, np.arange(size) % golden.shape[axis], axis)
+        arrays[name] = np.ascontiguousarray(golden)
+    return arrays
+
+
+def _evaluated(size: str, sizes: Mapping[str, int]) -> int:
+    multiple, _, letter = size.rpartition("*")
+    return int(multiple or 1) * sizes[letter]
+
+
+def _require_free(out: Path, force: bool) -> None:
+    """Raises `InputError` if something is there that is not to be, or may not be, replaced."""
+    if not os.path.lexists(out):
+        return
+    require(out.is_dir() and not out.is_symlink(), "out", str(out), "a folder")
+    names = {path.name for path in out.iterdir()}
+    require(not names or force, "out", str(out), "a folder that is not there yet; overwritten only with --force")
+    foreign = sorted(names - {MANIFEST, *FILES})
+    require(not foreign, "out", str(out), f"a folder of a bundle alone; {', '.join(foreign[:3])} would be lost")
+
+
+def _write(out: Path, files: Mapping[str, bytes], check: bool) -> None:
+    """Puts the files in the place of `out` once they are all written and, with `check`, have been read back."""
+    partial = out.parent / f".{out.name}.{secrets.token_hex(4)}.part"
+    try:
+        partial.mkdir(parents=True)
+        for name, data in files.items():
+            (partial / name).write_bytes(data)
+        if check:
+            load(partial)
+        if out.is_dir():
+            old = partial.with_suffix(".old")
+            out.rename(old)
+            partial.rename(out)
+            shutil.rmtree(old)
+        else:
+            partial.rename(out)
+    except OSError as error:
+        raise InputError(f"out: got {str(out)!r}; accepted: a folder that can be written ({error.strerror})") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

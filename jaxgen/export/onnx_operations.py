@@ -1,0 +1,222 @@
+"""What each operation of a program becomes in an ONNX graph."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from jaxgen.config import InputError
+from jaxgen.export.onnx_graph import LAST, Graph, Shape, Value, constant, matching_axes
+
+Operation = Callable[[Graph, Any, list[Value]], Value]
+"""(graph, equation of the program, its inputs) -> its only result."""
+
+ELEMENTWISE = {
+    "add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "max": "Max", "min": "Min", "ge": "GreaterOrEqual",
+    "gt": "Greater", "le": "LessOrEqual", "lt": "Less", "eq": "Equal", "and": "And", "or": "Or", "not": "Not",
+    "abs": "Abs", "neg": "Neg", "exp": "Exp", "log": "Log", "sqrt": "Sqrt", "tanh": "Tanh", "logistic": "Sigmoid",
+    "sign": "Sign", "pow": "Pow",
+}  # fmt: skip
+
+
+def elementwise(graph: Graph, op: str, values: Sequence[Value], **attributes: Any) -> Value:
+    """One of ONNX's operations on each element; all values have the program's rank, or none."""
+    order = max((v for v in values), key=lambda v: (v.array is None, len(v.shape), sum(s != 1 for s in v.shape))).order
+    names = [graph.ordered(v, order if v.shape else ()) for v in values]
+    shape = tuple(_longest([v.shape[axis] for v in values if v.shape]) for axis in range(len(order)))
+    return Value(shape, order, graph.node(op, names, **attributes))
+
+
+def _longest(sizes: Sequence[Any]) -> Any:
+    return next((size for size in sizes if size != 1), 1)
+
+
+def maximum(graph: Graph, eqn: Any, values: list[Value]) -> Value:
+    """max(x, 0) has a name of its own."""
+    left, right = values
+    if right.array is not None and not right.array.any():
+        return elementwise(graph, "Relu", [left])
+    return elementwise(graph, "Max", values)
+
+
+def select(graph: Graph, eqn: Any, values: list[Value]) -> Value:
+    """The second of the cases where the condition holds, the first elsewhere."""
+    condition, no, yes = values
+    return elementwise(graph, "Where", [condition, yes, no])
+
+
+def cast(graph: Graph, eqn: Any, values: list[Value]) -> Value:
+    """Another type; nothing where it is the same."""
+    import onnx
+
+    (value,), dtype = values, np.dtype(eqn.params["new_dtype"])
+    if eqn.invars[0].aval.dtype == dtype:
+        return value
+    return elementwise(graph, "Cast", [value], to=onnx.helper.np_dtype_to_tensor_dtype(dtype))
+
+
+def broadcast(graph: Graph, eqn: Any, values: list[Value]) -> Value:
+    """Axes of size 1 where they lack; the repeating is left to the operations that follow."""
+    (value, *_), axes, rank = values, eqn.params["broadcast_dimensions"], len(eqn.params["shape"])
+    shape = tuple(value.shape[axes.index(axis)] if axis in axes else 1 for axis in range(rank))
+    if value.array is not None:
+        return constant(value.array.reshape(shape))
+    return graph.reshape(value, shape, matching_axes(value.shape, shape)) if shape != value.shape else value
+
+
+def reshape(graph: Graph, eqn: Any, values: list[Value]) -> Value:
+    """The same elements in another shape."""
+    old, new = eqn.invars[0].aval.shape, tuple(eqn.params["new_sizes"])
+    return graph.reshape(graph.full(values[0], old), new, matching_axes(old, new))
+
+
+def squeeze(graph: Graph, eqn: Any, values: list[Value]) -> Value:
+    """Without axes of size 1."""
+    old, new = eqn.invars[0].aval.shape, eqn.outvars[0].aval.shape
+    return graph.reshape(graph.full(values[0], old), new, matching_axes(old, new))
+
+
+def transpose(graph: Graph, eqn: Any, values: list[Value]) -> Value:
+    """Axes by other numbers: nothing moves."""
+    (value,), permutation = values, tuple(eqn.params["permutation"])
+    shape = tuple(value.shape[axis] for axis in permutation)
+    return Value(shape, tuple(permutation.index(axis) for axis in value.order), value.name)
+
+
+def cut(graph: Graph, value: Value, full: Shape, start: Sequence[Any], stop: Sequence[Any]) -> Value:
+    """From start to stop along each axis; a constant that repeats along an axis still does."""
+    cuts = [i for i in range(len(full)) if value.shape[i] == full[i] and (start[i], stop[i]) != (0, full[i])]
+    shape = tuple(stop[i] - start[i] if i in cuts else value.shape[i] for i in range(len(full)))
+    if not cuts:
+        return value
+    begins, ends = [_from_end(start[i], full[i]) for i in cuts], [_from_end(stop[i], full[i]) for i in cuts]
+    axes = [value.order.index(i) for i in cuts]
+    inputs = [graph.ordered(value, value.order), *(graph.integers(numbers) for numbers in (begins, ends, axes))]
+    return Value(shape, value.order, graph.node("Slice", inputs))
+
+
+def _from_end(place: Any, size: Any) -> int:
+    """A place along an axis as a number; one counted from an end that is open is negative, the end itself `LAST`."""
+    if isinstance(place, int):
+        return place
+    left = place - size
+    if not isinstance(left, int) and str(left).lstrip("-").isdigit():
+        left = int(str(left))
+    if not isinstance(left, int) or left > 0:
+        raise InputError(f"onnx: a cut at {place} of {size} cannot be exported")
+    return LAST if left == 0 else left
+
+
+def cut_out(graph: Graph, eqn: Any, values: list[Value]) -> Value:
+    """`lax.slice` without strides."""
+    start, stop = eqn.params["start_indices"], eqn.params["limit_indices"]
+    if any(stride != 1 for stride in eqn.params["strides"] or ()):
+        raise InputError("onnx: slices with strides cannot be exported")
+    return cut(graph, values[0], eqn.invars[0].aval.shape, start, stop)
+
+
+def gather(graph: Graph, eqn: Any, values: list[Value]) -> Value:
+    """A slice at a place that is known when the program is made."""
+    (value, places), numbers, sizes = values, eqn.params["dimension_numbers"], eqn.params["slice_sizes"]
+    full, rank = eqn.invars[0].aval.shape, len(eqn.outvars[0].aval.shape)
+    if places.array is None or places.array.ndim != 1 or len(numbers.offset_dims) != rank:
+        raise InputError("onnx: looking up at places that the input decides cannot be exported")
+    start: list[Any] = [0] * len(full)
+    for axis, place in zip(numbers.start_index_map, places.array.tolist(), strict=True):
+        start[axis] = place
+    found = cut(graph, value, full, start, [a + n for a, n in zip(start, sizes, strict=True)])
+    kept = tuple(size for axis, size in enumerate(sizes) if axis not in numbers.collapsed_slice_dims)
+    found = graph.full(found, tuple(sizes))
+    return without_axes(graph, found, numbers.collapsed_slice_dims) if len(kept) < len(sizes) else found
+
+
+def without_axes(graph: Graph, value: Value, axes: Sequence[int]) -> Value:
+    """The value without axes of size 1."""
+    left = [axis for axis in range(len(value.shape)) if axis not in axes]
+    places = graph.integers([value.order.index(axis) for axis in axes])
+    name = graph.node("Squeeze", [graph.ordered(value, value.order), places])
+    order = tuple(left.index(axis) for axis in value.order if axis in left)
+    return Value(tuple(value.shape[axis] for axis in left), order, name)
+
+
+def concatenate(graph: Graph, eqn: Any, values: list[Value]) -> Value:
+    """One after another along an axis; what has no elements is left out."""
+    axis, shapes = eqn.params["dimension"], [v.aval.shape for v in eqn.invars]
+    full = [graph.full(v, s) for v, s in zip(values, shapes, strict=True) if 0 not in s]
+    if len(full) == 1:
+        return full[0]
+    order = next((v.order for v in full if v.array is None), full[0].order)
+    names = [graph.ordered(v, order) for v in full]
+    return Value(eqn.outvars[0].aval.shape, order, graph.node("Concat", names, axis=order.index(axis)))
+
+
+def stack(graph: Graph, eqn: Any, values: list[Value]) -> Value:
+    """One after another along a new axis, which lies behind the one before it."""
+    axis, shape = eqn.params["axis"], eqn.outvars[0].aval.shape
+    full = [graph.full(v, var.aval.shape) for v, var in zip(values, eqn.invars, strict=True)]
+    moved = [i + (i >= axis) for i in full[0].order]
+    place = moved.index(axis - 1) + 1 if axis else 0
+    order = (*moved[:place], axis, *moved[place:])
+    wider = [graph.node("Unsqueeze", [graph.ordered(v, full[0].order), graph.integers([place])]) for v in full]
+    return Value(shape, order, graph.node("Concat", wider, axis=place))
+
+
+def all_of(graph: Graph, eqn: Any, values: list[Value]) -> Value:
+    """Whether it holds along axes, which go."""
+    import onnx
+
+    full = graph.full(values[0], eqn.invars[0].aval.shape)
+    number = elementwise(graph, "Cast", [full], to=onnx.TensorProto.FLOAT)
+    axes = tuple(eqn.params["axes"])
+    places = graph.integers([number.order.index(axis) for axis in axes])
+    least = graph.node("ReduceMin", [graph.ordered(number, number.order), places], keepdims=1)
+    shape = tuple(1 if axis in axes else size for axis, size in enumerate(number.shape))
+    return without_axes(
+        graph, elementwise(graph, "Cast", [Value(shape, number.order, least)], to=onnx.TensorProto.BOOL), axes
+    )
+
+
+def matmul(graph: Graph, eqn: Any, values: list[Value]) -> Value:
+    """Rows times a matrix."""
+    if eqn.params["dimension_numbers"] != (((1,), (0,)), ((), ())) or len(eqn.outvars[0].aval.shape) != 2:
+        raise InputError("onnx: of products of arrays only that of two matrices can be exported")
+    full = [graph.full(v, var.aval.shape) for v, var in zip(values, eqn.invars, strict=True)]
+    return Value(eqn.outvars[0].aval.shape, (0, 1), graph.node("MatMul", [graph.ordered(v) for v in full]))
+
+
+def convolution(graph: Graph, eqn: Any, values: list[Value]) -> Value:
+    """A convolution, channels second."""
+    params, numbers = eqn.params, eqn.params["dimension_numbers"]
+    if any(d != 1 for d in params["lhs_dilation"]) or params["batch_group_count"] != 1:
+        raise InputError("onnx: convolutions of a spread input cannot be exported")
+    x, kernel = (graph.full(v, var.aval.shape) for v, var in zip(values, eqn.invars, strict=True))
+    pads = [before for before, _ in params["padding"]] + [after for _, after in params["padding"]]
+    name = graph.node(
+        "Conv",
+        [graph.ordered(x, tuple(numbers.lhs_spec)), graph.ordered(kernel, tuple(numbers.rhs_spec))],
+        strides=list(params["window_strides"]),
+        dilations=list(params["rhs_dilation"]),
+        group=params["feature_group_count"],
+        pads=pads,
+    )
+    return Value(eqn.outvars[0].aval.shape, tuple(numbers.out_spec), name)
+
+
+OPERATIONS: dict[str, Operation] = {
+    **{name: lambda g, _, v, op=op: elementwise(g, op, v) for name, op in ELEMENTWISE.items()},
+    "max": maximum,
+    "select_n": select,
+    "convert_element_type": cast,
+    "broadcast_in_dim": broadcast,
+    "reshape": reshape,
+    "squeeze": squeeze,
+    "transpose": transpose,
+    "slice": cut_out,
+    "gather": gather,
+    "concatenate": concatenate,
+    "stack": stack,
+    "reduce_and": all_of,
+    "dot_general": matmul,
+    "conv_general_dilated": convolution,
+}
+"""By the names of JAX's primitives."""

@@ -1,0 +1,33 @@
+"""Small runs, made without training, for the tests of bundles."""
+
+import jax
+import jax.numpy as jnp
+
+from jaxgen.algorithms.gan import make_gan
+from jaxgen.algorithms.restoration import make_restoration
+from jaxgen.config_json import to_dict
+from jaxgen.training import checkpoints
+
+NAMES = ("bright", "dark", "grey")
+
+
+def write_run(folder, config, algorithm, shape, class_names=()):
+    """A run folder with the checkpoint of step 5, whose averaged weights differ from the others."""
+    state = jax.jit(algorithm.init)(jax.random.key(0), vars(config.hparams))
+    averaged = jax.tree.map(lambda x: x + 0.1, state.ema_params)
+    state = state.replace(step=jnp.asarray(5, jnp.int32), ema_params=averaged)
+    meta = {"config": to_dict(config), "position": 5, "shape": list(shape), "class_names": list(class_names)}
+    store = checkpoints.open_checkpoints(folder / "checkpoints")
+    try:
+        checkpoints.save(store, 5, state, meta)
+    finally:
+        checkpoints.close(store)
+    return folder
+
+
+def write_gan(folder, config, shape=(8, 8, 1), class_names=NAMES):
+    return write_run(folder, config, make_gan(config.gan, shape, 4, len(class_names)), shape, class_names)
+
+
+def write_restorer(folder, config, shape=(16, 16, 1)):
+    return write_run(folder, config, make_restoration(config.restoration, shape, 4), shape)
