@@ -70,6 +70,10 @@ COMMANDS = {
         using.export,
         "jaxgen export latest --out model\njaxgen export photos --out restorer --format onnx",
     ),
+    "web": Command(
+        using.web,
+        "jaxgen web latest photos --out page --serve\njaxgen web MODEL --out page --ort onnxruntime-web.tgz",
+    ),
     "runs": Command(
         run_list.runs,
         "jaxgen runs\njaxgen runs /elsewhere/runs\njaxgen runs compare runs/gan_mnist/A runs/gan_mnist/B",

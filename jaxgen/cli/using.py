@@ -189,6 +189,31 @@ def export(
     print(export_run(name, Path(out), format, checkpoint, iterations, force))
 
 
+def web(
+    runs: tyro.conf.Positional[tuple[str, ...]] = (),
+    out: str = "page",
+    serve: bool = False,
+    port: int = 8000,
+    ort: str | None = None,
+    force: bool = False,
+) -> None:
+    """Makes a web page of trained models: a folder for any file server, which computes in the browser.
+
+    Args:
+      runs: as of export, or folders that it wrote with --format onnx.
+      out: folder for the page.
+      serve: then serve it to this machine alone until Ctrl-C; without `runs`, serve a page made before.
+      port: to serve on.
+      ort: folder with onnxruntime-web's dist files, or its .tgz, in place of what npm fetches.
+      force: replace an earlier page in `out`.
+    """
+    from jaxgen.web.command import make_page
+
+    _setup()
+    found = tuple(run if run == "photos" else str(find_trained(run)) for run in runs)
+    make_page(found, Path(out), serve, port, _path(ort), force)
+
+
 def doctor(out: str = "runs") -> None:
     """Says what this machine is, how fast it is, and what would be slow; needs no data and no network.
 

@@ -1,0 +1,153 @@
+"""The folder of the page: its sources, the models with what the page needs to know of them, and onnxruntime-web."""
+
+import hashlib
+import io
+import json
+import re
+import secrets
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from jaxgen.config import InputError, RestorationConfig, require
+from jaxgen.images import write_bytes
+from jaxgen.web.directions import principal_directions, random_directions
+from jaxgen.web.models import PageModel
+from jaxgen.web.vendor import runtime_files
+
+SOURCES = Path(__file__).parent / "page"
+FORMAT = "jaxgen-page"
+POLICY = (
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'; "
+    "style-src 'self'; img-src 'self' blob: data:; base-uri 'none'; form-action 'none'"
+)
+"""Content security policy: nothing from, or to, another place than the one that the page came from."""
+
+
+def build_page(models: Sequence[PageModel], out: Path, ort: Path | None = None, force: bool = False) -> None:
+    """Writes the page into a new folder, whole or not at all.
+
+    Args:
+      models: at least one; the first is shown first.
+      out: folder to make; one that exists must be empty, or with `force` an earlier page, which is replaced.
+      ort: see `runtime_files`.
+      force: replace an earlier page.
+
+    Raises:
+      InputError: `out` holds something, or onnxruntime-web is not to be had.
+    """
+    require(len(models) > 0, "runs", [], "bundle folders")
+    require_free(out, force)
+    write_folder(out, page_files(models, runtime_files(ort)))
+
+
+def require_free(out: Path, force: bool) -> None:
+    """Raises `InputError` if the page may not be written there."""
+    if not out.exists():
+        return
+    require(out.is_dir(), "out", str(out), "a folder")
+    if force and is_page(out):
+        return
+    if is_page(out):
+        raise InputError(f"out: {out} holds a page already; replaced only with --force")
+    require(not any(out.iterdir()), "out", str(out), "a new or empty folder, or an earlier page with --force")
+
+
+def is_page(folder: Path) -> bool:
+    """Whether this module has made the folder."""
+    try:
+        return json.loads((folder / "models.json").read_text(encoding="utf8"))["format"] == FORMAT
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def page_files(models: Sequence[PageModel], runtime: dict[str, bytes]) -> dict[str, bytes]:
+    """All files of the page, by their paths in its folder."""
+    files = {
+        path.name: path.read_bytes() for path in SOURCES.iterdir() if path.suffix in (".html", ".css", ".js", ".svg")
+    }
+    files["index.html"] = files["index.html"].replace(b"CONTENT_SECURITY_POLICY", POLICY.encode())
+    files |= {f"ort/{name}": data for name, data in runtime.items()}
+    files["ort/LICENSE.txt"] = (SOURCES / "ort-license.txt").read_bytes()
+    entries = []
+    for name, model in zip(unique_ids([model.manifest["name"] for model in models]), models, strict=True):
+        path = f"models/{name}-{hashlib.sha256(model.onnx).hexdigest()[:8]}.onnx"  # a new model, a new address
+        files[path] = model.onnx
+        entries.append(entry(name, path, model))
+    if any(model.manifest["kind"] == "restorer" for model in models):
+        files["example.jpg"] = example_picture()
+    page = {"format": FORMAT, "version": 1, "example": "example.jpg" if "example.jpg" in files else None}
+    files["models.json"] = json.dumps({**page, "models": entries}).encode()
+    return files
+
+
+def entry(name: str, path: str, model: PageModel) -> dict[str, Any]:
+    """What the page needs to know of a model: parts of its manifest, and the directions of its sliders."""
+    known = ("name", "kind", "image", "labels", "latent_dim", "multiple", "halo", "licence", "data")
+    kept = {
+        "labels": [],
+        "multiple": 1,
+        "halo": 0,
+        **{key: model.manifest[key] for key in known if key in model.manifest},
+    }
+    inputs = [given["name"] for given in model.manifest["inputs"]]
+    found: list[list[float]] = []
+    if kept["kind"] == "gan":
+        size = kept["latent_dim"]
+        drawn = model.generate is None
+        directions = (
+            random_directions(size) if drawn else principal_directions(model.generate, size, len(kept["labels"]))
+        )
+        found = np.round(directions, 5).tolist()
+    rounds = {"iterations": iterations(model.manifest)} if "iterations" in inputs else {}
+    return {**kept, "id": name, "file": path, "inputs": inputs, "directions": found, **rounds}
+
+
+def iterations(manifest: dict[str, Any]) -> int:
+    """Rounds of a recurrent restorer: as in its configuration, otherwise the default of its training."""
+    config = manifest.get("config") or {}
+    return int((config.get("restoration") or config).get("iterations", RestorationConfig().iterations))
+
+
+def unique_ids(names: Sequence[str]) -> list[str]:
+    """Names as they may stand in an address and a file's name; those that are alike get a number."""
+    found: list[str] = []
+    for name in names:
+        plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60] or "model"
+        number = 2
+        unique = plain
+        while unique in found:
+            unique, number = f"{plain}-{number}", number + 1
+        found.append(unique)
+    return found
+
+
+def example_picture() -> bytes:
+    """A photograph to try a restorer on, as JPEG: scikit-image's cat, which its author gave to the public (CC0)."""
+    from skimage import data
+
+    buffer = io.BytesIO()
+    Image.fromarray(data.chelsea()).save(buffer, "JPEG", quality=92)
+    return buffer.getvalue()
+
+
+def write_folder(out: Path, files: dict[str, bytes]) -> None:
+    """Writes files beside the folder and renames; what was there is removed once the new one is in its place."""
+    partial, old = (out.with_name(f".{out.name}.{secrets.token_hex(4)}.{part}") for part in ("part", "old"))
+    try:
+        for name, data in files.items():
+            write_bytes(partial / name, data)
+        if out.exists():
+            out.rename(old)
+        partial.rename(out)
+    except BaseException:
+        if old.exists() and not out.exists():
+            old.rename(out)
+        raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,35 @@
+"""The work behind `python -m jaxgen web`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from jaxgen.config import require
+from jaxgen.web.build import build_page, require_free
+from jaxgen.web.models import open_model
+from jaxgen.web.serve import open_server, serve
+
+
+def make_page(runs: Sequence[str], out: Path, serving: bool, port: int, ort: Path | None, force: bool) -> None:
+    """Builds the page, serves it, or both; prints what was made.
+
+    Args:
+      runs: what `open_model` takes; none only with `serving`.
+      out: folder of the page.
+      serving: serve it on 127.0.0.1 until Ctrl-C.
+      port: to serve on.
+      ort: see `runtime_files`.
+      force: replace an earlier page.
+
+    Raises:
+      InputError: something of this is not acceptable; `out` is as it was then.
+    """
+    if runs:
+        require_free(out, force)  # before the work
+        models = [open_model(run) for run in runs]
+        build_page(models, out, ort, force)
+        size = sum(path.stat().st_size for path in out.rglob("*"))
+        print(f"{out}: a page of {len(models)} model{'s' * (len(models) > 1)}, {size / 1e6:.1f} MB", flush=True)
+    else:
+        require(serving, "runs", [], "bundle folders; none only with --serve")
+    if serving:
+        serve(open_server(out, port))

@@ -1,0 +1,46 @@
+"""Directions in latent space along which images change most: what the sliders of the page move along."""
+
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Float
+
+Generate = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""(latents float32 (b, latent_dim), conditions float32 (b, num_labels)) -> images (b, h, w, c)"""
+
+
+def principal_directions(
+    generate: Generate, latent_dim: int, num_labels: int = 0, count: int = 6, num: int = 1024, seed: int = 0
+) -> Float[np.ndarray, "n z"]:
+    """Orthonormal directions, by how much the images change along them.
+
+    The generator is fitted by a linear map from latents to images, images = latents @ gains, without the mean of each
+    class. With the singular value decomposition gains = u s v the columns of u are the directions: among all sets of
+    so many directions the fitted images vary most along these. The sign is that in which images become lighter.
+
+    Args:
+      generate: the generator.
+      latent_dim: numbers in a latent.
+      num_labels: classes, of which as many images each are drawn; 0 for none.
+      count: directions; at most `latent_dim` are given.
+      num: images to fit to.
+      seed: of their latents.
+    """
+    latents = np.random.default_rng(seed).standard_normal((num, latent_dim)).astype(np.float32)
+    labels = np.arange(num) % max(num_labels, 1)
+    conditions = np.eye(max(num_labels, 1), dtype=np.float32)[labels][:, :num_labels]
+    parts = [generate(latents[i : i + 64], conditions[i : i + 64]) for i in range(0, num, 64)]
+    images = np.concatenate([np.asarray(part, np.float32).reshape(len(part), -1) for part in parts])
+    for label in range(max(num_labels, 1)):
+        for values in (latents, images):
+            values[labels == label] -= values[labels == label].mean(axis=0)
+    gains = np.linalg.lstsq(latents, images, rcond=None)[0]
+    directions = np.linalg.svd(gains, full_matrices=False)[0].T[:count]
+    lighter = (directions @ gains).sum(axis=1) >= 0
+    return np.where(lighter[:, None], directions, -directions)
+
+
+def random_directions(latent_dim: int, count: int = 6, seed: int = 0) -> Float[np.ndarray, "n z"]:
+    """Orthonormal directions drawn at random, where the generator cannot be run."""
+    matrix = np.random.default_rng(seed).standard_normal((latent_dim, latent_dim))
+    return np.linalg.qr(matrix)[0].T[:count]

@@ -1,0 +1,83 @@
+// Reads models.json, lets one be chosen, and opens the part of the page that is for its kind.
+import { modelIn } from "./address.js";
+import { find } from "./dom.js";
+import { loadModel } from "./engine.js";
+import { openGan } from "./gan.js";
+import { openRestorer } from "./restorer.js";
+
+/** Says a line at the bottom of the page, to screen readers too. */
+function say(text, problem = false) {
+  find("status").textContent = text;
+  find("status").classList.toggle("problem", problem);
+}
+
+function showLoading(name) {
+  for (const id of ["gan", "restorer"]) find(id).hidden = true;
+  find("loading").hidden = false;
+  find("loading-bar").removeAttribute("value");
+  find("loading-text").textContent = `Loading ${name}`;
+  return (loaded, total) => {
+    if (total >= loaded) find("loading-bar").value = loaded / total;
+    find("loading-text").textContent = `Loading ${name}: ${(loaded / 1e6).toFixed(1)} MB`;
+  };
+}
+
+function describe(model) {
+  const from = model.data ? `Learned from ${model.data}. ` : "";
+  return `${from}${model.licence ? `Licence of the weights: ${model.licence}.` : ""}`;
+}
+
+/**
+ * What tests and the curious may read: `await jaxgen.idle()` waits until nothing is computed any more;
+ * `jaxgen.latents()` and `jaxgen.condition()` are the inputs of the generator's picture, `jaxgen.damaged()` and
+ * `jaxgen.missing()` those of the restorer; `jaxgen.picture()` is the result, {width, height, data: RGBA bytes}.
+ */
+window.jaxgen = { idle: () => opened };
+
+let opened = null; // a promise for the model that is open
+let closing = new AbortController(); // takes the event handlers of the model that is open with it
+let openId = null;
+
+async function open(model) {
+  closing.abort();
+  closing = new AbortController();
+  const { signal } = closing;
+  openId = model.id;
+  find("title").textContent = document.title = model.name;
+  find("about").textContent = describe(model);
+  find("model").value = model.id;
+  say("");
+  const watch = showLoading(model.name);
+  try {
+    const { threads } = await loadModel(model.file, watch);
+    document.documentElement.dataset.threads = threads;
+    if (signal.aborted) return;
+    const hooks = await (model.kind === "gan" ? openGan : openRestorer)(model, say, signal);
+    if (signal.aborted) return;
+    window.jaxgen = { idle: () => opened.then(() => hooks.idle()), ...hooks.read };
+    find("loading").hidden = true;
+    find(model.kind).hidden = false;
+  } catch (error) {
+    find("loading").hidden = true;
+    say(`${model.name} could not be loaded: ${error.message}`, true);
+  }
+}
+
+async function start() {
+  const page = await (await fetch("models.json")).json();
+  const models = page.models.map((model) => ({ ...model, example: page.example }));
+  const asked = () => models.find(({ id }) => id === modelIn(location.hash)) ?? models[0];
+  find("model").replaceChildren(...models.map(({ id, name }) => new Option(name, id)));
+  find("model-choice").hidden = models.length < 2;
+  find("title").classList.toggle("unseen", models.length > 1); // the choice says it then
+  find("model").addEventListener("change", () => (location.hash = `#model=${find("model").value}`));
+  window.addEventListener("hashchange", () => {
+    if (asked().id !== openId) opened = open(asked());
+  });
+  await (opened = open(asked()));
+}
+
+opened = start().catch((error) => {
+  find("loading").hidden = true;
+  say(`The list of models could not be loaded: ${error.message}`, true);
+});

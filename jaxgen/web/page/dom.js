@@ -1,0 +1,9 @@
+// Small helpers for elements of the page.
+
+export const find = (id) => document.getElementById(id);
+
+/** A slider's value in words, beside it and for screen readers. */
+export function showValue(id, text) {
+  find(`${id}-value`).textContent = text;
+  find(id).setAttribute("aria-valuetext", text);
+}

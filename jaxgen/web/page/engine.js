@@ -1,0 +1,36 @@
+// The page's side of worker.js: promises in place of messages.
+
+const worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
+const waiting = new Map();
+let count = 0;
+
+worker.onmessage = ({ data: { id, result, error, loaded, total } }) => {
+  const { resolve, reject, watch } = waiting.get(id);
+  if (loaded !== undefined) return watch?.(loaded, total);
+  waiting.delete(id);
+  error === undefined ? resolve(result) : reject(new Error(error));
+};
+
+worker.onerror = () => {
+  for (const { reject } of waiting.values()) reject(new Error("the part of this page that computes could not start"));
+  waiting.clear();
+};
+
+function ask(message, watch, transfer = []) {
+  const id = count++;
+  return new Promise((resolve, reject) => {
+    waiting.set(id, { resolve, reject, watch });
+    worker.postMessage({ id, ...message }, transfer);
+  });
+}
+
+/** Loads an .onnx file in place of the one before; `watch` is told the bytes loaded and, where known, of all. */
+export function loadModel(address, watch) {
+  const from = (path) => new URL(path, document.baseURI).href;
+  return ask({ load: from(address), runtime: from("ort/") }, watch);
+}
+
+/** Outputs {name: {data, dims}} of the model for such inputs, whose arrays are given away. */
+export function run(feeds) {
+  return ask({ run: feeds }, undefined, Object.values(feeds).map(({ data }) => data.buffer));
+}

@@ -1,0 +1,49 @@
+// Between pixels of a canvas (RGBA bytes) and arrays of a network (floats in [-1, 1], grey or RGB). Pure functions.
+
+const LUMA = [0.299, 0.587, 0.114]; // ITU-R 601
+
+/** ImageData for each image of an output {data, dims: [b, h, w, c]}; rounded to the nearest byte and clipped. */
+export function toImageData({ data, dims: [count, height, width, channels] }) {
+  const size = height * width;
+  return Array.from({ length: count }, (_, n) => {
+    const image = new ImageData(width, height); // its bytes are clamped, so they round and clip by themselves
+    for (let i = 0; i < size; i++) {
+      const from = (n * size + i) * channels;
+      for (let c = 0; c < 3; c++) image.data[4 * i + c] = 127.5 * (data[from + (channels === 1 ? 0 : c)] + 1);
+      image.data[4 * i + 3] = 255;
+    }
+    return image;
+  });
+}
+
+/** A window of an ImageData as floats; beyond the image its last row and column are repeated. */
+export function toFloats(image, channels, { x, y, width, height }) {
+  const floats = new Float32Array(width * height * channels);
+  let to = 0;
+  for (let row = 0; row < height; row++) {
+    const line = Math.min(y + row, image.height - 1) * image.width;
+    for (let column = 0; column < width; column++) {
+      const from = 4 * (line + Math.min(x + column, image.width - 1));
+      for (let c = 0; c < channels; c++) floats[to++] = image.data[from + c] / 127.5 - 1;
+    }
+  }
+  return floats;
+}
+
+/** The same window of a mask (1 where a pixel is missing). */
+export function cutMask(mask, size, { x, y, width, height }) {
+  const floats = new Float32Array(width * height);
+  let to = 0;
+  for (let row = 0; row < height; row++) {
+    const line = Math.min(y + row, size.height - 1) * size.width;
+    for (let column = 0; column < width; column++) floats[to++] = mask[line + Math.min(x + column, size.width - 1)];
+  }
+  return floats;
+}
+
+/** Makes an ImageData grey. */
+export function greyInPlace({ data }) {
+  for (let i = 0; i < data.length; i += 4) {
+    data[i] = data[i + 1] = data[i + 2] = LUMA[0] * data[i] + LUMA[1] * data[i + 1] + LUMA[2] * data[i + 2];
+  }
+}

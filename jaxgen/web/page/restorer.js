@@ -1,0 +1,216 @@
+// The page of a restorer: a picture, damage to it, its restoration tile by tile, and a divider between both.
+import { damage } from "./damage.js";
+import { find, showValue } from "./dom.js";
+import { run } from "./engine.js";
+import { openStage } from "./stage.js";
+import { cutMask, greyInPlace, toFloats, toImageData } from "./pixels.js";
+import { tiles } from "./tiling.js";
+
+const MOST_PIXELS = 1_500_000; // larger pictures are scaled down: a network takes its time for each pixel
+const TILE = 384; // pixels of a tile that is given at once; its window is larger by the halo
+
+/** Opens the part of the page for `model` (an entry of models.json); handlers go when `signal` is aborted. */
+export async function openRestorer(model, say, signal) {
+  const { channels } = model.image;
+  const stage = openStage(signal, () => touched());
+  let original = null; // ImageData
+  let damaged = null; // ImageData, without what the brush marked
+  let result = null; // ImageData
+  let working = null; // AbortController of the restoration that is running
+  let busy = Promise.resolve();
+  const on = (id, event, handler) => find(id).addEventListener(event, handler, { signal });
+  const levels = () => ({
+    blur: Number(find("blur").value),
+    noise: Number(find("noise").value),
+    salt: Number(find("salt").value) / 100,
+  });
+
+  // ---- a picture ----
+
+  async function take(blob, name) {
+    let bitmap;
+    try {
+      if (blob.type && !blob.type.startsWith("image/")) throw new TypeError("not a picture");
+      bitmap = await createImageBitmap(blob);
+    } catch {
+      say(`${name} is no picture that this browser can read; JPEG, PNG and WebP files are.`, true);
+      return;
+    }
+    if (signal.aborted) return;
+    working?.abort();
+    original = fit(bitmap, model.image);
+    if (channels === 1) greyInPlace(original);
+    const [from, now] = [bitmap, original].map(({ width, height }) => `${width} × ${height}`);
+    bitmap.close();
+    find("drop").hidden = true;
+    find("workbench").hidden = false;
+    for (const id of ["blur", "noise", "salt"]) find(id).value = 0;
+    stage.open(original.width, original.height);
+    redamage();
+    say(from === now ? `${name}, ${now} pixels.` : `${name} was scaled from ${from} to ${now} pixels.`);
+    find("restore").focus({ preventScroll: true });
+  }
+
+  function redamage() {
+    damaged = damage(original, levels(), channels === 1);
+    stage.showDamaged(damaged);
+    touched();
+  }
+
+  /** The damage has changed: what was restored is of no use any more. */
+  function touched() {
+    working?.abort();
+    result = null;
+    stage.compare(false);
+    find("download").disabled = true;
+    find("clear").disabled = !(stage.isPainted() || Object.values(levels()).some((level) => level > 0));
+    showLevels();
+  }
+
+  function showLevels() {
+    const { blur, noise, salt } = levels();
+    showValue("brush", `${find("brush").value} px`);
+    showValue("noise", `${noise} of 255`);
+    showValue("blur", `${blur.toFixed(1)} px`);
+    showValue("salt", `${Math.round(100 * salt)}%`);
+  }
+
+  // ---- restoration ----
+
+  async function restore() {
+    const control = (working = new AbortController());
+    const stopped = () => control.signal.aborted || signal.aborted;
+    const [image, mask, began] = [damaged, stage.mask(), performance.now()];
+    const { multiple, halo } = model;
+    const windows = tiles(image.width, image.height, { tile: model.image.height ? Infinity : TILE, halo, multiple });
+    const restored = new ImageData(Uint8ClampedArray.from(image.data), image.width, image.height);
+    showWorking(0, windows.length);
+    try {
+      for (const [done, window] of windows.entries()) {
+        const output = await run(feeds(image, mask, window));
+        if (stopped()) return;
+        const [tile] = toImageData(output.restored);
+        paste(restored, tile, window);
+        showWorking(done + 1, windows.length);
+      }
+      result = restored;
+      stage.showRestored(restored);
+      stage.compare(true);
+      find("download").disabled = false;
+      say(`Restored in ${((performance.now() - began) / 1000).toFixed(1)} seconds. Move the divider to compare.`);
+    } catch (error) {
+      if (!stopped()) say(`The picture could not be restored: ${error.message}`, true);
+    } finally {
+      if (working === control) {
+        working = null;
+        showWorking(0, 0);
+      }
+    }
+  }
+
+  function feeds(image, mask, window) {
+    const dims = [1, window.height, window.width];
+    const all = {
+      images: { data: toFloats(image, channels, window), dims: [...dims, channels] },
+      missing: { data: cutMask(mask, image, window), dims: [...dims, 1] },
+    };
+    if (model.iterations) all.iterations = { data: Int32Array.of(model.iterations), dims: [] };
+    return all;
+  }
+
+  function showWorking(done, total) {
+    find("working").hidden = total === 0;
+    find("restore").disabled = total > 0;
+    if (total > 1) find("progress").value = done / total;
+    else find("progress").removeAttribute("value");
+    if (total > 0 && done === 0) say(`Restoring ${original.width} × ${original.height} pixels`);
+  }
+
+  async function download() {
+    const canvas = new OffscreenCanvas(result.width, result.height);
+    canvas.getContext("2d").putImageData(result, 0, 0);
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(await canvas.convertToBlob({ type: "image/png" }));
+    link.download = "restored.png";
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+    say("Saved as restored.png");
+  }
+
+  // ---- controls ----
+
+  const takeFile = (file) => file && (busy = take(file, file.name || "The picture"));
+  on("choose", "click", () => find("file").click());
+  on("file", "change", () => {
+    takeFile(find("file").files[0]);
+    find("file").value = ""; // so that the same file may be chosen again
+  });
+  on("example", "click", () => (busy = fetch(model.example).then((r) => r.blob()).then((blob) => take(blob, "The example"))));
+  on("another", "click", () => find("file").click());
+  on("restore", "click", () => (busy = restore()));
+  on("stop", "click", () => {
+    working?.abort();
+    showWorking(0, 0);
+    say("Stopped.");
+  });
+  on("download", "click", () => (busy = download()));
+  on("clear", "click", () => {
+    for (const id of ["blur", "noise", "salt"]) find(id).value = 0;
+    stage.clear();
+    redamage();
+    say("The picture is as it was.");
+  });
+  for (const id of ["blur", "noise", "salt"]) {
+    let frame = 0;
+    on(id, "input", () => {
+      showLevels();
+      cancelAnimationFrame(frame);
+      frame = requestAnimationFrame(redamage);
+    });
+  }
+  on("brush", "input", () => {
+    showLevels();
+    stage.setBrush(Number(find("brush").value));
+  });
+  const listen = (event, handler) => document.addEventListener(event, handler, { signal });
+  listen("paste", ({ clipboardData }) => takeFile(clipboardData.files[0]));
+  listen("dragover", (event) => {
+    event.preventDefault();
+    document.body.classList.add("dragging");
+  });
+  for (const event of ["dragleave", "drop"]) listen(event, () => document.body.classList.remove("dragging"));
+  listen("drop", (event) => {
+    event.preventDefault();
+    takeFile(event.dataTransfer.files[0]);
+  });
+
+  find("drop").hidden = false;
+  find("workbench").hidden = true;
+  find("example").hidden = !model.example;
+  showLevels();
+  const read = { damaged: () => damaged, missing: () => stage.mask(), picture: () => result, take };
+  return { idle: () => busy, read };
+}
+
+/** The picture of a bitmap as ImageData, on white, scaled down or, for a network of one size, cut to that size. */
+function fit(bitmap, { width: fixedWidth, height: fixedHeight }) {
+  const scale = fixedWidth
+    ? Math.max(fixedWidth / bitmap.width, fixedHeight / bitmap.height)
+    : Math.min(1, Math.sqrt(MOST_PIXELS / (bitmap.width * bitmap.height)));
+  const [scaledWidth, scaledHeight] = [bitmap.width, bitmap.height].map((size) => Math.max(1, Math.round(size * scale)));
+  const [width, height] = [fixedWidth ?? scaledWidth, fixedHeight ?? scaledHeight];
+  const context = new OffscreenCanvas(width, height).getContext("2d");
+  context.fillStyle = "white";
+  context.fillRect(0, 0, width, height);
+  context.imageSmoothingQuality = "high";
+  context.drawImage(bitmap, (width - scaledWidth) / 2, (height - scaledHeight) / 2, scaledWidth, scaledHeight);
+  return context.getImageData(0, 0, width, height);
+}
+
+/** The part of a restored window that it is to give. */
+function paste(image, tile, { x, y, inner }) {
+  for (let row = inner.y; row < inner.y + inner.height; row++) {
+    const from = 4 * ((row - y) * tile.width + (inner.x - x));
+    image.data.set(tile.data.subarray(from, from + 4 * inner.width), 4 * (row * image.width + inner.x));
+  }
+}

@@ -1,0 +1,133 @@
+// The picture on the page: damaged with what the brush marked, restored over it, and the divider between them.
+
+import { find } from "./dom.js";
+
+/** @param onPaint called when the brush has marked something. */
+export function openStage(signal, onPaint) {
+  const [frame, damaged, restored, slider] = ["stage", "damaged", "restored", "compare"].map(find);
+  const marks = document.createElement("canvas"); // opaque where the brush went
+  let pixels = null; // ImageData below the marks
+  let brush = Number(find("brush").value); // diameter, in pixels of the picture
+  let cursor = { x: 0, y: 0 };
+  let painted = false;
+  let comparing = false;
+  const on = (element, event, handler) => element.addEventListener(event, handler, { signal });
+  const colour = () => getComputedStyle(frame).getPropertyValue("--mark");
+
+  function open(width, height) {
+    for (const canvas of [damaged, restored, marks]) Object.assign(canvas, { width, height });
+    cursor = { x: width / 2, y: height / 2 };
+    frame.style.aspectRatio = `${width} / ${height}`;
+    frame.style.setProperty("--ratio", width / height);
+    frame.classList.toggle("small", width <= 64);
+    find("brush").max = Math.max(8, Math.round(Math.min(width, height) / 5));
+    setBrush(find("brush").value = Math.max(2, Math.round(Math.min(width, height) / 24)));
+    clear();
+  }
+
+  function clear() {
+    painted = false;
+    marks.getContext("2d").clearRect(0, 0, marks.width, marks.height);
+  }
+
+  function showDamaged(image) {
+    pixels = image;
+    const context = damaged.getContext("2d");
+    context.putImageData(image, 0, 0);
+    context.drawImage(marks, 0, 0);
+  }
+
+  /** Marks the way from the cursor to (x, y). */
+  function paintTo(x, y) {
+    for (const context of [marks.getContext("2d"), damaged.getContext("2d")]) {
+      Object.assign(context, { strokeStyle: colour(), lineWidth: brush, lineCap: "round" });
+      context.beginPath();
+      context.moveTo(cursor.x, cursor.y);
+      context.lineTo(x, y);
+      context.stroke();
+    }
+    cursor = { x, y };
+    painted = true;
+    onPaint();
+  }
+
+  /** Uint8Array, 1 where the brush went. */
+  function mask() {
+    const { data } = marks.getContext("2d").getImageData(0, 0, marks.width, marks.height);
+    return Uint8Array.from({ length: data.length / 4 }, (_, i) => (data[4 * i + 3] >= 128 ? 1 : 0));
+  }
+
+  function compare(shown) {
+    comparing = shown;
+    for (const id of ["restored", "divider", "compare-row"]) find(id).hidden = !shown;
+    find("brush-ring").hidden = true;
+    if (shown) divide(50);
+  }
+
+  function divide(percent) {
+    slider.value = percent;
+    slider.setAttribute("aria-valuetext", `${Math.round(percent)}% damaged, ${Math.round(100 - percent)}% restored`);
+    frame.style.setProperty("--divider", `${percent}%`);
+  }
+
+  // ---- pointer and keys ----
+
+  const place = ({ clientX, clientY }) => {
+    const box = damaged.getBoundingClientRect();
+    return { x: ((clientX - box.left) / box.width) * damaged.width, y: ((clientY - box.top) / box.height) * damaged.height };
+  };
+
+  function showRing() {
+    const box = damaged.getBoundingClientRect();
+    const scale = box.width / damaged.width;
+    const ring = find("brush-ring");
+    ring.hidden = comparing;
+    Object.assign(ring.style, { left: `${cursor.x * scale}px`, top: `${cursor.y * scale}px`, width: `${brush * scale}px` });
+  }
+
+  function setBrush(size) {
+    brush = Number(size);
+    if (pixels) showRing();
+  }
+
+  on(frame, "pointerdown", (event) => {
+    if (event.button !== 0) return;
+    frame.setPointerCapture(event.pointerId);
+    const { x, y } = place(event);
+    if (comparing) return divide(Math.min(100, Math.max(0, (100 * x) / damaged.width)));
+    cursor = { x, y };
+    paintTo(x, y);
+  });
+  on(frame, "pointermove", (event) => {
+    const { x, y } = place(event);
+    const pressed = frame.hasPointerCapture(event.pointerId);
+    if (comparing) {
+      if (pressed) divide(Math.min(100, Math.max(0, (100 * x) / damaged.width)));
+      return;
+    }
+    if (pressed) paintTo(x, y);
+    cursor = { x, y };
+    showRing();
+  });
+  on(frame, "pointerleave", () => (find("brush-ring").hidden = true));
+  on(damaged, "focus", showRing);
+  on(damaged, "blur", () => (find("brush-ring").hidden = true));
+  on(damaged, "keydown", (event) => {
+    const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1], " ": [0, 0] }[event.key];
+    if (!way || comparing) return;
+    event.preventDefault();
+    const within = (value, size) => Math.min(size, Math.max(0, value));
+    const step = Math.max(1, brush / 2);
+    const [x, y] = [within(cursor.x + step * way[0], damaged.width), within(cursor.y + step * way[1], damaged.height)];
+    if (event.key === " ") paintTo(x, y);
+    cursor = { x, y };
+    showRing();
+  });
+  on(slider, "input", () => divide(Number(slider.value)));
+
+  return {
+    open, clear, showDamaged, mask, compare, setBrush,
+    showRestored: (image) => restored.getContext("2d").putImageData(image, 0, 0),
+    isPainted: () => painted,
+  };
+}

@@ -1,0 +1,53 @@
+// Runs the network away from the page, so that the page never freezes.
+//   {id, load: address of an .onnx file, runtime: address of the folder ort/}  ->  {id, result}
+//   {id, run: {name: {data, dims}}}                                            ->  {id, result: {name: {data, dims}}}
+// While a model is loaded there are {id, loaded, total} in bytes; a failure is {id, error}.
+import * as ort from "./ort/ort.js";
+
+let session = null;
+
+async function load({ id, load: address, runtime }) {
+  ort.env.wasm.wasmPaths = { mjs: `${runtime}runtime.js`, wasm: `${runtime}runtime.wasm` };
+  // Threads need shared memory, which a page has only where its server sends COOP and COEP.
+  ort.env.wasm.numThreads = self.crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency) : 1;
+  const model = await download(address, (loaded, total) => self.postMessage({ id, loaded, total }));
+  await session?.release();
+  session = await ort.InferenceSession.create(model, { executionProviders: ["wasm"] });
+  return { inputs: session.inputNames, outputs: session.outputNames, threads: ort.env.wasm.numThreads };
+}
+
+async function download(address, watch) {
+  const response = await fetch(address);
+  if (!response.ok) throw new Error(`${address}: the server said ${response.status}`);
+  const total = Number(response.headers.get("content-length"));
+  const parts = [];
+  let loaded = 0;
+  for (const reader = response.body.getReader(); ; ) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    parts.push(value);
+    watch((loaded += value.length), total);
+  }
+  return new Uint8Array(await new Blob(parts).arrayBuffer());
+}
+
+async function run({ run: feeds }) {
+  const tensors = {};
+  for (const [name, { data, dims }] of Object.entries(feeds)) {
+    tensors[name] = new ort.Tensor(data instanceof Int32Array ? "int32" : "float32", data, dims);
+  }
+  const results = await session.run(tensors);
+  return Object.fromEntries(Object.entries(results).map(([name, { data, dims }]) => [name, { data, dims: [...dims] }]));
+}
+
+let queue = Promise.resolve(); // one thing after another, in the order asked for
+
+self.onmessage = ({ data: message }) => {
+  queue = queue.then(async () => {
+    try {
+      self.postMessage({ id: message.id, result: await (message.load ? load(message) : run(message)) });
+    } catch (error) {
+      self.postMessage({ id: message.id, error: String(error?.message ?? error) });
+    }
+  });
+};

@@ -1,0 +1,84 @@
+"""Models whose outputs are known in closed form, as ONNX."""
+
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from jaxgen.web.models import PageModel
+
+SIZE = 12
+LATENT_DIM = 8
+LABELS = ("cat", "dog", "a: b")
+_values = np.random.default_rng(0)
+FROM_LATENTS = _values.normal(size=(LATENT_DIM, SIZE * SIZE * 3)).astype(np.float32) / 4
+FROM_CLASSES = _values.normal(size=(len(LABELS), SIZE * SIZE * 3)).astype(np.float32) / 4
+
+
+def expected_images(latents: np.ndarray, conditions: np.ndarray) -> np.ndarray:
+    """What `linear_gan` draws: a clipped linear map."""
+    flat = latents @ FROM_LATENTS + conditions @ FROM_CLASSES
+    return np.clip(flat, -1, 1).reshape(-1, SIZE, SIZE, 3)
+
+
+def linear_gan(name: str = "Linear") -> PageModel:
+    nodes = [
+        helper.make_node("MatMul", ["latents", "w"], ["x"]),
+        helper.make_node("MatMul", ["condition", "v"], ["y"]),
+        helper.make_node("Add", ["x", "y"], ["z"]),
+        helper.make_node("Clip", ["z", "low", "high"], ["flat"]),
+        helper.make_node("Reshape", ["flat", "shape"], ["images"]),
+    ]
+    constants = {
+        "w": FROM_LATENTS, "v": FROM_CLASSES, "low": np.float32(-1), "high": np.float32(1),
+        "shape": np.array([-1, SIZE, SIZE, 3]),
+    }  # fmt: skip
+    shapes = {"latents": ["b", LATENT_DIM], "condition": ["b", len(LABELS)]}
+    data = _model(nodes, constants, shapes, {"images": ["b", SIZE, SIZE, 3]})
+    image = {"height": SIZE, "width": SIZE, "channels": 3, "range": [-1, 1]}
+    manifest = _manifest(name, "gan", image, shapes) | {"latent_dim": LATENT_DIM, "labels": list(LABELS)}
+    return PageModel(manifest, data, expected_images)
+
+
+def expected_restored(images: np.ndarray, missing: np.ndarray) -> np.ndarray:
+    """What `mean_restorer` gives: the mean of 9 x 9 pixels with zeros beyond the border, 0.5 where missing."""
+    h, w = images.shape[1:3]
+    padded = np.pad(images.astype(np.float64), ((0, 0), (4, 4), (4, 4), (0, 0)))
+    total = sum(padded[:, y : y + h, x : x + w] for y in range(9) for x in range(9))
+    return np.where(missing > 0, 0.5, total / 81)
+
+
+def mean_restorer(name: str = "Mean") -> PageModel:
+    nodes = [
+        helper.make_node("Transpose", ["images"], ["planes"], perm=[0, 3, 1, 2]),
+        helper.make_node("Conv", ["planes", "kernel"], ["means"], pads=[4, 4, 4, 4], group=3),
+        helper.make_node("Transpose", ["means"], ["mean"], perm=[0, 2, 3, 1]),
+        helper.make_node("Sub", ["one", "missing"], ["known"]),
+        helper.make_node("Mul", ["mean", "known"], ["seen"]),
+        helper.make_node("Mul", ["missing", "half"], ["filled"]),
+        helper.make_node("Add", ["seen", "filled"], ["restored"]),
+    ]
+    kernel = np.full((3, 1, 9, 9), 1 / 81, np.float32)
+    constants = {"kernel": kernel, "one": np.float32(1), "half": np.float32(0.5)}
+    shapes = {"images": ["b", "h", "w", 3], "missing": ["b", "h", "w", 1]}
+    data = _model(nodes, constants, shapes, {"restored": ["b", "h", "w", 3]})
+    image = {"height": None, "width": None, "channels": 3, "range": [-1, 1]}
+    return PageModel(_manifest(name, "restorer", image, shapes) | {"multiple": 4, "halo": 4}, data)
+
+
+def _manifest(name: str, kind: str, image: dict[str, Any], shapes: dict[str, Any]) -> dict[str, Any]:
+    inputs = [{"name": given, "shape": shape, "dtype": "float32"} for given, shape in shapes.items()]
+    return {"name": name, "kind": kind, "image": image, "inputs": inputs, "licence": "none", "data": "made-up numbers"}
+
+
+def _model(nodes: list[Any], constants: dict[str, Any], inputs: dict[str, Any], outputs: dict[str, Any]) -> bytes:
+    given, made = (
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in infos.items()]
+        for infos in (inputs, outputs)
+    )
+    kept = [numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
+    graph = helper.make_graph(nodes, "stand-in", given, made, kept)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model)
+    return model.SerializeToString()

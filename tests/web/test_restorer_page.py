@@ -1,0 +1,187 @@
+"""The page of a restorer, in a browser: a picture is taken, damaged, restored, compared."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.web.chromium import Page
+
+stand_ins = pytest.importorskip("tests.web.stand_ins", reason="needs onnx")
+STATUS = "document.querySelector('#status').textContent"
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Path:
+    """An RGB file of 601 x 333 pixels: smooth waves, so more than one tile, and no multiple of anything."""
+    y, x = np.mgrid[:333, :601]
+    waves = [np.sin(x / 17 + y / 29), np.sin(x / 41 - y / 13), np.sin(x / 97 + y / 61)]
+    Image.fromarray((127.5 * (np.stack(waves, -1) + 1)).astype(np.uint8)).save(tmp_path / "waves.png")
+    return tmp_path / "waves.png"
+
+
+def take(page: Page, path: Path) -> None:
+    page.choose("#file", path)
+    page.wait(f"{STATUS} !== ''")
+    page.idle()
+
+
+def array(page: Page, what: str) -> np.ndarray:
+    """uint8 (h, w, 3) of an ImageData, over the protocol as hexadecimal digits."""
+    height, width, text = page.run(
+        f"(p => [p.height, p.width, Array.from(p.data, v => v.toString(16).padStart(2, '0')).join('')])({what})"
+    )
+    return np.frombuffer(bytes.fromhex(text), np.uint8).reshape(height, width, 4)[..., :3]
+
+
+def missing(page: Page, shape: tuple[int, ...]) -> np.ndarray:
+    return np.array([int(c) for c in page.run("jaxgen.missing().join('')")]).reshape(shape[:2])
+
+
+def restore(page: Page) -> np.ndarray:
+    page.click("#restore")
+    page.idle()
+    assert "Restored in" in page.run(STATUS)
+    return array(page, "jaxgen.picture()")
+
+
+def assert_restores(restored: np.ndarray, damaged: np.ndarray, mask: np.ndarray) -> None:
+    """As `expected_restored` does where no tile or border is in sight, and everywhere that its padding allows."""
+    height, width = damaged.shape[:2]
+    pad = ((0, -height % 4), (0, -width % 4))
+    images = np.pad(damaged / 127.5 - 1, (*pad, (0, 0)), mode="edge")[None]
+    expected = stand_ins.expected_restored(images, np.pad(mask, pad, mode="edge")[None, ..., None])
+    np.testing.assert_allclose(restored, 127.5 * (expected[0, :height, :width] + 1), atol=2)
+
+
+def test_a_picture_is_restored_in_tiles_as_the_model_restores_the_whole(page: Page, address: str, photo: Path) -> None:
+    page.open(f"{address}#model=mean")
+    take(page, photo)
+    original = np.asarray(Image.open(photo))
+    np.testing.assert_array_equal(array(page, "jaxgen.damaged()"), original)
+    assert_restores(restore(page), original, np.zeros(original.shape[:2]))
+    assert not page.run("document.querySelector('#download').disabled")
+    assert page.problems == []
+
+
+def test_damage_and_brush(page: Page, address: str, photo: Path) -> None:
+    page.open(f"{address}#model=mean")
+    take(page, photo)
+    original = array(page, "jaxgen.damaged()").astype(float)
+    page.set("#salt", 40)
+    page.set("#noise", 20)
+    page.run("new Promise(requestAnimationFrame)")
+    box = page.run("(b => [b.x, b.y, b.width, b.height])(document.querySelector('#stage').getBoundingClientRect())")
+    page.drag([(box[0] + part * box[2], box[1] + box[3] / 2) for part in (0.2, 0.3, 0.4, 0.5)])
+    damaged = array(page, "jaxgen.damaged()")
+    extreme = (damaged == 0).all(axis=-1) | (damaged == 255).all(axis=-1)
+    assert extreme.mean() == pytest.approx(0.4, abs=0.01)
+    noise = (damaged - original)[~extreme & (np.abs(original - 127.5) < 40).all(axis=-1)]
+    assert noise.std() == pytest.approx(20, rel=0.05)
+    mask = missing(page, damaged.shape)
+    rows, columns = np.nonzero(mask)
+    assert columns.min() < 0.2 * 601 < 0.5 * 601 < columns.max()
+    assert rows.mean() == pytest.approx(333 / 2, abs=2)
+    restored = restore(page)
+    assert_restores(restored, damaged, mask)
+    np.testing.assert_array_equal(restored[mask == 1], np.full((mask.sum(), 3), 191))  # 0.5 in [-1, 1]
+
+    page.click("#clear")
+    np.testing.assert_array_equal(array(page, "jaxgen.damaged()"), original)
+    assert not missing(page, damaged.shape).any()
+
+
+def test_blur_is_gaussian(page: Page, address: str, tmp_path: Path) -> None:
+    point = np.zeros((41, 41, 3), np.uint8)
+    point[20, 20] = 255
+    Image.fromarray(point).save(tmp_path / "point.png")
+    page.open(f"{address}#model=mean")
+    take(page, tmp_path / "point.png")
+    page.set("#blur", 1)
+    page.run("new Promise(requestAnimationFrame)")
+    blurred = array(page, "jaxgen.damaged()")
+    squares = np.add.outer(np.arange(-20, 21) ** 2, np.arange(-20, 21) ** 2)
+    np.testing.assert_allclose(blurred[..., 0], 255 * np.exp(-squares / 2) / (2 * np.pi), atol=1)
+
+
+def test_the_brush_paints_by_keyboard(page: Page, address: str, photo: Path) -> None:
+    page.open(f"{address}#model=mean")
+    take(page, photo)
+    page.run("document.querySelector('#damaged').focus()")
+    page.press("ArrowRight")
+    page.press(" ")
+    mask = missing(page, (333, 601))
+    rows, columns = np.nonzero(mask)
+    brush = int(page.run("document.querySelector('#brush').value"))
+    assert mask.sum() == pytest.approx(np.pi * brush**2 / 4, rel=0.2)
+    assert (rows.mean(), columns.mean()) == pytest.approx((333 / 2, 601 / 2 + brush / 2), abs=1.5)
+
+
+def test_the_divider_moves_by_keyboard(page: Page, address: str, photo: Path) -> None:
+    page.open(f"{address}#model=mean")
+    take(page, photo)
+    restore(page)
+    divider = "getComputedStyle(document.querySelector('#restored')).clipPath"
+    assert "50%" in page.run(divider)
+    page.run("document.querySelector('#compare').focus()")
+    for _ in range(10):
+        page.press("ArrowRight")
+    assert "60%" in page.run(divider)
+    page.press("Home")
+    assert "0%)" in page.run(divider)
+    spoken = page.run("document.querySelector('#compare').getAttribute('aria-valuetext')")
+    assert spoken == "0% damaged, 100% restored"
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "broken.png", "cut.jpg"])
+def test_a_bad_file_is_named_in_one_line(page: Page, address: str, photo: Path, name: str) -> None:
+    bad = photo.with_name(name)
+    bad.write_bytes(
+        {"notes.txt": b"hello", "broken.png": b"\x89PNG\r\n\x1a\nrubbish", "cut.jpg": b"\xff\xd8\xff"}[name]
+    )
+    page.open(f"{address}#model=mean")
+    take(page, bad)
+    assert page.run(STATUS) == f"{name} is no picture that this browser can read; JPEG, PNG and WebP files are."
+    assert page.run("document.querySelector('#status').classList.contains('problem')")
+    assert page.run("!document.querySelector('#drop').hidden")
+    take(page, photo)  # and the page goes on
+    assert restore(page).shape == (333, 601, 3)
+
+
+def test_a_dropped_file_is_taken(page: Page, address: str) -> None:
+    page.open(f"{address}#model=mean")
+    page.run("""{
+      const data = new DataTransfer();
+      data.items.add(new File(["no picture"], "dropped.txt", {type: "text/plain"}));
+      const about = {dataTransfer: data, bubbles: true, cancelable: true};
+      document.querySelector("#drop").dispatchEvent(new DragEvent("drop", about));
+    }""")
+    page.idle()
+    assert page.run(STATUS).startswith("dropped.txt is no picture")
+
+
+def test_a_large_picture_is_scaled_with_a_word_about_it(page: Page, address: str, tmp_path: Path) -> None:
+    Image.new("L", (4000, 2000), 90).save(tmp_path / "large.png")
+    page.open(f"{address}#model=mean")
+    take(page, tmp_path / "large.png")
+    assert page.run(STATUS) == "large.png was scaled from 4000 × 2000 to 1732 × 866 pixels."
+
+
+def test_the_example_is_at_hand(page: Page, address: str) -> None:
+    page.open(f"{address}#model=mean")
+    page.click("#example")
+    page.idle()
+    assert page.run(STATUS) == "The example, 451 × 300 pixels."
+
+
+def test_a_network_of_one_size_gets_the_centre_of_a_picture(page: Page, address: str, tmp_path: Path) -> None:
+    sides = np.zeros((48, 144, 3), np.uint8)
+    sides[:, 48:96] = 200
+    Image.fromarray(sides).save(tmp_path / "sides.png")
+    page.open(f"{address}#model=fixed")
+    take(page, tmp_path / "sides.png")
+    damaged = array(page, "jaxgen.damaged()")
+    assert damaged.shape == (24, 24, 3)
+    np.testing.assert_array_equal(damaged[:, 1:-1], np.full((24, 22, 3), 200))
+    assert_restores(restore(page), damaged, np.zeros((24, 24)))
