@@ -175,8 +175,10 @@ def test_sample_command(uninterrupted, cache, capsys, monkeypatch, tmp_path):
     assert done.returncode == 0, done.stderr
     assert np.load(tmp_path / "x.npz")["images"].shape == (7, 8, 8, 1)
     monkeypatch.setattr(sys, "argv", ["jaxgen", *args, str(tmp_path / "x.jpg")])  # in this process: nothing is drawn
+    before = signal.getsignal(signal.SIGTERM)
     with pytest.raises(SystemExit) as end:
         cli.main()
+    signal.signal(signal.SIGTERM, before)
     error = capsys.readouterr().err
     assert end.value.code == 2
     assert "Traceback" not in error
