@@ -22,6 +22,7 @@ from jaxgen.training.parallel import setup_backend
 from jaxgen.training.reporting import write_json
 
 NUM_TEST = 500
+WIDTHS = (16, 32, 64)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +60,7 @@ def run_study(study: Study) -> list[dict]:
                     (f"damage:{study.steps}", [(few, study.steps)], without),
                 ):
                     config = RestorationConfig(
-                        widths=(16, 32, 64), schedule=schedule, damage=damage, loss="mse", optimizer="muon"
+                        widths=WIDTHS, schedule=schedule, damage=damage, loss="mse", optimizer="muon"
                     )
                     hparams = RestorationHparams(lr=4e-3, b1=0.95, noise_share=0.0, schedule_images=study.steps * 16.0)
                     state = train_briefly(config, hparams, feeds, 16, seed)

@@ -2,7 +2,11 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
+# one compilation cache for all workers, the processes that tests start, and the next call; it may be deleted
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "xla"))
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("PJRT_NPROC", "16")  # as `setup_backend` does: with a thread per core the devices can block

@@ -7,11 +7,14 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import pytest
 
 from jaxgen import cli
 from jaxgen.recipes.gan import GanRecipe
 from jaxgen.recipes.restoration import RestorationRecipe
 from jaxgen.recipes.scan_gan import GanScan
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text()

@@ -1,5 +1,6 @@
 """Conditional GANs: labels of the batch reach both networks in pairs, and the generator learns to obey them."""
 
+import functools
 from typing import Any
 
 import jax
@@ -10,6 +11,8 @@ import pytest
 from jaxgen.algorithms.base import Algorithm, TrainState
 from jaxgen.algorithms.gan import make_gan
 from jaxgen.config import GanConfig, GanHparams, InputError
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 SHAPE, BATCH, N, Z = (2, 2, 1), 6, 3, 4
 
@@ -27,6 +30,7 @@ def still_state(algorithm: Algorithm) -> TrainState:
     return state
 
 
+@jax.jit
 def render(params: Any, labels: np.ndarray) -> jax.Array:
     """What the generator of `still_state` draws, by its formula."""
     x = jnp.concatenate([jnp.zeros((len(labels), Z)), params["embedding"]["kernel"][labels]], 1)
@@ -35,6 +39,7 @@ def render(params: Any, labels: np.ndarray) -> jax.Array:
     return (2 * jax.nn.sigmoid(x) - 1).reshape(-1, *SHAPE)
 
 
+@functools.partial(jax.jit, static_argnames="conditioning")
 def judge(params: Any, images: jax.Array, labels: np.ndarray, conditioning: str) -> jax.Array:
     """Logits of images under labels, by the formula of either discriminator."""
     x = images.reshape(len(labels), -1)
@@ -68,7 +73,7 @@ def test_the_generator_learns_to_obey(conditioning: str) -> None:
     """Class 0 is dark and class 1 bright, noisy: as many of both, so only the label tells which to draw."""
     config = GanConfig(architecture="mlp", conditioning=conditioning, base_channels=1, latent_dim=Z)
     algorithm = make_gan(config, SHAPE, 32, 2)
-    state = algorithm.init(jax.random.key(0), vars(GanHparams(lr=5e-3, lr_final=5e-3, schedule_images=1e4)))
+    state = jax.jit(algorithm.init)(jax.random.key(0), vars(GanHparams(lr=5e-3, lr_final=5e-3, schedule_images=1e4)))
     noise = np.random.default_rng(0)
     labels = noise.integers(0, 2, (400, 32)).astype(np.int32)
     images = (
@@ -79,7 +84,9 @@ def test_the_generator_learns_to_obey(conditioning: str) -> None:
         state, batches
     )
     asked = jnp.asarray([0, 1] * 50)
-    drawn = np.asarray(algorithm.predict(state, algorithm.draw_inputs(jax.random.key(2), 100, asked))).mean((1, 2, 3))
+    drawn = np.asarray(jax.jit(algorithm.predict)(state, algorithm.draw_inputs(jax.random.key(2), 100, asked))).mean(
+        (1, 2, 3)
+    )
     assert drawn[0::2].mean() < -0.3
     assert drawn[1::2].mean() > 0.3
 
@@ -104,4 +111,4 @@ def test_labels_are_not_looked_at_without_a_condition() -> None:
     algorithm = make("none")
     state = jax.jit(algorithm.init)(jax.random.key(0), vars(GanHparams(schedule_images=100.0)))
     images = jax.random.normal(jax.random.key(1), (BATCH, *SHAPE))
-    algorithm.step(state, {"images": images}, jax.random.key(2))
+    jax.eval_shape(algorithm.step, state, {"images": images}, jax.random.key(2))

@@ -12,6 +12,8 @@ from jaxgen.algorithms.diffaugment import AUGMENTATIONS, augment, augment_each, 
 from jaxgen.config import GanConfig
 from jaxgen.losses.penalties import squared_gradient_penalty
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 NAMES = sorted(AUGMENTATIONS)
 
 

@@ -19,6 +19,8 @@ from jaxgen.algorithms.gan import apply_gradients, make_gan, scheduled
 from jaxgen.algorithms.optimizers import make_optimizer
 from jaxgen.config import GanConfig, GanHparams, InputError
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 SHAPE, LATENT_DIM, BATCH = (2, 3, 1), 3, 4
 STEP, SCHEDULE_IMAGES = 6, 80.0
 PROGRESS = STEP * BATCH / SCHEDULE_IMAGES  # 0.3
@@ -74,6 +76,7 @@ def score(params: Any, images: jax.Array) -> jax.Array:
     return dense_pair(params, images.reshape(images.shape[0], -1))[:, 0]
 
 
+@jax.jit
 def render(params: Any) -> jax.Array:
     return (2 * sig(dense_pair(params, jnp.zeros((BATCH, LATENT_DIM)))) - 1).reshape(BATCH, *SHAPE)
 
@@ -215,7 +218,7 @@ def test_float_images_are_taken_as_they_are() -> None:
 
 def test_noise_follows_from_the_key_and_the_step_alone() -> None:
     algorithm = make(loss="hinge", penalties=())
-    state = algorithm.init(jax.random.key(0), vars(HPARAMS))
+    state = jax.jit(algorithm.init)(jax.random.key(0), vars(HPARAMS))
     batch, step = {"images": make_images(BATCH)}, jax.jit(algorithm.step)
 
     def fake_logits(number: int, seed: int) -> float:
@@ -259,7 +262,7 @@ def test_first_average_is_the_first_parameters() -> None:
 def test_prediction_comes_from_the_average() -> None:
     algorithm = make()
     state = make_state(algorithm)
-    images = algorithm.predict(state, {"latents": jnp.zeros((BATCH, LATENT_DIM))})
+    images = jax.jit(algorithm.predict)(state, {"latents": jnp.zeros((BATCH, LATENT_DIM))})
     np.testing.assert_allclose(images, render(state.ema_params["generator"]), atol=1e-6)
 
 

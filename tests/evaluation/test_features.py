@@ -20,6 +20,8 @@ from jaxgen.evaluation.features import (
 )
 from jaxgen.training.weights import load_params, save_params
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 
 @pytest.fixture(scope="module")
 def digits():

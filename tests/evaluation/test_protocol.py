@@ -13,6 +13,8 @@ from jaxgen.evaluation.fakes import Fakes
 from jaxgen.evaluation.features import FeatureNetwork
 from jaxgen.evaluation.protocol import evaluate
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 SHAPE, DIM = (2, 3, 1), 6
 NAMES = ("dark", "bright")
 

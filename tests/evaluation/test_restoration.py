@@ -12,6 +12,8 @@ from jaxgen.degradations.kinds import unmasked
 from jaxgen.evaluation.restoration import Restorer, evaluate_restoration, format_table, save_table
 from jaxgen.evaluation.suites import Case, Suite, clean_pixels, digit_suite, hole_suite, photo_suite, suite_for
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 RNG = np.random.default_rng(0)
 IMAGES = [RNG.integers(0, 256, (16, 20, 1), np.uint8) for _ in range(3)] + [RNG.integers(0, 256, (24, 16, 1), np.uint8)]
 

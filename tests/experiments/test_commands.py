@@ -1,5 +1,6 @@
 """The commands as a user types them, in processes of their own."""
 
+import hashlib
 import json
 import os
 import signal
@@ -8,8 +9,15 @@ import sys
 import time
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
+
+from jaxgen import cli
+from jaxgen.algorithms.gan import make_gan
+from jaxgen.config_json import load_config
+from jaxgen.recipes.gan import GanRecipe
+from jaxgen.training.checkpoints import latest_step, read_meta, restore
 
 ROOT = Path(__file__).parents[2]
 TINY = ["--architecture", "mlp", "--base-channels", "1", "--latent-dim", "8", "--batch-size", "8"]
@@ -25,8 +33,9 @@ def npz(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory):
-    """One compilation cache for all processes, so that each compiles nothing twice."""
-    return {**os.environ, "XDG_CACHE_HOME": str(tmp_path_factory.mktemp("cache")), "JAX_PLATFORMS": "cpu"}
+    """Quick compilation, and one cache for all processes, which is theirs alone: they are killed while they write."""
+    own = {"JAX_COMPILATION_CACHE_DIR": str(tmp_path_factory.mktemp("cache")), "JAX_PLATFORMS": "cpu"}
+    return {**os.environ, **own, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
 
 
 def command(npz, out, *more):
@@ -59,25 +68,13 @@ def kill_in_the_middle(args, env, out, number):
 
 
 def leaves(folder):
-    """Every array of the newest checkpoint, as bytes."""
-    code = (
-        "import sys, json, jax, hashlib, numpy as np\n"
-        "from jaxgen.algorithms.gan import make_gan\n"
-        "from jaxgen.config_json import from_dict\n"
-        "from jaxgen.recipes.gan import GanRecipe\n"
-        "from jaxgen.training.checkpoints import read_meta, restore\n"
-        "step, meta = read_meta(sys.argv[1])\n"
-        "config = from_dict(GanRecipe, meta['config'])\n"
-        "gan = make_gan(config.gan, tuple(meta['shape']), config.train.batch_size)\n"
-        "target = jax.eval_shape(gan.init, jax.random.key(0), vars(config.hparams))\n"
-        "state, _ = restore(sys.argv[1], target)\n"
-        "paths = jax.tree_util.tree_leaves_with_path(state)\n"
-        "sums = {jax.tree_util.keystr(p): hashlib.sha256(np.asarray(x).tobytes()).hexdigest() for p, x in paths}\n"
-        "print(json.dumps([step, sums]))\n"
-    )
-    done = finish([sys.executable, "-c", code, str(folder / "checkpoints")], {**os.environ, "JAX_PLATFORMS": "cpu"})
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+    """Step and the hash of every array of the newest checkpoint."""
+    step, meta = read_meta(folder / "checkpoints")
+    config = load_config(GanRecipe, folder / "config.json")
+    gan = make_gan(config.gan, tuple(meta["shape"]), config.train.batch_size)
+    state, _ = restore(folder / "checkpoints", jax.eval_shape(gan.init, jax.random.key(0), vars(config.hparams)))
+    paths = jax.tree_util.tree_leaves_with_path(state)
+    return step, {jax.tree_util.keystr(p): hashlib.sha256(np.asarray(x).tobytes()).hexdigest() for p, x in paths}
 
 
 @pytest.fixture(scope="module")
@@ -85,37 +82,45 @@ def uninterrupted(npz, cache, tmp_path_factory):
     out = tmp_path_factory.mktemp("whole")
     done = finish(command(npz, out), cache)
     assert done.returncode == 0, done.stderr
-    return leaves(the_run(out))
+    return the_run(out)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def assert_saved_and_stopped(number, code, output, run):
+    assert code == 0, output
+    assert f"{number.name}: saved step" in output
+    assert json.loads((run / "run.json").read_text())["status"] == f"stopped by {number.name}"
+    assert f"--resume {run}" in output
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_killed_and_resumed_equals_uninterrupted(number, npz, cache, uninterrupted, tmp_path):
     code, output = kill_in_the_middle(command(npz, tmp_path), cache, tmp_path, number)
     run = the_run(tmp_path)
     if number == signal.SIGKILL:
         assert code == -signal.SIGKILL
     else:
-        assert code == 0, output
-        assert f"{number.name}: saved step" in output
-        assert json.loads((run / "run.json").read_text())["status"] == f"stopped by {number.name}"
-        assert f"--resume {run}" in output
+        assert_saved_and_stopped(number, code, output, run)
     done = finish([*command(npz, tmp_path), "--resume", str(run)], cache)
     assert done.returncode == 0, done.stderr
     assert f"run: {run}, from step" in done.stdout
     step, sums = leaves(run)
     assert step == STEPS
-    assert sums == uninterrupted[1]
+    assert sums == leaves(uninterrupted)[1]
     assert len(sums) > 20
 
 
 def test_bare_resume_takes_the_newest_run_and_its_configuration(npz, cache, tmp_path):
-    assert finish(command(npz, tmp_path, "--steps", "20"), cache).returncode == 0
-    args = [sys.executable, "-m", "experiments.gan_mnist", "--steps", "30", "--out", str(tmp_path), "--resume"]
+    """Of a run that Ctrl-C stopped."""
+    code, output = kill_in_the_middle(command(npz, tmp_path), cache, tmp_path, signal.SIGINT)
+    run = the_run(tmp_path)
+    assert_saved_and_stopped(signal.SIGINT, code, output, run)
+    steps = latest_step(run / "checkpoints") + 10
+    args = [sys.executable, "-m", "experiments.gan_mnist", "--steps", str(steps), "--out", str(tmp_path), "--resume"]
     done = finish(args, cache)
     assert done.returncode == 0, done.stderr
-    run = the_run(tmp_path)
+    assert the_run(tmp_path) == run
     assert json.loads((run / "config.json").read_text())["gan"]["architecture"] == "mlp"
-    assert json.loads((run / "run.json").read_text())["steps"] == 30
+    assert json.loads((run / "run.json").read_text())["steps"] == steps
 
 
 @pytest.mark.parametrize(
@@ -164,14 +169,17 @@ def test_help_shows_groups_and_defaults(capsys, monkeypatch):
         assert word in text
 
 
-def test_sample_command(npz, cache, tmp_path):
-    assert finish(command(npz, tmp_path / "runs", "--steps", "20"), cache).returncode == 0
-    run = the_run(tmp_path / "runs")
-    args = [sys.executable, "-m", "jaxgen", "sample", str(run), "--num", "7", "--seed", "1", "--out"]
-    done = finish([*args, str(tmp_path / "x.npz")], cache)
+def test_sample_command(uninterrupted, cache, capsys, monkeypatch, tmp_path):
+    args = ["sample", str(uninterrupted), "--num", "7", "--seed", "1", "--out"]
+    done = finish([sys.executable, "-m", "jaxgen", *args, str(tmp_path / "x.npz")], cache)
     assert done.returncode == 0, done.stderr
     assert np.load(tmp_path / "x.npz")["images"].shape == (7, 8, 8, 1)
-    refused = finish([*args, str(tmp_path / "x.jpg")], cache)
-    assert refused.returncode == 2
-    assert "Traceback" not in refused.stderr
-    assert "x.jpg" in refused.stderr
+    monkeypatch.setattr(sys, "argv", ["jaxgen", *args, str(tmp_path / "x.jpg")])  # in this process: nothing is drawn
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    signal.signal(signal.SIGTERM, before)
+    error = capsys.readouterr().err
+    assert end.value.code == 2
+    assert "Traceback" not in error
+    assert "x.jpg" in error

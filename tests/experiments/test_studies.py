@@ -75,6 +75,10 @@ def test_damage_is_the_same_for_all_that_are_judged():
 )
 def test_a_small_study_runs_and_leaves_its_rows(study, flags, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(study, "NUM_TEST", 8)
+    monkeypatch.setattr(pretraining_study, "WIDTHS", (2, 3))
+    two = jax.devices()[:2]
+    monkeypatch.setattr(jax, "devices", lambda: two)
+    monkeypatch.setattr(recurrence_study, "FEATURES", 2)
     monkeypatch.setattr(recurrence_study, "networks", lambda: {"recurrent": (1, 2), "equal parameters": (1, 1)})
     out = tmp_path / "rows.json"
     command = ["study", "--seeds", "2", "--steps", "20", "--out", str(out), *flags]

@@ -17,6 +17,8 @@ from jaxgen.inference.photo_writing import write_photo
 from jaxgen.inference.photos import Photo, read_photo
 from jaxgen.inference.restore import PhotoModel, RestoreOptions, adapt, restore_photos
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 
 def negative(images: jax.Array, masks: jax.Array) -> jax.Array:
     """White becomes black: 255 - x, or 65535 - x."""

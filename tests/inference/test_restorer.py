@@ -13,6 +13,8 @@ from jaxgen.inference import restorer
 from jaxgen.inference.restorer import SHIPPED, SHIPPED_SHA256, load_restorer, photo_model
 from jaxgen.training.weights import load_notes
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 
 def test_all_weights_of_the_package_take_four_megabytes_at_most():
     assert SHIPPED.stat().st_size + MNIST_WEIGHTS.stat().st_size <= 4_000_000

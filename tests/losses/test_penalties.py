@@ -11,6 +11,8 @@ from jaxgen.losses.penalties import (
     squared_gradient_penalty,
 )
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 SHAPE = (4, 3, 2)
 NOISE = np.random.default_rng(0)
 IMAGES = jnp.asarray(NOISE.standard_normal((5, *SHAPE)), jnp.float32)

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from jaxgen.networks.filling import MOMENTUM, SMOOTHING, TRUST, fill, reach, suspects
+from jaxgen.networks import filling
+from jaxgen.networks.filling import MOMENTUM, SMOOTHING, TRUST, reach
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+fill = jax.jit(filling.fill, static_argnums=2)
+suspects = jax.jit(filling.suspects)
 
 
 def noise(*shape: int, seed: int = 0) -> np.ndarray:
@@ -73,7 +78,7 @@ def test_known_pixels_stay_and_nothing_known_is_the_middle_grey() -> None:
 def test_a_filled_pixel_takes_nothing_from_beyond_the_reach(levels: int) -> None:
     known = jnp.zeros((1, 8, 128, 1)).at[0, :, ::9].set(1.0)
     images = jnp.asarray(noise(1, 8, 128, 1))
-    slopes = jax.jacobian(lambda x: fill(x, known, levels)[0, 0, :, 0])(images)[:, 0, :, :, 0]
+    slopes = jax.jit(jax.jacobian(lambda x: fill(x, known, levels)[0, 0, :, 0]))(images)[:, 0, :, :, 0]
     to, source = np.nonzero(np.abs(np.asarray(slopes)).sum(axis=1))
     assert reach(levels) / 2 <= np.abs(to - source).max() <= reach(levels)
 

@@ -178,11 +178,12 @@ def test_with_nothing_learned_missing_pixels_are_filled_and_black_and_white_ones
     masks = jnp.ones((1, 16, 16, 1)).at[0, 1, 6].set(0.0)
     images = images * masks
     params = jax.tree.map(jnp.zeros_like, params_of(TINY, (16, 16, 2)))
-    result = np.asarray(TINY.apply({"params": params}, images, masks))
+    result = np.asarray(compiled(TINY)(params, images, masks))
     unknown = np.zeros((16, 16), bool)
     unknown[[2, 5, 1], [3, 5, 6]] = True
     np.testing.assert_array_equal(result[0][~unknown], np.asarray(images)[0][~unknown])
-    filled = np.asarray(fill(images, jnp.asarray(~unknown, jnp.float32)[None, ..., None], levels=3))[0]
+    known = jnp.asarray(~unknown, jnp.float32)[None, ..., None]
+    filled = np.asarray(jax.jit(functools.partial(fill, levels=3))(images, known))[0]
     np.testing.assert_allclose(result[0, 1, 6], filled[1, 6], atol=1e-6)
     share = 1.0 / (1.0 + np.exp(4.0))
     np.testing.assert_allclose(result[0, 2, 3], share + (1 - share) * filled[2, 3], atol=1e-6)

@@ -21,7 +21,9 @@ from jaxgen.training.runs import Run, find_run, new_run
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 TINY = GanRecipe(
     gan=GanConfig(architecture="mlp", base_channels=1, latent_dim=8),
-    train=TrainConfig(steps=12, batch_size=8, log_every=4, sample_every=6, checkpoint_every=6, steps_per_dispatch=3),
+    train=TrainConfig(
+        steps=12, batch_size=8, log_every=4, sample_every=6, checkpoint_every=6, steps_per_dispatch=3, devices=2
+    ),
 )
 
 

@@ -25,7 +25,9 @@ def recipe(dataset, **data):
             widths=(4, 8), depth=1, schedule="noise:2,damage:2", damage="salt_and_pepper:0.5"
         ),
         hparams=RestorationHparams(),
-        train=TrainConfig(steps=4, batch_size=4, steps_per_dispatch=2, log_every=1, sample_every=2, checkpoint_every=2),
+        train=TrainConfig(
+            steps=4, batch_size=4, steps_per_dispatch=2, log_every=1, sample_every=2, checkpoint_every=2, devices=2
+        ),
     )
 
 

@@ -22,6 +22,8 @@ from jaxgen.config import InputError
 from jaxgen.training import checkpoints as ckpt
 from jaxgen.training.checksums import checksums
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 Log = pytest.LogCaptureFixture
 
 

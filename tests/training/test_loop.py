@@ -11,6 +11,8 @@ import pytest
 from jaxgen.algorithms.base import TrainState
 from jaxgen.training.loop import Callback, NonFiniteError, chunk_sizes, require_finite_state, train
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 
 def make_state(step: int = 0, value: float = 0.0) -> TrainState:
     return TrainState(jnp.asarray(step, jnp.int32), {"net": jnp.asarray(value)}, {}, {}, {}, {})
