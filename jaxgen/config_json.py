@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from jaxgen.config import InputError, require
+from jaxgen.files import write_bytes
 
 T = TypeVar("T")
 
@@ -57,8 +58,8 @@ def _parse(hint: Any, value: Any, field: str) -> Any:
 
 
 def save_config(config: Any, path: Path) -> None:
-    """Writes a config as indented JSON."""
-    path.write_text(json.dumps(to_dict(config), indent=2) + "\n")
+    """Writes a config as indented JSON, whole or not at all."""
+    write_bytes(path, (json.dumps(to_dict(config), indent=2) + "\n").encode())
 
 
 def load_config(cls: type[T], path: Path) -> T:

@@ -3,7 +3,7 @@
 import datetime
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ from jaxgen.config import reject
 from jaxgen.config_json import save_config
 from jaxgen.data.base import Source
 from jaxgen.training import checkpoints, distributed
+from jaxgen.training.locks import sole_writer
 from jaxgen.training.loop import NonFiniteError
 from jaxgen.training.progress import Progress, open_progress
 from jaxgen.training.reporting import MetricWriter, describe_hardware, open_metrics, write_json
@@ -52,11 +53,22 @@ def _make_folder(run: Run, config: Any) -> None:
 
 @contextmanager
 def open_outputs(run: Run, config: Any, source: Source, start: int, images_per_step: int) -> Iterator[Outputs]:
-    """Opens metrics, progress, checkpoints and the record of the run; closes them and records a failure."""
-    main = distributed.is_main()
-    if main:
+    """Opens metrics, progress, checkpoints and the record of the run; closes them and records a failure.
+
+    The lock of a new run's folder is held meanwhile; that of a resumed one is held already (`one_writer`).
+    """
+    if distributed.is_main():
         _make_folder(run, config)
     distributed.wait_for_all("run folder")
+    lock = nullcontext() if run.resumed else sole_writer(run.directory)
+    with lock, _open_in_folder(run, config, source, start, images_per_step) as outputs:
+        yield outputs
+
+
+@contextmanager
+def _open_in_folder(run: Run, config: Any, source: Source, start: int, images_per_step: int) -> Iterator[Outputs]:
+    """The rest of `open_outputs`, in a folder that is there and locked."""
+    main = distributed.is_main()
     entries: dict[str, Any] = {
         "recipe": run.recipe,
         "command": run.command,

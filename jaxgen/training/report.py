@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from jaxgen.config import InputError
-from jaxgen.images import write_bytes
+from jaxgen.files import write_bytes
 from jaxgen.training.progress import format_seconds, format_speed
 from jaxgen.training.report_style import STYLE
 from jaxgen.training.reporting import (
