@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-KILLS = int(os.environ.get("JAXGEN_KILLS", "5"))
+KILLS = int(os.environ.get("JAXGEN_KILLS", "4"))
 SEED = int(os.environ.get("JAXGEN_KILLS_SEED", "0"))
 
 
