@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxgen.config import InputError
-from jaxgen.files import write_bytes
+from jaxgen.files import append, naming, write_bytes
 
 ACCEPTED = "one JSON object a line, of numbers and null, with a whole step of 0 or more"
 
@@ -19,8 +19,8 @@ def append_metrics(run_dir: Path, step: int, values: Mapping[str, float]) -> Non
     if path.exists() and not path.read_bytes().endswith(b"\n"):  # a crash cut the last line short, or the file is empty
         write_bytes(path, "".join(map(format_line, [*read_metrics(run_dir), row])).encode())
         return
-    with path.open("a") as file:  # not a new file: the run may still be writing to this one
-        file.write(format_line(row))
+    with naming(path), path.open("ab", buffering=0) as file:  # no new file: the run may be writing to this one
+        append(file, path, format_line(row).encode())
 
 
 def read_metrics(run_dir: Path) -> list[dict[str, Any]]:

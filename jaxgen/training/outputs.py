@@ -13,6 +13,7 @@ from jaxgen.config import reject
 from jaxgen.config_json import save_config
 from jaxgen.data.base import Source
 from jaxgen.training import checkpoints, distributed
+from jaxgen.training.checkpoint_files import is_full_disk
 from jaxgen.training.locks import sole_writer
 from jaxgen.training.loop import NonFiniteError
 from jaxgen.training.progress import Progress, open_progress
@@ -43,11 +44,13 @@ class Outputs(NamedTuple):
 
 
 def _make_folder(run: Run, config: Any) -> None:
-    """The run's folder, with its configuration."""
+    """The run's folder, with its configuration; a full disk is no bad input."""
     try:
         run.directory.mkdir(parents=True, exist_ok=run.resumed)
         save_config(config, run.directory / "config.json")
     except OSError as error:
+        if is_full_disk(error):
+            raise
         reject("out", str(run.directory), f"a folder that can be written ({error.strerror})")
 
 
@@ -103,7 +106,7 @@ def _open_in_folder(run: Run, config: Any, source: Source, start: int, images_pe
         together = jax.process_count() == 1 or isinstance(error, NonFiniteError)
         good = checkpoints.latest_step(store)
         with suppress(OSError):  # the disk may be what failed
-            record(good or 0, f"failed: {str(error) or type(error).__name__}")
+            record(good or 0, f"failed: {_reason(error)}")
         if isinstance(error, NonFiniteError):
             folder = run.directory / "checkpoints" / str(good)
             raise NonFiniteError(
@@ -115,3 +118,10 @@ def _open_in_folder(run: Run, config: Any, source: Source, start: int, images_pe
         writer.close()
         if together:
             checkpoints.close(store)
+
+
+def _reason(error: BaseException) -> str:
+    """What went wrong, without the number of a system's error."""
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return str(error) or type(error).__name__

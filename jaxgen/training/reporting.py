@@ -17,9 +17,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
-from tensorboardX import SummaryWriter
 
-from jaxgen.files import write_bytes
+from jaxgen.files import append, naming, write_bytes
+from jaxgen.training.events import open_events
 from jaxgen.training.metric_lines import finite, format_line, read_metrics
 
 PACKAGES = ("jaxgen", "jax", "jaxlib", "flax", "optax", "numpy")
@@ -63,35 +63,32 @@ def open_metrics(run_dir: Path, start_step: int = 0) -> MetricWriter:
 
     Raises:
       InputError: the metrics.jsonl to go on from is damaged.
+      OSError: a file cannot be written, also by the functions; names it.
     """
     path = Path(run_dir) / "metrics.jsonl"
     kept = [row for row in read_metrics(run_dir) if row["step"] <= start_step] if start_step else []
     write_bytes(path, "".join(format_line(row) for row in kept).encode())
-    board = SummaryWriter(
-        str(path.parent / "tensorboard"),
-        purge_step=start_step + 1 if start_step else 0,
-        filename_suffix=f".{start_step:08}",  # names count seconds: a quick restart would write over the file
-    )
-    file = path.open("a")
+    board = open_events(path.parent / "tensorboard", start_step)
+    with naming(path):
+        file = path.open("ab", buffering=0)
     # A resumed run goes on counting where it stopped; the pause between is nobody's training time.
     began = time.monotonic() - max((row.get("time", 0.0) for row in kept), default=0.0)
 
     def write(step: int, values: Mapping[str, Any]) -> None:
         metrics = {name: float(value) for name, value in values.items() if name != "images"}
         images = {"images": int(values["images"])} if "images" in values else {}
-        file.write(format_line({"step": int(step), **images, "time": round(time.monotonic() - began, 3), **metrics}))
-        file.flush()
+        clock = round(time.monotonic() - began, 3)
+        append(file, path, format_line({"step": int(step), **images, "time": clock, **metrics}).encode())
         for name, value in metrics.items():
-            if math.isfinite(value):  # tensorboardX prints a warning of its own for each that is not
-                board.add_scalar(name, value, step)
+            if math.isfinite(value):
+                board.write_scalar(name, value, step)
 
     def write_image(step: int, name: str, image: np.ndarray) -> None:
-        board.add_image(name, image, step, dataformats="HWC")
+        board.write_image(name, image, step)
 
     def close() -> None:
-        if not file.closed:
-            file.close()
-            board.close()
+        file.close()
+        board.close()
 
     return MetricWriter(write, write_image, close)
 

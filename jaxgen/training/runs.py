@@ -103,7 +103,8 @@ def run_training(
       finish: draws the final pictures from the last state; not called after a signal.
 
     Raises:
-      InputError: bad devices or batch size, nothing to resume from, a full disk, another process trains there.
+      InputError: bad devices or batch size, nothing to resume from, another process trains there.
+      OSError: a file cannot be written; names it.
       NonFiniteError: training diverged; names the step, the value and the last good checkpoint.
     """
     settings: TrainConfig = config.train
