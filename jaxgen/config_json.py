@@ -69,9 +69,11 @@ def load_config(cls: type[T], path: Path) -> T:
       InputError: no such file, not JSON, unknown fields or values of the wrong type.
     """
     try:
-        values = json.loads(path.read_text())
+        values = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; accepted: a run folder with a config.json") from None
-    except json.JSONDecodeError as error:
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError) as error:  # also of bytes that are no text
         raise InputError(f"{path}: is not JSON ({error})") from None
     return from_dict(cls, values)
