@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from jaxgen.config import InputError, require
+from jaxgen.files import write_bytes
 
 T = TypeVar("T")
 
@@ -57,8 +58,8 @@ def _parse(hint: Any, value: Any, field: str) -> Any:
 
 
 def save_config(config: Any, path: Path) -> None:
-    """Writes a config as indented JSON."""
-    path.write_text(json.dumps(to_dict(config), indent=2) + "\n")
+    """Writes a config as indented JSON, whole or not at all."""
+    write_bytes(path, (json.dumps(to_dict(config), indent=2) + "\n").encode())
 
 
 def load_config(cls: type[T], path: Path) -> T:
@@ -68,9 +69,11 @@ def load_config(cls: type[T], path: Path) -> T:
       InputError: no such file, not JSON, unknown fields or values of the wrong type.
     """
     try:
-        values = json.loads(path.read_text())
+        values = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; accepted: a run folder with a config.json") from None
-    except json.JSONDecodeError as error:
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError) as error:  # also of bytes that are no text
         raise InputError(f"{path}: is not JSON ({error})") from None
     return from_dict(cls, values)

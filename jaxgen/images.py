@@ -2,8 +2,6 @@
 
 import io
 import math
-import os
-import secrets
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +12,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from jaxgen.config import reject, require
+from jaxgen.files import write_bytes
 
 BACKGROUND = 232
 """Grey level of grid lines and of empty cells: apart from black digits' ground and from white paper."""
@@ -99,19 +98,6 @@ def save_gif(path: Path, frames: np.ndarray, duration_ms: int = 60, scale: int =
     buffer = io.BytesIO()
     first.save(buffer, "GIF", save_all=True, append_images=rest, duration=duration_ms, loop=0)
     write_bytes(path, buffer.getvalue())
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Writes a file so that a reader sees the old one or the new one, never a part; makes its folder."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # In the same folder, as a rename is atomic only within one file system.
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-    try:
-        partial.write_bytes(data)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _to_pillow(image: np.ndarray, scale: int) -> Image.Image:

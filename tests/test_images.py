@@ -105,7 +105,7 @@ def test_png_failed_write_keeps_the_old_file(tmp_path, monkeypatch) -> None:
     def fail(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(images.os, "replace", fail)
+    monkeypatch.setattr("jaxgen.files.os.replace", fail)
     with pytest.raises(OSError, match="disk full"):
         images.save_png(tmp_path / "a.png", ramp(9, 9, 1))
     assert (tmp_path / "a.png").read_bytes() == before

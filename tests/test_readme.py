@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxgen import cli
+from jaxgen.cli import using
 from jaxgen.recipes.gan import GanRecipe
 from jaxgen.recipes.restoration import RestorationRecipe
 from jaxgen.recipes.scan_gan import GanScan
@@ -28,8 +28,9 @@ def test_files_named_exist():
 
 
 def test_flags_named_exist():
-    fields = {"help", "n"}
-    for command in (cli.sample, cli.evaluate, cli.restore, cli.evaluate_restoration, cli.doctor):
+    fields = {"help", "n", "print-completion"}
+    named = ("sample", "evaluate", "restore", "evaluate_restoration", "doctor", "export", "web")
+    for command in (getattr(using, name) for name in named):
         fields |= {name.replace("_", "-") for name in inspect.signature(command).parameters}
     for group in (field for recipe in (GanRecipe, RestorationRecipe, GanScan) for field in dataclasses.fields(recipe)):
         prefix = "hparams." if group.name == "hparams" else ""

@@ -118,13 +118,19 @@ def _load_npz(path: Path) -> dict[str, np.ndarray]:
         archive = np.load(path, allow_pickle=False)
         if isinstance(archive, np.lib.npyio.NpzFile):
             with archive:
-                if "images" in archive.files:
-                    return {name: archive[name] for name in archive.files if name in ("images", "labels")}
-                problem = f"has the arrays {', '.join(archive.files) or 'none'} but not images"
+                arrays = {name: archive[name] for name in archive.files if name in ("images", "labels")}
+                other = [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]
+                if "images" in arrays and not other:
+                    return arrays
+                problem = (
+                    f"{other[0]} is no array"
+                    if other
+                    else f"has the arrays {', '.join(archive.files) or 'none'} but not images"
+                )
         else:
             problem = "is a single array"
     except Exception as error:  # damaged archives raise errors of zipfile, zlib, struct and NumPy
-        problem = f"cannot be read ({type(error).__name__}: {error})"
+        problem = f"cannot be read ({type(error).__name__}: {' '.join(str(error).split())[:160]})"
     raise InputError(f"{path}: {problem}; accepted: an .npz archive of plain arrays, images and perhaps labels")
 
 

@@ -1,5 +1,6 @@
 """Images to be judged, batch by batch: made by a run, or by any program and left in a file."""
 
+import math
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -91,12 +92,19 @@ def _archive(path: Path) -> zipfile.ZipFile:
 
 def _header(path: Path, archive: zipfile.ZipFile) -> tuple[tuple[int, ...], np.dtype]:
     """Shape and dtype of `images`, checked but for the values."""
-    with archive.open("images.npy") as file:
-        shape, fortran, dtype = _read_header(file)
+    try:
+        with archive.open("images.npy") as file:
+            shape, fortran, dtype = _read_header(file)
+            held = archive.getinfo("images.npy").file_size - file.tell()
+    except Exception as error:  # NumPy raises almost anything for a header that is none
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
+        raise InputError(f"{path}: images cannot be read ({reason}); accepted: a whole .npz archive") from None
     numbers = dtype == np.uint8 or np.issubdtype(dtype, np.floating)
-    if fortran or not numbers or len(shape) not in (3, 4) or 0 in shape or (*shape, 1)[3] > 4:
+    if fortran or not numbers or len(shape) not in (3, 4) or min(shape) < 1 or (*shape, 1)[3] > 4:
         accepted = "uint8, or floats in 0 to 1, of shape (n, h, w, c) or (n, h, w), in C order, not empty"
         raise InputError(f"{path}: images is {dtype} of shape {shape}; accepted: {accepted}")
+    if held != math.prod(shape) * dtype.itemsize:
+        raise InputError(f"{path}: images is damaged ({held} bytes of shape {shape}); accepted: a whole .npz archive")
     return shape, dtype
 
 
@@ -117,8 +125,9 @@ def _labels(path: Path, archive: zipfile.ZipFile, num: int) -> np.ndarray:
     try:
         with archive.open("labels.npy") as file:
             labels = npy.read_array(file, allow_pickle=False)
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise InputError(f"{path}: labels cannot be read ({error}); accepted: integers ({num},)") from None
+    except Exception as error:  # as of images
+        reason = " ".join(str(error).split())[:160]
+        raise InputError(f"{path}: labels cannot be read ({reason}); accepted: integers ({num},)") from None
     if labels.shape != (num,) or not np.issubdtype(labels.dtype, np.integer):
         raise InputError(f"{path}: labels is {labels.dtype} of shape {labels.shape}; accepted: integers ({num},)")
     return labels.astype(np.int32)

@@ -21,8 +21,9 @@ from jaxgen.evaluation.protocol import Evaluation, Figure, evaluate
 from jaxgen.images import make_grid, save_png
 from jaxgen.inference.load import TrainedGan, load_gan
 from jaxgen.recipes.pictures import picture_scale, render_all
+from jaxgen.training.metric_lines import append_metrics
 from jaxgen.training.report import write_report
-from jaxgen.training.reporting import append_metrics, write_json
+from jaxgen.training.reporting import write_json
 
 MEANINGS = {
     "frechet": "Fréchet distance to the reference; 0 is best",

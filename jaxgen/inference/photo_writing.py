@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from jaxgen.config import InputError, reject
-from jaxgen.images import write_bytes
+from jaxgen.files import write_bytes
 from jaxgen.inference.photo_header import EXIF_PREFIX, ICC_PROFILE, ORIENTATION, descriptive_exif
 from jaxgen.inference.photos import Photo
 

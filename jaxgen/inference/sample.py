@@ -1,12 +1,14 @@
 """Images from a run folder, while it trains or after."""
 
+import io
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgen.config import reject, require
+from jaxgen.config import require
+from jaxgen.files import write_bytes
 from jaxgen.images import make_grid, save_png
 from jaxgen.inference.load import TrainedGan, load_gan
 from jaxgen.recipes.pictures import picture_scale, render_all
@@ -79,13 +81,8 @@ def save_arrays(path: Path, **arrays: np.ndarray) -> None:
     """Compressed .npz, whole or not at all.
 
     Raises:
-      InputError: the file cannot be written.
+      OSError: the file cannot be written.
     """
-    partial = path.with_name(f".{path.name}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(partial, "wb") as file:
-            np.savez_compressed(file, **arrays)
-        partial.replace(path)
-    except OSError as error:
-        reject("out", str(path), f"a file that can be written ({error.strerror})")
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    write_bytes(path, buffer.getvalue())

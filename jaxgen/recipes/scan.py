@@ -21,6 +21,7 @@ from jaxgen.recipes.scan_ledger import Entry, Ledger
 from jaxgen.recipes.scan_report import write_scan_report
 from jaxgen.recipes.scan_setup import Scan, Task, draw_members, make_scan
 from jaxgen.training import checkpoints, distributed
+from jaxgen.training.locks import one_writer
 from jaxgen.training.loop import Callback, NonFiniteError, Stop, train
 from jaxgen.training.outputs import BEST_METRIC, Outputs, Run, open_outputs
 from jaxgen.training.parallel import on_all_devices
@@ -65,6 +66,7 @@ def run_or_extract(run: Run, config: Any, make_task: Callable[[Any], Task]) -> N
     print(f"{extract_member(directory, task, config.scan.extract)}: member {config.scan.extract} as a run of its own")
 
 
+@one_writer
 def run_scan(run: Run, config: Any, task: Task) -> None:
     """Trains all members, or goes on with them, and leaves checkpoints, scan.json, scan.html and a leaderboard.
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxgen.images import write_bytes
+from jaxgen.files import write_bytes
 from jaxgen.training.report_style import STYLE
 
 MAX_MAPS = 6

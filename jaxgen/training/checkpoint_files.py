@@ -104,9 +104,20 @@ def read_record(path: epath.Path) -> dict[str, Any]:
         digest = record.pop("digest")
         if digest != _digest(record):
             raise ValueError("its digest differs")
-    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        _require_form(record)
+    except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise Damage(f"record: {one_line(error)}") from error
     return record
+
+
+def _require_form(record: Mapping[str, Any]) -> None:
+    """Raises `ValueError`, or what comes of taking it for one, unless this is a record of `new_record`."""
+    score = record["score"]
+    leaves = [[type(value) for value in leaf] for leaf in record["leaves"].values()]
+    if not all(leaf == [str, list, int] for leaf in leaves) or type(record["meta"]) is not dict:
+        raise ValueError("it is of another form")
+    if score is not None and type(score) not in (int, float):
+        raise ValueError("its score is no number")
 
 
 def _digest(record: Mapping[str, Any]) -> str:

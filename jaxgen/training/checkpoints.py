@@ -8,6 +8,7 @@ checksum.
 
 import contextlib
 import dataclasses
+import errno
 import logging
 import os
 import shutil
@@ -116,8 +117,8 @@ def save(
       metrics: numbers by name; only `best_metric` is read.
 
     Raises:
-      InputError: this save or the pending one could not be written (older checkpoints are intact), the folder
-        holds later steps, a leaf is no array, or `meta` is no JSON.
+      OSError: this save or the pending one could not be written; older checkpoints are intact.
+      InputError: the folder holds later steps, a leaf is no array, or `meta` is no JSON.
     """
     wait(checkpoints)
     leaves, _ = named_leaves(state)
@@ -140,7 +141,7 @@ def wait(checkpoints: Checkpoints) -> None:
     """Blocks until the pending save is committed.
 
     Raises:
-      InputError: it could not be written; older checkpoints are intact.
+      OSError: it could not be written; older checkpoints are intact.
     """
     with _one_clear_error(checkpoints, checkpoints.manager.latest_step()):
         checkpoints.manager.wait_until_finished()
@@ -150,7 +151,7 @@ def close(checkpoints: Checkpoints) -> None:
     """Like `wait`, and releases the threads even if that fails.
 
     Raises:
-      InputError: the pending save could not be written; older checkpoints are intact.
+      OSError: the pending save could not be written; older checkpoints are intact.
     """
     try:
         wait(checkpoints)
@@ -265,7 +266,7 @@ def _set_aside(checkpoints: Checkpoints, step: int) -> None:
 
 @contextlib.contextmanager
 def _one_clear_error(checkpoints: Checkpoints, step: int | None) -> Iterator[None]:
-    """Turns whatever Orbax raises into one `InputError`, and makes the manager fit for the next save."""
+    """Turns whatever Orbax raises into one `OSError`, and makes the manager fit for the next save."""
     try:
         yield
     except Exception as error:
@@ -275,11 +276,11 @@ def _one_clear_error(checkpoints: Checkpoints, step: int | None) -> Iterator[Non
         for unfinished in folder.glob(f"{step}.orbax-checkpoint-tmp*"):  # frees the disk
             shutil.rmtree(unfinished, ignore_errors=True)
         checkpoints.manager.reload()
-        reason = one_line(error)
+        code, reason = getattr(error, "errno", None) or errno.EIO, one_line(error)
         if is_full_disk(error):
-            reason = f"disk full, {shutil.disk_usage(folder).free:,} bytes free"
-        raise InputError(
-            f"{folder}: checkpoint {step} could not be written ({reason}); older checkpoints are intact"
+            code, reason = errno.ENOSPC, f"disk full, {shutil.disk_usage(folder).free:,} bytes free"
+        raise OSError(
+            code, f"checkpoint {step} could not be written ({reason}); older checkpoints are intact", str(folder)
         ) from error
 
 

@@ -3,7 +3,7 @@
 import datetime
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -13,6 +13,8 @@ from jaxgen.config import reject
 from jaxgen.config_json import save_config
 from jaxgen.data.base import Source
 from jaxgen.training import checkpoints, distributed
+from jaxgen.training.checkpoint_files import is_full_disk
+from jaxgen.training.locks import sole_writer
 from jaxgen.training.loop import NonFiniteError
 from jaxgen.training.progress import Progress, open_progress
 from jaxgen.training.reporting import MetricWriter, describe_hardware, open_metrics, write_json
@@ -43,21 +45,34 @@ class Outputs(NamedTuple):
 
 
 def _make_folder(run: Run, config: Any) -> None:
-    """The run's folder, with its configuration."""
+    """The run's folder, with its configuration; a full disk is no bad input."""
     try:
         run.directory.mkdir(parents=True, exist_ok=run.resumed)
         save_config(config, run.directory / "config.json")
     except OSError as error:
+        if is_full_disk(error):
+            raise
         reject("out", str(run.directory), f"a folder that can be written ({error.strerror})")
 
 
 @contextmanager
 def open_outputs(run: Run, config: Any, source: Source, start: int, images_per_step: int) -> Iterator[Outputs]:
-    """Opens metrics, progress, checkpoints and the record of the run; closes them and records a failure."""
-    main = distributed.is_main()
-    if main:
+    """Opens metrics, progress, checkpoints and the record of the run; closes them and records a failure.
+
+    The lock of a new run's folder is held meanwhile; that of a resumed one is held already (`one_writer`).
+    """
+    if distributed.is_main():
         _make_folder(run, config)
     distributed.wait_for_all("run folder")
+    lock = nullcontext() if run.resumed else sole_writer(run.directory)
+    with lock, _open_in_folder(run, config, source, start, images_per_step) as outputs:
+        yield outputs
+
+
+@contextmanager
+def _open_in_folder(run: Run, config: Any, source: Source, start: int, images_per_step: int) -> Iterator[Outputs]:
+    """The rest of `open_outputs`, in a folder that is there and locked."""
+    main = distributed.is_main()
     entries: dict[str, Any] = {
         "recipe": run.recipe,
         "command": run.command,
@@ -94,7 +109,7 @@ def open_outputs(run: Run, config: Any, source: Source, start: int, images_per_s
         together = jax.process_count() == 1 or isinstance(error, NonFiniteError)
         good = checkpoints.latest_step(store)
         with suppress(OSError):  # the disk may be what failed
-            record(good or 0, f"failed: {str(error) or type(error).__name__}")
+            record(good or 0, f"failed: {_reason(error)}")
         if isinstance(error, NonFiniteError):
             folder = run.directory / "checkpoints" / str(good)
             raise NonFiniteError(
@@ -106,3 +121,10 @@ def open_outputs(run: Run, config: Any, source: Source, start: int, images_per_s
         writer.close()
         if together:
             checkpoints.close(store)
+
+
+def _reason(error: BaseException) -> str:
+    """What went wrong, without the number of a system's error."""
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return str(error) or type(error).__name__

@@ -13,8 +13,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from jaxgen.config import InputError
-from jaxgen.images import write_bytes
+from jaxgen.config import InputError, require
+from jaxgen.files import write_bytes
 from jaxgen.training.progress import format_seconds, format_speed
 from jaxgen.training.report_style import STYLE
 from jaxgen.training.reporting import (
@@ -51,7 +51,7 @@ def write_report(run_dir: Path) -> Path:
     run_dir = Path(run_dir)
     if not run_dir.is_dir():
         raise InputError(f"{run_dir}: no such folder; accepted: a run folder")
-    run, rows, config = _read_json(run_dir / "run.json"), read_metrics(run_dir), _read_json(run_dir / "config.json")
+    run, rows, config = _read_run(run_dir / "run.json"), read_metrics(run_dir), _read_json(run_dir / "config.json")
     recipe = str(run.get("recipe", run_dir.resolve().parent.name))
     sections = [
         _headline(recipe, run, rows),
@@ -83,9 +83,24 @@ def write_report(run_dir: Path) -> Path:
 def _read_json(path: Path) -> dict[str, Any]:
     """A JSON object; empty where there is no file."""
     try:
-        return json.loads(path.read_text()) if path.exists() else {}
-    except ValueError as error:
+        values = json.loads(path.read_bytes()) if path.exists() else {}
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError) as error:  # also of bytes that are no text
         raise InputError(f"{path}: is not JSON ({error})") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: holds no object; accepted: a JSON object")
+    return values
+
+
+def _read_run(path: Path) -> dict[str, Any]:
+    """run.json, whose figures are numbers and whose groups are objects."""
+    run = _read_json(path)
+    for name in ("steps", "seconds", "images_per_second"):
+        require(type(run.get(name)) in (int, float, type(None)), f"{path}: {name}", run.get(name), "a number")
+    for name in ("data", "hardware"):
+        require(isinstance(run.get(name, {}), dict), f"{path}: {name}", run.get(name), "an object")
+    return run
 
 
 def _escape(value: Any) -> str:

@@ -17,10 +17,10 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
-from tensorboardX import SummaryWriter
 
-from jaxgen.config import InputError
-from jaxgen.images import write_bytes
+from jaxgen.files import append, naming, write_bytes
+from jaxgen.training.events import open_events
+from jaxgen.training.metric_lines import finite, format_line, read_metrics
 
 PACKAGES = ("jaxgen", "jax", "jaxlib", "flax", "optax", "numpy")
 INKS = ("#2563c9", "#d2691e", "#188a5b", "#8b46c1", "#c2334d", "#6b7280", "#55524d", "#e5e1da")
@@ -63,71 +63,39 @@ def open_metrics(run_dir: Path, start_step: int = 0) -> MetricWriter:
 
     Raises:
       InputError: the metrics.jsonl to go on from is damaged.
+      OSError: a file cannot be written, also by the functions; names it.
     """
     path = Path(run_dir) / "metrics.jsonl"
     kept = [row for row in read_metrics(run_dir) if row["step"] <= start_step] if start_step else []
-    write_bytes(path, "".join(_line(row) for row in kept).encode())
-    board = SummaryWriter(
-        str(path.parent / "tensorboard"),
-        purge_step=start_step + 1 if start_step else 0,
-        filename_suffix=f".{start_step:08}",  # names count seconds: a quick restart would write over the file
-    )
-    file = path.open("a")
+    write_bytes(path, "".join(format_line(row) for row in kept).encode())
+    board = open_events(path.parent / "tensorboard", start_step)
+    with naming(path):
+        file = path.open("ab", buffering=0)
     # A resumed run goes on counting where it stopped; the pause between is nobody's training time.
     began = time.monotonic() - max((row.get("time", 0.0) for row in kept), default=0.0)
 
     def write(step: int, values: Mapping[str, Any]) -> None:
         metrics = {name: float(value) for name, value in values.items() if name != "images"}
         images = {"images": int(values["images"])} if "images" in values else {}
-        file.write(_line({"step": int(step), **images, "time": round(time.monotonic() - began, 3), **metrics}))
-        file.flush()
+        clock = round(time.monotonic() - began, 3)
+        append(file, path, format_line({"step": int(step), **images, "time": clock, **metrics}).encode())
         for name, value in metrics.items():
-            if math.isfinite(value):  # tensorboardX prints a warning of its own for each that is not
-                board.add_scalar(name, value, step)
+            if math.isfinite(value):
+                board.write_scalar(name, value, step)
 
     def write_image(step: int, name: str, image: np.ndarray) -> None:
-        board.add_image(name, image, step, dataformats="HWC")
+        board.write_image(name, image, step)
 
     def close() -> None:
-        if not file.closed:
-            file.close()
-            board.close()
+        file.close()
+        board.close()
 
     return MetricWriter(write, write_image, close)
 
 
-def append_metrics(run_dir: Path, step: int, values: Mapping[str, float]) -> None:
-    """Adds one line to the metrics.jsonl of a run that need not be open: figures measured after the training."""
-    path = Path(run_dir) / "metrics.jsonl"
-    rows = [*read_metrics(run_dir), {"step": step, **values}]  # without a last line that a crash cut short
-    write_bytes(path, "".join(map(_line, rows)).encode())
-
-
-def read_metrics(run_dir: Path) -> list[dict[str, Any]]:
-    """Reads metrics.jsonl as one dict a line; null is a value that was not finite.
-
-    Args:
-      run_dir: the run folder. Without the file the list is empty; a last line that a crash cut short is left
-        out.
-
-    Raises:
-      InputError: a line other than the last is not JSON.
-    """
-    path = Path(run_dir) / "metrics.jsonl"
-    lines = path.read_bytes().splitlines() if path.exists() else []
-    rows = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            rows.append(json.loads(line))
-        except ValueError:
-            if number < len(lines):
-                raise InputError(f"{path}: line {number} is not JSON; accepted: one JSON object a line") from None
-    return rows
-
-
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Writes indented strict JSON, whole or not at all; a number that is not finite becomes null."""
-    write_bytes(path, (json.dumps(_finite(values), indent=2, allow_nan=False) + "\n").encode())
+    write_bytes(path, (json.dumps(finite(values), indent=2, allow_nan=False) + "\n").encode())
 
 
 def images_per_step(rows: list[dict[str, Any]]) -> float | None:
@@ -261,20 +229,6 @@ def describe_hardware() -> dict[str, Any]:
         "platform": f"{platform.system()} {platform.machine()}",
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
     }
-
-
-def _line(row: Mapping[str, Any]) -> str:
-    """One line of metrics.jsonl."""
-    return json.dumps(_finite(row), allow_nan=False) + "\n"
-
-
-def _finite(value: Any) -> Any:
-    """The same JSON value with null for each float that is not finite."""
-    if isinstance(value, Mapping):
-        return {name: _finite(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _cpu_model() -> str:

@@ -20,6 +20,7 @@ from jaxgen.data.base import Source
 from jaxgen.data.pipeline import batches
 from jaxgen.data.transfer import chunks, put_global
 from jaxgen.training import checkpoints, distributed, parallel
+from jaxgen.training.locks import one_writer
 from jaxgen.training.loop import Callback, Stop, chunk_sizes, require_finite_state, train
 from jaxgen.training.outputs import BEST_METRIC, Outputs, Run, open_outputs
 from jaxgen.training.reporting import MetricWriter
@@ -82,6 +83,7 @@ def fix_schedule(config: C) -> C:
     return replace(config, hparams=replace(config.hparams, schedule_images=images))
 
 
+@one_writer
 def run_training(
     run: Run,
     config: Any,
@@ -109,7 +111,8 @@ def run_training(
       The last state, also after a signal.
 
     Raises:
-      InputError: bad devices or batch size, nothing to resume from, a full disk.
+      InputError: bad devices or batch size, nothing to resume from, another process trains there.
+      OSError: a file cannot be written; names it.
       NonFiniteError: training diverged; names the step, the value and the last good checkpoint.
     """
     settings: TrainConfig = config.train

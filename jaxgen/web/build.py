@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from jaxgen.config import InputError, RestorationConfig, require
-from jaxgen.images import write_bytes
+from jaxgen.files import write_bytes
 from jaxgen.web.directions import principal_directions, random_directions
 from jaxgen.web.models import PageModel
 from jaxgen.web.vendor import runtime_files

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from jaxgen.config import InputError, reject
-from jaxgen.images import write_bytes
+from jaxgen.files import write_bytes
 
 PACKAGE = "onnxruntime-web"
 VERSION = "1.30.0"

@@ -378,7 +378,7 @@ def test_writing_is_whole_or_not_at_all(tmp_path: Path, monkeypatch) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("jaxgen.images.os.replace", interrupt)
+    monkeypatch.setattr("jaxgen.files.os.replace", interrupt)
     with pytest.raises(KeyboardInterrupt):
         write_photo(tmp_path / "a.png", photo_of(noise(9, 9, 3)))
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]

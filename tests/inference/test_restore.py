@@ -241,7 +241,7 @@ def test_an_interruption_leaves_whole_files_alone(tmp_path: Path, monkeypatch) -
     def interrupt_second(path: Path, photo: Photo) -> None:
         calls.append(path)
         if len(calls) == 2:
-            monkeypatch.setattr("jaxgen.images.os.replace", _interrupt)
+            monkeypatch.setattr("jaxgen.files.os.replace", _interrupt)
         write_photo(path, photo)
 
     monkeypatch.setattr(restore, "write_photo", interrupt_second)

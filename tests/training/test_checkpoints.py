@@ -372,7 +372,7 @@ def test_full_disk_is_one_clear_error_and_older_checkpoints_stay(tmp_path: Path)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))  # a write beyond fails, as on a full disk
     try:
         ckpt.save(run, 2, states[2], {})
-        with pytest.raises(InputError, match=r"checkpoint 2 could not be written \(disk full, [\d,]+ bytes free"):
+        with pytest.raises(OSError, match=r"checkpoint 2 could not be written \(disk full, [\d,]+ bytes free"):
             ckpt.save(run, 3, states[3], {})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

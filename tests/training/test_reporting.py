@@ -16,6 +16,7 @@ from tensorboardX.proto.event_pb2 import Event
 
 from jaxgen.config import InputError
 from jaxgen.training import reporting
+from jaxgen.training.metric_lines import append_metrics
 
 
 def lines(run_dir: Path) -> list[dict]:
@@ -202,11 +203,20 @@ def test_a_line_measured_later_keeps_the_clock_and_heals_a_cut_line(tmp_path):
     writer.close()
     path = tmp_path / "metrics.jsonl"
     path.write_text(path.read_text().replace('"time": ', '"time": 100') + '{"step": 6, "lo')  # a crash in mid-line
-    reporting.append_metrics(tmp_path, 5, {"evaluation/x/frechet": 2.0})
-    reporting.append_metrics(tmp_path, 5, {"evaluation/x/frechet": 3.0})
+    append_metrics(tmp_path, 5, {"evaluation/x/frechet": 2.0})
+    append_metrics(tmp_path, 5, {"evaluation/x/frechet": 3.0})
     assert [row.get("evaluation/x/frechet") for row in lines(tmp_path)] == [None, 2.0, 3.0]
     assert list(reporting.group_curves(lines(tmp_path))) == ["loss"]
     writer = reporting.open_metrics(tmp_path, start_step=5)
     writer.write(7, {"loss/a": 1.0})
     writer.close()
     assert lines(tmp_path)[-1]["time"] >= 100
+
+
+def test_a_line_measured_while_the_run_goes_on_costs_none_of_its_lines(tmp_path):
+    writer = reporting.open_metrics(tmp_path)
+    writer.write(1, {"loss/a": 1.0})
+    append_metrics(tmp_path, 1, {"evaluation/x/frechet": 2.0})
+    writer.write(2, {"loss/a": 3.0})
+    writer.close()
+    assert [row["step"] for row in lines(tmp_path)] == [1, 1, 2]

@@ -1,0 +1,50 @@
+"""Files that are whole or not there at all, and errors that say which file it was."""
+
+import contextlib
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Writes a file so that a reader sees the old one or the new one, never a part; makes its folder.
+
+    Raises:
+      OSError: it cannot be written; names it.
+    """
+    path = Path(path)
+    # In the same folder, as a rename is atomic only within one file system.
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    with naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            partial.write_bytes(data)
+            os.replace(partial, path)
+        finally:
+            with contextlib.suppress(OSError):
+                partial.unlink()
+
+
+def append(file: BinaryIO, path: Path, data: bytes) -> None:
+    """Writes all of `data` to a file opened without buffer: nothing is left to fail when it is closed.
+
+    Raises:
+      OSError: it cannot be written; names `path`.
+    """
+    with naming(path):
+        rest = memoryview(data)
+        while rest:  # a disk that fills up takes a part first
+            rest = rest[file.write(rest) :]
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Gives an `OSError` the name of the file that it is about: one of a write has none."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror or os.strerror(error.errno), str(path)) from error
