@@ -48,3 +48,8 @@ def naming(path: Path) -> Iterator[None]:
         if error.errno is None:
             raise
         raise OSError(error.errno, error.strerror or os.strerror(error.errno), str(path)) from error
+
+
+def printable(text: object) -> str:
+    """One line that any terminal can show: file names may hold line ends, control characters and bytes of no text."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text))

@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 from jaxgen.config import DataConfig, InputError, reject, require
 from jaxgen.data import base
 from jaxgen.data.base import Source
+from jaxgen.files import printable
 
 LOGGER = logging.getLogger("jaxgen")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
@@ -103,8 +104,8 @@ def _check(paths: list[Path], config: DataConfig) -> tuple[list[Path], list[np.n
     good, kept, bad, num_pixels, channels = [], [], [], 0, config.channels or 1
     for path, image in zip(paths, _in_threads(partial(_try_decode, config), paths), strict=True):
         if isinstance(image, str):
-            LOGGER.warning("%s: skipped, %s", path, image)
-            bad.append(path.name)
+            LOGGER.warning("%s", printable(f"{path}: skipped, {image}"))
+            bad.append(printable(path.name))
             continue
         if not good:
             first = image.shape

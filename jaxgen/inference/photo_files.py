@@ -1,6 +1,7 @@
 """Which photos the user means, and where each restored one goes."""
 
 import glob
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -55,7 +56,7 @@ def find_photos(arguments: Sequence[str], out: Path | None = None) -> list[Found
         photos = _expand(argument, out)
         require(bool(photos), "photos", argument, f"a file, a folder with {', '.join(SUFFIXES)} files, or a glob")
         for photo in photos:
-            found.setdefault(photo.path.resolve(), photo)
+            found.setdefault(_real(photo.path), photo)
     return list(found.values())
 
 
@@ -76,7 +77,7 @@ def output_paths(photos: Sequence[Found], out: Path, compare: bool = False) -> l
         restored = out / photo.place
         beside = restored.with_name(f"{restored.stem}-compare.png") if compare else None
         jobs.append(Job(photo.path, restored, beside))
-    _refuse_overwriting(jobs, {photo.path.resolve() for photo in photos})
+    _refuse_overwriting(jobs, {_real(photo.path) for photo in photos})
     return jobs
 
 
@@ -89,7 +90,7 @@ def _refuse_overwriting(jobs: list[Job], inputs: set[Path]) -> None:
     """Raises InputError if a result would replace a photo or another result."""
     taken: dict[Path, Path] = {}
     for path, photo in results(jobs):
-        if path.resolve() in inputs:
+        if _real(path) in inputs:
             raise InputError(f"out: {path} is one of the photos to restore; accepted: a folder that leaves these alone")
         other = taken.setdefault(path, photo)
         if other != photo:
@@ -117,7 +118,7 @@ def _in_folder(folder: Path, root: Path, out: Path | None) -> list[Found]:
     """Image files below `folder`, placed relative to `root`, without those below an `out` that lies in it."""
     paths = image_files(folder)
     if out is not None and folder.resolve() in out.resolve().parents:
-        paths = [path for path in paths if out.resolve() not in path.resolve().parents]
+        paths = [path for path in paths if out.resolve() not in _real(path).parents]
     return [Found(path, path.relative_to(root)) for path in paths]
 
 
@@ -129,3 +130,8 @@ def _before_wildcards(pattern: Path) -> Path:
             break
         fixed.append(part)
     return Path(*fixed)
+
+
+def _real(path: Path) -> Path:
+    """Where a path leads; unlike `Path.resolve` it takes a loop of links for a file that cannot be read."""
+    return Path(os.path.realpath(path))

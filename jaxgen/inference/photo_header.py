@@ -8,6 +8,8 @@ from typing import Any, BinaryIO, NamedTuple
 
 from PIL import Image
 
+from jaxgen.files import printable
+
 LOGGER = logging.getLogger("jaxgen")
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -151,7 +153,7 @@ def _read_exif(path: Path, exif: bytes | None) -> tuple[int, bytes | None]:
     try:
         return upright_exif(EXIF_PREFIX + exif.removeprefix(EXIF_PREFIX))
     except ValueError as error:
-        LOGGER.warning("%s: its EXIF is damaged (%s) and left out", path, error)
+        LOGGER.warning("%s: its EXIF is damaged (%s) and left out", printable(path), error)
         return 1, None
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from jaxgen.config import InputError, reject
-from jaxgen.files import write_bytes
+from jaxgen.files import printable, write_bytes
 from jaxgen.inference.photo_header import EXIF_PREFIX, ICC_PROFILE, ORIENTATION, descriptive_exif
 from jaxgen.inference.photos import Photo
 
@@ -125,7 +125,9 @@ def _strip(rows: np.ndarray) -> bytes:
 def _jpeg(path: Path, photo: Photo) -> bytes:
     photo = _over_white(path, _shallow(path, photo))
     if photo.exif and len(photo.exif) > MAX_JPEG_EXIF:
-        LOGGER.warning("%s: the EXIF of %d bytes does not fit into a JPEG file and is left out", path, len(photo.exif))
+        LOGGER.warning(
+            "%s: the EXIF of %d bytes does not fit into a JPEG file and is left out", printable(path), len(photo.exif)
+        )
         photo = photo._replace(exif=None)
     return _by_pillow(photo, "JPEG", quality=QUALITY, subsampling="4:4:4")
 
@@ -134,7 +136,7 @@ def _webp(path: Path, photo: Photo) -> bytes:
     photo = _shallow(path, photo)
     if photo.pixels.shape[-1] == 1:
         if photo.icc_profile and photo.icc_profile[16:20] == b"GRAY":
-            LOGGER.warning("%s: WebP stores grey as RGB; the colour profile for grey is left out", path)
+            LOGGER.warning("%s: WebP stores grey as RGB; the colour profile for grey is left out", printable(path))
             photo = photo._replace(icc_profile=None)
         photo = photo._replace(pixels=np.repeat(photo.pixels, 3, axis=-1))
     # exact: colours under transparent pixels are kept
@@ -144,7 +146,7 @@ def _webp(path: Path, photo: Photo) -> bytes:
 def _bmp(path: Path, photo: Photo) -> bytes:
     photo = _over_white(path, _shallow(path, photo))
     if photo.icc_profile or photo.exif:
-        LOGGER.warning("%s: BMP holds neither a colour profile nor EXIF; they are left out", path)
+        LOGGER.warning("%s: BMP holds neither a colour profile nor EXIF; they are left out", printable(path))
     return _by_pillow(photo._replace(icc_profile=None, exif=None), "BMP")
 
 
@@ -168,7 +170,7 @@ def _shallow(path: Path, photo: Photo) -> Photo:
     """8 bits a channel, with a warning where there were 16."""
     if photo.pixels.dtype == np.uint8:
         return photo
-    LOGGER.warning("%s: this format has 8 bits a channel; the 16 of the photo are rounded", path)
+    LOGGER.warning("%s: this format has 8 bits a channel; the 16 of the photo are rounded", printable(path))
     alpha = None if photo.alpha is None else to_8_bits(photo.alpha)
     return photo._replace(pixels=to_8_bits(photo.pixels), alpha=alpha)
 
@@ -177,7 +179,7 @@ def _over_white(path: Path, photo: Photo) -> Photo:
     """8 bits without alpha: alpha * colour + (1 - alpha) * white, rounded, with a warning."""
     if photo.alpha is None:
         return photo
-    LOGGER.warning("%s: this format has no alpha; the photo is composited over white", path)
+    LOGGER.warning("%s: this format has no alpha; the photo is composited over white", printable(path))
     alpha = photo.alpha[..., None].astype(np.uint16)  # no sum exceeds 255 * 255 + 127
     white = np.uint16(255) * (np.uint16(255) - alpha) + np.uint16(127)
     pixels = (photo.pixels * alpha + white) // np.uint16(255)

@@ -13,6 +13,7 @@ from jaxtyping import UInt8, UInt16
 from PIL import Image
 
 from jaxgen.config import InputError
+from jaxgen.files import printable
 from jaxgen.inference.photo_header import FORMATS, ORIENTATION, Header, read_header, without_pillow_limit
 
 LOGGER = logging.getLogger("jaxgen")
@@ -58,7 +59,9 @@ def read_photo(path: Path, allow_large: bool = False) -> Photo:
         _refuse_large(path, header, allow_large)
         pixels, orientation, cmyk = _decode_deep(path, header) if header.deep else _decode(path)
     if cmyk and header.icc_profile:
-        LOGGER.warning("%s: CMYK becomes RGB, for which its colour profile is not made; it is left out", path)
+        LOGGER.warning(
+            "%s: CMYK becomes RGB, for which its colour profile is not made; it is left out", printable(path)
+        )
     pixels = _upright(pixels, orientation)
     channels = 1 if pixels.shape[-1] < 3 else 3
     alpha = pixels[..., channels] if pixels.shape[-1] > channels else None

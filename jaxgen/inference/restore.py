@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxgen.bundles.tiling import ApplyFn, restore_tiled
 from jaxgen.config import InputError, require
+from jaxgen.files import printable
 from jaxgen.inference.photo_files import Job, find_photos, output_paths, results
 from jaxgen.inference.photo_writing import encoder, to_8_bits, write_photo
 from jaxgen.inference.photos import Photo, photo_size, read_photo
@@ -171,7 +172,7 @@ def _run(jobs: list[Job], restore: Callable[..., Photo], allow_large: bool) -> i
                 _restore_file(job, restore, allow_large, show)
             except InputError as error:
                 failed += 1
-                show.failed(" ".join(str(error).split()))
+                show.failed(printable(error))
     if failed:
         print(f"{failed} of {len(jobs)} photos could not be restored", file=sys.stderr)
     return 1 if failed else 0
@@ -191,7 +192,7 @@ def _restore_file(job: Job, restore: Callable[..., Photo], allow_large: bool, sh
         write_photo(job.compare, side_by_side(photo, restored))
     height, width = photo.pixels.shape[:2]
     size = f"{width} x {height}, {time.monotonic() - began:.1f} s"
-    show.done(f"{job.photo} -> {job.restored} ({size})")
+    show.done(printable(f"{job.photo} -> {job.restored} ({size})"))
 
 
 def side_by_side(photo: Photo, restored: Photo) -> Photo:

@@ -99,7 +99,7 @@ def _read_run(path: Path) -> dict[str, Any]:
     for name in ("steps", "seconds", "images_per_second"):
         require(type(run.get(name)) in (int, float, type(None)), f"{path}: {name}", run.get(name), "a number")
     for name in ("data", "hardware"):
-        require(isinstance(run.get(name, {}), dict), f"{path}: {name}", run.get(name), "an object")
+        require(isinstance(run.get(name) or {}, dict), f"{path}: {name}", run.get(name), "an object")
     return run
 
 
