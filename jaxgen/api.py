@@ -26,7 +26,7 @@ from jaxgen.inference.load import TrainedGan, load_gan
 from jaxgen.inference.restore import adapt
 from jaxgen.inference.restorer import TrainedRestorer, load_restorer, photo_model
 from jaxgen.inference.sample import draw
-from jaxgen.inference.tiling import restore_tiled
+from jaxgen.bundles.tiling import restore_tiled
 from jaxgen.networks import make_restorer
 from jaxgen.recipes.gan import GanRecipe, run_gan
 from jaxgen.recipes.restoration import RestorationRecipe, run_restoration

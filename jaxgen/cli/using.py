@@ -10,7 +10,7 @@ from jaxgen.config import DataConfig, InputError, TrainConfig, require
 RUNS = Path("runs")
 
 
-def find_trained(name: str) -> Path:
+def find_trained(name: str, field: str = "run") -> Path:
     """A run folder: itself, or by the name of a recipe its newest run in `runs`; "latest" is the newest of all.
 
     Raises:
@@ -20,7 +20,7 @@ def find_trained(name: str) -> Path:
         found = [path.parent for path in RUNS.glob("*/*/config.json") if name in ("latest", path.parts[-3])]
         known = ", ".join(sorted({path.parts[-3] for path in RUNS.glob("*/*/config.json")}))
         accepted = f"a run folder (OUT/RECIPE/TIMESTAMP){f', latest, or one of {known}' if known else ''}"
-        require(len(found) > 0, "run", name, accepted)
+        require(len(found) > 0, field, name, accepted)
         return max(found, key=lambda folder: folder.name)
     return Path(name)
 
@@ -33,6 +33,10 @@ def _setup() -> None:
 
 def _path(text: str | None) -> Path | None:
     return None if text is None else Path(text)
+
+
+def _model(name: str | None) -> Path | None:
+    return None if name is None else find_trained(name, "model")
 
 
 def sample(
@@ -123,7 +127,7 @@ def restore(
       out: folder for the results.
       strength: 0 gives the photo back, 1 is all that the network does.
       mask: file of the photo's size, white where it is to be filled in; all else stays as it is.
-      model: run folder of your own, or its restorer.safetensors, in place of the shipped one.
+      model: a run of your own, as of sample, or its restorer.safetensors, in place of the shipped one.
       checkpoint: of that run: latest, best or a step.
       compare: also write photo and result side by side.
       force: overwrite results that exist.
@@ -133,7 +137,7 @@ def restore(
     from jaxgen.inference.restorer import load_restorer, photo_model
 
     _setup()
-    chosen = photo_model(load_restorer(_path(model), checkpoint))
+    chosen = photo_model(load_restorer(_model(model), checkpoint))
     options = RestoreOptions(_path(mask), strength, compare, force, allow_large)
     code = restore_photos(photos, Path(out), chosen, options)
     if code:
@@ -152,7 +156,7 @@ def evaluate_restoration(
 
     Args:
       folder: clean photographs.
-      model: run folder, or its restorer.safetensors, in place of the shipped one.
+      model: a run of your own, as of sample, or its restorer.safetensors, in place of the shipped one.
       checkpoint: of that run: latest, best or a step.
       num: the first so many photographs; all where it is not given.
       seed: of the damage.
@@ -161,7 +165,7 @@ def evaluate_restoration(
     from jaxgen.inference.evaluate_restoration import evaluate_photos
 
     _setup()
-    evaluate_photos(Path(folder), _path(model), checkpoint, num, seed, _path(out))
+    evaluate_photos(Path(folder), _model(model), checkpoint, num, seed, _path(out))
 
 
 def export(
