@@ -15,6 +15,7 @@ import numpy as np
 from jaxgen.algorithms.base import Algorithm, TrainState
 from jaxgen.algorithms.gan import make_gan
 from jaxgen.algorithms.restoration import make_restoration
+from jaxgen.bundles.tiling import restore_tiled
 from jaxgen.config import DataConfig, GanConfig, GanHparams, RestorationConfig, RestorationHparams, TrainConfig, require
 from jaxgen.data.base import Source
 from jaxgen.data.sources import array_source, open_source
@@ -26,7 +27,6 @@ from jaxgen.inference.load import TrainedGan, load_gan
 from jaxgen.inference.restore import adapt
 from jaxgen.inference.restorer import TrainedRestorer, load_restorer, photo_model
 from jaxgen.inference.sample import draw
-from jaxgen.bundles.tiling import restore_tiled
 from jaxgen.networks import make_restorer
 from jaxgen.recipes.gan import GanRecipe, run_gan
 from jaxgen.recipes.restoration import RestorationRecipe, run_restoration
