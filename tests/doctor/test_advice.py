@@ -70,7 +70,7 @@ def test_nothing_is_said_of_what_is_not_known():
 
 
 def test_buckets_are_refused_and_not_taken_for_folders(monkeypatch, capsys):
-    monkeypatch.setattr(cli, "setup_backend", lambda: None)
+    monkeypatch.setattr("jaxgen.training.parallel.setup_backend", lambda: None)
     monkeypatch.setattr(sys, "argv", ["jaxgen", "doctor", "--out", "gs://bucket/runs"])
     with pytest.raises(SystemExit) as end:
         cli.main()
