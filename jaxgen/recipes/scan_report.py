@@ -159,7 +159,8 @@ def _leaderboard(members: list[dict[str, Any]], names: list[str], metric: str) -
     for rank, m in enumerate(members, start=1):
         score = f"{score_of(m):.4g}" if math.isfinite(score_of(m)) else "-"
         values = [f"{m['hparams'][n]:.4g}" if m["hparams"][n] is not None else "-" for n in names]
-        cells = (rank, m["number"], score, f"{m['steps']:,}", *values, m["seed"], m["status"])
+        status = "" if m["status"] == "running" else m["status"]  # it is in the scan to its end; nothing to say
+        cells = (rank, m["number"], score, f"{m['steps']:,}", *values, m["seed"], status)
         rows.append("<tr>" + "".join(f"<td>{_escape(cell)}</td>" for cell in cells) + "</tr>")
     return f'<div class="card wide"><table class="board"><tr>{head}</tr>{"".join(rows)}</table></div>'
 

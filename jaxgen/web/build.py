@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from jaxgen.config import InputError, RestorationConfig, require
+from jaxgen.config import InputError, require
 from jaxgen.files import write_bytes
 from jaxgen.web.directions import principal_directions, random_directions
 from jaxgen.web.models import PageModel
@@ -94,7 +94,6 @@ def entry(name: str, path: str, model: PageModel) -> dict[str, Any]:
         "halo": 0,
         **{key: model.manifest[key] for key in known if key in model.manifest},
     }
-    inputs = [given["name"] for given in model.manifest["inputs"]]
     found: list[list[float]] = []
     if kept["kind"] == "gan":
         size = kept["latent_dim"]
@@ -103,14 +102,7 @@ def entry(name: str, path: str, model: PageModel) -> dict[str, Any]:
             random_directions(size) if drawn else principal_directions(model.generate, size, len(kept["labels"]))
         )
         found = np.round(directions, 5).tolist()
-    rounds = {"iterations": iterations(model.manifest)} if "iterations" in inputs else {}
-    return {**kept, "id": name, "file": path, "inputs": inputs, "directions": found, **rounds}
-
-
-def iterations(manifest: dict[str, Any]) -> int:
-    """Rounds of a recurrent restorer: as in its configuration, otherwise the default of its training."""
-    config = manifest.get("config") or {}
-    return int((config.get("restoration") or config).get("iterations", RestorationConfig().iterations))
+    return {**kept, "id": name, "file": path, "directions": found}
 
 
 def unique_ids(names: Sequence[str]) -> list[str]:

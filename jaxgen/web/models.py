@@ -13,7 +13,7 @@ from jaxgen.web.directions import Generate
 
 INPUTS = {
     "gan": ({"latents"}, {"latents", "condition"}),
-    "restorer": ({"images", "missing"}, {"images", "missing", "iterations"}),
+    "restorer": ({"images", "missing"},),
 }
 """What the page can feed to each kind of model."""
 

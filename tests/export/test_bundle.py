@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 import jaxgen
-from jaxgen import cli
 from jaxgen.bundles.manifest import read_manifest
 from jaxgen.config import GanConfig, InputError, RestorationConfig
 from jaxgen.export import bundle
@@ -23,6 +22,7 @@ from jaxgen.inference.sample import draw
 from jaxgen.recipes.gan import GanRecipe
 from jaxgen.recipes.restoration import RestorationRecipe
 from tests.bundle_runs import write_gan, write_restorer
+from tests.command_line import call
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 GAN = GanRecipe(gan=GanConfig(architecture="mlp", base_channels=1, latent_dim=4, conditioning="concat"))
@@ -34,15 +34,6 @@ heavy = {name.split(".")[0] for name in sys.modules} & {"flax", "optax", "orbax"
 ours = [n for n in sys.modules if n.startswith(("jaxgen.training", "jaxgen.algorithms", "jaxgen.networks"))]
 assert not heavy and not ours, (heavy, ours)
 """
-
-
-def call(monkeypatch, *args):
-    monkeypatch.setattr(sys, "argv", ["jaxgen", *map(str, args)])
-    try:
-        cli.main()
-    except SystemExit as end:
-        return end.code
-    return 0
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """`python -m jaxgen restore` and `evaluate-restoration` as a user types them, with a small network."""
 
 import json
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -9,13 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxgen import cli
 from jaxgen.config import RestorationConfig
 from jaxgen.config_json import to_dict
 from jaxgen.evaluation import suites
 from jaxgen.inference import evaluate_restoration
 from jaxgen.networks import make_restorer
 from jaxgen.training.weights import save_params
+from tests.command_line import call
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 CONFIG = RestorationConfig(widths=(2, 4), depth=1)
@@ -43,15 +42,6 @@ def photo(tmp_path):
     path.parent.mkdir()
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (37, 50, 3), np.uint8)).save(path)
     return path
-
-
-def call(monkeypatch, *args):
-    monkeypatch.setattr(sys, "argv", ["jaxgen", *map(str, args)])
-    try:
-        cli.main()
-    except SystemExit as end:
-        return end.code
-    return 0
 
 
 def pixels(path):

@@ -63,7 +63,7 @@ def test_the_folder_holds_the_page_the_models_and_the_runtime(
     assert (out / gan["file"]).read_bytes() == b"onnx of the gan"
     assert (out / restorer["file"]).read_bytes() == b"onnx of the restorer"
     assert (gan["id"], restorer["id"]) == ("digits-b", "photos")
-    assert (restorer["multiple"], restorer["halo"], restorer["inputs"]) == (4, 8, ["images", "missing"])
+    assert (restorer["multiple"], restorer["halo"]) == (4, 8)
     assert "secret" not in json.dumps(page)
     assert {path.name for path in (out / "ort").iterdir()} == {*FILES, "LICENSE.txt"}
     assert Image.open(out / page["example"]).format == "JPEG"
@@ -279,14 +279,3 @@ def test_the_command_builds_and_serves_until_it_is_interrupted(ort: Path, tmp_pa
     again = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (again.returncode, again.stderr.count("\n")) == (2, 1)
     assert "replaced only with --force" in again.stderr
-
-
-@pytest.mark.parametrize(
-    ("config", "expected"), [({"restoration": {"iterations": 9}}, 9), ({"iterations": 4}, 4), ({}, 6), (None, 6)]
-)
-def test_a_recurrent_restorer_gets_its_number_of_rounds(
-    ort: Path, tmp_path: Path, config: dict[str, object] | None, expected: int
-) -> None:
-    inputs = [{"name": "images"}, {"name": "missing"}, {"name": "iterations"}]
-    build_page([PageModel({**RESTORER, "inputs": inputs, "config": config}, b"onnx")], tmp_path / "page", ort)
-    assert json.loads((tmp_path / "page/models.json").read_text())["models"][0]["iterations"] == expected

@@ -110,12 +110,10 @@ export async function openRestorer(model, say, signal) {
 
   function feeds(image, mask, window) {
     const dims = [1, window.height, window.width];
-    const all = {
+    return {
       images: { data: toFloats(image, channels, window), dims: [...dims, channels] },
       missing: { data: cutMask(mask, image, window), dims: [...dims, 1] },
     };
-    if (model.iterations) all.iterations = { data: Int32Array.of(model.iterations), dims: [] };
-    return all;
   }
 
   function showWorking(done, total) {
