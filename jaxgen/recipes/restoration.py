@@ -33,8 +33,9 @@ NUM_FOLLOWED = 64
 """Held-out images on which the quality is followed while a run trains."""
 NUM_SHOWN = 8
 WEIGHTS = "restorer.safetensors"
-NUM_PHOTOS = 6
-"""Whole photographs in the table at the end of a run; `evaluate-restoration` takes any number, and its time."""
+NUM_PHOTOS, MIDDLE = 6, 192
+"""Photographs in the table at the end of a run, and pixels of their middle that count at most: biharmonic inpainting
+takes minutes for whole ones. `evaluate-restoration` takes any number of whole ones, and its time."""
 HELD_OUT = 20
 """One image in so many is held out where the data has no split of its own for it, 500 at most."""
 
@@ -102,9 +103,14 @@ def open_both(config: RestorationRecipe, source: Source | None = None) -> tuple[
     return subset(train, np.sort(order[num:])), subset(train, np.sort(order[:num]))
 
 
-def whole_images(source: Source, num: int) -> list[np.ndarray]:
-    """The first images, uint8 (h, w, c) each, uncut."""
-    return [source.read(i) if source.crops else source.take(np.array([i]))[0] for i in range(num)]
+def images_to_judge(source: Source, num: int) -> list[np.ndarray]:
+    """The first images, uint8 (h, w, c) each; of photographs the middle, `MIDDLE` pixels at most."""
+    return [_middle(source.read(i)) if source.crops else source.take(np.array([i]))[0] for i in range(num)]
+
+
+def _middle(image: np.ndarray) -> np.ndarray:
+    y, x = (max(0, (size - MIDDLE) // 2) for size in image.shape[:2])
+    return image[y : y + MIDDLE, x : x + MIDDLE]
 
 
 class Followed(NamedTuple):
@@ -155,6 +161,10 @@ def _make_hooks(
     return Hooks(sample, followed.evaluate, followed.protocol)
 
 
+def _say(what: str, left: int) -> None:
+    print(f"judging under {what}, {left} left", flush=True)
+
+
 def _finish(
     directory: Path, config: RestorationRecipe, algorithm: Algorithm, held_out: Source, state: TrainState
 ) -> None:
@@ -164,8 +174,8 @@ def _finish(
     predict = jax.jit(algorithm.predict)
     restorer = Restorer(config.restoration.architecture, lambda inputs: np.asarray(predict(state, inputs)))
     suite = suite_for(held_out.shape, held_out.crops)
-    images = whole_images(held_out, min(held_out.num_images, NUM_PHOTOS if held_out.crops else suite.num_images))
-    table, examples = evaluate_restoration(restorer, images, suite)
+    images = images_to_judge(held_out, min(held_out.num_images, NUM_PHOTOS if held_out.crops else suite.num_images))
+    table, examples = evaluate_restoration(restorer, images, suite, watch=_say)
     save_png(directory / "sheet.png", sheet_of_examples(examples), picture_scale(held_out.shape[0]))
     save_table(directory / "table.json", table)
     print(format_table(table))

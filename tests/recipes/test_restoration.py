@@ -11,7 +11,7 @@ from jaxgen.config import DataConfig, InputError, RestorationConfig, Restoration
 from jaxgen.data.base import Source
 from jaxgen.inference.restorer import load_restorer, photo_model
 from jaxgen.recipes import restoration
-from jaxgen.recipes.restoration import RestorationRecipe, open_both, run_restoration, whole_images
+from jaxgen.recipes.restoration import RestorationRecipe, images_to_judge, open_both, run_restoration
 from jaxgen.recipes.sheets import error_map, restoration_sheet
 from jaxgen.training.outputs import Run
 
@@ -122,12 +122,15 @@ def test_validation_may_be_named_and_one_image_is_too_few(tmp_path):
     assert (train.num_images, held_out.num_images) == (1, 3)
 
 
-def test_crops_are_judged_by_their_middle_and_whole(folder):
+def test_crops_are_judged_by_their_middle_and_in_the_end_by_more_of_it(folder, monkeypatch):
     _, held_out = open_both(recipe(f"folder:{folder}", crop_size=16))
     image = held_out.read(0)
     top, left = (image.shape[0] - 16 + 1) // 2, (image.shape[1] - 16 + 1) // 2
     np.testing.assert_array_equal(held_out.take(np.arange(1))[0], image[top : top + 16, left : left + 16])
-    np.testing.assert_array_equal(whole_images(held_out, 1)[0], image)
+    np.testing.assert_array_equal(images_to_judge(held_out, 1)[0], image)  # it is smaller than what is cut
+    monkeypatch.setattr("jaxgen.recipes.restoration.MIDDLE", 18)
+    y, x = (image.shape[0] - 18) // 2, (image.shape[1] - 18) // 2
+    np.testing.assert_array_equal(images_to_judge(held_out, 1)[0], image[y : y + 18, x : x + 18])
 
 
 def test_sheet_has_a_row_of_four_for_each_image():
