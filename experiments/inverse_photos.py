@@ -14,13 +14,12 @@ from jaxgen.recipes.restoration import RestorationRecipe, run_restoration
 
 DAMAGE = "|".join(
     [
-        *["gaussian:0-0.2"] * 5,
-        *["salt_and_pepper:0-0.8"] * 2,
-        "pixels:0.3-0.9",
+        *["gaussian:0-0.2"] * 4,
+        *["salt_and_pepper:0-0.8"] * 3,
+        *["pixels:0.3-0.9"] * 2,
         "strokes:0-0.3+gaussian:0-0.05",
         "scratches:0-0.1",
-        "jpeg:0.2-0.95",
-        "poisson:0-0.02+jpeg:0-0.7",
+        "poisson:0-0.02+jpeg:0-0.95",
     ]
 )
 """Twelve choices, so that a batch of 24 over two devices has no odd row (`mixture`)."""

@@ -163,7 +163,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"gan": {"penalties": [["r1"]]}}, "gan.penalties: got ['r1']; accepted: r1, r2, gp"),
     ({"restoration": {"widths": 32}}, "restoration.widths: got 32; accepted: a list"),
     ({"restoration": {"widths": [32, "64"]}}, "restoration.widths: got '64'; accepted: int"),
-    ({"restoration": {"loss": "l2"}}, "restoration.loss: got 'l2'; accepted: charbonnier, l1, mse"),
+    ({"restoration": {"loss": "l2"}}, "restoration.loss: got 'l2'; accepted: charbonnier, l1, mse, psnr"),
     ({"data": {"crop_size": 32.5}}, "data.crop_size: got 32.5; accepted: int"),
 ]
 

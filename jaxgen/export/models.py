@@ -14,14 +14,13 @@ from jax import export
 from jaxgen.config import InputError, require
 from jaxgen.config_json import to_dict
 from jaxgen.inference.load import checkpoint_step, load_gan
-from jaxgen.inference.restorer import SHIPPED, load_restorer
+from jaxgen.inference.restorer import load_restorer
 from jaxgen.networks import make_gan_pair
+from jaxgen.recipes.initial import SHIPPED, SHIPPED_NAME
 from jaxgen.training.checkpoints import read_meta
 from jaxgen.training.reporting import read_metrics
 from jaxgen.training.weights import load_notes
 
-PHOTOS = "photos"
-"""Stands for the restorer that the package carries."""
 NUM_GOLDEN = 4
 
 
@@ -58,7 +57,7 @@ def open_model(run: str, checkpoint: str = "latest", iterations: int | None = No
     Raises:
       InputError: no such run or checkpoint, a folder that is a scan, or iterations of a network without.
     """
-    if run == PHOTOS:
+    if run == SHIPPED_NAME:
         return _restorer(None, "latest", iterations)
     folder = Path(run)
     require(

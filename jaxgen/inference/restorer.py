@@ -13,12 +13,10 @@ from jaxgen.config_json import from_dict
 from jaxgen.inference.load import checkpoint_step
 from jaxgen.inference.restore import PhotoModel
 from jaxgen.networks import make_restorer
+from jaxgen.recipes.initial import SHIPPED, SHIPPED_SHA256
 from jaxgen.recipes.restoration import RestorationRecipe
 from jaxgen.training.checkpoints import read_meta, restore
 from jaxgen.training.weights import load_notes, load_params, require_published
-
-SHIPPED = Path(__file__).parent / "photos.safetensors"
-SHIPPED_SHA256 = "82638769881414701f9bbbd8f9650fb9ab7a956bb3acaedcd1dd1684a8e1a274"
 
 
 class TrainedRestorer(NamedTuple):

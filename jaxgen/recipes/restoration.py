@@ -22,6 +22,7 @@ from jaxgen.evaluation.restoration import Restorer, evaluate_restoration, format
 from jaxgen.evaluation.suites import suite_for
 from jaxgen.images import save_png, to_float, to_uint8
 from jaxgen.metrics.quality import psnr
+from jaxgen.recipes.initial import WEIGHTS, state_from_weights
 from jaxgen.recipes.pictures import picture_scale
 from jaxgen.recipes.sheets import restoration_sheet, sheet_of_examples
 from jaxgen.training.report import write_report
@@ -32,7 +33,6 @@ from jaxgen.training.weights import save_params
 NUM_FOLLOWED = 64
 """Held-out images on which the quality is followed while a run trains."""
 NUM_SHOWN = 8
-WEIGHTS = "restorer.safetensors"
 NUM_PHOTOS, MIDDLE = 6, 192
 """Photographs in the table at the end of a run, and pixels of their middle that count at most: biharmonic inpainting
 takes minutes for whole ones. `evaluate-restoration` takes any number of whole ones, and its time."""
@@ -50,6 +50,8 @@ class RestorationRecipe:
     train: OmitArgPrefixes[TrainConfig] = TrainConfig(steps=6_000)
     validation: str | None = None
     """Images to judge by, named as `dataset` is; None: the split "test", or one image in twenty held out."""
+    initial_weights: str | None = None
+    """Weights to start from: "photos" for those of the package, a run, or its restorer.safetensors; None: none."""
 
 
 def run_restoration(run: Run, config: RestorationRecipe, source: Source | None = None, **more: Any) -> TrainState:
@@ -71,6 +73,9 @@ def run_restoration(run: Run, config: RestorationRecipe, source: Source | None =
     train, held_out = open_both(config, source)
     config = fix_schedule(config)
     algorithm = make_restoration(config.restoration, train.shape, config.train.batch_size)
+    if config.initial_weights is not None and not run.resumed:
+        key = jax.random.key(config.train.seed)
+        more = {"begin": state_from_weights(config.initial_weights, algorithm, key, vars(config.hparams)), **more}
     return run_training(
         run,
         config,

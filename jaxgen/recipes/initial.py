@@ -1,0 +1,53 @@
+"""Weights to start a restorer from: those that the package carries, a run's, or a file of them."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxgen.algorithms.base import Algorithm, TrainState
+from jaxgen.config import InputError, require
+from jaxgen.training.weights import load_notes, load_params, require_published
+
+SHIPPED = Path(__file__).parents[1] / "inference" / "photos.safetensors"
+SHIPPED_SHA256 = "82638769881414701f9bbbd8f9650fb9ab7a956bb3acaedcd1dd1684a8e1a274"
+SHIPPED_NAME = "photos"
+WEIGHTS = "restorer.safetensors"
+"""What a run leaves its weights in."""
+
+
+def state_from_weights(name: str, algorithm: Algorithm, key: jax.Array, hparams: dict[str, Any]) -> TrainState:
+    """A state before its first step, with weights that were trained elsewhere and an optimizer that knows nothing.
+
+    Args:
+      name: "photos" for the weights of the package, a run folder, or a .safetensors file of a run.
+      algorithm: of a restorer.
+      key: of all that the weights do not decide.
+      hparams: numbers of the run.
+
+    Raises:
+      InputError: no such file, or weights of another network.
+    """
+    path = weights_file(name)
+    params = load_params(path)
+    state = algorithm.init(key, hparams)
+    if _shapes(params) != _shapes(state.params["restorer"]):
+        made_for = load_notes(path).get("restoration", "another network")
+        raise InputError(f"initial_weights: got {name!r}, of {made_for}; accepted: weights of the network of this run")
+    return state.replace(params={"restorer": params}, ema_params={"restorer": jax.tree.map(jnp.copy, params)})
+
+
+def weights_file(name: str) -> Path:
+    """The file that `name` means; raises `InputError` where there is none."""
+    if name == SHIPPED_NAME:
+        require_published(SHIPPED, SHIPPED_SHA256)
+        return SHIPPED
+    path = Path(name) / WEIGHTS if Path(name).is_dir() else Path(name)
+    accepted = f"{SHIPPED_NAME}, a finished run of a restorer, or its {WEIGHTS}"
+    require(path.is_file(), "initial_weights", name, accepted)
+    return path
+
+
+def _shapes(params: Any) -> dict[str, tuple[int, ...]]:
+    return {jax.tree_util.keystr(path): leaf.shape for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
