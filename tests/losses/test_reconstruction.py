@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from skimage.metrics import peak_signal_noise_ratio
 
 from jaxgen.config import RestorationConfig
-from jaxgen.losses.reconstruction import RECONSTRUCTION_LOSSES
+from jaxgen.losses.reconstruction import PSNR_EPSILON, RECONSTRUCTION_LOSSES
 
 FORMULAE = {
     "l1": np.abs,
@@ -56,3 +57,23 @@ def test_slope_of_a_large_error(name: str, slope: float) -> None:
     clean = jnp.full((1, 1, 2, 1), 0.1)
     slopes = jax.grad(lambda x: jnp.sum(RECONSTRUCTION_LOSSES[name](x, clean)))(clean + 0.3)
     np.testing.assert_allclose(slopes, slope, rtol=1e-4)
+
+
+def test_psnr_is_the_negative_of_scikit_images() -> None:
+    restored, clean = images(0), images(1)
+    values = RECONSTRUCTION_LOSSES["psnr"](as_images(restored), as_images(clean))
+    expected = [peak_signal_noise_ratio(c, r, data_range=2.0) for c, r in zip(clean, restored, strict=True)]
+    np.testing.assert_allclose(values, -np.array(expected), atol=0.01)
+
+
+def test_psnr_gives_small_and_large_errors_the_same_weight() -> None:
+    """d/ds of 10 log10((s e)^2) is 20 / (s ln 10): halving an error is worth 6 dB whatever it was."""
+    error, loss = as_images(images(1)), RECONSTRUCTION_LOSSES["psnr"]
+    slope = jax.grad(lambda s: jnp.sum(loss(s * error, 0.0 * error)))
+    np.testing.assert_allclose([0.3 * slope(0.3), slope(1.0)], 3 * 20 / np.log(10), rtol=0.02)
+
+
+def test_psnr_is_finite_where_nothing_is_wrong() -> None:
+    clean, loss = as_images(images(1)), RECONSTRUCTION_LOSSES["psnr"]
+    np.testing.assert_allclose(loss(clean, clean), 10 * np.log10(PSNR_EPSILON / 4), rtol=1e-5)
+    assert np.isfinite(jax.grad(lambda x: jnp.sum(loss(x, clean)))(clean)).all()

@@ -28,6 +28,8 @@ CASES: list[tuple[tuple[int, ...], tuple[int, ...], tuple[int, int], Padding]] =
     ((4, 5), (3, 2), (3, 4), ((4, 3), (0, 5))),  # wider than the kernel: the gradient's padding is negative
     ((4, 5), (3, 2), (1, 8), ((4, 3), (0, 5))),
     ((3, 4, 5), (3, 2, 3), (3, 4), None),
+    ((6, 5), (1, 1), (3, 4), None),  # a product of matrices
+    ((6, 5), (1, 1), (3, 4), ((1, 0), (0, 2))),
 ]
 
 

@@ -3,17 +3,24 @@
 import dataclasses
 import json
 
+import chex
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
 
+from experiments.inverse_photos import CONFIG
 from jaxgen.config import DataConfig, InputError, RestorationConfig, RestorationHparams, TrainConfig
 from jaxgen.data.base import Source
 from jaxgen.inference.restorer import load_restorer, photo_model
+from jaxgen.networks import make_restorer
 from jaxgen.recipes import restoration
+from jaxgen.recipes.initial import weights_file
 from jaxgen.recipes.restoration import RestorationRecipe, images_to_judge, open_both, run_restoration
 from jaxgen.recipes.sheets import error_map, restoration_sheet
 from jaxgen.training.outputs import Run
+from jaxgen.training.weights import load_params
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -81,6 +88,33 @@ def test_its_weights_are_those_of_its_last_checkpoint_in_half_precision(run):
     for a, b in zip(jax.tree.leaves(trained.params), jax.tree.leaves(exported.params), strict=True):
         np.testing.assert_array_equal(np.asarray(a).astype(np.float16), np.asarray(b).astype(np.float16))
     assert photo_model(trained).halo == trained.network.halo
+
+
+def test_another_run_may_start_from_its_weights(run, folder, tmp_path):
+    """At a learning rate of nothing the weights come out as they went in, all but the half precision of the file."""
+    config = recipe(f"folder:{folder}", crop_size=16)
+    still = dataclasses.replace(config.hparams, lr=0.0, lr_final=0.0)
+    config = dataclasses.replace(config, initial_weights=str(run), hparams=still)
+    state = run_restoration(Run("test", tmp_path / "x", "python", resumed=False), config)
+    before = load_restorer(run / "restorer.safetensors").params
+    for params in (state.params, state.ema_params):
+        chex.assert_trees_all_close(params["restorer"], before, rtol=1e-6)
+    assert int(state.step) == 4
+
+
+def test_weights_of_another_network_are_refused_and_named(run, folder, tmp_path):
+    config = recipe(f"folder:{folder}", crop_size=16)
+    config = dataclasses.replace(config, initial_weights="photos")
+    with pytest.raises(InputError, match=r"initial_weights: got 'photos', of .*48, 96.*; accepted: weights of the"):
+        run_restoration(Run("test", tmp_path / "x", "python", resumed=False), config)
+    with pytest.raises(InputError, match=r"initial_weights: got 'nowhere'; accepted: photos, a finished run"):
+        weights_file("nowhere")
+
+
+def test_shipped_weights_fit_the_experiment_that_they_come_from():
+    network = make_restorer(CONFIG.restoration, (64, 64, 3))
+    shapes = jax.eval_shape(lambda: network.init(jax.random.key(0), jnp.zeros((1, 64, 64, 3)))["params"])
+    chex.assert_trees_all_equal_shapes(load_params(weights_file("photos")), shapes)
 
 
 @pytest.mark.parametrize("name", ["nowhere", "other.safetensors"])
