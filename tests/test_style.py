@@ -12,9 +12,9 @@ import jaxgen
 
 ROOT = Path(jaxgen.__file__).parent
 ORDER = [
-    "types", "config", "files", "config_json", "images", "bundles", "data", "degradations", "networks", "losses",
-    "algorithms", "training", "metrics", "evaluation", "recipes", "inference", "export", "web", "doctor", "api", "cli",
-    "__main__", "jaxgen",
+    "types", "config", "compilation", "files", "config_json", "images", "bundles", "data", "degradations", "networks",
+    "losses", "algorithms", "training", "metrics", "evaluation", "recipes", "inference", "export", "web", "doctor",
+    "api", "cli", "__main__", "jaxgen",
 ]  # fmt: skip
 """Each may import itself and what stands before it; the last is the package's own `__init__`."""
 APART = {"degradations", "networks", "losses", "metrics"}

@@ -120,7 +120,8 @@ def load(folder: str | PathLike) -> Model:
     """Opens a bundle that `python -m jaxgen export` wrote; needs no training code.
 
     Nothing in it is trusted: the manifest is checked, each file must have the size and hash declared, the program must
-    take the weights and the inputs that the manifest names, and give the golden outputs.
+    take the weights and the inputs that the manifest names, and give the golden outputs. Turns on JAX's compilation
+    cache where the process has none, so that the next process starts sooner.
 
     Args:
       folder: of the bundle.

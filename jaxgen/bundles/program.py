@@ -11,6 +11,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as parse_tensors
 
 from jaxgen.bundles.manifest import GOLDEN, PROGRAM, WEIGHTS, Array, Manifest, read_file
+from jaxgen.compilation import keep_compiled
 from jaxgen.config import InputError, require
 
 Apply = Callable[..., jax.Array]
@@ -26,6 +27,7 @@ def load_program(folder: Path, manifest: Manifest) -> Apply:
       InputError: a file is damaged or does not fit the manifest, this machine is none of those exported for, or the
         outputs are not the golden ones.
     """
+    keep_compiled()
     weights = read_tensors(folder, manifest, WEIGHTS)
     golden = read_tensors(folder, manifest, GOLDEN)
     try:

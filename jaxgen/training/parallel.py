@@ -7,7 +7,6 @@ import math
 import os
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 
 import jax
@@ -17,6 +16,7 @@ from jax import lax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxgen.algorithms.base import Algorithm, Gradient, LossFn, TrainState, mean_gradient
+from jaxgen.compilation import keep_compiled
 from jaxgen.config import require
 from jaxgen.types import Batch, Metrics, Params, PRNGKey, StackedMetrics
 
@@ -30,8 +30,8 @@ Dispatch = Callable[[TrainState, Batch], tuple[TrainState, StackedMetrics]]
 def setup_backend() -> None:
     """Prepares JAX for training; call before anything touches a device.
 
-    One host device per usable core, since XLA runs a batched convolution on one core only; a compilation cache in the
-    user's cache folder (or JAX_COMPILATION_CACHE_DIR). Without effect on what is already initialised.
+    One host device per usable core, since XLA runs a batched convolution on one core only; compiled programs are kept
+    (`keep_compiled`). Without effect on what is already initialised.
     """
     _keep_freed_memory()
     # host devices share one pool of as many threads as cores, and a thread that waits in an all-reduce is blocked: with
@@ -39,10 +39,7 @@ def setup_backend() -> None:
     os.environ.setdefault("PJRT_NPROC", str(max(16, 4 * num_cores())))
     with contextlib.suppress(RuntimeError):  # a backend is in use already: keep what there is
         jax.config.update("jax_num_cpu_devices", num_cores())
-    if jax.config.jax_compilation_cache_dir is None:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        jax.config.update("jax_compilation_cache_dir", str(base / "jaxgen" / "xla"))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+    keep_compiled()
 
 
 def _keep_freed_memory() -> None:
