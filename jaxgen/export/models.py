@@ -95,7 +95,7 @@ def _gan(run: Path, checkpoint: str) -> Exportable:
         tuple({"b": n} for n in (1, 3, 16)),
         {
             "kind": "gan",
-            "name": run.resolve().name,
+            "name": _name(run),
             "image": {"height": height, "width": width, "channels": channels, "range": [-1, 1]},
             "latent_dim": config.latent_dim,
             "labels": list(gan.class_names),
@@ -127,7 +127,7 @@ def _restorer(run: Path | None, checkpoint: str, iterations: int | None) -> Expo
     size = (4 * multiple, 4 * multiple) if any_size else (height, width)
     about = {
         "kind": "restorer",
-        "name": trained.name if run is None else run.resolve().name,
+        "name": trained.name if run is None else _name(run),
         "image": {
             "height": None if any_size else height,
             "width": None if any_size else width,
@@ -155,6 +155,14 @@ def _flat(params: Any) -> dict[str, np.ndarray]:
     """Arrays by path, contiguous: safetensors writes the wrong numbers for views."""
     flat = flatten_dict(jax.device_get(params), sep="/")
     return {name: np.ascontiguousarray(array, np.float32) for name, array in flat.items()}
+
+
+def _name(run: Path) -> str:
+    """Of the recipe, as a run's own folder is called after its time; else of the folder."""
+    try:
+        return str(json.loads((run / "run.json").read_text())["recipe"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return run.resolve().name
 
 
 def _of_run(run: Path, step: int, config: dict[str, Any]) -> dict[str, Any]:

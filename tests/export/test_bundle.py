@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 
@@ -15,6 +16,7 @@ from jaxgen.bundles.manifest import read_manifest
 from jaxgen.config import GanConfig, InputError, RestorationConfig
 from jaxgen.export import bundle
 from jaxgen.export.bundle import export_run
+from jaxgen.export.models import open_model
 from jaxgen.inference.load import load_gan
 from jaxgen.inference.restore import adapt
 from jaxgen.inference.restorer import load_restorer, photo_model
@@ -99,6 +101,18 @@ def test_what_a_manifest_records(gan_run, gan_bundle):
     for name, entry in record["files"].items():
         data = (gan_bundle / name).read_bytes()
         assert (hashlib.sha256(data).hexdigest(), len(data)) == (entry["sha256"], entry["bytes"])
+
+
+@pytest.mark.parametrize(
+    ("record", "name"), [(None, "small"), ('{"recipe": "cgan_mnist"}', "cgan_mnist"), ("[]", "small"), ("{", "small")]
+)
+def test_a_model_is_named_after_its_recipe_or_else_its_folder(gan_run, tmp_path, record, name):
+    """A run's own folder is called after the time when it started, which says nothing to who looks at a page."""
+    run = tmp_path / "small"
+    shutil.copytree(gan_run, run)
+    if record is not None:
+        (run / "run.json").write_text(record)
+    assert open_model(str(run)).about["name"] == name
 
 
 RESTORERS = [
