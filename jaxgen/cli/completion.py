@@ -14,6 +14,8 @@ GROUPS = {
     "hparams.": (config.GanHparams, config.RestorationHparams),
 }
 """Prefix of flags to the settings that recipes have."""
+RESTORER_FLAGS = ["validation", "initial-weights"]
+"""Those of the recipe itself, whose module needs JAX."""
 SCAN_FLAGS = ["seeds", "random", "halving", "population", "extract"]
 
 
@@ -43,7 +45,7 @@ def recipe_flags() -> list[str]:
     named = [
         f"{prefix}{f.name}" for prefix, kinds in GROUPS.items() for kind in kinds for f in dataclasses.fields(kind)
     ]
-    return [name.replace("_", "-") for name in dict.fromkeys(named)]
+    return [name.replace("_", "-") for name in dict.fromkeys(named)] + RESTORER_FLAGS
 
 
 def _flags(command: Callable[..., Any]) -> list[str]:

@@ -1,5 +1,6 @@
 """The command line as a newcomer meets it: help, names, completion, the list of runs."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -10,8 +11,10 @@ import sys
 import pytest
 
 from jaxgen.cli import commands, recipes, run_list
-from jaxgen.cli.completion import completion
+from jaxgen.cli.completion import completion, recipe_flags
 from jaxgen.config import InputError
+from jaxgen.recipes.gan import GanRecipe
+from jaxgen.recipes.restoration import RestorationRecipe
 
 
 @pytest.fixture(autouse=True)
@@ -96,6 +99,17 @@ def test_completion_mentions_commands_names_and_flags(shell, capsys):
     assert code == 0
     for word in (*commands.COMMANDS, "gan_mnist", "scan_inverse_mnist", "inverse", "hparams.lr", "checkpoint", "steps"):
         assert word in text
+
+
+def test_completion_knows_every_flag_of_a_recipe():
+    def flags(cls, prefix=""):
+        for field in dataclasses.fields(cls):
+            if dataclasses.is_dataclass(field.default):
+                yield from flags(type(field.default), "hparams." if field.name == "hparams" else "")
+            else:
+                yield f"{prefix}{field.name}".replace("_", "-")
+
+    assert set(recipe_flags()) == {*flags(GanRecipe), *flags(RestorationRecipe)}
 
 
 def test_bash_completes():
