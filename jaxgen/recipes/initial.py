@@ -11,7 +11,7 @@ from jaxgen.config import InputError, require
 from jaxgen.training.weights import load_notes, load_params, require_published
 
 SHIPPED = Path(__file__).parents[1] / "inference" / "photos.safetensors"
-SHIPPED_SHA256 = "82638769881414701f9bbbd8f9650fb9ab7a956bb3acaedcd1dd1684a8e1a274"
+SHIPPED_SHA256 = "8aaeba53a53445a7c904c852fda0893afc0b1bd15f7f6966e82b611605761870"
 SHIPPED_NAME = "photos"
 WEIGHTS = "restorer.safetensors"
 """What a run leaves its weights in."""
