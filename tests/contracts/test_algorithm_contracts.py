@@ -117,6 +117,7 @@ def with_hparams(state: TrainState, **values: float) -> TrainState:
     return state.replace(hparams={**state.hparams, **{k: jnp.asarray(v, jnp.float32) for k, v in values.items()}})
 
 
+@pytest.mark.slow
 def test_traces_once_over_steps_and_over_numbers(case: Traced) -> None:
     assert len(case.traces) == 1
     changed = {name: 0.5 * float(value) for name, value in case.states[0].hparams.items()}

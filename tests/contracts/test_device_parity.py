@@ -14,6 +14,8 @@ from jaxgen.algorithms.restoration import make_restoration
 from jaxgen.config import GanConfig, GanHparams, RestorationConfig, RestorationHparams
 from jaxgen.training import parallel
 
+pytestmark = pytest.mark.slow
+
 BATCH, SHAPE, NUM_CLASSES = 8, (8, 8, 1), 3
 RATES = {"lr": 0.05, "lr_final": 0.02, "b1": 0.5, "schedule_images": 100.0}
 GAN = vars(GanHparams(r1=0.5, r2=0.5, **RATES))

@@ -175,6 +175,7 @@ def test_labels_that_are_no_classes_are_refused(label):
         run(make_fakes(FAKES, labels), make_source(TRAIN), make_source(TEST))
 
 
+@pytest.mark.slow
 def test_beyond_what_is_kept_images_enter_the_moments_alone(monkeypatch):
     """The distance is that of all; the interval, of those kept, lies around it; memory stays."""
     monkeypatch.setattr(protocol, "KEPT", 100)

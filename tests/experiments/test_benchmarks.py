@@ -60,6 +60,7 @@ def test_bad_flags_end_in_one_line_and_exit_code_2(benchmark, flag, monkeypatch,
     assert error.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_small_race_leaves_a_readable_document(tmp_path, capsys):
     out = tmp_path / "result.json"
     config = train_step.TrainStepConfig(

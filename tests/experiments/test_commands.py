@@ -92,6 +92,7 @@ def assert_saved_and_stopped(number, code, output, run):
     assert f"--resume {run}" in output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_killed_and_resumed_equals_uninterrupted(number, npz, cache, uninterrupted, tmp_path):
     code, output = kill_in_the_middle(command(npz, tmp_path), cache, tmp_path, number)

@@ -13,7 +13,7 @@ from jaxgen.evaluation import classifier_score
 from jaxgen.evaluation.features import FeatureNetwork
 from jaxgen.training import parallel, rates
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_compilation")]
 
 
 @pytest.fixture

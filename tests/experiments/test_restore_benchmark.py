@@ -19,7 +19,7 @@ from jaxgen.degradations.kinds import Degraded
 from jaxgen.networks import make_restorer
 from jaxgen.training import parallel
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_compilation")]
 needs_torch = pytest.mark.skipif(
     importlib.util.find_spec("torch") is None, reason="needs PyTorch, which jaxgen does without"
 )

@@ -15,7 +15,7 @@ from jaxgen.config import DataConfig, RestorationConfig, RestorationHparams
 from jaxgen.data.base import Source
 from jaxgen.networks.recurrent import Memory, RecurrentCell
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_compilation")]
 TINY = DataConfig(dataset="digits")
 
 

@@ -122,6 +122,7 @@ RESTORERS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", RESTORERS, ids=lambda config: config.architecture)
 def test_restored_images_are_those_of_the_run(config, tmp_path):
     run = write_restorer(tmp_path / "run", RestorationRecipe(restoration=config))

@@ -55,6 +55,7 @@ def test_generators_at_any_batch(architecture, classes):
     assert model.opset_import[0].version <= 21
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("config", "channels"),
     [

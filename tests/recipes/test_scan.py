@@ -132,6 +132,7 @@ def test_stopped_by_a_signal_and_resumed_is_the_same_to_the_bit(finished, npz, t
         start(tmp_path, make_config(npz, lr="1e-3"), run)
 
 
+@pytest.mark.slow
 def test_halving_drops_and_refills_and_goes_on_where_it_stopped(npz, tmp_path, cheap_judge):
     scan = ScanConfig(random=4, halving=True, population="map")
     whole = start(tmp_path / "a", make_config(npz, scan, lr="1e-3..1e-1"))

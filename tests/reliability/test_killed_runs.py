@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 KILLS = int(os.environ.get("JAXGEN_KILLS", "4"))
 SEED = int(os.environ.get("JAXGEN_KILLS_SEED", "0"))
