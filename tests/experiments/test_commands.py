@@ -110,6 +110,7 @@ def test_killed_and_resumed_equals_uninterrupted(number, npz, cache, uninterrupt
     assert len(sums) > 20
 
 
+@pytest.mark.slow
 def test_bare_resume_takes_the_newest_run_and_its_configuration(npz, cache, tmp_path):
     """Of a run that Ctrl-C stopped."""
     code, output = kill_in_the_middle(command(npz, tmp_path), cache, tmp_path, signal.SIGINT)

@@ -8,6 +8,8 @@ import pytest
 
 from experiments.benchmarks import pod
 
+pytestmark = pytest.mark.slow
+
 SETUP = (Path(__file__).parents[2] / "TPU_SETUP.md").read_text()
 
 

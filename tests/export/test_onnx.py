@@ -39,6 +39,7 @@ def moved(params):
     return jax.tree.unflatten(tree, [x + 0.05 * noise.normal(size=x.shape).astype(np.float32) for x in leaves])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("architecture", ["mlp", "dcgan", "resnet"])
 @pytest.mark.parametrize("classes", [0, 3])
 def test_generators_at_any_batch(architecture, classes):

@@ -92,6 +92,7 @@ STRUCTURES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", STRUCTURES.values(), ids=STRUCTURES)
 def test_halo_is_the_reach_and_hardly_more(network: Any) -> None:
     """Slopes of single pixels of a tall strip by all inputs; with positive weights no path cancels another."""

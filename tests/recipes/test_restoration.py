@@ -38,6 +38,15 @@ def recipe(dataset, **data):
     )
 
 
+def train(config, directory):
+    """The last state of a run, judged by one damage in the place of the suite, which is tried elsewhere."""
+    suite = restoration.suite_for((16, 16, 3), photos=True)
+    short = suite._replace(cases=suite.cases[:1])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(restoration, "suite_for", lambda shape, photos: short)
+        return run_restoration(Run("test", directory, "python", resumed=False), config)
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     root, rng = tmp_path_factory.mktemp("photos"), np.random.default_rng(0)
@@ -48,14 +57,8 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(folder, tmp_path_factory):
-    # one small damage in the place of the suite, which is tried elsewhere
     directory = tmp_path_factory.mktemp("run") / "x"
-    suite = restoration.suite_for((16, 16, 3), photos=True)
-    short = suite._replace(cases=suite.cases[:1])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(restoration, "suite_for", lambda shape, photos: short)
-        config = recipe(f"folder:{folder}", crop_size=16, flip=True)
-        run_restoration(Run("test", directory, "python", resumed=False), config)
+    train(recipe(f"folder:{folder}", crop_size=16, flip=True), directory)
     return directory
 
 
@@ -95,7 +98,7 @@ def test_another_run_may_start_from_its_weights(run, folder, tmp_path):
     config = recipe(f"folder:{folder}", crop_size=16)
     still = dataclasses.replace(config.hparams, lr=0.0, lr_final=0.0)
     config = dataclasses.replace(config, initial_weights=str(run), hparams=still)
-    state = run_restoration(Run("test", tmp_path / "x", "python", resumed=False), config)
+    state = train(config, tmp_path / "x")
     before = load_restorer(run / "restorer.safetensors").params
     for params in (state.params, state.ema_params):
         chex.assert_trees_all_close(params["restorer"], before, rtol=1e-6)

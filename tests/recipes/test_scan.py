@@ -84,6 +84,7 @@ def test_a_scan_leaves_a_leaderboard_and_flags_the_diverged(finished, capsys):
     assert not any("loss/generator.4" in row for row in rows[1:])  # diverged in the first dispatch
 
 
+@pytest.mark.slow
 def test_a_member_taken_out_is_the_run_that_it_would_have_been(finished, npz, tmp_path):
     config = make_config(npz, ScanConfig(extract=3))
     run_gan_scan(finished._replace(resumed=True), config)
@@ -154,6 +155,7 @@ def test_a_scan_ends_when_all_members_have_diverged(npz, tmp_path, cheap_judge):
         start(tmp_path, config)
 
 
+@pytest.mark.slow
 def test_restorers_can_be_scanned(npz, tmp_path):
     structure = RestorationConfig(widths=(2,), depth=1, schedule="noise:2,damage:2", damage="gaussian:0.1")
     config = RestorationScan(

@@ -14,7 +14,7 @@ from jaxgen.recipes.scan_gan import GanScan, run_gan_scan
 from jaxgen.training.runs import Run, new_run
 from tests.pairs import Ended, environment, run_pair
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_compilation")]
 PROGRAM = "from experiments.scan_gan_mnist import main; main()"
 FLAGS = (
     "--architecture mlp --base-channels 1 --latent-dim 4 --batch-size 4 --optimizer sgd "

@@ -75,6 +75,7 @@ def four_devices(monkeypatch):
 PLANS = {"map": Plan(1, 1), "vmap": Plan(1, 5), "shard": Plan(4, 1), "shard:2": Plan(4, 2)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PLANS)
 def test_each_member_equals_its_solo_run(name, gan, solo):
     plan = pop.parse_plan(name, 5)

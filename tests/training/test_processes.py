@@ -22,7 +22,7 @@ from jaxgen.recipes.gan import GanRecipe
 from jaxgen.training import checkpoints, parallel
 from tests.pairs import Ended, environment, run_pair
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_compilation")]
 PROGRAM = """
 import os, pathlib, sys, time
 from jaxgen.training import loop
