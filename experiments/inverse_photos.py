@@ -3,7 +3,7 @@
 Command:  python -m experiments.inverse_photos --dataset folder:PHOTOS
 Hardware: 2 cores of an Intel Xeon with AVX-512, other work beside, no accelerator
 Time:     28 min with the former mixture and the L1 loss (28.77 dB), not measured since
-Result:   the weights of the package, jaxgen/inference/photos.safetensors: Set12, grey, sigma 25/255, blind: 28.77 dB
+Result:   the weights of the package, jaxgen/recipes/photos.safetensors: Set12, grey, sigma 25/255, blind: 28.77 dB
           (BM3D 29.97), 400 photographs of BSDS500, seed 0. They went on from that run twice: by
           --initial-weights photos --schedule damage:10000 --steps 10000 --hparams.lr 2e-3 --hparams.noise-share 0
           with three choices of salt and pepper and one of JPEG (68 min), and by as much with 1600 steps, a rate of 6e-4

@@ -49,7 +49,7 @@ def negative_psnr(restored: Images, clean: Images) -> Float[Array, " b"]:
     is drowned by another whose errors are larger.
 
     References:
-      Chen et al., "HINet: Half Instance Normalization Network for Image Restoration", 2021, section 4.1.
+      Chen et al., "HINet: Half Instance Normalization Network for Image Restoration", 2021 (its PSNR loss).
     """
     return 10.0 * jnp.log10((mse(restored, clean) + PSNR_EPSILON) / 4.0)
 

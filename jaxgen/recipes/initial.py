@@ -10,7 +10,7 @@ from jaxgen.algorithms.base import Algorithm, TrainState
 from jaxgen.config import InputError, require
 from jaxgen.training.weights import load_notes, load_params, require_published
 
-SHIPPED = Path(__file__).parents[1] / "inference" / "photos.safetensors"
+SHIPPED = Path(__file__).with_name("photos.safetensors")
 SHIPPED_SHA256 = "8aaeba53a53445a7c904c852fda0893afc0b1bd15f7f6966e82b611605761870"
 SHIPPED_NAME = "photos"
 WEIGHTS = "restorer.safetensors"
