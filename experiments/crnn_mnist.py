@@ -15,9 +15,9 @@ CONFIG = dataclasses.replace(
     restoration=dataclasses.replace(
         inverse_mnist.CONFIG.restoration,
         architecture="recurrent",
-        widths=(32,),
-        blocks=2,
-        iterations=6,
+        widths=(32, 64, 128),
+        blocks=1,
+        iterations=3,
         schedule="noise:200,damage:1800",
     ),
     train=TrainConfig(steps=2_000, batch_size=32),

@@ -134,11 +134,11 @@ class RestorationConfig:
     architecture: Literal["inverse", "dense", "recurrent"] = "inverse"
     """inverse: fully convolutional, any size; dense: the source's form, one small size; recurrent: the CRNN."""
     widths: tuple[int, ...] = (32, 64, 128)
-    """Channels on the grids of a half, a quarter, ... of the size (recurrent: the first alone)."""
+    """Channels on the grids of a half, a quarter, ... of the size."""
     blocks: int = 1
-    """Residual blocks on each grid, down and up (recurrent: in an iteration)."""
+    """Residual blocks on each grid, down and up."""
     depth: int = 3
-    """Residual blocks on the smallest grid."""
+    """Residual blocks on the smallest grid (recurrent: as many as `blocks`)."""
     iterations: int = 6
     """Iterations of the recurrent network."""
     keep_known: bool = False

@@ -254,7 +254,7 @@ FORMS: dict[str, Callable[..., RecurrentRestorer]] = {
 
 def recurrent_algorithm(form: str, batch_size: int) -> Algorithm:
     """The training of the recurrent network on digits, its loop as in `FORMS`."""
-    network = FORMS[form](RECURRENT.widths[0], RECURRENT.blocks, RECURRENT.iterations)
+    network = FORMS[form](tuple(RECURRENT.widths), RECURRENT.blocks, RECURRENT.iterations)
     schedule, choices = parse_schedule(RECURRENT.schedule), parse_mixture(RECURRENT.damage)
     task = Restoration(RECURRENT, network, schedule, choices, DIGIT, batch_size)
     return make_restoration(RECURRENT, DIGIT, batch_size)._replace(step=partial(restoration_step, task))

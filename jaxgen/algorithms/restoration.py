@@ -166,12 +166,12 @@ def all_levels_of_noise(key: PRNGKey, clean: Images, keep_known: bool) -> Degrad
     Args:
       key: of levels and noise.
       clean: (b, h, w, c) in [-1, 1].
-      keep_known: whether the network keeps what a mask calls known: then no pixel is.
+      keep_known: whether the network keeps what a mask calls known: then no pixel is, though all are seen (0.5).
     """
     key_level, key_noise = jax.random.split(key)
     t = jax.random.uniform(key_level, (len(clean), 1, 1, 1))
     images = jnp.minimum(1.0, 2.0 * (1.0 - t)) * clean + t * jax.random.normal(key_noise, clean.shape)
-    masks = jnp.full((*clean.shape[:-1], 1), 0.0 if keep_known else 1.0)
+    masks = jnp.full((*clean.shape[:-1], 1), 0.5 if keep_known else 1.0)
     return Degraded(images, masks)
 
 

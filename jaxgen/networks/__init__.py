@@ -50,5 +50,5 @@ def make_restorer(config: RestorationConfig, shape: tuple[int, int, int]) -> nn.
             require(h * w <= 64 * 64, "image_size", (h, w), "at most 64 x 64 for architecture dense; inverse takes any")
             network = DenseInverseNetwork(shape)
         case "recurrent":
-            network = RecurrentRestorer(config.widths[0], config.blocks, config.iterations)
+            network = RecurrentRestorer(tuple(config.widths), config.blocks, config.iterations)
     return network.clone(dtype=config.dtype, keeps_known=config.keep_known)

@@ -46,6 +46,22 @@ def pad_to_multiple(x: Images, multiple: int) -> Float[Array, "b i j c"]:
     return jnp.pad(x, ((0, 0), (0, -h % multiple), (0, -w % multiple), (0, 0)), mode="edge")
 
 
+def first_guess(images: Images, missing: Masks, grids: int) -> tuple[Images, Array]:
+    """Missing pixels, and those that may be salt or pepper, from the others; and which these are.
+
+    Args:
+      images: (b, h, w, c) in [-1, 1]; height and width multiples of 2 ** (grids - 1).
+      missing: (b, h, w, 1), 1 where a pixel is missing; what is less is seen.
+      grids: see `filling.fill`.
+
+    Returns:
+      (b, h, w, c), and (b, h, w, 1) as of `filling.suspects`, 0 where a pixel is missing.
+    """
+    seen = (missing < 1.0).astype(images.dtype)
+    doubtful = filling.suspects(images) * seen
+    return filling.fill(images, seen * (1.0 - jnp.abs(doubtful)), grids), doubtful
+
+
 def put_back(restored: Images, degraded: Images, masks: Masks | None, keeps_known: bool) -> Images:
     """With `keeps_known`, known pixels as they came and the others restored; else all restored."""
     return jnp.where(masks > 0.5, degraded, restored) if keeps_known and masks is not None else restored
@@ -115,7 +131,8 @@ class InverseNetwork(nn.Module):
 
         Args:
           images: damaged, (b, h, w, c) in [-1, 1].
-          masks: (b, h, w, 1), 1 where a pixel is known, 0 where it is missing; None if nothing is told (blind).
+          masks: (b, h, w, 1), 1 where a pixel is known, 0 where it is missing; between, where it is seen and not to be
+            kept. None if nothing is told (blind).
           sigma: (b,), standard deviation of the noise, of an image in [0, 1]; None if unknown (blind).
 
         Returns:
@@ -124,8 +141,7 @@ class InverseNetwork(nn.Module):
         h, w, c = images.shape[1:]
         planes = pad_to_multiple(join_planes(images, masks, sigma), self.multiple)
         padded, missing = planes[..., :c], planes[..., c : c + 1]
-        doubtful = filling.suspects(padded) * (1.0 - missing)
-        start = filling.fill(padded, (1.0 - missing) * (1.0 - jnp.abs(doubtful)), self._grids)
+        start, doubtful = first_guess(padded, missing, self._grids)
         x = space_to_depth(jnp.concatenate([start, planes[..., c:], doubtful], axis=-1))
         x = Conv(self.widths[0], dtype=self.dtype)(x)
         levels = []

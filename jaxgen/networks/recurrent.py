@@ -12,64 +12,83 @@ from flax import linen as nn
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from jaxgen.networks.inverse import SMALL, Block, join_planes, pad_to_multiple, put_back
+from jaxgen.networks import filling
+from jaxgen.networks.inverse import SMALL, Block, first_guess, join_planes, pad_to_multiple, put_back
 from jaxgen.networks.layers import Conv, depth_to_space, space_to_depth
 from jaxgen.types import Images, Levels, Masks
 
 
 class Memory(NamedTuple):
-    """What passes from one iteration to the next: the estimate (b, h, w, c) and the state (b, h/2, w/2, f)."""
+    """What passes from one iteration to the next: the estimate (b, h, w, c), and the state on the smallest grid."""
 
     estimate: Images
     state: Float[Array, "b i j f"]
 
 
 class RecurrentCell(nn.Module):
-    """One iteration, at half size: h' = (1 - z) h + z n with gates z, r and proposal n from convolutions of (x, h).
+    """One iteration: down the grids, one gated update of the state on the smallest, and up again.
+
+    The update is h' = (1 - z) h + z n, with gates z, r and proposal n from convolutions of (x, h).
 
     Attributes:
-      features: channels f of the state.
-      blocks: residual blocks between state and output.
+      widths: channels of each grid, from half size down; the state has those of the last.
+      blocks: residual blocks on each grid, once on the way down and once on the way up; the smallest has those up.
       keeps_known: whether known pixels are put back after the iteration.
       dtype: compute dtype; the estimate is float32.
     """
 
-    features: int = 32
+    widths: tuple[int, ...] = (32,)
     blocks: int = 2
     keeps_known: bool = False
     dtype: Any = jnp.float32
 
     @nn.compact
     def __call__(self, memory: Memory, images: Images, masks: Masks | None, sigma: Levels | None) -> Memory:
-        """The memory after one more look at the damaged image; sizes are even."""
+        """The memory after one more look at the damaged image; sizes are multiples of 2 ** len(widths)."""
         seen = jnp.concatenate([join_planes(images, masks, sigma), memory.estimate], axis=-1)
-        x = nn.relu(Conv(self.features, dtype=self.dtype)(space_to_depth(seen)))
-        h = memory.state.astype(self.dtype)
-        gates = nn.sigmoid(Conv(2 * self.features, dtype=self.dtype)(jnp.concatenate([x, h], axis=-1)))
-        z, r = jnp.split(gates, 2, axis=-1)
-        n = jnp.tanh(Conv(self.features, dtype=self.dtype)(jnp.concatenate([x, r * h], axis=-1)))
-        h = (1.0 - z) * h + z * n
-        y = h
-        for _ in range(self.blocks):
-            y = Block(self.dtype)(y)
+        x = nn.relu(Conv(self.widths[0], dtype=self.dtype)(space_to_depth(seen)))
+        levels = []
+        for width in self.widths[1:]:
+            x = self._blocks(x)
+            levels.append(x)
+            x = Conv(width, 1, dtype=self.dtype)(space_to_depth(x))
+        h = self._update(x, memory.state.astype(self.dtype))
+        y = self._blocks(h)
+        for level in reversed(levels):
+            y = level + depth_to_space(Conv(4 * level.shape[-1], 1, dtype=self.dtype, kernel_init=SMALL)(y))
+            y = self._blocks(y)
         change = depth_to_space(Conv(4 * images.shape[-1], dtype=self.dtype, kernel_init=SMALL)(y))
         estimate = memory.estimate + change.astype(jnp.float32)
         estimate = put_back(estimate, images, masks, self.keeps_known)
         return Memory(estimate, h.astype(jnp.float32))
 
+    def _update(self, x: Array, h: Array) -> Array:
+        width = h.shape[-1]
+        gates = nn.sigmoid(Conv(2 * width, dtype=self.dtype)(jnp.concatenate([x, h], axis=-1)))
+        z, r = jnp.split(gates, 2, axis=-1)
+        n = jnp.tanh(Conv(width, dtype=self.dtype)(jnp.concatenate([x, r * h], axis=-1)))
+        return (1.0 - z) * h + z * n
+
+    def _blocks(self, x: Array) -> Array:
+        for _ in range(self.blocks):
+            x = Block(self.dtype)(x)
+        return x
+
 
 class RecurrentRestorer(nn.Module):
     """The same cell, iterated: what it reaches grows with each iteration, its parameters do not.
 
+    It starts, as the inverse network does, from a smooth surface where pixels are missing or may be salt or pepper.
+
     Attributes:
-      features: channels of the state.
-      blocks: residual blocks of the cell.
+      widths: as of the cell.
+      blocks: as of the cell.
       iterations: how often it is applied where nothing else is asked for.
       keeps_known: whether pixels that a mask calls known come out exactly as they came in.
       dtype: compute dtype; the result is float32.
     """
 
-    features: int = 32
+    widths: tuple[int, ...] = (32,)
     blocks: int = 2
     iterations: int = 6
     keeps_known: bool = False
@@ -78,16 +97,26 @@ class RecurrentRestorer(nn.Module):
     @property
     def multiple(self) -> int:
         """Sizes that need no padding are multiples of this."""
-        return 2
+        return 2 ** len(self.widths)
 
     @property
     def halo(self) -> int:
-        """Radius of the receptive field in pixels after `iterations`."""
-        return self.iterations * (2 * (4 + 2 * self.blocks) + 2)
+        """Radius of the receptive field in pixels after `iterations`, at most."""
+        grids = range(len(self.widths))
+        # the state is reached by two convolutions more (r, then n); a block is two, on all but the smallest each way
+        convolutions = [4 * self.blocks if i + 1 < len(self.widths) else 2 * self.blocks + 2 for i in grids]
+        convolutions[0] += 2
+        # and each rearrangement looks across its block
+        iteration = sum(2 ** (i + 1) * n for i, n in enumerate(convolutions)) + 2 * (self.multiple - 1)
+        return self.iterations * iteration + filling.reach(self._grids)
+
+    @property
+    def _grids(self) -> int:
+        return len(self.widths) + 1
 
     def setup(self) -> None:
         """The one cell."""
-        self.cell = RecurrentCell(self.features, self.blocks, self.keeps_known, self.dtype)
+        self.cell = RecurrentCell(self.widths, self.blocks, self.keeps_known, self.dtype)
 
     def __call__(self, images: Images, masks: Masks | None = None, sigma: Levels | None = None) -> Images:
         """The last of `estimates`."""
@@ -100,7 +129,8 @@ class RecurrentRestorer(nn.Module):
 
         Args:
           images: damaged, (b, h, w, c) in [-1, 1].
-          masks: (b, h, w, 1), 1 where a pixel is known, 0 where it is missing; None if nothing is told (blind).
+          masks: (b, h, w, 1), 1 where a pixel is known, 0 where it is missing; between, where it is seen and not to be
+            kept. None if nothing is told (blind).
           sigma: (b,), standard deviation of the noise, of an image in [0, 1]; None if unknown (blind).
         """
 
@@ -157,8 +187,11 @@ class RecurrentRestorer(nn.Module):
         return memory.estimate[:, : images.shape[1], : images.shape[2]], num
 
     def _start(self, images: Images, masks: Masks | None) -> tuple[Array, Array | None, Memory]:
-        """Inputs of even size, and the memory before the first iteration: the damaged image, and nothing."""
-        padded = pad_to_multiple(images, 2)
+        """Inputs of a size that all grids divide, and the memory before the first iteration: a guess, and nothing."""
+        padded = pad_to_multiple(images, self.multiple)
+        padded_masks = None if masks is None else pad_to_multiple(masks, self.multiple)
+        missing = jnp.zeros((*padded.shape[:-1], 1)) if padded_masks is None else 1.0 - padded_masks
+        guess, _ = first_guess(padded, missing, self._grids)
         b, h, w, _ = padded.shape
-        memory = Memory(padded, jnp.zeros((b, h // 2, w // 2, self.features)))
-        return padded, None if masks is None else pad_to_multiple(masks, 2), memory
+        state = jnp.zeros((b, h // self.multiple, w // self.multiple, self.widths[-1]))
+        return padded, padded_masks, Memory(guess, state)

@@ -110,7 +110,7 @@ def test_noise_calls_all_pixels_known_or_none_where_known_ones_are_kept(keep_kno
     """Else the network would be given nothing to do."""
     clean, degraded = degraded_of(make(keep_known=keep_known), noisy=True, noise_share=0.0)
     assert (degraded.images != clean).all()
-    np.testing.assert_array_equal(degraded.masks, np.full((*clean.shape[:3], 1), 0.0 if keep_known else 1.0))
+    np.testing.assert_array_equal(degraded.masks, np.full((*clean.shape[:3], 1), 0.5 if keep_known else 1.0))
 
 
 def test_damage_alone_without_a_share_of_noise() -> None:
@@ -249,7 +249,7 @@ def test_the_first_state() -> None:
 
 
 def test_the_recurrent_loss_is_the_mean_over_its_iterations() -> None:
-    network = RecurrentRestorer(features=2, blocks=1, iterations=3)
+    network = RecurrentRestorer(widths=(2,), blocks=1, iterations=3)
     task, degraded = make(network, loss="l1"), Degraded(colours(seed=1), jnp.ones((BATCH, 4, 6, 1)))
     params = jax.jit(network.init)(jax.random.key(0), CLEAN)["params"]
     params = jax.tree.map(lambda a: 4.0 * a, params)

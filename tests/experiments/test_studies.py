@@ -28,7 +28,7 @@ def test_difference_is_paired_with_a_t_interval():
 
 def test_products_of_an_iteration_are_those_of_its_convolutions():
     blocks, features = 2, 8
-    cell, images = RecurrentCell(features, blocks), jnp.zeros((1, 12, 12, 1))
+    cell, images = RecurrentCell((features,), blocks), jnp.zeros((1, 12, 12, 1))
     memory = Memory(images, jnp.zeros((1, 6, 6, features)))
     params = jax.eval_shape(cell.init, jax.random.key(0), memory, images, None, None)["params"]
     kernels = [leaf.size for leaf in jax.tree.leaves(params) if len(leaf.shape) == 4]

@@ -88,7 +88,8 @@ STRUCTURES = {
     "two grids": TINY,
     "two blocks": InverseNetwork(widths=(2, 2), blocks=2, depth=1),
     "three grids": InverseNetwork(widths=(2, 2, 2), depth=2),
-    "recurrent": RecurrentRestorer(features=2, blocks=1, iterations=2),
+    "recurrent": RecurrentRestorer(widths=(2,), blocks=1, iterations=2),
+    "recurrent, two grids": RecurrentRestorer(widths=(2, 2), blocks=1, iterations=2),
 }
 
 
@@ -164,6 +165,14 @@ def test_known_pixels_are_kept_to_the_bit_and_the_others_restored(network: Any) 
     np.testing.assert_allclose(restore(keeping, images), restore(network, images), atol=1e-6)  # no mask: nothing known
 
 
+def test_a_half_trusted_pixel_is_seen_and_not_kept() -> None:
+    """As in the noise phase of a network that keeps known pixels."""
+    keeping, images, half = TINY.clone(keeps_known=True), noise(2, 5, 7, 2), jnp.full((2, 5, 7, 1), 0.5)
+    result = restore(keeping, images, half)
+    assert (result != np.asarray(images)).all()
+    assert (np.abs(restore(keeping, 0.5 * images, half) - result).max((1, 2, 3)) > 1e-2).all()
+
+
 def test_training_starts_nearer_to_the_damaged_image_than_to_nothing() -> None:
     network, images = InverseNetwork(widths=(8, 8, 8), depth=1), noise(2, 8, 8, 3)
     out, _ = jax.jit(network.init_with_output)(jax.random.key(0), images)
@@ -222,7 +231,7 @@ def test_restorers_by_name(keep_known: bool, dtype: Any) -> None:
     expected = {
         "inverse": InverseNetwork(widths=(4, 6), blocks=2, depth=5, **common),
         "dense": DenseInverseNetwork(shape=(8, 9, 3), **common),
-        "recurrent": RecurrentRestorer(features=4, blocks=2, iterations=7, **common),
+        "recurrent": RecurrentRestorer(widths=(4, 6), blocks=2, iterations=7, **common),
     }
     for name, network in expected.items():
         config = RestorationConfig(architecture=name, keep_known=keep_known, dtype=dtype, **STRUCTURE)

@@ -8,11 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxgen.networks.filling import fill
 from jaxgen.networks.recurrent import Memory, RecurrentCell, RecurrentRestorer
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
-NETWORK = RecurrentRestorer(features=3, blocks=1, iterations=3)
+NETWORK = RecurrentRestorer(widths=(3,), blocks=1, iterations=3)
+TWO_GRIDS = RecurrentRestorer(widths=(2, 3), blocks=1, iterations=2)
 SHAPE = (2, 4, 6, 2)
 
 
@@ -25,9 +27,9 @@ MASKS = (noise(*SHAPE[:3], 1, seed=1) > 0.0).astype(jnp.float32)
 
 
 @functools.cache
-def params_of(channels: int = 2) -> Any:
+def params_of(network: RecurrentRestorer = NETWORK) -> Any:
     """Parameters with which everything has an effect, and the changes become smaller for some iterations."""
-    params = jax.eval_shape(NETWORK.init, jax.random.key(0), jnp.zeros((1, 4, 4, channels)))["params"]
+    params = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 4, 4, 2)))["params"]
     draws = np.random.default_rng(34)
     return jax.tree.map(lambda a: jnp.asarray(0.3 * draws.standard_normal(a.shape), jnp.float32), params)
 
@@ -44,11 +46,13 @@ def until_still(*inputs: Any, network: RecurrentRestorer = NETWORK, **limits: An
 
 
 def by_hand(network: RecurrentRestorer, params: Any, *inputs: Any) -> jax.Array:
-    """Every estimate, the cell applied in a loop; sizes are even."""
-    images, *_ = inputs
-    cell = RecurrentCell(network.features, network.blocks, network.keeps_known)
+    """Every estimate, the cell applied in a loop; sizes are multiples of the smallest grid's."""
+    images, masks, _ = inputs
+    cell = RecurrentCell(network.widths, network.blocks, network.keeps_known)
     b, h, w, _ = images.shape
-    memory, found = Memory(images, jnp.zeros((b, h // 2, w // 2, network.features))), []
+    size = 2 ** len(network.widths)
+    state = jnp.zeros((b, h // size, w // size, network.widths[-1]))
+    memory, found = Memory(fill(images, masks, len(network.widths) + 1), state), []
     for _ in range(network.iterations):
         memory = cell.apply({"params": params["cell"]}, memory, *inputs)
         found.append(memory.estimate)
@@ -61,6 +65,7 @@ def reference(num: int = 6) -> np.ndarray:
 
 
 INPUTS = (IMAGES, MASKS, SIGMA)
+START = fill(IMAGES, MASKS, 2)
 
 
 @pytest.mark.parametrize("num", [1, 3, 5])
@@ -70,6 +75,26 @@ def test_estimates_are_those_of_a_plain_loop_for_any_number_of_iterations(num: i
     np.testing.assert_allclose(found, reference()[:num], atol=1e-5)
     steps = np.abs(np.diff(reference(), axis=0)).max((1, 2, 3, 4))
     assert steps.min() > 1e-3  # they differ, so that one too many or too few would show
+
+
+def test_on_two_grids_the_state_is_on_the_smaller() -> None:
+    inputs = (noise(2, 8, 12, 2), (noise(2, 8, 12, 1, seed=1) > 0.0).astype(jnp.float32), SIGMA)
+    params = params_of(TWO_GRIDS)
+    assert params["cell"]["Conv_2"]["kernel"].shape == (3, 3, 6, 6)  # the gates
+    found = estimates(TWO_GRIDS, params, *inputs)
+    np.testing.assert_allclose(found, jax.jit(functools.partial(by_hand, TWO_GRIDS))(params, *inputs), atol=1e-5)
+    one = estimates(TWO_GRIDS.clone(iterations=1), params, *inputs)
+    np.testing.assert_allclose(found[:1], one, atol=1e-5)
+
+
+def test_it_starts_from_a_smooth_surface_where_pixels_are_missing_or_may_be_salt_or_pepper() -> None:
+    images = jnp.zeros((1, 8, 8, 1)).at[0, 2, 3].set(1.0).at[0, 5, 5].set(-1.0).at[0, 6, 1].set(0.9)
+    masks = jnp.ones((1, 8, 8, 1)).at[0, 6, 1].set(0.0)
+    start, num = until_still(jnp.repeat(images, 2, axis=-1), masks, jnp.zeros(1), most=0)
+    assert num == 0
+    np.testing.assert_allclose(start, 0.0, atol=1e-6)
+    seen, _ = until_still(jnp.repeat(images, 2, axis=-1), masks + 0.5 * (1.0 - masks), jnp.zeros(1), most=0)
+    np.testing.assert_allclose(seen[0, 6, 1], 0.9, atol=1e-6)  # half trusted: shown, and not to be kept
 
 
 def test_the_result_is_the_last_estimate() -> None:
@@ -96,7 +121,7 @@ def test_parameters_do_not_depend_on_the_number_of_iterations() -> None:
 
     one, four = jax.jit(made, static_argnums=0)(1), jax.jit(made, static_argnums=0)(4)
     jax.tree.map(np.testing.assert_array_equal, one, four)
-    f, c = NETWORK.features, 3
+    f, c = NETWORK.widths[0], 3
     entry, exit_ = (9 * 4 * (2 * c + 2) + 1) * f, (9 * f + 1) * 4 * c
     gates, proposal, block = (9 * 2 * f + 1) * 2 * f, (9 * 2 * f + 1) * f, 2 * (9 * f + 1) * f
     assert sum(a.size for a in jax.tree.leaves(four)) == entry + gates + proposal + block + exit_
@@ -146,20 +171,20 @@ def test_without_tolerance_as_many_iterations_as_allowed(most: int) -> None:
     """More than the network's own number, too."""
     estimate, num = until_still(*INPUTS, most=most, tolerance=0.0)
     assert num == most
-    np.testing.assert_allclose(estimate, [IMAGES, *reference()][most], atol=1e-5)
+    np.testing.assert_allclose(estimate, [START, *reference()][most], atol=1e-5)
 
 
 def test_stops_at_the_first_iteration_in_which_no_image_changes_by_more() -> None:
-    every = np.stack([IMAGES, *reference()])
+    every = np.stack([START, *reference()])
     changes = np.sqrt(np.mean(np.diff(every, axis=0) ** 2, axis=(2, 3, 4))).max(1)
     seen = []
-    for tolerance in (1.0, 0.74, 0.65, 0.1):
+    for tolerance in (1.0, 0.78, 0.72, 0.1):
         expected = next((i for i, change in enumerate(changes, start=1) if change <= tolerance), 6)
         estimate, num = until_still(*INPUTS, most=6, tolerance=tolerance)
         assert num == expected
         np.testing.assert_allclose(estimate, every[num], atol=1e-5)
         seen.append(num)
-    assert seen == [1, 2, 4, 6]  # by the mean of both images, or the calmer one, some would be fewer
+    assert seen == [1, 2, 3, 6]  # by the mean of both images, or the calmer one, some would be fewer
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
@@ -172,7 +197,7 @@ def test_one_iteration_against_numpy() -> None:
     images, masks = noise(b, 2, 2, c), jnp.asarray([1.0, 0.0, 1.0, 1.0] * b, jnp.float32).reshape(b, 2, 2, 1)
     memory, sigma = Memory(noise(b, 2, 2, c, seed=1), noise(b, 1, 1, f, seed=2)), jnp.array([0.1, 0.0, 0.7])
     params = params_of()["cell"]
-    after = RecurrentCell(f, 1).apply({"params": params}, memory, images, masks, sigma)
+    after = RecurrentCell((f,), 1).apply({"params": params}, memory, images, masks, sigma)
 
     def linear(name: str, *x: np.ndarray, within: Any = params) -> np.ndarray:
         return np.concatenate(x, 1) @ np.asarray(within[name]["kernel"])[1, 1] + np.asarray(within[name]["bias"])
