@@ -18,9 +18,9 @@ CONFIG = dataclasses.replace(
         widths=(32, 64, 128),
         blocks=1,
         iterations=3,
-        schedule="noise:200,damage:1800",
+        schedule="noise:300,damage:4700",
     ),
-    train=TrainConfig(steps=2_000, batch_size=32),
+    train=TrainConfig(steps=5_000, batch_size=32),
 )
 
 

@@ -18,7 +18,7 @@ from jaxgen.cli import exit_cleanly, parse
 from jaxgen.degradations.compose import degrade, parse_damage
 from jaxgen.images import make_grid, save_png, to_float, to_uint8
 from jaxgen.inference.restore import adapt
-from jaxgen.inference.restorer import load_restorer, photo_model
+from jaxgen.inference.restorer import photo_models
 
 SIZE = 192
 CASES = (
@@ -36,14 +36,14 @@ class Picture:
     """What to draw with what."""
 
     model: str | None = None
-    """Run folder or file of weights; None: the shipped restorer."""
+    """Run folder or file of weights; None: the shipped one."""
     out: str = "restoration.png"
     """PNG to write."""
 
 
 def draw(picture: Picture) -> np.ndarray:
     """A column for each case: damaged, restored, original; uint8 (H, W, 3)."""
-    model = photo_model(load_restorer(Path(picture.model) if picture.model else None))
+    model = photo_models(picture.model)[3]
     shown = []
     for i, (name, (top, left), text) in enumerate(CASES):
         clean = getattr(data, name)()[top : top + SIZE, left : left + SIZE, :3]

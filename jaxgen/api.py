@@ -15,7 +15,6 @@ import numpy as np
 from jaxgen.algorithms.base import Algorithm, TrainState
 from jaxgen.algorithms.gan import make_gan
 from jaxgen.algorithms.restoration import make_restoration
-from jaxgen.bundles.tiling import restore_tiled
 from jaxgen.config import DataConfig, GanConfig, GanHparams, RestorationConfig, RestorationHparams, TrainConfig, require
 from jaxgen.data.base import Source
 from jaxgen.data.sources import array_source, open_source
@@ -24,8 +23,8 @@ from jaxgen.evaluation.features import choose_network
 from jaxgen.evaluation.protocol import evaluate as judge
 from jaxgen.inference.evaluate import fakes_of_gan, open_splits
 from jaxgen.inference.load import TrainedGan, load_gan
-from jaxgen.inference.restore import adapt
-from jaxgen.inference.restorer import TrainedRestorer, load_restorer, photo_model
+from jaxgen.inference.restore import make_restore
+from jaxgen.inference.restorer import TrainedRestorer, photo_model, photo_models
 from jaxgen.inference.sample import draw
 from jaxgen.networks import make_restorer
 from jaxgen.recipes.gan import GanRecipe, run_gan
@@ -170,7 +169,7 @@ def restore(
       image: uint8, uint16 or floats in [0, 1]; (h, w), (h, w, 1) or (h, w, 3), of any size.
       mask: (h, w), true or above 0 where it is to be filled in, all else stays; None restores everywhere.
       strength: 0 gives the image back, 1 is all that the network does.
-      model: from `train_restorer`, a run folder or restorer.safetensors; None takes the shipped weights.
+      model: from `train_restorer`, a run folder or restorer.safetensors; None takes the shipped ones.
 
     Raises:
       InputError: arrays of another shape or range, or no such model.
@@ -184,12 +183,12 @@ def restore(
     deep = pixels if pixels.dtype in (np.uint8, np.uint16) else _to_integers(pixels, "image", np.uint16)
     if strength == 0:
         return pixels.copy()
-    trained = model if isinstance(model, TrainedRestorer) else load_restorer(None if model is None else Path(model))
-    network = photo_model(trained)
     planes = deep[..., None] if deep.ndim == 2 else deep
-    apply_fn = adapt(network, planes.shape[2], strength, marked is not None)
-    result = restore_tiled(apply_fn, planes, marked, tile=TILE, halo=network.halo, multiple=network.multiple)
-    result = result.reshape(pixels.shape)
+    if isinstance(model, TrainedRestorer):
+        models = dict.fromkeys((1, 3), photo_model(model))
+    else:
+        models = photo_models(model)
+    result = make_restore(models, strength, marked is not None, TILE)(planes, marked).reshape(pixels.shape)
     if deep is pixels:
         return result
     return (result / np.float64(65_535)).astype(pixels.dtype)

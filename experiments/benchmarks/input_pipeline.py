@@ -130,7 +130,7 @@ def _train_candidates(config: InputPipelineConfig, k: int) -> list[common.Candid
     images = cases.images_of("gan_mnist", config.batch_size)
     devices = parallel.make_mesh(config.batch_size).size
     patches = common.pictures(config.batch_size, restore.CROP, 3)
-    restoration = make_restoration(restore.INVERSE, patches.shape[1:], len(patches))
+    restoration = make_restoration(restore.INVERSE["colour"], patches.shape[1:], len(patches))
     return [
         train_step._jaxgen(GAN, recipe, images, devices, k),
         restore._jaxgen_step(RESTORER, restoration, patches, None, k),

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments import crnn_mnist, inverse_photos
+from experiments import crnn_mnist, inverse_photos, inverse_photos_grey
 from experiments.benchmarks import common, flops, train_step
 from jaxgen.algorithms.base import Algorithm
 from jaxgen.algorithms.restoration import Restoration, make_restoration, restoration_step
@@ -33,7 +33,10 @@ from jaxgen.types import Images, Levels, Masks, Params
 COLOURS = {"grey": 1, "colour": 3}
 PLAIN = {"damage": "gaussian:0-0.2", "schedule": "damage:1000", "optimizer": "adam"}
 """Of all steps, so that they differ by their networks alone."""
-INVERSE = dataclasses.replace(inverse_photos.CONFIG.restoration, loss="l1", **PLAIN)
+INVERSE = {
+    colour: dataclasses.replace(recipe.CONFIG.restoration, loss="l1", **PLAIN)
+    for colour, recipe in (("grey", inverse_photos_grey), ("colour", inverse_photos))
+}
 RECURRENT = dataclasses.replace(crnn_mnist.CONFIG.restoration, **PLAIN)
 CROP, DIGIT = 64, (28, 28, 1)
 Timings = dict[str, common.Timing]
@@ -123,9 +126,10 @@ def _inference(config: RestoreConfig) -> dict[str, Any]:
     """One image at a time, from host memory to host memory."""
     size = config.image_size
     images = {colour: common.pictures(1, size, channels) for colour, channels in COLOURS.items()}
-    params = {colour: initial_params(INVERSE, channels) for colour, channels in COLOURS.items()}
+    params = {colour: initial_params(INVERSE[colour], channels) for colour, channels in COLOURS.items()}
     makers = [
-        (label := f"jaxgen InverseNetwork, {c}", partial(_whole_image, label, params[c], images[c])) for c in COLOURS
+        (label := f"jaxgen InverseNetwork, {c}", partial(_whole_image, label, INVERSE[c], params[c], images[c]))
+        for c in COLOURS
     ]
     if train_step._torch_wanted(config):
         from experiments.benchmarks.torch_restoration import inference_candidates
@@ -135,13 +139,13 @@ def _inference(config: RestoreConfig) -> dict[str, Any]:
     title, make_rows = f"one image of {size} x {size}", partial(inference_rows, height=size, width=size)
     case = _race("inference", title, makers, (config.repeats, 1), make_rows, columns)
     sizes = {colour: common.num_parameters(tree) for colour, tree in params.items()}
-    return {**case, "restoration": to_dict(INVERSE), "parameters": sizes}
+    return {**case, "restoration": {c: to_dict(INVERSE[c]) for c in COLOURS}, "parameters": sizes}
 
 
-def _whole_image(label: str, params: Params, images: np.ndarray) -> common.Candidate:
+def _whole_image(label: str, structure: RestorationConfig, params: Params, images: np.ndarray) -> common.Candidate:
     """A whole image as `jaxgen restore` restores it."""
     shape = images.shape[1:]
-    model = photo_model(TrainedRestorer(label, make_restorer(INVERSE, shape), params, shape))
+    model = photo_model(TrainedRestorer(label, make_restorer(structure, shape), params, shape))
     restore = adapt(model, shape[-1], strength=1.0, masked=False)
     floats, masks = images / np.float32(127.5) - np.float32(1), np.zeros((1, *shape[:2], 1), np.float32)
 
@@ -166,14 +170,14 @@ def _train(config: RestoreConfig, colour: str) -> dict[str, Any]:
     """Steps of the inverse network, as the training loop runs them; and one row by muon, which has no counterpart."""
     images = common.pictures(config.batch_size, CROP, COLOURS[colour])
     usual, most = parallel.STEPS_PER_DISPATCH[jax.default_backend()], parallel.make_mesh(len(images)).size
-    structure = dataclasses.replace(INVERSE, dtype=config.dtype)
+    structure = dataclasses.replace(INVERSE[colour], dtype=config.dtype)
     settings = [("adam", most, usual), ("adam", most, 1), ("adam", 1, usual), ("muon", most, usual)]
     makers: Makers = []
     for optimizer, devices, k in dict.fromkeys(settings):
         label = f"jaxgen {optimizer}, {devices} device{'s'[: devices > 1]}, {k} step{'s'[: k > 1]} a dispatch"
         algorithm = make_restoration(dataclasses.replace(structure, optimizer=optimizer), images.shape[1:], len(images))
         makers.append((label, partial(_jaxgen_step, label, algorithm, images, devices, k)))
-    params = initial_params(INVERSE, COLOURS[colour])
+    params = initial_params(structure, COLOURS[colour])
     if train_step._torch_wanted(config):
         from experiments.benchmarks.torch_restoration import step_candidates
 

@@ -228,19 +228,19 @@ def gaussian_levels(damage: str) -> tuple[float, float]:
 
 
 def inference_candidates(
-    config: RestorationConfig, params: dict[str, Any], images: dict[str, np.ndarray], device: str
+    configs: dict[str, RestorationConfig], params: dict[str, Any], images: dict[str, np.ndarray], device: str
 ) -> list[Maker]:
     """Candidates that restore one image from host memory to host memory: DnCNN on grey, and the twin; both layouts.
 
     Args:
-      config: of the twin.
-      params: jaxgen's parameters, by "grey" and "colour".
+      configs: of the twins, by "grey" and "colour".
+      params: jaxgen's parameters, by the same names.
       images: uint8 (1, h, w, c), by the same names.
       device: "cpu" or "cuda".
     """
 
     def twin(colour: str) -> nn.Module:
-        module = make_twin(config, images[colour].shape[-1])
+        module = make_twin(configs[colour], images[colour].shape[-1])
         load_parameters(module, params[colour])
         return module
 

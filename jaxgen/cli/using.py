@@ -35,8 +35,15 @@ def _path(text: str | None) -> Path | None:
     return None if text is None else Path(text)
 
 
-def _model(name: str | None) -> Path | None:
-    return None if name is None else find_trained(name, "model")
+def _model(name: str | None) -> str | None:
+    return None if name is None else _shipped_or_run(name, "model")
+
+
+def _shipped_or_run(name: str, field: str = "run") -> str:
+    """The name of a restorer that the package carries, or a run folder."""
+    from jaxgen.recipes.initial import SHIPPED
+
+    return name if name in SHIPPED else str(find_trained(name, field))
 
 
 def sample(
@@ -134,12 +141,12 @@ def restore(
       allow_large: also photos above the limit that guards against decompression bombs.
     """
     from jaxgen.inference.restore import RestoreOptions, restore_photos
-    from jaxgen.inference.restorer import load_restorer, photo_model
+    from jaxgen.inference.restorer import photo_models
 
     _setup()
-    chosen = photo_model(load_restorer(_model(model), checkpoint))
+    models = photo_models(_model(model), checkpoint)
     options = RestoreOptions(_path(mask), strength, compare, force, allow_large)
-    code = restore_photos(photos, Path(out), chosen, options)
+    code = restore_photos(photos, Path(out), models, options)
     if code:
         sys.exit(code)
 
@@ -179,7 +186,7 @@ def export(
     """Writes a bundle: a trained network that runs without the code that trained it, by jaxgen.load or an ONNX runtime.
 
     Args:
-      run: as of sample, also of a restorer, or a scan's members/NUMBER; photos for the shipped restorer.
+      run: as of sample, also of a restorer, or a scan's members/NUMBER; photos, photos-grey: the shipped ones.
       out: folder of the bundle.
       format: stablehlo, onnx (model.onnx as well), or safetensors (weights and manifest alone).
       checkpoint: latest, best or a step.
@@ -189,8 +196,7 @@ def export(
     from jaxgen.export.bundle import export_run
 
     _setup()
-    name = run if run == "photos" else str(find_trained(run))
-    print(export_run(name, Path(out), format, checkpoint, iterations, force))
+    print(export_run(_shipped_or_run(run), Path(out), format, checkpoint, iterations, force))
 
 
 def web(
@@ -214,7 +220,7 @@ def web(
     from jaxgen.web.command import make_page
 
     _setup()
-    found = tuple(run if run == "photos" else str(find_trained(run)) for run in runs)
+    found = tuple(map(_shipped_or_run, runs))
     make_page(found, Path(out), serve, port, _path(ort), force)
 
 

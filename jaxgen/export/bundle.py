@@ -39,7 +39,7 @@ def export_run(
     """Writes a bundle.
 
     Args:
-      run: a run folder, or "photos" for the restorer that the package carries.
+      run: a run folder, or "photos" or "photos-grey" for a restorer that the package carries.
       out: folder of the bundle.
       form: "stablehlo", "onnx" (model.onnx as well) or "safetensors" (weights and manifest alone).
       checkpoint: "latest", "best" or a step.

@@ -16,7 +16,7 @@ from jaxgen.config_json import to_dict
 from jaxgen.inference.load import checkpoint_step, load_gan
 from jaxgen.inference.restorer import load_restorer
 from jaxgen.networks import make_gan_pair
-from jaxgen.recipes.initial import SHIPPED, SHIPPED_NAME
+from jaxgen.recipes.initial import SHIPPED, shipped_file
 from jaxgen.training.checkpoints import read_meta
 from jaxgen.training.reporting import read_metrics
 from jaxgen.training.weights import load_notes
@@ -47,22 +47,21 @@ class Exportable(NamedTuple):
 
 
 def open_model(run: str, checkpoint: str = "latest", iterations: int | None = None) -> Exportable:
-    """A run's network with its averaged weights, or the shipped restorer.
+    """A run's network with its averaged weights, or a restorer that the package carries.
 
     Args:
-      run: a run folder, or "photos".
+      run: a run folder, or one of `SHIPPED`.
       checkpoint: "latest", "best" or a step.
       iterations: of a recurrent network; None for as many as it was trained with.
 
     Raises:
       InputError: no such run or checkpoint, a folder that is a scan, or iterations of a network without.
     """
-    if run == SHIPPED_NAME:
-        return _restorer(None, "latest", iterations)
+    if run in SHIPPED:
+        return _restorer(run, "latest", iterations)
     folder = Path(run)
-    require(
-        (folder / "checkpoints").is_dir(), "run", run, "a run folder with checkpoints (OUT/RECIPE/TIMESTAMP), photos"
-    )
+    accepted = f"a run folder with checkpoints (OUT/RECIPE/TIMESTAMP), {', '.join(SHIPPED)}"
+    require((folder / "checkpoints").is_dir(), "run", run, accepted)
     _, meta = read_meta(folder / "checkpoints", checkpoint_step(checkpoint))
     if "config" not in meta:
         raise InputError(
@@ -104,7 +103,7 @@ def _gan(run: Path, checkpoint: str) -> Exportable:
     )
 
 
-def _restorer(run: Path | None, checkpoint: str, iterations: int | None) -> Exportable:
+def _restorer(run: str | Path, checkpoint: str, iterations: int | None) -> Exportable:
     trained = load_restorer(run, checkpoint)
     network, (height, width, channels) = trained.network.clone(dtype=jnp.float32), trained.shape
     if iterations is not None:
@@ -127,7 +126,7 @@ def _restorer(run: Path | None, checkpoint: str, iterations: int | None) -> Expo
     size = (4 * multiple, 4 * multiple) if any_size else (height, width)
     about = {
         "kind": "restorer",
-        "name": trained.name if run is None else _name(run),
+        "name": run if isinstance(run, str) else _name(run),
         "image": {
             "height": None if any_size else height,
             "width": None if any_size else width,
@@ -137,7 +136,7 @@ def _restorer(run: Path | None, checkpoint: str, iterations: int | None) -> Expo
         "labels": [],
         **({"multiple": multiple, "halo": network.halo} if any_size else {}),
         **({"iterations": network.iterations} if hasattr(network, "iterations") else {}),
-        **(_of_package() if run is None else _of_restorer_run(run, checkpoint)),
+        **(_of_package(run) if isinstance(run, str) else _of_restorer_run(run, checkpoint)),
     }
     sizes = ({"b": 1, "h": 4, "w": 4}, {"b": 2, "h": 5, "w": 8}, {"b": 1, "h": 9, "w": 3})
     return Exportable(apply, _flat(trained.params), inputs, "restored", _damaged((1, *size, channels)), sizes, about)
@@ -178,8 +177,8 @@ def _of_restorer_run(run: Path, checkpoint: str) -> dict[str, Any]:
     return _of_run(run, meta.get("position", step), meta["config"])
 
 
-def _of_package() -> dict[str, Any]:
-    notes = load_notes(SHIPPED)
+def _of_package(name: str) -> dict[str, Any]:
+    notes = load_notes(shipped_file(name))
     return {
         "step": None,
         "config": {"restoration": json.loads(notes["restoration"]), "command": notes["command"]},

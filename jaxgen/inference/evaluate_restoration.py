@@ -15,18 +15,18 @@ from jaxgen.inference.photo_files import find_photos
 from jaxgen.inference.photo_writing import to_8_bits
 from jaxgen.inference.photos import read_photo
 from jaxgen.inference.restore import adapt
-from jaxgen.inference.restorer import load_restorer, photo_model
+from jaxgen.inference.restorer import photo_models
 from jaxgen.recipes.sheets import sheet_of_examples
 
 
 def evaluate_photos(
-    folder: Path, model: Path | None, checkpoint: str, num: int | None, seed: int, out: Path | None
+    folder: Path, model: str | Path | None, checkpoint: str, num: int | None, seed: int, out: Path | None
 ) -> Table:
     """Damages the photographs of a folder in every standard way, restores them, prints the table.
 
     Args:
       folder: clean photographs.
-      model: a run folder or file of weights; None for the shipped restorer.
+      model: a run folder or file of weights; None for those that the package carries, by channels.
       checkpoint: of a run.
       num: use the first so many; None all.
       seed: of the damage.
@@ -39,9 +39,9 @@ def evaluate_photos(
     require(num is None or num >= 1, "num", num, "1 or more")
     paths = [found.path for found in find_photos([str(folder)])][:num]
     images = [to_8_bits(read_photo(path).pixels) for path in paths]
-    trained = load_restorer(model, checkpoint)
-    photos = photo_model(trained)
-    apply_fns = {channels: adapt(photos, channels, 1.0, masked=False) for channels in (1, 3)}
+    models = photo_models(model, checkpoint)
+    apply_fns = {channels: adapt(photos, channels, 1.0, masked=False) for channels, photos in models.items()}
+    used = {models[channels].name for channels in (image.shape[-1] for image in images)}
 
     def apply(inputs: Mapping[str, jax.Array]) -> np.ndarray:
         images, missing = inputs["images"], 1.0 - inputs["masks"]
@@ -51,7 +51,7 @@ def evaluate_photos(
         print(f"{what} ({left} to go)", file=sys.stderr, flush=True)
 
     suite = suite_for(images[0].shape, photos=True)
-    table, examples = evaluate_restoration(Restorer(trained.name, apply), images, suite, seed, watch)
+    table, examples = evaluate_restoration(Restorer(" and ".join(sorted(used)), apply), images, suite, seed, watch)
     print(format_table(table))
     if out is not None:
         save_table(out / "table.json", table)

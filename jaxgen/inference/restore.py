@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgen.bundles.tiling import ApplyFn, restore_tiled
+from jaxgen.bundles.tiling import ApplyFn, Mask, Pixels, restore_tiled
 from jaxgen.config import InputError, require
 from jaxgen.files import printable
 from jaxgen.inference.photo_files import Job, find_photos, output_paths, results
@@ -66,7 +66,9 @@ class RestoreOptions(NamedTuple):
 DEFAULTS = RestoreOptions()
 
 
-def restore_photos(arguments: Sequence[str], out: Path, model: PhotoModel, options: RestoreOptions = DEFAULTS) -> int:
+def restore_photos(
+    arguments: Sequence[str], out: Path, models: Mapping[int, PhotoModel], options: RestoreOptions = DEFAULTS
+) -> int:
     """Restores photos into a folder, keeping the structure below a folder that was named, and shows progress.
 
     Format, depth, alpha, colour profile and EXIF of a photo are kept. A photo that cannot be read is named on stderr
@@ -75,7 +77,7 @@ def restore_photos(arguments: Sequence[str], out: Path, model: PhotoModel, optio
     Args:
       arguments: see `find_photos`.
       out: folder for the results; made where it lacks.
-      model: what restores.
+      models: what restores photos of 1 and of 3 channels.
       options: of the user.
 
     Returns:
@@ -85,18 +87,16 @@ def restore_photos(arguments: Sequence[str], out: Path, model: PhotoModel, optio
       InputError: bad arguments or options; nothing has been done then.
       OSError: a result cannot be written.
     """
-    _check(model, options)
+    _check(models, options)
     jobs = output_paths(find_photos(arguments, out), out, options.compare)
     _refuse_existing(jobs, options.force)
     mask = None if options.mask is None else read_mask(options.mask, [job.photo for job in jobs], options.allow_large)
-    apply_fns = {channels: adapt(model, channels, options.strength, mask is not None) for channels in (1, 3)}
+    restore_pixels = make_restore(models, options.strength, mask is not None, options.tile)
 
     def restore(photo: Photo, watch: Callable[[int, int], None]) -> Photo:
         if options.strength == 0:
             return photo
-        layout = {"tile": options.tile, "halo": model.halo, "multiple": model.multiple}
-        apply_fn = apply_fns[photo.pixels.shape[-1]]
-        return photo._replace(pixels=restore_tiled(apply_fn, photo.pixels, mask, watch=watch, **layout))
+        return photo._replace(pixels=restore_pixels(photo.pixels, mask, watch))
 
     return _run(jobs, restore, options.allow_large)
 
@@ -117,6 +117,32 @@ def read_mask(path: Path, photos: Sequence[Path], allow_large: bool = False) -> 
             sizes = [f"{width} x {height}" for height, width in (mask.shape[:2], size)]
             raise InputError(f"mask: {path} has {sizes[0]} pixels; accepted: {sizes[1]}, as {photo} has")
     return to_8_bits(mask).max(axis=-1) >= 128
+
+
+def make_restore(
+    models: Mapping[int, PhotoModel], strength: float, masked: bool, tile: int
+) -> Callable[..., np.ndarray]:
+    """A function that restores pixels of any size: restore(pixels, mask, watch=None) as of `restore_tiled`.
+
+    Colour pixels whose channels are all alike are those of a grey photo, and are restored as such.
+
+    Args:
+      models: for 1 and 3 channels.
+      strength: see `adapt`, with masked.
+      masked: see there.
+      tile: pixels of a tile's edge, about.
+    """
+    apply_fns = {channels: adapt(model, channels, strength, masked) for channels, model in models.items()}
+
+    def restore(pixels: Pixels, mask: Mask | None, watch: Callable[[int, int], None] = lambda *_: None) -> Pixels:
+        grey = all(np.array_equal(pixels[..., 0], pixels[..., i]) for i in range(1, pixels.shape[-1]))
+        planes = pixels[..., :1] if grey else pixels
+        channels = planes.shape[-1]
+        layout = {"tile": tile, "halo": models[channels].halo, "multiple": models[channels].multiple}
+        restored = restore_tiled(apply_fns[channels], planes, mask, watch=watch, **layout)
+        return restored if restored.shape == pixels.shape else np.repeat(restored, pixels.shape[-1], axis=-1)
+
+    return restore
 
 
 def adapt(model: PhotoModel, channels: int, strength: float, masked: bool) -> ApplyFn:
@@ -150,8 +176,9 @@ def adapt(model: PhotoModel, channels: int, strength: float, masked: bool) -> Ap
     return jax.jit(restored)
 
 
-def _check(model: PhotoModel, options: RestoreOptions) -> None:
-    require(model.channels in (1, 3), "channels", model.channels, "1 or 3")
+def _check(models: Mapping[int, PhotoModel], options: RestoreOptions) -> None:
+    for model in models.values():
+        require(model.channels in (1, 3), "channels", model.channels, "1 or 3")
     require(0 <= options.strength <= 1, "strength", options.strength, "0 to 1")
     require(options.tile >= 1, "tile", options.tile, "1 or more")
 

@@ -1,4 +1,4 @@
-"""A trained restorer: the one that the package carries, a run's, or a file of weights."""
+"""A trained restorer: one that the package carries, a run's, or a file of weights."""
 
 import json
 from pathlib import Path
@@ -13,10 +13,10 @@ from jaxgen.config_json import from_dict
 from jaxgen.inference.load import checkpoint_step
 from jaxgen.inference.restore import PhotoModel
 from jaxgen.networks import make_restorer
-from jaxgen.recipes.initial import SHIPPED, SHIPPED_SHA256
+from jaxgen.recipes.initial import SHIPPED, shipped_file
 from jaxgen.recipes.restoration import RestorationRecipe
 from jaxgen.training.checkpoints import read_meta, restore
-from jaxgen.training.weights import load_notes, load_params, require_published
+from jaxgen.training.weights import load_notes, load_params
 
 
 class TrainedRestorer(NamedTuple):
@@ -37,20 +37,20 @@ class TrainedRestorer(NamedTuple):
     state: Any = None
 
 
-def load_restorer(model: Path | None = None, checkpoint: str = "latest") -> TrainedRestorer:
+def load_restorer(model: str | Path, checkpoint: str = "latest") -> TrainedRestorer:
     """Loads a restorer.
 
     Args:
-      model: a run folder, or a .safetensors file that a run left; None for the one that the package carries.
+      model: "photos" or "photos-grey" for those that the package carries, a run folder, or a .safetensors file of one.
       checkpoint: of a run: "latest", "best" (by the quality followed in training) or a step.
 
     Raises:
       InputError: no such run, file or checkpoint, a run of another kind, or a damaged installation.
     """
-    if model is None:
-        require_published(SHIPPED, SHIPPED_SHA256)
-        return _load_file(SHIPPED, "shipped")
-    return _load_run(model, checkpoint) if model.is_dir() else _load_file(model, model.name)
+    if model in SHIPPED:
+        return _load_file(shipped_file(str(model)), str(model))
+    path = Path(model)
+    return _load_run(path, checkpoint) if path.is_dir() else _load_file(path, path.name)
 
 
 def _load_file(path: Path, name: str) -> TrainedRestorer:
@@ -73,6 +73,21 @@ def _load_run(run: Path, checkpoint: str) -> TrainedRestorer:
     state, meta = restore(folder, target, wanted)
     name = f"{run.name} at step {meta['position']}"
     return TrainedRestorer(name, make_restorer(config.restoration, shape), state.ema_params["restorer"], shape)
+
+
+def photo_models(model: str | Path | None = None, checkpoint: str = "latest") -> dict[int, PhotoModel]:
+    """What restores photos of one channel, and what restores those of three.
+
+    Args:
+      model: of `load_restorer`, for both; None for those that the package carries, one for each.
+      checkpoint: of a run.
+
+    Raises:
+      InputError: as of `load_restorer` and `photo_model`.
+    """
+    if model is None:
+        return {1: photo_model(load_restorer("photos-grey")), 3: photo_model(load_restorer("photos"))}
+    return dict.fromkeys((1, 3), photo_model(load_restorer(model, checkpoint)))
 
 
 def photo_model(trained: TrainedRestorer) -> PhotoModel:

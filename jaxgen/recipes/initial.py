@@ -10,9 +10,11 @@ from jaxgen.algorithms.base import Algorithm, TrainState
 from jaxgen.config import InputError, require
 from jaxgen.training.weights import load_notes, load_params, require_published
 
-SHIPPED = Path(__file__).with_name("photos.safetensors")
-SHIPPED_SHA256 = "8aaeba53a53445a7c904c852fda0893afc0b1bd15f7f6966e82b611605761870"
-SHIPPED_NAME = "photos"
+SHIPPED = {
+    "photos": "8aaeba53a53445a7c904c852fda0893afc0b1bd15f7f6966e82b611605761870",
+    "photos-grey": "6f215a9ce5481ae4cd0dc7be7b0933b290202bc7e02477705247df1b56ecf93a",
+}
+"""Restorers that the package carries, for colour and for grey photographs, and the SHA-256 of their files."""
 WEIGHTS = "restorer.safetensors"
 """What a run leaves its weights in."""
 
@@ -21,7 +23,7 @@ def state_from_weights(name: str, algorithm: Algorithm, key: jax.Array, hparams:
     """A state before its first step, with weights that were trained elsewhere and an optimizer that knows nothing.
 
     Args:
-      name: "photos" for the weights of the package, a run folder, or a .safetensors file of a run.
+      name: one of `SHIPPED`, a run folder, or a .safetensors file of a run.
       algorithm: of a restorer.
       key: of all that the weights do not decide.
       hparams: numbers of the run.
@@ -40,12 +42,18 @@ def state_from_weights(name: str, algorithm: Algorithm, key: jax.Array, hparams:
 
 def weights_file(name: str) -> Path:
     """The file that `name` means; raises `InputError` where there is none."""
-    if name == SHIPPED_NAME:
-        require_published(SHIPPED, SHIPPED_SHA256)
-        return SHIPPED
+    if name in SHIPPED:
+        return shipped_file(name)
     path = Path(name) / WEIGHTS if Path(name).is_dir() else Path(name)
-    accepted = f"{SHIPPED_NAME}, a finished run of a restorer, or its {WEIGHTS}"
+    accepted = f"{', '.join(SHIPPED)}, a finished run of a restorer, or its {WEIGHTS}"
     require(path.is_file(), "initial_weights", name, accepted)
+    return path
+
+
+def shipped_file(name: str) -> Path:
+    """Weights that the package carries; raises `InputError` where they are not those that were published."""
+    path = Path(__file__).with_name(f"{name}.safetensors")
+    require_published(path, SHIPPED[name])
     return path
 
 

@@ -51,7 +51,7 @@ class RestorationRecipe:
     validation: str | None = None
     """Images to judge by, named as `dataset` is; None: the split "test", or one image in twenty held out."""
     initial_weights: str | None = None
-    """Weights to start from: "photos" for those of the package, a run, or its restorer.safetensors; None: none."""
+    """Weights to start from: "photos", "photos-grey" (the package's), a run or its restorer.safetensors. None: none."""
 
 
 def run_restoration(run: Run, config: RestorationRecipe, source: Source | None = None, **more: Any) -> TrainState:

@@ -36,7 +36,7 @@ def open_model(run: str) -> PageModel:
     """Reads a bundle, or makes one of a run.
 
     Args:
-      run: run folder, `photos` for the shipped restorer, or a folder that `jaxgen export --format onnx` wrote.
+      run: run folder, `photos` or `photos-grey` for a shipped restorer, or a folder of `jaxgen export --format onnx`.
 
     Raises:
       InputError: no such folder, or one that is damaged or of a kind that the page does not know.

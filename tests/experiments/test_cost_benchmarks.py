@@ -23,7 +23,8 @@ def small(monkeypatch):
     monkeypatch.setitem(parallel.STEPS_PER_DISPATCH, "cpu", 1)
     tiny = dataclasses.replace(cases.RECIPES["gan_mnist_mlp"].gan, base_channels=1, latent_dim=4)
     monkeypatch.setitem(cases.RECIPES, "gan_mnist", dataclasses.replace(cases.RECIPES["gan_mnist_mlp"], gan=tiny))
-    monkeypatch.setattr(restore, "INVERSE", dataclasses.replace(restore.INVERSE, widths=(4,), depth=1))
+    tiny_restorers = {c: dataclasses.replace(r, widths=(4,), blocks=1, depth=1) for c, r in restore.INVERSE.items()}
+    monkeypatch.setattr(restore, "INVERSE", tiny_restorers)
     monkeypatch.setattr(restore, "CROP", 8)
 
 

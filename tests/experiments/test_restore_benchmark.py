@@ -34,7 +34,8 @@ HPARAMS = dataclasses.asdict(
 @pytest.fixture
 def small(monkeypatch):
     """Networks of a few channels in place of the shipped ones."""
-    monkeypatch.setattr(restore, "INVERSE", dataclasses.replace(restore.INVERSE, widths=(4,), depth=1))
+    tiny_restorers = {c: dataclasses.replace(r, widths=(4,), blocks=1, depth=1) for c, r in restore.INVERSE.items()}
+    monkeypatch.setattr(restore, "INVERSE", tiny_restorers)
     monkeypatch.setattr(
         restore, "RECURRENT", dataclasses.replace(restore.RECURRENT, widths=(4,), blocks=1, iterations=3)
     )

@@ -15,7 +15,7 @@ from jaxgen.config import InputError
 from jaxgen.inference import photos, restore
 from jaxgen.inference.photo_writing import write_photo
 from jaxgen.inference.photos import Photo, read_photo
-from jaxgen.inference.restore import PhotoModel, RestoreOptions, adapt, restore_photos
+from jaxgen.inference.restore import PhotoModel, RestoreOptions, adapt, make_restore, restore_photos
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -50,7 +50,8 @@ def save(path: Path, pixels: np.ndarray, **extra) -> np.ndarray:
 
 def run(tmp_path: Path, model: PhotoModel | None = None, *names: str, **options) -> int:
     arguments = [str(tmp_path / name) for name in names or ["in"]]
-    return restore_photos(arguments, tmp_path / "out", model or model_of(), RestoreOptions(**options))
+    models = dict.fromkeys((1, 3), model or model_of())
+    return restore_photos(arguments, tmp_path / "out", models, RestoreOptions(**options))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -62,6 +63,16 @@ def test_every_model_restores_every_photo(
     pixels = save(tmp_path / "in/a.png", noise(150, 131, photo_channels, dtype=dtype))
     assert run(tmp_path, model_of(channels=model_channels), tile=64) == 0
     np.testing.assert_array_equal(read_photo(tmp_path / "out/a.png").pixels, np.iinfo(dtype).max - pixels)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_photo_whose_channels_are_alike_is_restored_as_the_grey_one_that_it_is(masked: bool) -> None:
+    models = {1: model_of(channels=1), 3: model_of(lambda images, masks: images)}
+    restore = make_restore(models, 1.0, masked, 64)
+    grey, colour = np.repeat(noise(9, 70, 1), 3, axis=-1), noise(9, 70, 3)
+    mask = np.ones((9, 70), bool) if masked else None
+    np.testing.assert_array_equal(restore(grey, mask), 255 - grey)
+    np.testing.assert_array_equal(restore(colour, mask), colour)
 
 
 def test_grey_takes_the_luma_of_a_colour_model(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.inverse_photos import CONFIG
+from experiments import inverse_photos, inverse_photos_grey
 from jaxgen.config import DataConfig, InputError, RestorationConfig, RestorationHparams, TrainConfig
 from jaxgen.data.base import Source
 from jaxgen.inference.restorer import load_restorer, photo_model
@@ -110,14 +110,16 @@ def test_weights_of_another_network_are_refused_and_named(run, folder, tmp_path)
     config = dataclasses.replace(config, initial_weights="photos")
     with pytest.raises(InputError, match=r"initial_weights: got 'photos', of .*48, 96.*; accepted: weights of the"):
         run_restoration(Run("test", tmp_path / "x", "python", resumed=False), config)
-    with pytest.raises(InputError, match=r"initial_weights: got 'nowhere'; accepted: photos, a finished run"):
+    with pytest.raises(InputError, match=r"got .nowhere.; accepted: photos, photos-grey, a finished run"):
         weights_file("nowhere")
 
 
-def test_shipped_weights_fit_the_experiment_that_they_come_from():
-    network = make_restorer(CONFIG.restoration, (64, 64, 3))
-    shapes = jax.eval_shape(lambda: network.init(jax.random.key(0), jnp.zeros((1, 64, 64, 3)))["params"])
-    chex.assert_trees_all_equal_shapes(load_params(weights_file("photos")), shapes)
+@pytest.mark.parametrize(("name", "recipe"), [("photos", inverse_photos), ("photos-grey", inverse_photos_grey)])
+def test_shipped_weights_fit_the_experiment_that_they_come_from(name, recipe):
+    shape = (64, 64, recipe.CONFIG.data.channels)
+    network = make_restorer(recipe.CONFIG.restoration, shape)
+    shapes = jax.eval_shape(lambda: network.init(jax.random.key(0), jnp.zeros((1, *shape)))["params"])
+    chex.assert_trees_all_equal_shapes(load_params(weights_file(name)), shapes)
 
 
 @pytest.mark.parametrize("name", ["nowhere", "other.safetensors"])

@@ -114,7 +114,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_restore_names_the_bad_and_goes_on(folder: Path, tmp_path: Path, capfd, caplog) -> None:
     assert len(FILES) + len(NAMES) + 6 >= 60
-    code = restore_photos([str(folder)], tmp_path / "out", STUB)
+    code = restore_photos([str(folder)], tmp_path / "out", {1: STUB, 3: STUB})
     said = capfd.readouterr().err
     assert code == 1
     assert "Traceback" not in said
