@@ -1,4 +1,4 @@
-"""The README names only what exists."""
+"""The README and its table of results name only what exists."""
 
 import dataclasses
 import inspect
@@ -18,12 +18,15 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text()
+RESULTS = (ROOT / "docs" / "results.md").read_text()
 
 
 def test_files_named_exist():
-    for path in re.findall(r"\]\(([^)#:]+)\)", TEXT) + re.findall(r"`((?:jaxgen|experiments|tests)/[\w./]*)`", TEXT):
+    for path in re.findall(r"\]\(([^)#:]+)\)", TEXT) + re.findall(
+        r"`((?:jaxgen|experiments|tests)/[\w./]*)`", TEXT + RESULTS
+    ):
         assert (ROOT / path).exists(), path
-    for module in re.findall(r"python -m (experiments[\w.]*)", TEXT):
+    for module in re.findall(r"(?:python -m |`)(experiments\.[\w.]*)", TEXT + RESULTS):
         assert (ROOT / f"{module.replace('.', '/')}.py").exists(), module
 
 
@@ -38,7 +41,7 @@ def test_flags_named_exist():
         fields |= {prefix + f.name.replace("_", "-") for f in inner}
     programs = [*(ROOT / "experiments" / "benchmarks").glob("*.py"), *(ROOT / "experiments").glob("*_study.py")]
     own = set(re.findall(r"^    (\w+): ", "".join(p.read_text() for p in programs), re.M))
-    ours = re.sub(r"srun .*?(?=python)", "", TEXT)
+    ours = re.sub(r"srun .*?(?=python)", "", TEXT + RESULTS)
     for flag in re.findall(r"(?<![\w-])--([\w.-]*\w)", ours):
         assert flag in fields or flag.removeprefix("no-").replace("-", "_") in own, flag
 
