@@ -51,13 +51,13 @@ def first_guess(images: Images, missing: Masks, grids: int) -> tuple[Images, Arr
 
     Args:
       images: (b, h, w, c) in [-1, 1]; height and width multiples of 2 ** (grids - 1).
-      missing: (b, h, w, 1), 1 where a pixel is missing; what is less is seen.
+      missing: (b, h, w, 1), 1 where a pixel is missing; up to 0.5 it is seen.
       grids: see `filling.fill`.
 
     Returns:
       (b, h, w, c), and (b, h, w, 1) as of `filling.suspects`, 0 where a pixel is missing.
     """
-    seen = (missing < 1.0).astype(images.dtype)
+    seen = jnp.minimum(1.0, 2.0 * (1.0 - missing))
     doubtful = filling.suspects(images) * seen
     return filling.fill(images, seen * (1.0 - jnp.abs(doubtful)), grids), doubtful
 
@@ -131,8 +131,8 @@ class InverseNetwork(nn.Module):
 
         Args:
           images: damaged, (b, h, w, c) in [-1, 1].
-          masks: (b, h, w, 1), 1 where a pixel is known, 0 where it is missing; between, where it is seen and not to be
-            kept. None if nothing is told (blind).
+          masks: (b, h, w, 1), 1 where a pixel is known, 0 where it is missing; 0.5 where it is seen and not to be kept.
+            None if nothing is told (blind).
           sigma: (b,), standard deviation of the noise, of an image in [0, 1]; None if unknown (blind).
 
         Returns:

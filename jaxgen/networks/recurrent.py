@@ -129,8 +129,8 @@ class RecurrentRestorer(nn.Module):
 
         Args:
           images: damaged, (b, h, w, c) in [-1, 1].
-          masks: (b, h, w, 1), 1 where a pixel is known, 0 where it is missing; between, where it is seen and not to be
-            kept. None if nothing is told (blind).
+          masks: (b, h, w, 1), 1 where a pixel is known, 0 where it is missing; 0.5 where it is seen and not to be kept.
+            None if nothing is told (blind).
           sigma: (b,), standard deviation of the noise, of an image in [0, 1]; None if unknown (blind).
         """
 
