@@ -212,7 +212,7 @@ def test_muon_has_no_ratio_and_adam_has():
 
 def test_unrolled_network_is_the_scanned_one(small):
     scanned, *unrolled = (
-        restore.FORMS[form](restore.RECURRENT.widths[0], restore.RECURRENT.blocks, restore.RECURRENT.iterations)
+        restore.FORMS[form](tuple(restore.RECURRENT.widths), restore.RECURRENT.blocks, restore.RECURRENT.iterations)
         for form in restore.FORMS
     )
     assert scanned.clone(dtype="float32") == make_restorer(restore.RECURRENT, restore.DIGIT)
