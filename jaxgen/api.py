@@ -169,7 +169,7 @@ def restore(
       image: uint8, uint16 or floats in [0, 1]; (h, w), (h, w, 1) or (h, w, 3), of any size.
       mask: (h, w), true or above 0 where it is to be filled in, all else stays; None restores everywhere.
       strength: 0 gives the image back, 1 is all that the network does.
-      model: from `train_restorer`, a run folder or restorer.safetensors; None takes the shipped ones.
+      model: from `train_restorer`, a run or its restorer.safetensors, "photos", "photos-grey"; None: of these two.
 
     Raises:
       InputError: arrays of another shape or range, or no such model.

@@ -10,8 +10,10 @@ from jaxgen.config import DataConfig, InputError, TrainConfig, require
 RUNS = Path("runs")
 
 
-def find_trained(name: str, field: str = "run") -> Path:
+def find_trained(name: str, field: str = "run", also: str = "") -> Path:
     """A run folder: itself, or by the name of a recipe its newest run in `runs`; "latest" is the newest of all.
+
+    `also` ends the list of what is accepted, in the message of the error.
 
     Raises:
       InputError: there is no such folder.
@@ -19,7 +21,7 @@ def find_trained(name: str, field: str = "run") -> Path:
     if name == "latest" or not Path(name).exists():
         found = [path.parent for path in RUNS.glob("*/*/config.json") if name in ("latest", path.parts[-3])]
         known = ", ".join(sorted({path.parts[-3] for path in RUNS.glob("*/*/config.json")}))
-        accepted = f"a run folder (OUT/RECIPE/TIMESTAMP){f', latest, or one of {known}' if known else ''}"
+        accepted = f"a run folder (OUT/RECIPE/TIMESTAMP){f', latest, or one of {known}' if known else ''}{also}"
         require(len(found) > 0, field, name, accepted)
         return max(found, key=lambda folder: folder.name)
     return Path(name)
@@ -43,7 +45,7 @@ def _shipped_or_run(name: str, field: str = "run") -> str:
     """The name of a restorer that the package carries, or a run folder."""
     from jaxgen.recipes.initial import SHIPPED
 
-    return name if name in SHIPPED else str(find_trained(name, field))
+    return name if name in SHIPPED else str(find_trained(name, field, f"; {', '.join(SHIPPED)}"))
 
 
 def sample(

@@ -83,7 +83,7 @@ def test_with_a_mask_the_network_is_told_what_is_missing_and_the_rest_stays(
     [
         (["/nowhere/x.png"], ["/nowhere/x.png"]),
         (["PHOTO", "--strength", "2"], ["strength", "2.0", "0 to 1"]),
-        (["PHOTO", "--model", "/nowhere"], ["/nowhere"]),
+        (["PHOTO", "--model", "/nowhere"], ["/nowhere", "photos, photos-grey"]),
         (["PHOTO", "--mask", "/nowhere.png"], ["/nowhere.png"]),
         ([], ["photos"]),
     ],
