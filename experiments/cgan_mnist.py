@@ -8,8 +8,8 @@ Result:   4.3, 3.4 and 4.4 times the real distance, conditional accuracy 97.6%, 
 """
 
 from jaxgen.cli import run_recipe
-from jaxgen.config import GanConfig
-from jaxgen.recipes.gan import GanRecipe, run_gan
+from jaxgen.tasks.gan.config import GanConfig, GanRecipe
+from jaxgen.tasks.gan.task import run_gan
 
 CONFIG = GanRecipe(gan=GanConfig(conditioning="projection"))
 

@@ -11,8 +11,8 @@ import dataclasses
 
 from experiments import cgan_mnist
 from jaxgen.cli import run_recipe
-from jaxgen.config import GanHparams
-from jaxgen.recipes.gan import run_gan
+from jaxgen.tasks.gan.config import GanHparams
+from jaxgen.tasks.gan.task import run_gan
 
 CONFIG = dataclasses.replace(
     cgan_mnist.CONFIG,

@@ -11,8 +11,8 @@ import dataclasses
 
 from experiments import inverse_mnist
 from jaxgen.cli import run_recipe
-from jaxgen.config import TrainConfig
-from jaxgen.recipes.restoration import run_restoration
+from jaxgen.tasks.restoration.task import run_restoration
+from jaxgen.training.config import TrainConfig
 
 CONFIG = dataclasses.replace(
     inverse_mnist.CONFIG,

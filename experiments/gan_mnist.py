@@ -7,7 +7,8 @@ Result:   3.7, 3.4 and 3.8 times the real distance (mnist-classifier-10k, 60,000
 """
 
 from jaxgen.cli import run_recipe
-from jaxgen.recipes.gan import GanRecipe, run_gan
+from jaxgen.tasks.gan.config import GanRecipe
+from jaxgen.tasks.gan.task import run_gan
 
 CONFIG = GanRecipe()
 

@@ -4,8 +4,9 @@ Command:  python -m experiments.gan_mnist_mlp
 """
 
 from jaxgen.cli import run_recipe
-from jaxgen.config import GanConfig, GanHparams, TrainConfig
-from jaxgen.recipes.gan import GanRecipe, run_gan
+from jaxgen.tasks.gan.config import GanConfig, GanHparams, GanRecipe
+from jaxgen.tasks.gan.task import run_gan
+from jaxgen.training.config import TrainConfig
 
 CONFIG = GanRecipe(
     gan=GanConfig(architecture="mlp", loss="minimax", penalties=()),

@@ -7,8 +7,9 @@ Result:   60,000 MNIST digits, seed 0, dB over the best classical method: 4.6 to
 """
 
 from jaxgen.cli import run_recipe
-from jaxgen.config import RestorationConfig, RestorationHparams, TrainConfig
-from jaxgen.recipes.restoration import RestorationRecipe, run_restoration
+from jaxgen.tasks.restoration.config import RestorationConfig, RestorationHparams, RestorationRecipe
+from jaxgen.tasks.restoration.task import run_restoration
+from jaxgen.training.config import TrainConfig
 
 DAMAGE = "|".join(
     [

@@ -11,8 +11,10 @@ Result:   the weights of the package, jaxgen/recipes/photos.safetensors: Set12, 
 """
 
 from jaxgen.cli import run_recipe
-from jaxgen.config import DataConfig, RestorationConfig, RestorationHparams, TrainConfig
-from jaxgen.recipes.restoration import RestorationRecipe, run_restoration
+from jaxgen.data.config import DataConfig
+from jaxgen.tasks.restoration.config import RestorationConfig, RestorationHparams, RestorationRecipe
+from jaxgen.tasks.restoration.task import run_restoration
+from jaxgen.training.config import TrainConfig
 
 DAMAGE = "|".join(
     [

@@ -11,7 +11,7 @@ import dataclasses
 
 from experiments import inverse_photos
 from jaxgen.cli import run_recipe
-from jaxgen.recipes.restoration import run_restoration
+from jaxgen.tasks.restoration.task import run_restoration
 
 BASE = inverse_photos.CONFIG
 CONFIG = dataclasses.replace(

@@ -16,16 +16,19 @@ import jax
 import numpy as np
 from tyro.conf import OmitArgPrefixes
 
-from jaxgen.algorithms.base import TrainState
-from jaxgen.algorithms.classifier import make_classifier
 from jaxgen.cli import run_recipe
-from jaxgen.config import DataConfig, TrainConfig, require
 from jaxgen.data.base import Source
+from jaxgen.data.config import DataConfig
 from jaxgen.data.sources import open_source
-from jaxgen.training.report import write_report
-from jaxgen.training.reporting import plot_curves
-from jaxgen.training.runs import Hooks, Run, fix_schedule, run_training
-from jaxgen.training.weights import load_params, save_params, sha256_of
+from jaxgen.errors import require
+from jaxgen.evaluation.classifier import make_classifier
+from jaxgen.runs.curves import plot_curves
+from jaxgen.runs.driver import Hooks, fix_schedule, run_training
+from jaxgen.runs.folder import Run
+from jaxgen.runs.report import write_report
+from jaxgen.training.config import TrainConfig
+from jaxgen.training.step import TrainState
+from jaxgen.weights import load_params, save_params, sha256_of
 
 NUM_WATCHED = 5000
 """Training images on which accuracy is followed: the test set is looked at once, at the end."""

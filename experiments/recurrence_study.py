@@ -15,11 +15,12 @@ import tyro
 
 from experiments.studies import damaged, difference, quality, train_briefly
 from jaxgen.cli import exit_cleanly, parse
-from jaxgen.config import DataConfig, RestorationConfig, RestorationHparams
 from jaxgen.data.base import subset
+from jaxgen.data.config import DataConfig
 from jaxgen.data.sources import open_source
+from jaxgen.files import write_json
+from jaxgen.tasks.restoration.config import RestorationConfig, RestorationHparams
 from jaxgen.training.parallel import setup_backend
-from jaxgen.training.reporting import write_json
 
 NUM_TEST = 500
 FEATURES, BLOCKS, ITERATIONS = 16, 2, 6

@@ -7,8 +7,8 @@ experiments.gan_mnist with its numbers and seed would be, and can be taken out a
 """
 
 from jaxgen.cli import run_recipe
-from jaxgen.config import TrainConfig
-from jaxgen.recipes.scan_gan import GanScan, run_gan_scan
+from jaxgen.scans.gan import GanScan, run_gan_scan
+from jaxgen.training.config import TrainConfig
 
 CONFIG = GanScan(train=TrainConfig(steps=2_000))
 

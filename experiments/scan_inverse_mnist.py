@@ -8,9 +8,9 @@ experiments.inverse_mnist with its numbers and seed would be, and can be taken o
 
 from experiments import inverse_mnist
 from jaxgen.cli import run_recipe
-from jaxgen.config import TrainConfig
-from jaxgen.recipes.scan_restoration import RestorationScan, run_restoration_scan
-from jaxgen.recipes.scan_space import as_texts
+from jaxgen.scans.restoration import RestorationScan, run_restoration_scan
+from jaxgen.scans.space import as_texts
+from jaxgen.training.config import TrainConfig
 
 CONFIG = RestorationScan(
     restoration=inverse_mnist.CONFIG.restoration,

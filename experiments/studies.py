@@ -9,16 +9,16 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import stats
 
-from jaxgen.algorithms.base import TrainState
-from jaxgen.algorithms.restoration import make_restoration
-from jaxgen.config import RestorationConfig, RestorationHparams
 from jaxgen.config_json import to_dict
 from jaxgen.data.base import Source
 from jaxgen.data.pipeline import batches
 from jaxgen.degradations.compose import Degraded, degrade, parse_damage
 from jaxgen.images import to_float, to_uint8
 from jaxgen.metrics.quality import psnr
+from jaxgen.tasks.restoration.algorithm import make_restoration
+from jaxgen.tasks.restoration.config import RestorationConfig, RestorationHparams
 from jaxgen.training import parallel
+from jaxgen.training.step import TrainState
 from jaxgen.types import Batch, PRNGKey, StackedMetrics
 
 STEPS_PER_DISPATCH = 10

@@ -12,25 +12,30 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxgen.algorithms.base import Algorithm, TrainState
-from jaxgen.algorithms.gan import make_gan
-from jaxgen.algorithms.restoration import make_restoration
-from jaxgen.config import DataConfig, GanConfig, GanHparams, RestorationConfig, RestorationHparams, TrainConfig, require
 from jaxgen.data.base import Source
+from jaxgen.data.config import DataConfig
 from jaxgen.data.sources import array_source, open_source
-from jaxgen.evaluation.fakes import Fakes
+from jaxgen.errors import require
 from jaxgen.evaluation.features import choose_network
+from jaxgen.evaluation.generated import Fakes
 from jaxgen.evaluation.protocol import evaluate as judge
-from jaxgen.inference.evaluate import fakes_of_gan, open_splits
-from jaxgen.inference.load import TrainedGan, load_gan
-from jaxgen.inference.restore import make_restore
-from jaxgen.inference.restorer import TrainedRestorer, photo_model, photo_models
-from jaxgen.inference.sample import draw
-from jaxgen.networks import make_restorer
-from jaxgen.recipes.gan import GanRecipe, run_gan
-from jaxgen.recipes.restoration import RestorationRecipe, run_restoration
+from jaxgen.runs.driver import Hooks, fix_schedule, run_training
+from jaxgen.runs.folder import Run, new_run
+from jaxgen.tasks.gan.algorithm import make_gan
+from jaxgen.tasks.gan.config import GanConfig, GanHparams, GanRecipe
+from jaxgen.tasks.gan.evaluate import fakes_of_gan, open_splits
+from jaxgen.tasks.gan.load import TrainedGan, load_gan
+from jaxgen.tasks.gan.sample import draw
+from jaxgen.tasks.gan.task import run_gan
+from jaxgen.tasks.restoration.algorithm import make_restoration
+from jaxgen.tasks.restoration.config import RestorationConfig, RestorationHparams, RestorationRecipe
+from jaxgen.tasks.restoration.load import TrainedRestorer, photo_model, photo_models
+from jaxgen.tasks.restoration.restore import make_restore
+from jaxgen.tasks.restoration.restorers import make_restorer
+from jaxgen.tasks.restoration.task import run_restoration
+from jaxgen.training.config import TrainConfig
 from jaxgen.training.parallel import on_all_devices, setup_backend
-from jaxgen.training.runs import Hooks, Run, fix_schedule, new_run, run_training
+from jaxgen.training.step import Algorithm, TrainState
 
 History = dict[str, np.ndarray]
 TILE = 512

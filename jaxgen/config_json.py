@@ -7,7 +7,7 @@ import typing
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from jaxgen.config import InputError, require
+from jaxgen.errors import InputError, require
 from jaxgen.files import write_bytes
 
 T = TypeVar("T")

@@ -1,11 +1,13 @@
 """Files that are whole or not there at all, and errors that say which file it was."""
 
 import contextlib
+import json
+import math
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -53,3 +55,17 @@ def naming(path: Path) -> Iterator[None]:
 def printable(text: object) -> str:
     """One line that any terminal can show: file names may hold line ends, control characters and bytes of no text."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text))
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Writes indented strict JSON, whole or not at all; a number that is not finite becomes null."""
+    write_bytes(path, (json.dumps(finite(values), indent=2, allow_nan=False) + "\n").encode())
+
+
+def finite(value: Any) -> Any:
+    """The same JSON value with null for each float that is not finite."""
+    if isinstance(value, Mapping):
+        return {name: finite(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

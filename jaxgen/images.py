@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from jaxgen.config import reject, require
+from jaxgen.errors import reject, require
 from jaxgen.files import write_bytes
 
 BACKGROUND = 232

@@ -5,10 +5,10 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from jaxgen.algorithms.gan import make_gan
-from jaxgen.algorithms.restoration import make_restoration
 from jaxgen.config_json import to_dict
-from jaxgen.training import checkpoints
+from jaxgen.runs import checkpoints
+from jaxgen.tasks.gan.algorithm import make_gan
+from jaxgen.tasks.restoration.algorithm import make_restoration
 
 NAMES = ("bright", "dark", "grey")
 

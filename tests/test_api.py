@@ -10,8 +10,9 @@ import pytest
 
 import jaxgen
 from jaxgen import api
-from jaxgen.config import InputError, RestorationConfig
-from jaxgen.inference.load import load_gan
+from jaxgen.errors import InputError
+from jaxgen.tasks.gan.load import load_gan
+from jaxgen.tasks.restoration.config import RestorationConfig
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 IMAGES = np.random.default_rng(0).integers(0, 256, (48, 8, 8, 1), np.uint8)

@@ -10,16 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxgen.config import (
-    DataConfig,
-    GanConfig,
-    GanHparams,
-    InputError,
-    RestorationConfig,
-    RestorationHparams,
-    TrainConfig,
-)
 from jaxgen.config_json import from_dict, load_config, save_config, to_dict
+from jaxgen.data.config import DataConfig
+from jaxgen.errors import InputError
+from jaxgen.tasks.gan.config import GanConfig, GanHparams
+from jaxgen.tasks.restoration.config import RestorationConfig, RestorationHparams
+from jaxgen.training.config import TrainConfig
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,7 @@ TEXT = (ROOT / "CONTRIBUTING.md").read_text()
 PROGRAM = """
 import jax, numpy as np
 from experiments.corners_mnist import CONFIG
-from jaxgen.algorithms.restoration import make_restoration
+from jaxgen.tasks.restoration.algorithm import make_restoration
 
 restoration = make_restoration(CONFIG.restoration, (16, 16, 1), 4)
 state = restoration.init(jax.random.key(0), vars(CONFIG.hparams) | {"schedule_images": 100.0})

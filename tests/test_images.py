@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from jaxgen import images
-from jaxgen.config import InputError
+from jaxgen.errors import InputError
 
 
 def ramp(*shape: int) -> np.ndarray:

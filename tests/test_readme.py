@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from jaxgen.cli import using
-from jaxgen.recipes.gan import GanRecipe
-from jaxgen.recipes.restoration import RestorationRecipe
-from jaxgen.recipes.scan_gan import GanScan
+from jaxgen.scans.gan import GanScan
+from jaxgen.tasks.gan.config import GanRecipe
+from jaxgen.tasks.restoration.config import RestorationRecipe
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 

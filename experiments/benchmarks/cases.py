@@ -8,14 +8,14 @@ import numpy as np
 
 from experiments import gan_mnist, gan_mnist_mlp
 from experiments.benchmarks import common
-from jaxgen.algorithms.base import TrainState
-from jaxgen.algorithms.gan import make_gan
-from jaxgen.config import DataConfig, GanConfig
+from jaxgen.data.config import DataConfig
 from jaxgen.data.pipeline import batches as batches_of
 from jaxgen.data.sources import open_source
-from jaxgen.recipes.gan import GanRecipe
+from jaxgen.runs.driver import fix_schedule
+from jaxgen.tasks.gan.algorithm import make_gan
+from jaxgen.tasks.gan.config import GanConfig, GanRecipe
 from jaxgen.training import parallel
-from jaxgen.training.runs import fix_schedule
+from jaxgen.training.step import TrainState
 
 RESNET = GanRecipe(gan=GanConfig(architecture="resnet"))
 RECIPES: dict[str, GanRecipe] = {

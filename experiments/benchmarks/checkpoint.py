@@ -14,11 +14,12 @@ from typing import Any
 import jax
 
 from experiments.benchmarks import cases, common
-from jaxgen.algorithms.base import TrainState
 from jaxgen.cli import exit_cleanly, parse
-from jaxgen.config import require
 from jaxgen.config_json import to_dict
-from jaxgen.training import checkpoints, parallel
+from jaxgen.errors import require
+from jaxgen.runs import checkpoints
+from jaxgen.training import parallel
+from jaxgen.training.step import TrainState
 
 PLAIN, SAVING = "steps alone", "the same steps beside a save"
 

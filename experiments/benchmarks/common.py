@@ -13,9 +13,10 @@ from jax.experimental.compilation_cache import compilation_cache
 from rich.console import Console
 from rich.table import Table
 
-from jaxgen.config import InputError, require
-from jaxgen.training.rates import cores_busy_elsewhere as cores_busy_elsewhere
-from jaxgen.training.reporting import describe_hardware, write_json
+from jaxgen.doctor.rates import cores_busy_elsewhere as cores_busy_elsewhere
+from jaxgen.errors import InputError, require
+from jaxgen.files import write_json
+from jaxgen.hardware import describe_hardware
 
 Columns = dict[str, tuple[str, str]]
 """Headings of a table: key of a row, and format."""

@@ -17,14 +17,14 @@ from jax import lax
 
 from experiments import gan_mnist
 from experiments.benchmarks import common
-from jaxgen.algorithms.base import Algorithm, TrainState
-from jaxgen.algorithms.gan import make_gan
 from jaxgen.cli import exit_cleanly, parse
-from jaxgen.config import require
 from jaxgen.config_json import to_dict
+from jaxgen.errors import require
 from jaxgen.networks import layers
+from jaxgen.runs.driver import fix_schedule
+from jaxgen.tasks.gan.algorithm import make_gan
 from jaxgen.training import parallel
-from jaxgen.training.runs import fix_schedule
+from jaxgen.training.step import Algorithm, TrainState
 from jaxgen.types import Batch, Metrics
 
 SHAPE = (28, 28, 1)

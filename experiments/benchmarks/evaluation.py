@@ -14,17 +14,17 @@ import numpy as np
 
 from experiments.benchmarks import common, flops
 from jaxgen.cli import exit_cleanly, parse
-from jaxgen.config import require
 from jaxgen.config_json import to_dict
 from jaxgen.data.base import Source
-from jaxgen.evaluation.fakes import Fakes
+from jaxgen.doctor.rates import noise_source
+from jaxgen.errors import require
 from jaxgen.evaluation.features import FeatureNetwork, extract, mnist_features
+from jaxgen.evaluation.generated import Fakes
 from jaxgen.evaluation.protocol import evaluate
 from jaxgen.metrics.frechet import add_features, frechet_distance, no_moments
 from jaxgen.metrics.kernel import kernel_distance
 from jaxgen.metrics.neighbours import nearer, no_nearest, precision_recall_density_coverage
 from jaxgen.training import parallel
-from jaxgen.training.rates import noise_source
 
 FEATURES, NEAREST = "features of the images", "nearest training images"
 CHUNK = 2000

@@ -9,8 +9,8 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, Var
 
 from experiments.benchmarks.common import Candidate, Columns, Timing
-from jaxgen.algorithms.base import Algorithm
-from jaxgen.training import rates
+from jaxgen.doctor import rates
+from jaxgen.training.step import Algorithm
 
 CEILING = "matmul"
 """Label of the candidate that is the ceiling: it runs in the same rounds as the others."""

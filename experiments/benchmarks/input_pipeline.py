@@ -16,15 +16,16 @@ import numpy as np
 from PIL import Image
 
 from experiments.benchmarks import cases, common, restore, train_step
-from jaxgen.algorithms.restoration import make_restoration
 from jaxgen.cli import exit_cleanly, parse
-from jaxgen.config import require
 from jaxgen.config_json import to_dict
 from jaxgen.data.base import Source, decode
 from jaxgen.data.pipeline import batches
 from jaxgen.data.transfer import chunks
+from jaxgen.doctor import rates
+from jaxgen.errors import require
 from jaxgen.images import save_png
-from jaxgen.training import parallel, rates
+from jaxgen.tasks.restoration.algorithm import make_restoration
+from jaxgen.training import parallel
 
 GAN, RESTORER = "GAN step, 28 px", "restoration step, 64 px"
 FED = "GAN step, 28 px, fed by tf.data"

@@ -10,9 +10,9 @@ from typing import Literal, NamedTuple
 import jax
 
 from experiments.benchmarks import cases, common, flops
-from jaxgen.algorithms.gan import make_gan
 from jaxgen.cli import exit_cleanly, parse
-from jaxgen.config import require
+from jaxgen.errors import require
+from jaxgen.tasks.gan.algorithm import make_gan
 from jaxgen.training import parallel
 
 SIZES = (1, 4, 8, 16, 32, 64, 128, 256)

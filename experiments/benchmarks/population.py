@@ -18,21 +18,16 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from experiments.benchmarks import common
 from experiments.benchmarks.cases import RECIPES
-from jaxgen.algorithms.base import Algorithm
-from jaxgen.algorithms.gan import make_gan
 from jaxgen.cli import exit_cleanly, parse
-from jaxgen.config import DataConfig, require
 from jaxgen.config_json import to_dict
+from jaxgen.data.config import DataConfig
 from jaxgen.data.sources import open_source
+from jaxgen.errors import require
+from jaxgen.runs.driver import fix_schedule
+from jaxgen.tasks.gan.algorithm import make_gan
 from jaxgen.training import parallel
-from jaxgen.training.population import (
-    candidate_names,
-    compile_population,
-    init_population,
-    make_mesh,
-    parse_plan,
-)
-from jaxgen.training.runs import fix_schedule
+from jaxgen.training.population import candidate_names, compile_population, init_population, make_mesh, parse_plan
+from jaxgen.training.step import Algorithm
 
 SOLO = "solo, one after another"
 

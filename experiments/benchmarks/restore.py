@@ -16,18 +16,19 @@ import numpy as np
 
 from experiments import crnn_mnist, inverse_photos, inverse_photos_grey
 from experiments.benchmarks import common, flops, train_step
-from jaxgen.algorithms.base import Algorithm
-from jaxgen.algorithms.restoration import Restoration, make_restoration, restoration_step
-from jaxgen.algorithms.schedule import parse_schedule
 from jaxgen.cli import exit_cleanly, parse
-from jaxgen.config import RestorationConfig, RestorationHparams, require
 from jaxgen.config_json import to_dict
 from jaxgen.degradations.compose import parse_mixture
-from jaxgen.inference.restore import adapt
-from jaxgen.inference.restorer import TrainedRestorer, photo_model
-from jaxgen.networks import make_restorer
+from jaxgen.errors import require
 from jaxgen.networks.recurrent import Memory, RecurrentRestorer
+from jaxgen.tasks.restoration.algorithm import Restoration, make_restoration, restoration_step
+from jaxgen.tasks.restoration.config import RestorationConfig, RestorationHparams
+from jaxgen.tasks.restoration.load import TrainedRestorer, photo_model
+from jaxgen.tasks.restoration.restore import adapt
+from jaxgen.tasks.restoration.restorers import make_restorer
+from jaxgen.tasks.restoration.schedule import parse_schedule
 from jaxgen.training import parallel
+from jaxgen.training.step import Algorithm
 from jaxgen.types import Images, Levels, Masks, Params
 
 COLOURS = {"grey": 1, "colour": 3}

@@ -1,4 +1,4 @@
-"""The GAN step of `jaxgen.algorithms.gan` in PyTorch, as fast as PyTorch allows: what jaxgen is raced against.
+"""The GAN step of `jaxgen.tasks.gan.algorithm` in PyTorch, as fast as PyTorch allows: what jaxgen is raced against.
 
 The same networks, losses, penalties, optimizer and average, built from the same configuration. Needs torch, which
 jaxgen itself does not.
@@ -16,7 +16,8 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from experiments.benchmarks.torch_networks import Shape, load, make_pair
-from jaxgen.config import GanConfig, require
+from jaxgen.errors import require
+from jaxgen.tasks.gan.config import GanConfig
 
 Metrics = dict[str, Tensor]
 Score = Callable[[Tensor], Tensor]
@@ -31,7 +32,7 @@ LOSSES: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], Callable[[Tensor, Te
 
 
 def scheduled(hparams: dict[str, float], images_seen: float) -> dict[str, float]:
-    """`jaxgen.algorithms.gan.scheduled` in Python floats."""
+    """`jaxgen.tasks.gan.algorithm.scheduled` in Python floats."""
     wave = 0.5 * (1.0 + math.cos(math.pi * min(1.0, images_seen / hparams["schedule_images"])))
 
     def cosine(start: float, end: float) -> float:
@@ -47,7 +48,7 @@ def scheduled(hparams: dict[str, float], images_seen: float) -> dict[str, float]
 
 
 def decay_per_step(half_life: float, images_seen: float, batch_size: int) -> float:
-    """`jaxgen.algorithms.optimizers.ema_decay` in Python floats."""
+    """`jaxgen.training.optimizers.ema_decay` in Python floats."""
     return 2.0 ** (-batch_size / max(min(half_life, images_seen / 20.0), 1e-8))
 
 

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from experiments.benchmarks.torch_resnet import ResnetDiscriminator, ResnetGenerator, named_layers
-from jaxgen.config import GanConfig, require
+from jaxgen.errors import require
+from jaxgen.tasks.gan.config import GanConfig
 
 LEAK, HIDDEN = 0.2, 256
 Shape = tuple[int, int, int]

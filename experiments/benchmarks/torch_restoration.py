@@ -19,10 +19,11 @@ from experiments.benchmarks.torch_filling import fill, suspects
 from experiments.benchmarks.torch_gan import Metrics, decay_per_step
 from experiments.benchmarks.torch_networks import DnCNN, channels_first
 from experiments.benchmarks.torch_networks import _set as set_layer
-from jaxgen.algorithms.restoration import WARM_UP
-from jaxgen.config import RestorationConfig, require
 from jaxgen.degradations.compose import parse_mixture
+from jaxgen.errors import require
 from jaxgen.networks.inverse import DOUBT
+from jaxgen.tasks.restoration.algorithm import WARM_UP
+from jaxgen.tasks.restoration.config import RestorationConfig
 
 Maker = tuple[str, Callable[[], Candidate]]
 LAYOUTS = {"": False, ", channels_last": True}
@@ -127,7 +128,7 @@ def load_parameters(module: InverseNetwork, params: dict[str, Any]) -> None:
 
 
 def learning_rate(hparams: dict[str, float], images_seen: float) -> float:
-    """`jaxgen.algorithms.restoration.learning_rate` in Python floats."""
+    """`jaxgen.tasks.restoration.algorithm.learning_rate` in Python floats."""
     progress = images_seen / hparams["schedule_images"]
     wave = 0.5 * (1.0 + np.cos(np.pi * min(1.0, progress)))
     cosine = hparams["lr_final"] + (hparams["lr"] - hparams["lr_final"]) * wave

@@ -17,11 +17,11 @@ import jax
 import numpy as np
 
 from experiments.benchmarks import cases, common, flops
-from jaxgen.algorithms.gan import make_gan
 from jaxgen.cli import exit_cleanly, parse
-from jaxgen.config import require
 from jaxgen.config_json import to_dict
-from jaxgen.recipes.gan import GanRecipe
+from jaxgen.errors import require
+from jaxgen.tasks.gan.algorithm import make_gan
+from jaxgen.tasks.gan.config import GanRecipe
 from jaxgen.training import parallel
 
 COLUMNS: common.Columns = {

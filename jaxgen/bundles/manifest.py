@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from jaxgen.config import InputError, require
+from jaxgen.errors import InputError, require
 
 MANIFEST = "manifest.json"
 PROGRAM, WEIGHTS, GOLDEN, ONNX = "model.stablehlo", "weights.safetensors", "golden.safetensors", "model.onnx"

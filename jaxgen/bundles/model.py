@@ -12,7 +12,7 @@ import numpy as np
 from jaxgen.bundles.manifest import Manifest, read_manifest
 from jaxgen.bundles.program import Apply, load_program
 from jaxgen.bundles.tiling import restored_tiles
-from jaxgen.config import require
+from jaxgen.errors import require
 from jaxgen.images import to_uint8
 
 BUCKETS = (4, 16, 64)
@@ -134,7 +134,7 @@ def load(folder: str | PathLike) -> Model:
 
 
 def _draw(manifest: Manifest, num: int, seed: int, labels: list[int] | None) -> list[np.ndarray]:
-    """Latents and, of a conditional GAN, one-hot conditions; as `jaxgen.algorithms.gan.draw_inputs`."""
+    """Latents and, of a conditional GAN, one-hot conditions; as `jaxgen.tasks.gan.algorithm.draw_inputs`."""
     key_latents, key_labels = jax.random.split(jax.random.key(seed))
     padded = -(-num // BUCKETS[-1]) * BUCKETS[-1]  # row i does not depend on how many there are: one program for all
     latents = np.array(jax.random.normal(key_latents, (padded, manifest.latent_dim)))[:num]

@@ -12,7 +12,7 @@ from safetensors.numpy import load as parse_tensors
 
 from jaxgen.bundles.manifest import GOLDEN, PROGRAM, WEIGHTS, Array, Manifest, read_file
 from jaxgen.compilation import keep_compiled
-from jaxgen.config import InputError, require
+from jaxgen.errors import InputError, require
 
 Apply = Callable[..., jax.Array]
 """The arrays of the manifest's `inputs`, in order -> that of `outputs`."""

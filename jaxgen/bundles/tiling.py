@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8, UInt16
 
-from jaxgen.config import require
+from jaxgen.errors import require
 
 ApplyFn = Callable[[np.ndarray, np.ndarray], Any]
 """(images float32 (1, h, w, c) in [-1, 1], masks float32 (1, h, w, 1)) -> restored images; h and w may vary."""

@@ -7,8 +7,8 @@ from jaxgen.cli.commands import main
 from jaxgen.cli.exits import exit_cleanly, fail
 from jaxgen.cli.flags import parse
 from jaxgen.cli.recipes import run_recipe
-from jaxgen.cli.run_list import runs
 from jaxgen.cli.using import doctor, evaluate, evaluate_restoration, restore, sample
+from jaxgen.runs.listing import runs
 
 __all__ = [
     "doctor", "evaluate", "evaluate_restoration", "exit_cleanly", "fail", "main", "parse", "restore", "run_recipe",

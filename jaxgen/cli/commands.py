@@ -5,11 +5,12 @@ import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
-from jaxgen.cli import recipes, run_list, using
+from jaxgen.cli import recipes, using
 from jaxgen.cli.completion import SHELLS, completion
 from jaxgen.cli.exits import exit_cleanly
 from jaxgen.cli.flags import about, call, refuse_unknown
-from jaxgen.config import InputError
+from jaxgen.errors import InputError
+from jaxgen.runs import listing
 
 PROG = "jaxgen"
 
@@ -75,7 +76,7 @@ COMMANDS = {
         "jaxgen web latest photos --out page --serve\njaxgen web MODEL --out page --ort onnxruntime-web.tgz",
     ),
     "runs": Command(
-        run_list.runs,
+        listing.runs,
         "jaxgen runs\njaxgen runs /elsewhere/runs\njaxgen runs compare runs/gan_mnist/A runs/gan_mnist/B",
     ),
     "doctor": Command(using.doctor, "jaxgen doctor\njaxgen doctor --out /mnt/bucket/runs"),

@@ -5,13 +5,16 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from jaxgen import config
-from jaxgen.config import require
+from jaxgen.data.config import DataConfig
+from jaxgen.errors import require
+from jaxgen.tasks.gan.config import GanConfig, GanHparams
+from jaxgen.tasks.restoration.config import RestorationConfig, RestorationHparams
+from jaxgen.training.config import TrainConfig
 
 SHELLS = ("bash", "zsh", "fish")
 GROUPS = {
-    "": (config.DataConfig, config.GanConfig, config.RestorationConfig, config.TrainConfig),
-    "hparams.": (config.GanHparams, config.RestorationHparams),
+    "": (DataConfig, GanConfig, RestorationConfig, TrainConfig),
+    "hparams.": (GanHparams, RestorationHparams),
 }
 """Prefix of flags to the settings that recipes have."""
 RESTORER_FLAGS = ["validation", "initial-weights"]

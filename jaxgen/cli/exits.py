@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
-from jaxgen.config import InputError
+from jaxgen.errors import InputError
 
 
 @contextlib.contextmanager
@@ -29,7 +29,7 @@ def exit_cleanly() -> Iterator[None]:
         fail(f"{error.filename or 'output'}: {error.strerror or error}", 1)
     except KeyboardInterrupt:
         fail("interrupted; what was finished is kept", 130)
-    except _loaded("jaxgen.training.loop", "NonFiniteError") as error:
+    except _loaded("jaxgen.errors", "NonFiniteError") as error:
         fail(str(error), 1)
     except (
         *_loaded("jaxgen.training.distributed", "LostProcessError"),

@@ -9,7 +9,7 @@ from typing import Any, NoReturn, TypeVar
 
 import tyro
 
-from jaxgen.config import InputError
+from jaxgen.errors import InputError
 
 C = TypeVar("C")
 T = TypeVar("T")

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from jaxgen.cli.exits import exit_cleanly
 from jaxgen.cli.flags import parse, refuse_unknown, value_of
-from jaxgen.config import InputError
+from jaxgen.errors import InputError
 
 C = TypeVar("C")
 PRESETS = {
@@ -55,8 +55,8 @@ def run_recipe(
 
 def _start(recipe: str, config: Any, run: Callable[..., Any], command: str, read: Callable[[Any], Any]) -> None:
     """Finds or names the run's folder, and trains; imports JAX only now, when the flags are known to be good."""
+    from jaxgen.runs.folder import Run, find_run, new_run, read_run_config
     from jaxgen.training import distributed, parallel
-    from jaxgen.training.runs import Run, find_run, new_run, read_run_config
 
     parallel.setup_backend()
     distributed.start(config.train)
@@ -136,8 +136,9 @@ def _run_preset(name: str, args: list[str]) -> None:
     plain, folder, line = PRESETS[name]
     from_folder = (value_of(args, "--dataset") or "").startswith("folder:")
     module = importlib.import_module(f"experiments.{folder if from_folder else plain}")
-    from jaxgen.recipes.gan import GanRecipe, run_gan
-    from jaxgen.recipes.restoration import run_restoration
+    from jaxgen.tasks.gan.config import GanRecipe
+    from jaxgen.tasks.gan.task import run_gan
+    from jaxgen.tasks.restoration.task import run_restoration
 
     is_gan = isinstance(module.CONFIG, GanRecipe)
     fit, run = (_fit_gan, run_gan) if is_gan else (_fit_restorer, run_restoration)

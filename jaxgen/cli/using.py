@@ -5,7 +5,9 @@ from pathlib import Path
 
 import tyro
 
-from jaxgen.config import DataConfig, InputError, TrainConfig, require
+from jaxgen.data.config import DataConfig
+from jaxgen.errors import InputError, require
+from jaxgen.training.config import TrainConfig
 
 RUNS = Path("runs")
 
@@ -43,7 +45,7 @@ def _model(name: str | None) -> str | None:
 
 def _shipped_or_run(name: str, field: str = "run") -> str:
     """The name of a restorer that the package carries, or a run folder."""
-    from jaxgen.recipes.initial import SHIPPED
+    from jaxgen.tasks.restoration.pretrained import SHIPPED
 
     return name if name in SHIPPED else str(find_trained(name, field, f"; {', '.join(SHIPPED)}"))
 
@@ -71,7 +73,7 @@ def sample(
     folder = find_trained(run)
     if Path(out).exists() and not force:
         raise InputError(f"out: {out} exists already; overwritten only with --force")
-    from jaxgen.inference.sample import sample_run
+    from jaxgen.tasks.gan.sample import sample_run
 
     _setup()
     print(sample_run(folder, num, seed, Path(out), label, checkpoint))
@@ -108,7 +110,7 @@ def evaluate(
     require(num > 5, "num", num, "6 or more")
     require(0 <= seed < 2**32, "seed", seed, "0 to 4294967295")
     folder = None if run is None else find_trained(run)
-    from jaxgen.inference.evaluate import evaluate_run, evaluate_samples
+    from jaxgen.tasks.gan.evaluate import evaluate_run, evaluate_samples
 
     _setup()
     if folder is not None:
@@ -142,8 +144,8 @@ def restore(
       force: overwrite results that exist.
       allow_large: also photos above the limit that guards against decompression bombs.
     """
-    from jaxgen.inference.restore import RestoreOptions, restore_photos
-    from jaxgen.inference.restorer import photo_models
+    from jaxgen.tasks.restoration.load import photo_models
+    from jaxgen.tasks.restoration.restore import RestoreOptions, restore_photos
 
     _setup()
     models = photo_models(_model(model), checkpoint)
@@ -171,7 +173,7 @@ def evaluate_restoration(
       seed: of the damage.
       out: folder for table.json and sheet.png.
     """
-    from jaxgen.inference.evaluate_restoration import evaluate_photos
+    from jaxgen.tasks.restoration.evaluate import evaluate_photos
 
     _setup()
     evaluate_photos(Path(folder), _model(model), checkpoint, num, seed, _path(out))

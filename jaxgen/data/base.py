@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Int32, UInt8
 from PIL import Image
 
-from jaxgen.config import InputError
+from jaxgen.errors import InputError
 
 MEMORY_LIMIT = 2**30
 """Bytes of decoded images, at target size, up to which a source is held in memory, not read by index."""

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps
 
-from jaxgen.config import DataConfig, InputError, reject, require
 from jaxgen.data import base
 from jaxgen.data.base import Source
+from jaxgen.data.config import DataConfig
+from jaxgen.errors import InputError, reject, require
 from jaxgen.files import printable
 
 LOGGER = logging.getLogger("jaxgen")

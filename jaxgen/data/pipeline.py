@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 
-from jaxgen.config import require
 from jaxgen.data import base
 from jaxgen.data.base import Source, crop
+from jaxgen.errors import require
 
 NUM_THREADS = 2
 """Threads of tf.data: few, so that XLA keeps its cores."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxgen.config import InputError, reject, require
+from jaxgen.errors import InputError, reject, require
 
 
 def open_records(builder: Any, name: str, split: Any) -> Callable[[int], bytes]:

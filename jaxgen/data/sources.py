@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from jaxgen.config import DataConfig, InputError, reject, require
 from jaxgen.data import base, tfds_source
 from jaxgen.data.base import Source
+from jaxgen.data.config import DataConfig
 from jaxgen.data.folder import open_folder
+from jaxgen.errors import InputError, reject, require
 
 LOGGER = logging.getLogger("jaxgen")
 NEVER_FLIPPED = (

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from jaxgen.config import DataConfig, InputError, reject, require
 from jaxgen.data import base
 from jaxgen.data.base import Source
+from jaxgen.data.config import DataConfig
 from jaxgen.data.records import open_records
+from jaxgen.errors import InputError, reject, require
 
 FORMS = "a TFDS name (mnist, cifar10, ...), folder:PATH, npz:FILE, or digits"
 PROBE_URL = "https://storage.googleapis.com"

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxgen.config import reject, require
 from jaxgen.degradations.kinds import KINDS, Degraded, Kind, unmasked
 from jaxgen.degradations.masks import apply_mask
+from jaxgen.errors import reject, require
 from jaxgen.types import Images, PRNGKey
 
 __all__ = [

@@ -5,8 +5,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from jaxgen.config import require
 from jaxgen.degradations.resampling import LUMA
+from jaxgen.errors import require
 from jaxgen.types import Images
 
 LUMA_TABLE = (

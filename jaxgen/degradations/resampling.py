@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from jaxgen.config import require
+from jaxgen.errors import require
 from jaxgen.types import Images
 
 LUMA = (0.299, 0.587, 0.114)

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import jax
 
 from jaxgen.data.base import import_tensorflow
-from jaxgen.training import parallel, rates
+from jaxgen.doctor import rates
+from jaxgen.training import parallel
 
 DISK_BYTES, LINK_BYTES, REDUCED_BYTES = 2**25, 2**26, 2**24
 BATCH, DIGIT = 64, (28, 28, 1)

@@ -7,7 +7,7 @@ import jax
 
 from jaxgen.doctor.advice import advise
 from jaxgen.doctor.facts import DIGIT, Facts, examine
-from jaxgen.training.reporting import describe_hardware
+from jaxgen.hardware import describe_hardware
 
 MORE_PACKAGES = ("orbax-checkpoint", "tensorflow-datasets", "tensorflow", "tensorflow-cpu", "libtpu")
 PLUGINS = ("jax-cuda12-plugin", "jax-cuda13-plugin")

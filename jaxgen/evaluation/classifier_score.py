@@ -6,11 +6,11 @@ import jax
 import numpy as np
 from jaxtyping import Int32, UInt8
 
-from jaxgen.algorithms.base import TrainState
-from jaxgen.algorithms.classifier import make_classifier
-from jaxgen.config import require
 from jaxgen.data.transfer import put_global
+from jaxgen.errors import require
+from jaxgen.evaluation.classifier import make_classifier
 from jaxgen.training import parallel
+from jaxgen.training.step import TrainState
 
 STEPS = 600
 BATCH_SIZE = 128

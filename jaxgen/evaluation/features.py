@@ -17,7 +17,7 @@ from jaxgen.images import to_float
 from jaxgen.networks.classifier import Classifier
 from jaxgen.networks.inception import InceptionV3, inception_shapes
 from jaxgen.training.parallel import spread
-from jaxgen.training.weights import load_params, require_published, sha256_of
+from jaxgen.weights import load_params, require_published, sha256_of
 
 MNIST_WEIGHTS = Path(__file__).parent / "mnist_classifier.safetensors"
 MNIST_SHA256 = "5cff4d5b4650a14682a08decb90922de14b19549b34ac4b02bdd528aa01f31e0"

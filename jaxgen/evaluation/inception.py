@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgen.config import InputError, require
+from jaxgen.errors import InputError, require
 from jaxgen.types import Params
 
 

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from jaxtyping import Float, Int
 
-from jaxgen.config import require
 from jaxgen.data.base import Source
+from jaxgen.errors import require
 from jaxgen.evaluation import classifier_score
-from jaxgen.evaluation.fakes import Fakes, drawn
 from jaxgen.evaluation.features import FeatureNetwork, extract
+from jaxgen.evaluation.generated import Fakes, drawn
 from jaxgen.metrics.frechet import Moments, add_features, frechet_distance, no_moments
 from jaxgen.metrics.intervals import auc_interval, bootstrap_interval, frechet_interval
 from jaxgen.metrics.kernel import kernel_distance

@@ -18,7 +18,7 @@ from safetensors.numpy import save as tensors
 
 from jaxgen.bundles.manifest import FILES, FORMAT, GOLDEN, MANIFEST, ONNX, PROGRAM, VERSION, WEIGHTS, parse_manifest
 from jaxgen.bundles.model import load
-from jaxgen.config import InputError, require
+from jaxgen.errors import InputError, require
 from jaxgen.export.models import Exportable, open_model
 
 PLATFORMS = ("cpu", "cuda", "tpu")

@@ -11,15 +11,15 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jax import export
 
-from jaxgen.config import InputError, require
 from jaxgen.config_json import to_dict
-from jaxgen.inference.load import checkpoint_step, load_gan
-from jaxgen.inference.restorer import load_restorer
-from jaxgen.networks import make_gan_pair
-from jaxgen.recipes.initial import SHIPPED, shipped_file
-from jaxgen.training.checkpoints import read_meta
-from jaxgen.training.reporting import read_metrics
-from jaxgen.training.weights import load_notes
+from jaxgen.errors import InputError, require
+from jaxgen.runs.checkpoints import read_meta
+from jaxgen.runs.metric_lines import read_metrics
+from jaxgen.tasks.gan.load import checkpoint_step, load_gan
+from jaxgen.tasks.gan.pairs import make_gan_pair
+from jaxgen.tasks.restoration.load import load_restorer
+from jaxgen.tasks.restoration.pretrained import SHIPPED, shipped_file
+from jaxgen.weights import load_notes
 
 NUM_GOLDEN = 4
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxgen.config import InputError
+from jaxgen.errors import InputError
 
 Shape = tuple[Any, ...]
 """Sizes: integers, or the symbolic ones of `jax.export`."""

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jax.extend import core
 
-from jaxgen.config import InputError
+from jaxgen.errors import InputError
 from jaxgen.export.onnx_graph import OPSET, Graph, Value, constant
 from jaxgen.export.onnx_operations import OPERATIONS, cut, elementwise
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxgen.config import InputError
+from jaxgen.errors import InputError
 from jaxgen.export.onnx_graph import LAST, Graph, Shape, Value, constant, matching_axes
 
 Operation = Callable[[Graph, Any, list[Value]], Value]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from jaxgen.config import InputError
+from jaxgen.errors import InputError
 
 IMAGES = "uint8, or floats in 0 to 1, of shape [n, h, w, c] with n 1 or more and c 1 to 4"
 FEATURES = "finite floats of shape [n, d] with n and d 1 or more"

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Float64
 
-from jaxgen.config import InputError
+from jaxgen.errors import InputError
 from jaxgen.metrics.checks import require_features, require_same_width
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 
-from jaxgen.config import require
+from jaxgen.errors import require
 from jaxgen.metrics.checks import require_features
 from jaxgen.metrics.frechet import Moments, add_features, frechet_distance, no_moments
 

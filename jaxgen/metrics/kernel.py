@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Float64
 
-from jaxgen.config import require
+from jaxgen.errors import require
 from jaxgen.metrics.checks import require_features, require_same_width
 
 NUM_BLOCKS = 10

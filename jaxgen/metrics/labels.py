@@ -3,7 +3,7 @@
 import numpy as np
 from jaxtyping import Float, Int
 
-from jaxgen.config import InputError, require
+from jaxgen.errors import InputError, require
 
 
 def class_balance(

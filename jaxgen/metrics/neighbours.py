@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Float64, Int64
 
-from jaxgen.config import InputError, require
+from jaxgen.errors import InputError, require
 from jaxgen.metrics.checks import require_features, require_same_width
 
 BLOCK_SIZE = 128

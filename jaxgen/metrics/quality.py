@@ -4,7 +4,7 @@ import numpy as np
 from jaxtyping import Float, Float64, UInt8
 from scipy.ndimage import gaussian_filter
 
-from jaxgen.config import InputError
+from jaxgen.errors import InputError
 from jaxgen.metrics.checks import require_images
 
 WINDOW = 11

@@ -15,7 +15,7 @@ from flax import linen as nn
 from jax import lax
 from jaxtyping import Array, Float
 
-from jaxgen.config import require
+from jaxgen.errors import require
 from jaxgen.types import Images, Params
 
 IMAGE_SIZE = 299

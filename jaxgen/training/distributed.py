@@ -13,7 +13,8 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from jaxgen.config import TrainConfig, reject, require
+from jaxgen.errors import reject, require
+from jaxgen.training.config import TrainConfig
 
 HEARTBEAT_SECONDS = 20
 """A process not heard of for so long is lost; the others then end."""

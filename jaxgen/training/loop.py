@@ -11,15 +11,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgen.algorithms.base import TrainState
+from jaxgen.errors import NonFiniteError
 from jaxgen.training.parallel import Dispatch
+from jaxgen.training.step import TrainState
 
 REASONS = ("finished", "time", signal.SIGINT.name, signal.SIGTERM.name)
 """Why training ends; of several at once, on whatever process, the last."""
-
-
-class NonFiniteError(RuntimeError):
-    """A loss or a parameter is infinite or not a number."""
 
 
 class Callback(NamedTuple):

@@ -15,9 +15,10 @@ import numpy as np
 from jax import lax
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from jaxgen.algorithms.base import Algorithm, Gradient, LossFn, TrainState, mean_gradient
 from jaxgen.compilation import keep_compiled
-from jaxgen.config import require
+from jaxgen.errors import require
+from jaxgen.hardware import num_cores
+from jaxgen.training.step import Algorithm, Gradient, LossFn, TrainState, mean_gradient
 from jaxgen.types import Batch, Metrics, Params, PRNGKey, StackedMetrics
 
 STEPS_PER_DISPATCH = {"cpu": 10, "gpu": 20, "tpu": 50}
@@ -54,11 +55,6 @@ def _keep_freed_memory() -> None:
         mallopt(mmap_threshold, 2**25)  # the largest that glibc takes
         mallopt(trim_threshold, 2**30)
         mallopt(top_pad, 2**26)
-
-
-def num_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def make_mesh(batch_size: int, devices: int | None = None, shard: int = 1, accumulate: int = 1) -> Mesh:

@@ -18,9 +18,9 @@ from jax import lax
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from jaxgen.algorithms.base import Algorithm, TrainState
-from jaxgen.config import require
 from jaxgen.data.transfer import put_global
+from jaxgen.errors import require
+from jaxgen.training.step import Algorithm, TrainState
 from jaxgen.types import Batch, PopulationMetrics, StackedMetrics
 
 AXIS = "members"

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from jaxgen.config import InputError, require
+from jaxgen.errors import InputError, require
 from jaxgen.files import write_bytes
 from jaxgen.web.directions import principal_directions, random_directions
 from jaxgen.web.models import PageModel

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from jaxgen.config import require
+from jaxgen.errors import require
 from jaxgen.web.build import build_page, require_free
 from jaxgen.web.models import open_model
 from jaxgen.web.serve import open_server, serve

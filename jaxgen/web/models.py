@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxgen.bundles.manifest import MANIFEST, ONNX, read_file, read_manifest
-from jaxgen.config import require
+from jaxgen.errors import require
 from jaxgen.export.bundle import export_run
 from jaxgen.web.directions import Generate
 

@@ -6,7 +6,7 @@ import http.server
 from pathlib import Path
 from typing import Any
 
-from jaxgen.config import reject, require
+from jaxgen.errors import reject, require
 from jaxgen.web.build import POLICY, is_page
 
 HEADERS = {

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from jaxgen.config import InputError, reject
+from jaxgen.errors import InputError, reject
 from jaxgen.files import write_bytes
 
 PACKAGE = "onnxruntime-web"

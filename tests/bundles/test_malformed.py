@@ -12,7 +12,7 @@ from jax import export
 from safetensors.numpy import save
 
 import jaxgen
-from jaxgen.config import InputError
+from jaxgen.errors import InputError
 
 
 def double(weights, latents):

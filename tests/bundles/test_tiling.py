@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxgen.bundles.tiling import GRAIN, restore_tiled, restored_tiles, spans
-from jaxgen.config import InputError
+from jaxgen.errors import InputError
 from jaxgen.networks.layers import conv, depth_to_space, leaky_relu, space_to_depth
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")

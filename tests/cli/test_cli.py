@@ -10,11 +10,12 @@ import sys
 
 import pytest
 
-from jaxgen.cli import commands, recipes, run_list
+from jaxgen.cli import commands, recipes
 from jaxgen.cli.completion import completion, recipe_flags
-from jaxgen.config import InputError
-from jaxgen.recipes.gan import GanRecipe
-from jaxgen.recipes.restoration import RestorationRecipe
+from jaxgen.errors import InputError
+from jaxgen.runs import listing
+from jaxgen.tasks.gan.config import GanRecipe
+from jaxgen.tasks.restoration.config import RestorationRecipe
 
 
 @pytest.fixture(autouse=True)
@@ -210,7 +211,7 @@ def out(tmp_path):
 
 
 def test_runs_are_described_as_they_are(out):
-    found = [run_list.describe(folder, now=1e9) for folder in run_list.find_runs(out)]
+    found = [listing.describe(folder, now=1e9) for folder in listing.find_runs(out)]
     statuses = [run.status for run in found[:5]]
     assert statuses == ["finished", "interrupted", "running", "interrupted", "failed"]
     assert found[5].status == "damaged"

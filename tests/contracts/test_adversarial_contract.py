@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgen.config import GanConfig
 from jaxgen.losses.adversarial import ADVERSARIAL_LOSSES, AdversarialLoss
+from jaxgen.tasks.gan.config import GanConfig
 
 REAL = jnp.array([-1e4, -3.0, -0.5, 0.0, 0.4, 2.0, 1e4])
 FAKE = jnp.array([1e4, 0.7, -0.8, 0.0, 0.9, -0.2, -1e4])

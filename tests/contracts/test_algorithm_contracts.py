@@ -9,11 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgen.algorithms.base import Algorithm, TrainState
-from jaxgen.algorithms.gan import make_gan
-from jaxgen.algorithms.restoration import make_restoration
-from jaxgen.config import GanConfig, GanHparams, RestorationConfig, RestorationHparams
 from jaxgen.images import to_float
+from jaxgen.tasks.gan.algorithm import make_gan
+from jaxgen.tasks.gan.config import GanConfig, GanHparams
+from jaxgen.tasks.restoration.algorithm import make_restoration
+from jaxgen.tasks.restoration.config import RestorationConfig, RestorationHparams
+from jaxgen.training.step import Algorithm, TrainState
 
 BATCH, NUM_CLASSES, SCHEDULE_IMAGES = 4, 3, 100.0
 ALL_AUGMENTATIONS = ("translation", "cutout", "color")

@@ -8,11 +8,12 @@ import jax
 import numpy as np
 import pytest
 
-from jaxgen.algorithms.base import Algorithm, TrainState
-from jaxgen.algorithms.gan import make_gan
-from jaxgen.algorithms.restoration import make_restoration
-from jaxgen.config import GanConfig, GanHparams, RestorationConfig, RestorationHparams
+from jaxgen.tasks.gan.algorithm import make_gan
+from jaxgen.tasks.gan.config import GanConfig, GanHparams
+from jaxgen.tasks.restoration.algorithm import make_restoration
+from jaxgen.tasks.restoration.config import RestorationConfig, RestorationHparams
 from jaxgen.training import parallel
+from jaxgen.training.step import Algorithm, TrainState
 
 pytestmark = pytest.mark.slow
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxgen.config import DataConfig, InputError
 from jaxgen.data import base, batches, open_source
+from jaxgen.data.config import DataConfig
+from jaxgen.errors import InputError
 
 
 def noise(*shape: int, seed: int = 0) -> np.ndarray:

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxgen.config import InputError
 from jaxgen.data import Source, batches, plan
+from jaxgen.errors import InputError
 
 NUM_IMAGES = 7
 IMAGES = np.random.default_rng(0).integers(0, 256, (NUM_IMAGES, 4, 5, 3), np.uint8)

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import jaxgen
-from jaxgen.config import DataConfig, InputError
 from jaxgen.data import open_source
+from jaxgen.data.config import DataConfig
+from jaxgen.errors import InputError
 
 
 def noise(*shape: int) -> np.ndarray:
@@ -129,7 +130,7 @@ def test_other_splits_are_refused_where_there_is_one(name):
 
 ITERATE = """
 import sys
-from jaxgen.config import DataConfig
+from jaxgen.data.config import DataConfig
 from jaxgen.data import batches, open_source
 for name in sys.argv[1:]:
     batch = next(batches(open_source(DataConfig(dataset=name)), batch_size=4, seed=0))

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxgen.config import DataConfig, InputError
 from jaxgen.data import base, batches, open_source, tfds_source
+from jaxgen.data.config import DataConfig
 from jaxgen.data.records import record_offsets
+from jaxgen.errors import InputError
 
 tfds = pytest.importorskip("tensorflow_datasets")
 

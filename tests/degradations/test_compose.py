@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from jaxgen.config import InputError
 from jaxgen.degradations.compose import (
     KINDS,
     Damage,
@@ -24,6 +23,7 @@ from jaxgen.degradations.compose import (
 )
 from jaxgen.degradations.jpeg import jpeg
 from jaxgen.degradations.resampling import grey
+from jaxgen.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxgen.config import InputError
 from jaxgen.degradations import jpeg as module
 from jaxgen.degradations.jpeg import CHROMA_TABLE, LUMA_TABLE, jpeg
+from jaxgen.errors import InputError
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 QUALITIES = (10, 50, 90)

@@ -5,9 +5,11 @@ import sys
 import pytest
 
 from jaxgen import cli
-from jaxgen.config import DataConfig, InputError, TrainConfig
+from jaxgen.data.config import DataConfig
 from jaxgen.doctor.advice import advise
 from jaxgen.doctor.facts import Facts
+from jaxgen.errors import InputError
+from jaxgen.training.config import TrainConfig
 
 RATES = {
     "matmul float32": 4e14,

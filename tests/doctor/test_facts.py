@@ -5,8 +5,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from jaxgen.doctor import facts, report
-from jaxgen.training import rates
+from jaxgen.doctor import facts, rates, report
 
 
 def test_the_nearest_folder_that_exists(tmp_path):

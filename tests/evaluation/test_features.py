@@ -9,16 +9,12 @@ import jax
 import numpy as np
 import pytest
 
-from jaxgen.config import DataConfig, InputError
+from jaxgen.data.config import DataConfig
 from jaxgen.data.sources import open_source
+from jaxgen.errors import InputError
 from jaxgen.evaluation import features
-from jaxgen.evaluation.features import (
-    choose_network,
-    extract,
-    mnist_features,
-    random_features,
-)
-from jaxgen.training.weights import load_params, save_params
+from jaxgen.evaluation.features import choose_network, extract, mnist_features, random_features
+from jaxgen.weights import load_params, save_params
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 

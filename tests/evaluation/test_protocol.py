@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 
-from jaxgen.config import InputError
 from jaxgen.data.base import Source
+from jaxgen.errors import InputError
 from jaxgen.evaluation import classifier_score, protocol
-from jaxgen.evaluation.fakes import Fakes
 from jaxgen.evaluation.features import FeatureNetwork
+from jaxgen.evaluation.generated import Fakes
 from jaxgen.evaluation.protocol import evaluate
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")

@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 
 from experiments.benchmarks import common, convolution, train_step
-from jaxgen.algorithms.gan import make_gan
-from jaxgen.config import GanConfig, GanHparams, InputError
-from jaxgen.networks import layers, make_gan_pair
+from jaxgen.errors import InputError
+from jaxgen.networks import layers
+from jaxgen.tasks.gan.algorithm import make_gan
+from jaxgen.tasks.gan.config import GanConfig, GanHparams
+from jaxgen.tasks.gan.pairs import make_gan_pair
 
 needs_torch = pytest.mark.skipif(
     importlib.util.find_spec("torch") is None, reason="needs PyTorch, which jaxgen does without"

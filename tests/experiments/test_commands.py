@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from jaxgen import cli
-from jaxgen.algorithms.gan import make_gan
 from jaxgen.config_json import load_config
-from jaxgen.recipes.gan import GanRecipe
-from jaxgen.training.checkpoints import latest_step, read_meta, restore
+from jaxgen.runs.checkpoints import latest_step, read_meta, restore
+from jaxgen.tasks.gan.algorithm import make_gan
+from jaxgen.tasks.gan.config import GanRecipe
 
 ROOT = Path(__file__).parents[2]
 TINY = ["--architecture", "mlp", "--base-channels", "1", "--latent-dim", "8", "--batch-size", "8"]

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from experiments.benchmarks import cases, checkpoint, common, evaluation, input_pipeline, restore, train_step
+from jaxgen.doctor import rates
 from jaxgen.evaluation import classifier_score
 from jaxgen.evaluation.features import FeatureNetwork
-from jaxgen.training import parallel, rates
+from jaxgen.training import parallel
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_compilation")]
 

@@ -6,9 +6,9 @@ import pytest
 from jax import lax
 
 from experiments.benchmarks import common, flops
-from jaxgen.algorithms.gan import make_gan
-from jaxgen.config import GanConfig, GanHparams
 from jaxgen.networks.layers import conv
+from jaxgen.tasks.gan.algorithm import make_gan
+from jaxgen.tasks.gan.config import GanConfig, GanHparams
 
 A, B = jax.ShapeDtypeStruct((5, 7), "float32"), jax.ShapeDtypeStruct((7, 3), "float32")
 PRODUCT = 2 * 5 * 7 * 3

@@ -7,11 +7,11 @@ import numpy as np
 
 from experiments import mnist_classifier
 from experiments.mnist_classifier import ClassifierRecipe, run_classifier
-from jaxgen.config import TrainConfig
 from jaxgen.data.base import Source
 from jaxgen.networks.classifier import Classifier
-from jaxgen.training.runs import new_run
-from jaxgen.training.weights import load_params, sha256_of
+from jaxgen.runs.folder import new_run
+from jaxgen.training.config import TrainConfig
+from jaxgen.weights import load_params, sha256_of
 
 
 def make_source(num, seed):

@@ -13,10 +13,11 @@ import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
 from experiments.benchmarks import common, restore
-from jaxgen.algorithms import restoration
-from jaxgen.config import InputError, RestorationConfig, RestorationHparams
 from jaxgen.degradations.kinds import Degraded
-from jaxgen.networks import make_restorer
+from jaxgen.errors import InputError
+from jaxgen.tasks.restoration import algorithm as restoration
+from jaxgen.tasks.restoration.config import RestorationConfig, RestorationHparams
+from jaxgen.tasks.restoration.restorers import make_restorer
 from jaxgen.training import parallel
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_compilation")]

@@ -9,7 +9,7 @@ import pytest
 
 from experiments import scan_gan_mnist, scan_inverse_mnist
 from experiments.benchmarks import population
-from jaxgen.config import InputError
+from jaxgen.errors import InputError
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_compilation")]
 

@@ -11,9 +11,10 @@ import pytest
 
 from experiments import pretraining_study, recurrence_study
 from experiments.studies import damaged, difference, train_briefly
-from jaxgen.config import DataConfig, RestorationConfig, RestorationHparams
 from jaxgen.data.base import Source
+from jaxgen.data.config import DataConfig
 from jaxgen.networks.recurrent import Memory, RecurrentCell
+from jaxgen.tasks.restoration.config import RestorationConfig, RestorationHparams
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_compilation")]
 TINY = DataConfig(dataset="digits")

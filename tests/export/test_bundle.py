@@ -13,16 +13,16 @@ import pytest
 
 import jaxgen
 from jaxgen.bundles.manifest import read_manifest
-from jaxgen.config import GanConfig, InputError, RestorationConfig
+from jaxgen.errors import InputError
 from jaxgen.export import bundle
 from jaxgen.export.bundle import export_run
 from jaxgen.export.models import open_model
-from jaxgen.inference.load import load_gan
-from jaxgen.inference.restore import adapt
-from jaxgen.inference.restorer import load_restorer, photo_model
-from jaxgen.inference.sample import draw
-from jaxgen.recipes.gan import GanRecipe
-from jaxgen.recipes.restoration import RestorationRecipe
+from jaxgen.tasks.gan.config import GanConfig, GanRecipe
+from jaxgen.tasks.gan.load import load_gan
+from jaxgen.tasks.gan.sample import draw
+from jaxgen.tasks.restoration.config import RestorationConfig, RestorationRecipe
+from jaxgen.tasks.restoration.load import load_restorer, photo_model
+from jaxgen.tasks.restoration.restore import adapt
 from tests.bundle_runs import write_gan, write_restorer
 from tests.command_line import call
 
@@ -33,7 +33,7 @@ import sys, numpy as np, jaxgen
 model = jaxgen.load(sys.argv[1])
 np.save(sys.argv[2], model.sample(5, label=["dark", 2], seed=3), allow_pickle=False)
 heavy = {name.split(".")[0] for name in sys.modules} & {"flax", "optax", "orbax", "tensorflow", "tensorflow_datasets"}
-ours = [n for n in sys.modules if n.startswith(("jaxgen.training", "jaxgen.algorithms", "jaxgen.networks"))]
+ours = [n for n in sys.modules if n.startswith(("jaxgen.training", "jaxgen.tasks", "jaxgen.networks"))]
 assert not heavy and not ours, (heavy, ours)
 """
 

@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 from jax import export
 
-from jaxgen.config import GanConfig, InputError, RestorationConfig
+from jaxgen.errors import InputError
 from jaxgen.export.onnx_graph import matching_axes
 from jaxgen.export.onnx_model import to_onnx
-from jaxgen.networks import make_gan_pair, make_restorer
+from jaxgen.tasks.gan.config import GanConfig
+from jaxgen.tasks.gan.pairs import make_gan_pair
+from jaxgen.tasks.restoration.config import RestorationConfig
+from jaxgen.tasks.restoration.restorers import make_restorer
 
 onnx = pytest.importorskip("onnx", reason="needs pip install 'jaxgen[onnx]'")
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs pip install 'jaxgen[onnx]'")

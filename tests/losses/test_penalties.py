@@ -5,11 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgen.losses.penalties import (
-    interpolated_gradient_penalty,
-    logits_and_squared_gradient,
-    squared_gradient_penalty,
-)
+from jaxgen.losses.penalties import interpolated_gradient_penalty, logits_and_squared_gradient, squared_gradient_penalty
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 

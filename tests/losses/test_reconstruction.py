@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio
 
-from jaxgen.config import RestorationConfig
 from jaxgen.losses.reconstruction import PSNR_EPSILON, RECONSTRUCTION_LOSSES
+from jaxgen.tasks.restoration.config import RestorationConfig
 
 FORMULAE = {
     "l1": np.abs,

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxgen.config import InputError
+from jaxgen.errors import InputError
 from jaxgen.metrics.checks import require_features, require_images, require_same_width
 
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import sqrtm
 
-from jaxgen.config import InputError
+from jaxgen.errors import InputError
 from jaxgen.metrics.frechet import Moments, add_features, frechet_distance, no_moments
 
 NOISE = np.random.default_rng(0)

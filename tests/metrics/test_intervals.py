@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jaxgen.config import InputError
+from jaxgen.errors import InputError
 from jaxgen.metrics.frechet import Moments, add_features, frechet_distance, no_moments
 from jaxgen.metrics.intervals import auc_interval, bootstrap_interval, frechet_interval
 

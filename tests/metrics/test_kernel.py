@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from jaxgen.config import InputError
+from jaxgen.errors import InputError
 from jaxgen.metrics.kernel import kernel_distance
 
 NOISE = np.random.default_rng(0)

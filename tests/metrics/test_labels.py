@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxgen.config import InputError
+from jaxgen.errors import InputError
 from jaxgen.metrics.labels import class_balance, conditional_accuracy
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxgen.config import InputError
+from jaxgen.errors import InputError
 from jaxgen.metrics.neighbours import memorisation, nearer, nearest, no_nearest, precision_recall_density_coverage
 
 NOISE = np.random.default_rng(0)

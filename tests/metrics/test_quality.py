@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from jaxgen.config import InputError
+from jaxgen.errors import InputError
 from jaxgen.metrics.quality import psnr, ssim
 
 

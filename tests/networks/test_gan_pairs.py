@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgen.config import GanConfig, InputError
-from jaxgen.networks import make_gan_pair
+from jaxgen.errors import InputError
 from jaxgen.networks.resnet import ResidualBlock, stage_channels
+from jaxgen.tasks.gan.config import GanConfig
+from jaxgen.tasks.gan.pairs import make_gan_pair
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 

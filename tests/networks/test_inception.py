@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from jaxgen.config import InputError
+from jaxgen.errors import InputError
 from jaxgen.evaluation.inception import load_inception, to_params
 from jaxgen.networks.inception import InceptionV3, Mixed, inception_shapes, prepare_images
 

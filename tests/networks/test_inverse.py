@@ -8,11 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgen.config import InputError, RestorationConfig
-from jaxgen.networks import make_restorer
+from jaxgen.errors import InputError
 from jaxgen.networks.filling import fill
 from jaxgen.networks.inverse import DenseInverseNetwork, InverseNetwork, join_planes, pad_to_multiple
 from jaxgen.networks.recurrent import RecurrentRestorer
+from jaxgen.tasks.restoration.config import RestorationConfig
+from jaxgen.tasks.restoration.restorers import make_restorer
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 

@@ -25,9 +25,8 @@ import numpy as np
 import orbax.checkpoint  # noqa: F401
 import scipy.linalg  # noqa: F401
 
-import jaxgen.recipes.pictures  # noqa: F401
+import jaxgen.tasks.gan.pictures  # noqa: F401
 from experiments import gan_mnist
-from jaxgen.inference import load, sample  # noqa: F401
 
 STEPS = 30
 FLAGS = f"--steps {STEPS} --log-every 5 --sample-every 15 --checkpoint-every 10 --steps-per-dispatch 5 --devices 1"

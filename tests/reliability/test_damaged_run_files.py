@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from jaxgen.config import InputError
 from jaxgen.config_json import load_config, save_config, to_dict
-from jaxgen.recipes.gan import GanRecipe
-from jaxgen.training.metric_lines import read_metrics
-from jaxgen.training.report import write_report
-from jaxgen.training.reporting import open_metrics
-from jaxgen.training.runs import find_run
+from jaxgen.errors import InputError
+from jaxgen.runs.folder import find_run
+from jaxgen.runs.metric_lines import read_metrics
+from jaxgen.runs.recording import open_metrics
+from jaxgen.runs.report import write_report
+from jaxgen.tasks.gan.config import GanRecipe
 
 GARBAGE = {
     "empty": b"",

@@ -17,18 +17,21 @@ import optax
 import pytest
 
 from jaxgen import files
-from jaxgen.algorithms.base import Algorithm, TrainState, new_state
 from jaxgen.cli import exit_cleanly
-from jaxgen.config import DataConfig, TrainConfig
+from jaxgen.data.config import DataConfig
 from jaxgen.data.sources import open_source
 from jaxgen.images import make_grid, save_gif, save_png
-from jaxgen.inference.sample import save_arrays
-from jaxgen.recipes.gan import GanRecipe
-from jaxgen.training import events, reporting
-from jaxgen.training.checkpoints import latest_step, read_meta
-from jaxgen.training.report import write_report
-from jaxgen.training.reporting import MetricWriter, plot_curves
-from jaxgen.training.runs import Hooks, Run, new_run, run_training
+from jaxgen.runs import events, metric_lines, recording
+from jaxgen.runs.checkpoints import latest_step, read_meta
+from jaxgen.runs.curves import plot_curves
+from jaxgen.runs.driver import Hooks, run_training
+from jaxgen.runs.folder import Run, new_run
+from jaxgen.runs.recording import MetricWriter
+from jaxgen.runs.report import write_report
+from jaxgen.tasks.gan.config import GanRecipe
+from jaxgen.tasks.gan.sample import save_arrays
+from jaxgen.training.config import TrainConfig
+from jaxgen.training.step import Algorithm, TrainState, new_state
 
 STEPS = 8
 
@@ -116,7 +119,7 @@ def full_for(monkeypatch: pytest.MonkeyPatch, name: str, at: int = 1, code: int 
 
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_bytes", write_bytes)
-        for module in (events, reporting):
+        for module in (events, recording):
             patch.setattr(module, "append", append)
         yield
 
@@ -175,7 +178,7 @@ def test_a_full_disk_ends_a_run_with_one_line(
         assert (run.directory / picture).read_bytes() == (finished / picture).read_bytes()
     assert json.loads((run.directory / "run.json").read_text())["status"] == "complete"
     rows, expected = (
-        [{k: v for k, v in row.items() if k != "time"} for row in reporting.read_metrics(folder)]
+        [{k: v for k, v in row.items() if k != "time"} for row in metric_lines.read_metrics(folder)]
         for folder in (run.directory, finished)
     )
     assert rows == expected

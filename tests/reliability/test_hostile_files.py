@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from jaxgen import cli
-from jaxgen.config import DataConfig, InputError
+from jaxgen.data.config import DataConfig
 from jaxgen.data.sources import open_source
-from jaxgen.evaluation.fakes import fakes_of_file
+from jaxgen.errors import InputError
+from jaxgen.evaluation.generated import fakes_of_file
 from jaxgen.evaluation.inception import load_inception
 
 

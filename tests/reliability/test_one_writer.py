@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from jaxgen.config import InputError
-from jaxgen.training import distributed, locks
-from jaxgen.training.locks import one_writer, sole_writer
-from jaxgen.training.outputs import Run
+from jaxgen.errors import InputError
+from jaxgen.runs import locks
+from jaxgen.runs.folder import Run
+from jaxgen.runs.locks import one_writer, sole_writer
+from jaxgen.training import distributed
 
 HOLD = """
 import fcntl, sys, time

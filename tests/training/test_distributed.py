@@ -3,8 +3,9 @@
 import jax
 import pytest
 
-from jaxgen.config import InputError, TrainConfig
+from jaxgen.errors import InputError
 from jaxgen.training import distributed
+from jaxgen.training.config import TrainConfig
 
 
 def test_without_a_coordinator_and_a_cluster_nothing_is_joined(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgen.algorithms.base import TrainState
-from jaxgen.training.loop import Callback, NonFiniteError, chunk_sizes, require_finite_state, train
+from jaxgen.errors import NonFiniteError
+from jaxgen.training.loop import Callback, chunk_sizes, require_finite_state, train
+from jaxgen.training.step import TrainState
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 

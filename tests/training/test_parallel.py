@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgen.algorithms.base import Algorithm, TrainState
-from jaxgen.config import InputError
+from jaxgen.errors import InputError
 from jaxgen.training import parallel
+from jaxgen.training.step import Algorithm, TrainState
 
 
 def shapes(tree: Any) -> Any:

@@ -7,11 +7,12 @@ import pytest
 from jax import lax
 from jax.sharding import NamedSharding, PartitionSpec
 
-from jaxgen.algorithms.base import Algorithm
-from jaxgen.algorithms.gan import make_gan
-from jaxgen.config import GanConfig, GanHparams, InputError
+from jaxgen.errors import InputError
+from jaxgen.tasks.gan.algorithm import make_gan
+from jaxgen.tasks.gan.config import GanConfig, GanHparams
 from jaxgen.training import population as pop
 from jaxgen.training.population import FINITE, Plan
+from jaxgen.training.step import Algorithm
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 BATCH, SHAPE, STEPS, INTERVAL = 4, (4, 4, 1), 3, 2

@@ -13,20 +13,21 @@ import jax
 import numpy as np
 import pytest
 
-from jaxgen.algorithms.base import TrainState
-from jaxgen.algorithms.gan import make_gan
 from jaxgen.config_json import load_config
 from jaxgen.data.pipeline import batches
 from jaxgen.data.sources import open_source
-from jaxgen.recipes.gan import GanRecipe
-from jaxgen.training import checkpoints, parallel
+from jaxgen.runs import checkpoints
+from jaxgen.tasks.gan.algorithm import make_gan
+from jaxgen.tasks.gan.config import GanRecipe
+from jaxgen.training import parallel
+from jaxgen.training.step import TrainState
 from tests.pairs import Ended, environment, run_pair
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_compilation")]
 PROGRAM = """
 import os, pathlib, sys, time
 from jaxgen.training import loop
-from jaxgen.training.checkpoints import latest_step
+from jaxgen.runs.checkpoints import latest_step
 step, number, runs = int(sys.argv.pop(1)), int(sys.argv.pop(1)), pathlib.Path(sys.argv.pop(1))
 check = loop.require_finite
 def require_finite(values, before):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxgen.config import InputError
+from jaxgen.errors import InputError
 from jaxgen.web.build import build_page
 from jaxgen.web.serve import open_server
 from jaxgen.web.vendor import pinned_archive

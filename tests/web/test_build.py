@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxgen.config import InputError
+from jaxgen.errors import InputError
 from jaxgen.web.build import POLICY, SOURCES, build_page, is_page, unique_ids
 from jaxgen.web.directions import principal_directions
 from jaxgen.web.models import PageModel, open_model

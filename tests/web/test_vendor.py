@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from jaxgen.config import InputError
+from jaxgen.errors import InputError
 from jaxgen.web import vendor
 
 CONTENTS = {source: f"contents of {source}".encode() for source in vendor.FILES.values()}

@@ -1,1 +1,0 @@
-"""Algorithms as records of pure functions."""

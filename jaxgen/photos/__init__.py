@@ -1,0 +1,1 @@
+"""Photograph files in and out."""

@@ -1,0 +1,174 @@
+"""Photos as users have them, to pixels with all that is needed to write them back."""
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import imagecodecs
+import numpy as np
+from jaxtyping import UInt8, UInt16
+from PIL import Image
+
+from jaxgen.errors import InputError
+from jaxgen.files import printable
+from jaxgen.photos.header import FORMATS, ORIENTATION, Header, read_header, without_pillow_limit
+
+LOGGER = logging.getLogger("jaxgen")
+Pixels = UInt8[np.ndarray, "h w c"] | UInt16[np.ndarray, "h w c"]
+MAX_PIXELS = 16_384 * 12_288
+"""201 megapixels: the largest single shot of today's cameras and phones. A file that says more may be small and yet
+fill the memory, so it is decoded only if the user asks for that."""
+
+
+class Photo(NamedTuple):
+    """A photo, upright, and what belongs to it.
+
+    Attributes:
+      pixels: uint8 or uint16 (h, w, 1 or 3), grey or RGB, not premultiplied; may be read-only.
+      alpha: (h, w) of the same type, 0 is transparent; or None.
+      icc_profile: of `pixels`, or None.
+      exif: with the prefix `Exif\\0\\0` and the orientation 1, or None.
+      format: of the file: PNG, JPEG, WEBP, TIFF or BMP.
+    """
+
+    pixels: np.ndarray
+    alpha: np.ndarray | None = None
+    icc_profile: bytes | None = None
+    exif: bytes | None = None
+    format: str = "PNG"
+
+
+def read_photo(path: Path, allow_large: bool = False) -> Photo:
+    """Reads a PNG, JPEG, WebP, TIFF or BMP file of 1 to 8 or of 16 bits a channel; of several frames the first.
+
+    The orientation in EXIF is applied. Palettes become RGB, transparent colours become alpha, CMYK becomes RGB and
+    loses its colour profile with a warning.
+
+    Args:
+      path: the file.
+      allow_large: also if it has more than `MAX_PIXELS` pixels.
+
+    Raises:
+      InputError: no such file, damaged, of a kind that is not read, or too large; one line that names it.
+    """
+    with _in_one_line(path):
+        header = read_header(path)
+        _refuse_large(path, header, allow_large)
+        pixels, orientation, cmyk = _decode_deep(path, header) if header.deep else _decode(path)
+    if cmyk and header.icc_profile:
+        LOGGER.warning(
+            "%s: CMYK becomes RGB, for which its colour profile is not made; it is left out", printable(path)
+        )
+    pixels = _upright(pixels, orientation)
+    channels = 1 if pixels.shape[-1] < 3 else 3
+    alpha = pixels[..., channels] if pixels.shape[-1] > channels else None
+    icc_profile = None if cmyk else header.icc_profile
+    return Photo(pixels[..., :channels], alpha, icc_profile, header.exif, header.format)
+
+
+def photo_size(path: Path) -> tuple[int, int]:
+    """Height and width of a photo when upright, from its header.
+
+    Raises:
+      InputError: as `read_photo`.
+    """
+    with _in_one_line(path):
+        header = read_header(path)
+    turned = header.orientation >= 5
+    return (header.width, header.height) if turned else (header.height, header.width)
+
+
+def _refuse_large(path: Path, header: Header, allow_large: bool) -> None:
+    num_pixels = header.height * header.width
+    if num_pixels > MAX_PIXELS and not allow_large:
+        raise InputError(
+            f"{path}: has {num_pixels / 1e6:,.0f} megapixels by its header, more than {MAX_PIXELS / 1e6:.0f}; "
+            "it is decoded only with --allow-large"
+        )
+
+
+@contextlib.contextmanager
+def _in_one_line(path: Path) -> Iterator[None]:
+    """Whatever goes wrong in a decoder becomes one `InputError`: damaged files raise almost anything."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Pillow's, of metadata that it cannot make sense of
+            yield
+    except (InputError, MemoryError):
+        raise
+    except Image.UnidentifiedImageError:
+        raise InputError(f"{path}: is not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except Exception as error:
+        raise InputError(f"{path}: cannot be read ({error or type(error).__name__})") from None
+
+
+def _decode(path: Path) -> tuple[np.ndarray, int, bool]:
+    """uint8 (h, w, 1 to 4) as stored, its orientation, and whether it was CMYK; by Pillow."""
+    with without_pillow_limit(), Image.open(path, formats=FORMATS) as image:
+        image.load()
+        if image.mode[0] in "FI":  # floats, 32-bit integers, and 12 bits in 16
+            raise ValueError(f"pixels of mode {image.mode}; accepted are up to 8 bits a channel, or 16")
+        # After loading, as Pillow turns TIFF files itself and then takes the tag out.
+        orientation = image.getexif().get(ORIENTATION, 1)
+        grey = image.mode in ("1", "L", "LA", "La")
+        if image.has_transparency_data:
+            converted = image.convert("RGBA").convert("LA") if grey else image.convert("RGBA")
+        else:
+            converted = image.convert("L" if grey else "RGB")
+        pixels = np.asarray(converted)
+        return pixels if pixels.ndim == 3 else pixels[..., None], orientation, image.mode == "CMYK"
+
+
+def _decode_deep(path: Path, header: Header) -> tuple[np.ndarray, int, bool]:
+    """As `_decode`, of 16 bits a channel, which Pillow would cut to 8 in colour."""
+    data = path.read_bytes()
+    if header.format == "PNG":
+        pixels = imagecodecs.png_decode(data)
+    else:
+        pixels = _decode_deep_tiff(data, header)
+    if pixels.dtype != np.uint16 or pixels.ndim not in (2, 3):
+        raise ValueError(f"pixels of type {pixels.dtype}; accepted are whole numbers of 16 bits")
+    return pixels if pixels.ndim == 3 else pixels[..., None], header.orientation, False
+
+
+def _decode_deep_tiff(data: bytes, header: Header) -> np.ndarray:
+    """Grey or RGB with or without alpha; other channels are left out."""
+    photometric = header.tags.get(0x0106)
+    if photometric not in (0, 1, 2):
+        raise ValueError(f"16 bits in the colour space {photometric}; accepted are grey and RGB")
+    pixels = imagecodecs.tiff_decode(data)
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    elif header.tags.get(0x011C) == 2:  # one plane a channel
+        pixels = np.moveaxis(pixels, 0, -1)
+    colours = 3 if photometric == 2 else 1
+    extra = header.tags.get(0x0152, ())
+    kind = extra[0] if isinstance(extra, tuple) and extra else extra
+    pixels = pixels[..., : colours + (kind in (1, 2))]
+    if photometric == 0:  # white is zero
+        pixels = np.concatenate([65535 - pixels[..., :1], pixels[..., 1:]], axis=-1)
+    return _unpremultiplied(pixels) if kind == 1 else pixels
+
+
+def _unpremultiplied(pixels: np.ndarray) -> np.ndarray:
+    """Colours that were multiplied by alpha / 65535, as they were before."""
+    alpha = pixels[..., -1:]
+    factor = 65535 / np.maximum(alpha, 1).astype(np.float32)
+    colour = np.minimum(np.rint(pixels[..., :-1] * factor), 65535).astype(np.uint16)
+    return np.concatenate([colour, alpha], axis=-1)
+
+
+def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """A view turned as EXIF says: 2 to 4 mirrored or by 180 degrees, 5 to 8 with height and width exchanged."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return pixels

@@ -1,0 +1,140 @@
+"""Curves of the metrics of a run."""
+
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
+
+from jaxgen.files import write_bytes
+from jaxgen.runs.metric_lines import read_metrics
+
+INKS = ("#2563c9", "#d2691e", "#188a5b", "#8b46c1", "#c2334d", "#6b7280", "#55524d", "#e5e1da")
+"""Colours on white: six for curves, one for text, one for lines of the grid."""
+
+
+class Curve(NamedTuple):
+    """One metric over a run: x [k] in steps or images, y [k] and smooth [k], NaN for what is not finite."""
+
+    name: str
+    x: np.ndarray
+    y: np.ndarray
+    smooth: np.ndarray
+
+
+def images_per_step(rows: list[dict[str, Any]]) -> float | None:
+    """Images seen a step, from the last row that counts them; None where none does."""
+    ratios = (row["images"] / row["step"] for row in reversed(rows) if row["step"] and "images" in row)
+    return next(ratios, None)
+
+
+def x_axis(rows: list[dict[str, Any]]) -> str:
+    """What curves are drawn over: "images seen", else "step"."""
+    return "step" if images_per_step(rows) is None else "images seen"
+
+
+def group_curves(rows: list[dict[str, Any]]) -> dict[str, list[Curve]]:
+    """Sorts metrics into groups, the text before the first "/", in the order they first appear.
+
+    Args:
+      rows: as from `read_metrics`.
+
+    Returns:
+      Curves by group. `smooth` is a centred mean over a twentieth of the curve; below 40 points it is y.
+    """
+    ratio = images_per_step(rows)
+    points: dict[str, list[tuple[float, float]]] = {}
+    for row in rows:
+        x = row["step"] if ratio is None else row.get("images", row["step"] * ratio)
+        for name in (name for name in row if name not in ("step", "images", "time") and not is_evaluation(name)):
+            value = math.nan if row[name] is None else row[name]
+            points.setdefault(name, []).append((x, value))
+    order = dict.fromkeys(name for row in rows for name in row if name in points)
+    groups: dict[str, list[Curve]] = {}
+    for name in order:
+        x, y = np.array(points[name], np.float64).T
+        curve = Curve(name.partition("/")[2] or name, x, y, smooth(y, len(y) // 40))
+        groups.setdefault(name.partition("/")[0], []).append(curve)
+    return groups
+
+
+def is_evaluation(name: str) -> bool:
+    """Whether a metric was measured once, after the training: no curve, and a table of its own in the report."""
+    return name.startswith("evaluation/")
+
+
+def smooth(values: np.ndarray, radius: int) -> np.ndarray:
+    """Mean of the finite values among each value and `radius` neighbours on either side, fewer at the ends.
+
+    Args:
+      values: [k], NaN allowed.
+      radius: 0 or more.
+
+    Returns:
+      [k]; NaN stays NaN, so that a gap is seen.
+    """
+    finite = np.isfinite(values)
+    window = np.ones(2 * radius + 1)
+    total = np.convolve(np.where(finite, values, 0.0), window)[radius : radius + len(values)]
+    count = np.convolve(finite, window)[radius : radius + len(values)]
+    return np.where(finite, total / np.maximum(count, 1), np.nan)
+
+
+def plot_curves(run_dir: Path) -> Path:
+    """Draws curves.png of a run: a panel a group, the smoothed line over the faint raw one.
+
+    Args:
+      run_dir: the run folder; with no metrics in it the picture says so.
+
+    Returns:
+      The path of curves.png.
+    """
+    rows = read_metrics(run_dir)
+    groups = group_curves(rows) or {"no metrics yet": []}
+    columns = min(len(groups), 2)
+    down = -(-len(groups) // columns)
+    # Figure alone, not pyplot: no global state, no window, safe in a thread.
+    figure = Figure(figsize=(6.4 * columns, 3.4 * down), dpi=120, layout="constrained")
+    for place, (group, curves) in enumerate(groups.items(), start=1):
+        ax = figure.add_subplot(down, columns, place)
+        ax.set_title(group, loc="left")
+        draw_panel(ax, curves, x_axis(rows))
+        if curves:
+            ax.legend(loc="upper right", fontsize="small", framealpha=0.6, edgecolor="none")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    write_bytes(Path(run_dir) / "curves.png", buffer.getvalue())
+    return Path(run_dir) / "curves.png"
+
+
+def draw_panel(ax: Axes, curves: list[Curve], x_label: str, inks: Sequence[str] = INKS) -> None:
+    """Draws one group of curves, the smoothed line over the faint raw one; rare spikes may leave the panel.
+
+    Args:
+      ax: matplotlib axes, drawn into.
+      curves: the curves of one group.
+      x_label: what x counts, as from `x_axis`.
+      inks: eight colours: six for curves, one for text, one for lines of the grid.
+    """
+    *colours, text, line = inks
+    for index, curve in enumerate(curves):
+        style = {"color": colours[index % 6], "marker": "o" if len(curve.x) < 20 else None, "markersize": 3}
+        ax.plot(curve.x, curve.smooth, label=curve.name, linewidth=1.6, **style)
+        if not np.array_equal(curve.y, curve.smooth, equal_nan=True):
+            ax.plot(curve.x, curve.y, color=style["color"], alpha=0.25, linewidth=0.8, zorder=1)
+    # The whole smoothed lines and all but the rarest raw values: one bad step must not flatten the rest.
+    spread = [np.nanquantile(c.y, [0.01, 0.99]) for c in curves if np.isfinite(c.y).any()]
+    extent = [value for c in curves for value in c.smooth if np.isfinite(value)] + [*np.ravel(spread)]
+    if extent and (margin := 0.05 * (max(extent) - min(extent))) > 0:
+        ax.set_ylim(min(extent) - margin, max(extent) + margin)
+    ax.set_xlabel(x_label, color=text)
+    ax.xaxis.set_major_formatter(EngFormatter(sep=""))
+    ax.set_axisbelow(True)
+    ax.grid(color=line)
+    ax.tick_params(colors=text, length=0)
+    ax.spines[:].set_visible(False)

@@ -1,0 +1,52 @@
+"""Where a run lives."""
+
+import datetime
+import itertools
+from pathlib import Path
+from typing import Literal, NamedTuple, TypeVar
+
+from jaxgen.config_json import load_config
+from jaxgen.errors import require
+
+C = TypeVar("C")
+
+
+class Run(NamedTuple):
+    """Where a run lives, how it was asked for, and what it shows: all, the bar without messages, or nothing."""
+
+    recipe: str
+    directory: Path
+    command: str
+    resumed: bool
+    show: Literal["all", "bar", "nothing"] = "all"
+
+
+def new_run(recipe: str, out: str, command: str) -> Run:
+    """A run that will live in OUT/RECIPE/TIMESTAMP; the folder is made when training starts."""
+    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    names = itertools.chain([stamp], (f"{stamp}-{i}" for i in itertools.count(2)))
+    free = (folder for name in names if not (folder := Path(out) / recipe / name).exists())
+    return Run(recipe, next(free), command, resumed=False)
+
+
+def find_run(resume: str, recipe: str, out: str) -> Path:
+    """The run folder that `--resume` means: a path, or the newest run of the recipe for "latest".
+
+    Raises:
+      InputError: there is none.
+    """
+    if resume == "latest":
+        found = sorted(path.parent for path in (Path(out) / recipe).glob("*/config.json"))
+        require(len(found) > 0, "resume", resume, f"a run folder; there is none in {Path(out) / recipe}")
+        return found[-1]
+    require((Path(resume) / "config.json").is_file(), "resume", resume, "a run folder with a config.json, or latest")
+    return Path(resume)
+
+
+def read_run_config(directory: Path, cls: type[C]) -> C:
+    """The configuration that a run was started with.
+
+    Raises:
+      InputError: none is there, or it is of another kind.
+    """
+    return load_config(cls, directory / "config.json")

@@ -1,0 +1,70 @@
+"""Metrics out of a run: JSON lines and TensorBoard events."""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxgen.files import append, naming, write_bytes
+from jaxgen.runs.events import open_events
+from jaxgen.runs.metric_lines import format_line, read_metrics
+
+
+class MetricWriter(NamedTuple):
+    """Where a run puts its metrics; made by `open_metrics`."""
+
+    write: Callable[[int, Mapping[str, Any]], None]
+    """write(step, values): one line; numbers by `group/name`, and `images`, the count seen so far."""
+    write_image: Callable[[int, str, np.ndarray], None]
+    """write_image(step, name, image): uint8 [H, W, C] to TensorBoard."""
+    close: Callable[[], None]
+    """Ends both files; a second call does nothing."""
+
+
+def open_metrics(run_dir: Path, start_step: int = 0) -> MetricWriter:
+    """Opens metrics.jsonl and tensorboard/ of a run for writing.
+
+    A line is strict JSON: `step`, `images` if given, `time` (seconds the run has been open, over all resumes)
+    and the metrics; a value that is not finite becomes null. Each line is flushed.
+
+    Args:
+      run_dir: the run folder; made where it lacks.
+      start_step: the step that training goes on from. 0 starts afresh; else lines and events of later steps
+        go, as they will be written again.
+
+    Returns:
+      The functions that write.
+
+    Raises:
+      InputError: the metrics.jsonl to go on from is damaged.
+      OSError: a file cannot be written, also by the functions; names it.
+    """
+    path = Path(run_dir) / "metrics.jsonl"
+    kept = [row for row in read_metrics(run_dir) if row["step"] <= start_step] if start_step else []
+    write_bytes(path, "".join(format_line(row) for row in kept).encode())
+    board = open_events(path.parent / "tensorboard", start_step)
+    with naming(path):
+        file = path.open("ab", buffering=0)
+    # A resumed run goes on counting where it stopped; the pause between is nobody's training time.
+    began = time.monotonic() - max((row.get("time", 0.0) for row in kept), default=0.0)
+
+    def write(step: int, values: Mapping[str, Any]) -> None:
+        metrics = {name: float(value) for name, value in values.items() if name != "images"}
+        images = {"images": int(values["images"])} if "images" in values else {}
+        clock = round(time.monotonic() - began, 3)
+        append(file, path, format_line({"step": int(step), **images, "time": clock, **metrics}).encode())
+        for name, value in metrics.items():
+            if math.isfinite(value):
+                board.write_scalar(name, value, step)
+
+    def write_image(step: int, name: str, image: np.ndarray) -> None:
+        board.write_image(name, image, step)
+
+    def close() -> None:
+        file.close()
+        board.close()
+
+    return MetricWriter(write, write_image, close)

@@ -1,0 +1,288 @@
+"""One self-contained page about a run: report.html, from what lies in the run folder."""
+
+import base64
+import html
+import io
+import json
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+from jaxgen.errors import InputError, require
+from jaxgen.files import write_bytes
+from jaxgen.progress import format_seconds, format_speed
+from jaxgen.runs.curves import Curve, draw_panel, group_curves, images_per_step, is_evaluation, x_axis
+from jaxgen.runs.metric_lines import read_metrics
+from jaxgen.runs.report_style import STYLE
+
+MAX_GRIDS = 8
+"""Grids shown of those saved over time."""
+MAX_POINTS = 600
+"""Points of a curve that are drawn: about as many as a screen shows."""
+INKS = {f"#01010{index}": f"c{index}" for index in range(6)} | {"#010200": "soft", "#010201": "line"}
+"""Colours to draw with: each stands in for a variable of the style, so that dark pages get their own."""
+
+
+def write_report(run_dir: Path) -> Path:
+    """Writes report.html: one file with its pictures inside, that asks nothing of the network.
+
+    Args:
+      run_dir: the run folder, OUT/RECIPE/TIMESTAMP. Read are config.json, run.json, metrics.jsonl, the pictures,
+        samples/STEP.png and evaluation/PROTOCOL.json; what is missing is left out.
+
+    Returns:
+      The path of report.html.
+
+    Raises:
+      InputError: no such folder, or a file in it that is damaged.
+    """
+    run_dir = Path(run_dir)
+    if not run_dir.is_dir():
+        raise InputError(f"{run_dir}: no such folder; accepted: a run folder")
+    run, rows, config = _read_run(run_dir / "run.json"), read_metrics(run_dir), _read_json(run_dir / "config.json")
+    recipe = str(run.get("recipe", run_dir.resolve().parent.name))
+    sections = [
+        _headline(recipe, run, rows),
+        _section("Samples", _picture(run_dir / "samples.png", "Final grid", 900)),
+        _section("Restored", _picture(run_dir / "sheet.png", "Damaged, restored, original, four times the error", 900)),
+        _section("Quality", _quality(_read_json(run_dir / "table.json"))),
+        _section("Evaluation", _evaluations(run_dir / "evaluation")),
+        _section("Same noise, every class", _picture(run_dir / "same_noise.png", "A row shares its noise", 900)),
+        _section("From class to class", _picture(run_dir / "class_interpolation.png", "A row shares its noise", 900)),
+        _section("Interpolation", _picture(run_dir / "interpolation.gif", "Between latents, in a loop", 600)),
+        _section("Over time", _grids_over_time(run_dir, rows)),
+        _section("Curves", _panels(rows)),
+        _section("Final metrics", _card(_final_values(rows))),
+        _section("How it was run", _commands(run_dir, run, "restoration" in config) + _facts(run)),
+        _section("Configuration", _config(config)),
+    ]
+    page = f"""<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy"
+  content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{_escape(recipe)} · jaxgen</title><style>{STYLE}</style></head>
+<body><main>{"".join(sections)}</main></body></html>
+"""
+    write_bytes(run_dir / "report.html", page.encode())
+    return run_dir / "report.html"
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """A JSON object; empty where there is no file."""
+    try:
+        values = json.loads(path.read_bytes()) if path.exists() else {}
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError) as error:  # also of bytes that are no text
+        raise InputError(f"{path}: is not JSON ({error})") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: holds no object; accepted: a JSON object")
+    return values
+
+
+def _read_run(path: Path) -> dict[str, Any]:
+    """run.json, whose figures are numbers and whose groups are objects."""
+    run = _read_json(path)
+    for name in ("steps", "seconds", "images_per_second"):
+        require(type(run.get(name)) in (int, float, type(None)), f"{path}: {name}", run.get(name), "a number")
+    for name in ("data", "hardware"):
+        require(isinstance(run.get(name) or {}, dict), f"{path}: {name}", run.get(name), "an object")
+    return run
+
+
+def _escape(value: Any) -> str:
+    """A JSON value as text for HTML."""
+    if isinstance(value, list):
+        value = ", ".join(map(str, value))
+    return html.escape("none" if value is None else str(value))
+
+
+def _section(title: str, body: str) -> str:
+    """A headed part of the page; nothing where there is nothing to show."""
+    return f"<section><h2>{title}</h2>{body}</section>\n" if body else ""
+
+
+def _card(body: str) -> str:
+    """A framed part; nothing where there is nothing to show."""
+    return f'<div class="card">{body}</div>' if body else ""
+
+
+def _headline(recipe: str, run: Mapping[str, Any], rows: list[dict[str, Any]]) -> str:
+    """Recipe, when it started, and the run in five numbers."""
+    steps = run.get("steps") or (rows[-1]["step"] if rows else 0)
+    seconds, speed, status = run.get("seconds"), run.get("images_per_second"), str(run.get("status") or "")
+    facts = {
+        "Steps": f"{steps:,}" if steps else None,
+        "Images seen": f"{round(steps * images_per_step(rows)):,}" if images_per_step(rows) else None,
+        "Time": format_seconds(float(seconds)) if seconds else None,
+        "Images a second": format_speed(float(speed)) if speed else None,
+        "Status": _escape(status) or None,
+    }
+    tone = "bad" if "fail" in status or "error" in status else "good" if status.startswith("complete") else "soft"
+    cells = "".join(
+        f"<div><dt>{name}</dt><dd{f' class={tone}' if name == 'Status' else ''}>{value}</dd></div>"
+        for name, value in facts.items()
+        if value is not None
+    )
+    started = f" · started {_escape(run['started'])}" if "started" in run else ""
+    stats = f'<dl class="stats">{cells}</dl>' if cells else ""
+    return f'<header><p class="soft">jaxgen run{started}</p><h1>{_escape(recipe)}</h1>{stats}</header>\n'
+
+
+def _evaluations(folder: Path) -> str:
+    """What each evaluation of the run found, under the protocol that it was found by."""
+    parts = []
+    for path in sorted(folder.glob("*.json")):
+        record = _read_json(path)
+        about = {"step": record.get("step")} | record.get("protocol", {})
+        figures = {name: _figure(**figure) for name, figure in record.get("figures", {}).items()}
+        pairs = _picture(path.with_name(f"{path.stem}-closest.png"), "Fakes nearest to a training image, above it", 900)
+        parts.append(_cards({"figures": figures, "protocol": about}) + pairs)
+    return "".join(parts)
+
+
+def _quality(table: Mapping[str, Any]) -> str:
+    """What a restorer reached on each damage: PSNR in dB / SSIM of the damaged input, the floors and the result."""
+    scores = {
+        f"{row['damage']} {row['level']}": {
+            name: f"{score['psnr']:.2f} dB / {score['ssim']:.3f}" for name, score in row["scores"].items()
+        }
+        for row in table.get("rows", [])
+    }
+    return _cards(scores)
+
+
+def _figure(value: float | None, low: float | None, high: float | None) -> str:
+    """A value with its interval, four digits; None is what was not finite."""
+    shown = "not finite" if value is None else f"{value:.4g}"
+    return shown if low is None or high is None else f"{shown} [{low:.4g}, {high:.4g}]"
+
+
+def _picture(path: Path, caption: str, room: int) -> str:
+    """A PNG or GIF as a figure, enlarged by a whole number into `room` pixels; nothing where it lacks."""
+    if not path.exists():
+        return ""
+    data = path.read_bytes()
+    with Image.open(io.BytesIO(data)) as image:
+        width, height, kind = *image.size, str(image.format).lower()
+    factor = max(room // width, 1)
+    style = ' class="pixels"' if factor > 1 else ""
+    source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+    size = f'width="{width * factor}" height="{height * factor}"'
+    tag = f'<img{style} {size} alt="{_escape(caption)}" src="{source}">'
+    return f"<figure>{tag}<figcaption>{_escape(caption)}</figcaption></figure>"
+
+
+def _grids_over_time(run_dir: Path, rows: list[dict[str, Any]]) -> str:
+    """Grids of the same latents, evenly spaced over the run, first and last included."""
+    paths = sorted(path for path in (run_dir / "samples").glob("*.png") if path.stem.isdecimal())
+    chosen = np.unique(np.linspace(0, len(paths) - 1, min(len(paths), MAX_GRIDS)).round().astype(int))
+    ratio = images_per_step(rows)
+    figures = []
+    for path in (paths[index] for index in chosen):
+        step = int(path.stem)
+        seen = f" · {round(step * ratio):,} images" if ratio else ""
+        figures.append(_picture(path, f"Step {step:,}{seen}", 400))
+    return f'<div class="time">{"".join(figures)}</div>' if figures else ""
+
+
+def _panels(rows: list[dict[str, Any]]) -> str:
+    """Every group of metrics as a drawn panel."""
+    panels = [_panel(group, curves, x_axis(rows)) for group, curves in group_curves(rows).items()]
+    return f'<div class="two">{"".join(panels)}</div>' if panels else ""
+
+
+def _panel(group: str, curves: list[Curve], x_label: str) -> str:
+    """One group: title, curves as inline SVG, legend."""
+    figure = Figure(figsize=(5.2, 2.7), layout="constrained")
+    draw_panel(figure.subplots(), [_thin(curve) for curve in curves], x_label, tuple(INKS))
+    buffer = io.StringIO()
+    # No metadata: it names addresses on the network, though nothing would ask them.
+    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
+    svg = buffer.getvalue()
+    svg = svg[svg.index("<svg") :].replace("<svg", f'<svg role="img" aria-label="{_escape(group)}"', 1)
+    for ink, name in INKS.items():
+        svg = svg.replace(ink, f"var(--{name})")
+    names = enumerate(_escape(curve.name) for curve in curves)
+    legend = "".join(f'<li><i style="background:var(--c{n % 6})"></i>{name}</li>' for n, name in names)
+    return f'<div class="card"><h3>{_escape(group)}</h3>{svg}<ul class="legend">{legend}</ul></div>'
+
+
+def _thin(curve: Curve) -> Curve:
+    """A long curve cut to `MAX_POINTS`: the least and the greatest value of each short stretch."""
+    if len(curve.y) <= MAX_POINTS:
+        return curve
+    low, high = np.nan_to_num(curve.y, nan=np.inf), np.nan_to_num(curve.y, nan=-np.inf)
+    stretches = np.array_split(np.arange(len(curve.y)), MAX_POINTS // 2)
+    keep = np.unique([s[pick] for s in stretches for pick in (low[s].argmin(), high[s].argmax())])
+    return Curve(curve.name, curve.x[keep], curve.y[keep], curve.smooth[keep])
+
+
+def _final_values(rows: list[dict[str, Any]]) -> str:
+    """Table of each metric's last value and the step it is from."""
+    last = {}
+    for row in rows:
+        for name in (name for name in row if name not in ("step", "images", "time") and not is_evaluation(name)):
+            value = "not finite" if row[name] is None else f"{row[name]:.5g}"
+            last[name] = f"{value} (step {row['step']:,})"
+    return _table(dict(sorted(last.items())))
+
+
+def _table(values: Mapping[str, Any]) -> str:
+    """A table of names and values, nested ones by dotted name; nothing where there are none."""
+    cells = ((_escape(name), _escape(value)) for name, value in _flatten(values))
+    rows = "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in cells)
+    return f"<table>{rows}</table>" if rows else ""
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Leaves of a nested dict with dotted names."""
+    pairs = []
+    for name, value in values.items():
+        path = f"{prefix}{name}"
+        pairs += _flatten(value, f"{path}.") if isinstance(value, Mapping) else [(path, value)]
+    return pairs
+
+
+def _cards(groups: Mapping[str, Mapping[str, Any]]) -> str:
+    """Tables in frames, side by side where there is room."""
+    cards = [_card(f"<h3>{_escape(name)}</h3>{_table(values)}") for name, values in groups.items() if values]
+    return f'<div class="two">{"".join(cards)}</div>' if cards else ""
+
+
+def _commands(run_dir: Path, run: Mapping[str, Any], restores: bool) -> str:
+    """What to type to run it again and to use what it learned."""
+    command = run.get("command")
+    again = shlex.join(command) if isinstance(command, list) else command
+    # An absolute path says more about its owner's disk than a reader can use.
+    folder = Path(*run_dir.parts[-3:]) if run_dir.is_absolute() else run_dir
+    repeat = f'<p class="soft">Run it again</p><pre>{_escape(again)}</pre>' if again else ""
+    quoted = shlex.quote(str(folder))
+    use = f"python -m jaxgen restore PHOTO --model {quoted}" if restores else f"python -m jaxgen sample {quoted}"
+    return f'{repeat}<p class="soft">{"Restore with it" if restores else "Sample from it"}</p><pre>{_escape(use)}</pre>'
+
+
+def _facts(run: Mapping[str, Any]) -> str:
+    """What run.json says beyond the headline: data, hardware, versions, notes."""
+    shown = ("command", "recipe", "started", "status", "steps", "seconds", "images_per_second")
+    rest = {name: value for name, value in run.items() if name not in shown}
+    hardware = dict(rest.get("hardware") or {})
+    if isinstance(hardware.get("devices"), Mapping):
+        hardware["devices"] = [f"{count} × {kind}" for kind, count in hardware["devices"].items()]
+    versions = hardware.pop("versions", {})
+    rest |= {"hardware": hardware, "versions": rest.get("versions", versions)}
+    groups = {name: value for name, value in rest.items() if isinstance(value, Mapping)}
+    return _cards({"run": {name: value for name, value in rest.items() if name not in groups}} | groups)
+
+
+def _config(config: Mapping[str, Any]) -> str:
+    """The whole configuration, a table a group; what is in no group comes first."""
+    groups = {name: value for name, value in config.items() if isinstance(value, Mapping)}
+    return _cards({"general": {name: value for name, value in config.items() if name not in groups}} | groups)

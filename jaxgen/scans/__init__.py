@@ -1,0 +1,1 @@
+"""Scans: many trainings over numbers and seeds in one program."""

@@ -1,0 +1,93 @@
+"""What members of a scan are fed with, and which way of running them is the fastest."""
+
+import itertools
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+import numpy as np
+from jax.sharding import NamedSharding, PartitionSpec
+
+from jaxgen.data.pipeline import batches
+from jaxgen.data.transfer import chunks, put_global
+from jaxgen.scans.ledger import Ledger, present
+from jaxgen.scans.setup import Scan
+from jaxgen.training.loop import chunk_sizes
+from jaxgen.training.population import (
+    Measured,
+    Plan,
+    candidate_names,
+    compile_population,
+    make_mesh,
+    measure_plan,
+    parse_plan,
+)
+
+
+def streams_of(scan: Scan, ledger: Ledger) -> list[int]:
+    """For each member the stream that it reads: that of its seed; with halving, one of its own."""
+    members = present(ledger)
+    return [e.slot if scan.config.scan.halving else e.seed - scan.config.train.seed for e in members]
+
+
+def member_batches(scan: Scan, ledger: Ledger, step: int) -> Iterator[dict[str, np.ndarray]]:
+    """Endless batches (streams, b, ...) from this step of the scan on: of each stream what its member sees then."""
+    starts = dict(zip(streams_of(scan, ledger), ((e.seed, step - e.born) for e in present(ledger)), strict=True))
+    task, flip = scan.task, scan.config.data.flip
+    streams = [
+        batches(task.source, batch_size=task.algorithm.images_per_step, seed=seed, start=start, flip=flip)
+        for _, (seed, start) in sorted(starts.items())
+    ]
+    while True:
+        parts = [next(stream) for stream in streams]
+        yield {name: np.stack([part[name] for part in parts]) for name in parts[0]}
+
+
+@contextmanager
+def open_feed(scan: Scan, ledger: Ledger, plan: Plan, start: int, stop: int) -> Iterator[Any]:
+    """Batches on the devices from step `start` to `stop`, stacked for each dispatch, loaded in the background."""
+    everywhere = NamedSharding(make_mesh(plan), PartitionSpec())
+    sizes = chunk_sizes(start, stop, scan.per_dispatch)
+    stream = member_batches(scan, ledger, start)
+    with closing(chunks(stream, sizes, lambda tree: put_global(tree, everywhere))) as ready:
+        yield ready
+
+
+def choose_plan(scan: Scan, ledger: Ledger, name: str, step: int) -> tuple[Measured, dict[str, float]]:
+    """How the members run: as named, or for "auto" the fastest way.
+
+    Args:
+      scan: what is fixed.
+      ledger: its members.
+      name: of a plan, or "auto".
+      step: of the scan, at which it goes on.
+
+    Returns:
+      The way, and milliseconds of a step of one member by the name of each way that was tried.
+
+    Raises:
+      InputError: an unknown name.
+    """
+    members, algorithm = present(ledger), scan.task.algorithm
+    together = not scan.config.scan.halving
+    if name != "auto":
+        plan = parse_plan(name, len(members))
+        return Measured(name, plan, compile_population(algorithm, plan, together=together), float("nan")), {}
+    with closing(member_batches(scan, ledger, step)) as stream:
+        steps = list(itertools.islice(stream, scan.per_dispatch))
+    stacked = {name: np.stack([step[name] for step in steps]) for name in steps[0]}
+    numbers = [entry.hparams for entry in members]
+    tried = [
+        measure_plan(algorithm, name, numbers, stacked, together=together) for name in candidate_names(len(members))
+    ]
+    best = min(tried, key=lambda measured: measured.seconds)
+    return best, {measured.name: round(1e3 * measured.seconds, 3) for measured in tried}
+
+
+def describe_choice(chosen: Measured, milliseconds: dict[str, float]) -> str:
+    """A line that says how the members run and, where others were tried, why."""
+    plan = chosen.plan
+    how = "in turn" if plan.block == 1 else f"{plan.block} side by side"
+    line = f"population: {chosen.name}, members {how} on {plan.devices} device{'s' * (plan.devices > 1)}"
+    tried = ", ".join(f"{name} {value:.1f}" for name, value in milliseconds.items())
+    return f"{line}; ms for a member's step: {tried}" if milliseconds else line

@@ -1,0 +1,180 @@
+"""The book of a scan: who its members are, what they reached, who diverged, who made way for whom."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from jaxgen.scans.space import Setting
+
+
+class Entry(NamedTuple):
+    """A member that is or was.
+
+    Attributes:
+      number: by which it is called, from 0.
+      setting: number of its setting; members of one setting differ by their seeds.
+      seed: decides weights, noise and the order of the data, as in a run of its own.
+      hparams: its numbers.
+      slot: its place in the population; -1 for one that made way for a new member.
+      born: step of the scan at which it began.
+      status: "running", "dropped" (made way for a new one) or "diverged".
+      steps: its own steps so far, or until it was dropped or diverged.
+      scores: (own step, score) of each evaluation, lower is better.
+    """
+
+    number: int
+    setting: int
+    seed: int
+    hparams: Setting
+    slot: int
+    born: int = 0
+    status: str = "running"
+    steps: int = 0
+    scores: tuple[tuple[int, float], ...] = ()
+
+
+Ledger = tuple[Entry, ...]
+
+
+def new_members(
+    settings: Sequence[Setting],
+    seeds: Sequence[int],
+    slots: Sequence[int],
+    first: tuple[int, int] = (0, 0),
+    born: int = 0,
+) -> Ledger:
+    """A member for each setting and seed, the seeds of a setting side by side.
+
+    Args:
+      settings: their numbers.
+      seeds: the same for all settings.
+      slots: places, one for each member.
+      first: numbers of the first member and of the first setting.
+      born: step of the scan.
+    """
+    pairs = [(i, setting, seed) for i, setting in enumerate(settings) for seed in seeds]
+    return tuple(
+        Entry(first[0] + n, first[1] + i, seed, setting, slot, born)
+        for n, ((i, setting, seed), slot) in enumerate(zip(pairs, slots, strict=True))
+    )
+
+
+def to_json(ledger: Ledger) -> list[dict[str, Any]]:
+    """Plain values."""
+    return [entry._asdict() for entry in ledger]
+
+
+def from_json(rows: list[dict[str, Any]]) -> Ledger:
+    """What `to_json` gave, after a way through a file."""
+    return tuple(Entry(**{**row, "scores": tuple((step, score) for step, score in row["scores"])}) for row in rows)
+
+
+def present(ledger: Ledger) -> Ledger:
+    """Members that are in the population, by place."""
+    return tuple(sorted((e for e in ledger if e.slot >= 0), key=lambda e: e.slot))
+
+
+def changed(ledger: Ledger, entries: Mapping[int, Entry]) -> Ledger:
+    """The ledger with some entries, by number, in the place of the old ones."""
+    return tuple(entries.get(entry.number, entry) for entry in ledger)
+
+
+def advanced(ledger: Ledger, step: int) -> Ledger:
+    """The ledger at this step of the scan."""
+    return tuple(e._replace(steps=step - e.born) if e.status == "running" else e for e in ledger)
+
+
+def scored(ledger: Ledger, scores: Mapping[int, float]) -> Ledger:
+    """The ledger with scores, by number of the member, at the members' present steps."""
+    return tuple(
+        e._replace(scores=(*(s for s in e.scores if s[0] != e.steps), (e.steps, scores[e.number])))
+        if e.number in scores
+        else e
+        for e in ledger
+    )
+
+
+def last_score(entry: Entry) -> float:
+    """The newest score, infinite where there is none or where the member diverged."""
+    diverged = entry.status == "diverged"
+    return math.inf if diverged or not entry.scores else entry.scores[-1][1]
+
+
+def leaderboard(ledger: Ledger) -> list[Entry]:
+    """All members, the best first; then those that diverged."""
+    return sorted(ledger, key=lambda e: (last_score(e), -e.steps, e.number))
+
+
+def halved(
+    ledger: Ledger, rungs: Sequence[int], draw_fn: Callable[[int], Setting], step: int
+) -> tuple[Ledger, tuple[int, ...]]:
+    """Successive halving: settings in the worse half of those that were judged after as many steps make way.
+
+    The score of a setting is the mean over its seeds; one with a diverged member counts as infinite and always goes.
+
+    Args:
+      ledger: with scores at every rung that was reached.
+      rungs: own steps at which members are judged.
+      draw_fn: number of a setting -> new numbers.
+      step: of the scan.
+
+    Returns:
+      The ledger in which new settings have the places of those dropped, and these places.
+
+    References:
+      Li et al., "A System for Massively Parallel Hyperparameter Tuning", 2020, algorithm 2, its rule of promotion.
+    """
+    settings = {e.setting for e in present(ledger)}
+    losers = sorted(s for s in settings if _loses(ledger, s, rungs))
+    seeds = [e.seed for e in ledger if e.setting == 0]
+    gone = [e for loser in losers for e in ledger if e.setting == loser]
+    slots = [e.slot for e in gone]
+    kept = changed(ledger, {e.number: _out(e) for e in gone})
+    following = max(e.setting for e in ledger) + 1
+    fresh = [draw_fn(following + i) for i in range(len(losers))]
+    return (*kept, *new_members(fresh, seeds, slots, (len(ledger), following), step)), tuple(slots)
+
+
+def _out(entry: Entry) -> Entry:
+    """The entry of a member that has made way."""
+    return entry._replace(slot=-1, status="dropped" if entry.status == "running" else entry.status)
+
+
+def _loses(ledger: Ledger, setting: int, rungs: Sequence[int]) -> bool:
+    """Whether a setting diverged, or stands at a rung in the worse half of all that ever stood there."""
+    own = [e for e in ledger if e.setting == setting]
+    if any(e.status == "diverged" for e in own):
+        return True
+    rung = own[0].steps
+    if rung not in rungs:
+        return False
+    others = [score_at(ledger, s, rung) for s in {e.setting for e in ledger}]
+    judged = sorted(score for score in others if score is not None)
+    return score_at(ledger, setting, rung) > judged[(len(judged) - 1) // 2]
+
+
+def score_at(ledger: Ledger, setting: int, rung: int) -> float | None:
+    """Mean score of a setting's members after so many own steps; None where one of them has none."""
+    scores = [dict(e.scores).get(rung) for e in ledger if e.setting == setting]
+    return None if None in scores else sum(scores) / len(scores)
+
+
+def describe(entry: Entry, names: Sequence[str]) -> str:
+    """The numbers that tell a member from others: `lr 0.0002, r1 0.1, seed 0`."""
+    return ", ".join([*(f"{name} {_short(entry.hparams[name])}" for name in names), f"seed {entry.seed}"])
+
+
+def _short(value: float | None) -> str:
+    return "None" if value is None else f"{value:.3g}"
+
+
+def format_leaderboard(ledger: Ledger, names: Sequence[str], metric: str) -> str:
+    """A table in text: rank, member, score, steps, numbers; what is not simply running is said."""
+    rows = [("", "member", metric, "steps", *names, "seed", "")]
+    for rank, e in enumerate(leaderboard(ledger), start=1):
+        score = f"{last_score(e):.4g}" if math.isfinite(last_score(e)) else "-"
+        state = "" if e.status == "running" else e.status
+        values = [_short(e.hparams[name]) for name in names]
+        rows.append((str(rank), str(e.number), score, f"{e.steps:,}", *values, str(e.seed), state))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)

@@ -1,0 +1,209 @@
+"""One self-contained page about a scan: scan.html, from scan.json, run.json and config.json of its folder."""
+
+import html
+import itertools
+import json
+import math
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxgen.files import write_bytes
+from jaxgen.runs.report_style import STYLE
+
+MAX_MAPS = 6
+"""Pairs of numbers that get a heat map."""
+MAX_VALUES = 8
+"""Values on an axis of a heat map; where there are more, as many steps of equal ratio."""
+NUM_COLOURED = 5
+"""Members whose curves have colours of their own, the best ones."""
+
+MAP_STYLE = """
+.map { width: auto; } .map th { width: auto; text-align: center; padding: .3rem .8rem; }
+.map td { text-align: center; padding: .45rem .8rem; border: 2px solid var(--card); border-radius: 6px;
+  min-width: 5.5rem; }
+.map small { display: block; color: var(--soft); } .wide { overflow-x: auto; } .board th, .board td { width: auto;
+  text-align: right; padding: .3rem .7rem; white-space: nowrap; }
+"""
+
+
+class Cell(NamedTuple):
+    """Members that share a place on a heat map: mean, least and greatest score, how many, how many diverged."""
+
+    mean: float
+    low: float
+    high: float
+    num: int
+    diverged: int
+
+
+def write_scan_report(directory: Path) -> Path:
+    """Writes scan.html: one file that asks nothing of the network.
+
+    Args:
+      directory: of a scan, with a scan.json.
+
+    Returns:
+      The path of scan.html.
+    """
+    scan = json.loads((directory / "scan.json").read_text())
+    run = json.loads((directory / "run.json").read_text()) if (directory / "run.json").exists() else {}
+    members, names = scan["members"], scan["varied"]
+    pairs = list(itertools.combinations(names, 2))[:MAX_MAPS] or [(name, None) for name in names]
+    sections = {
+        "Heat map" + "s" * (len(pairs) > 1): "".join(heat_map(members, *pair) for pair in pairs),
+        "Leaderboard": _leaderboard(members, names, scan["metric"]),
+        "Over time": _curves(members),
+        "How it was run": _how(directory, run),
+    }
+    parts = "".join(f"<section><h2>{title}</h2>{body}</section>\n" for title, body in sections.items() if body)
+    title = _escape(run.get("recipe", "scan"))
+    page = f"""<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title} · jaxgen</title><style>{STYLE}{MAP_STYLE}</style></head>
+<body><main><header><p class="soft">jaxgen scan</p><h1>{title}</h1>
+<p class="soft">{len(members)} members · {_escape(scan["metric"])}, lower is better: {_escape(scan["protocol"])}</p>
+</header>{parts}</main></body></html>
+"""
+    write_bytes(directory / "scan.html", page.encode())
+    return directory / "scan.html"
+
+
+def _escape(value: Any) -> str:
+    return html.escape("-" if value is None else str(value))
+
+
+def score_of(member: dict[str, Any]) -> float:
+    """The newest score, infinite where it is missing or not finite or the member diverged."""
+    last = member["scores"][-1][1] if member["scores"] and member["status"] != "diverged" else None
+    return math.inf if last is None else last
+
+
+def places_of(values: Sequence[float]) -> tuple[list[str], list[int]]:
+    """Labels of an axis, and for each value its place: the values themselves, or steps of equal ratio if they are many.
+
+    Args:
+      values: one for each member.
+    """
+    distinct = sorted(set(values))
+    if len(distinct) <= MAX_VALUES:
+        return [f"{value:.3g}" for value in distinct], [distinct.index(value) for value in values]
+    low, high = distinct[0], distinct[-1]
+    edges = (np.geomspace if low > 0 else np.linspace)(low, high, MAX_VALUES + 1)
+    labels = [f"{a:.2g} to {b:.2g}" for a, b in itertools.pairwise(edges)]
+    return labels, [min(int(np.searchsorted(edges, value, "right")) - 1, MAX_VALUES - 1) for value in values]
+
+
+def cells_of(members: list[dict[str, Any]], rows: Sequence[int], columns: Sequence[int]) -> dict[tuple[int, int], Cell]:
+    """What the members at each place of a map reached."""
+    found: dict[tuple[int, int], list[float]] = {}
+    for member, row, column in zip(members, rows, columns, strict=True):
+        found.setdefault((row, column), []).append(score_of(member))
+    cells = {}
+    for place, scores in found.items():
+        finite = [score for score in scores if math.isfinite(score)]
+        mean = sum(finite) / len(finite) if finite else math.inf
+        diverged = len(scores) - len(finite)
+        cells[place] = Cell(mean, min(finite, default=math.inf), max(finite, default=math.inf), len(scores), diverged)
+    return cells
+
+
+def heat_map(members: list[dict[str, Any]], down: str, across: str | None) -> str:
+    """A table of mean scores by two numbers (or one), each cell with its spread and coloured by its rank.
+
+    Args:
+      members: as in scan.json.
+      down: number of the rows.
+      across: number of the columns; None for a single column.
+    """
+    known = [m for m in members if None not in (m["hparams"][down], m["hparams"][across or down])]
+    if not known:
+        return ""
+    row_labels, rows = places_of([m["hparams"][down] for m in known])
+    labels, columns = ([""], [0] * len(known)) if across is None else places_of([m["hparams"][across] for m in known])
+    cells = cells_of(known, rows, columns)
+    order = sorted(cell.mean for cell in cells.values())
+    body = "".join(
+        f"<tr><th>{label}</th>" + "".join(_cell(cells.get((r, c)), order) for c in range(len(labels))) + "</tr>"
+        for r, label in enumerate(row_labels)
+    )
+    corner = _escape(down) + (f" \\ {_escape(across)}" if across else "")
+    head = "".join(f"<th>{label}</th>" for label in labels)
+    table = f'<table class="map"><tr><th>{corner}</th>{head}</tr>{body}</table>'
+    note = "Mean, and least to greatest over seeds and whatever else differs; greener is better."
+    return f'<div class="card wide">{table}<p class="soft">{note}</p></div>'
+
+
+def _cell(cell: Cell | None, order: list[float]) -> str:
+    """One cell; `order` are all means, the best first."""
+    if cell is None:
+        return "<td></td>"
+    share = 1 - order.index(cell.mean) / max(len(order) - 1, 1) if math.isfinite(cell.mean) else 0
+    colour = f"color-mix(in srgb, var(--good) {round(55 * share)}%, var(--card))"
+    finite = cell.num - cell.diverged
+    spread = f"{cell.low:.4g} to {cell.high:.4g}" if finite > 1 else ""
+    lost = f"{cell.diverged} without a score" if cell.diverged else ""
+    note = "<br>".join(filter(None, [spread, lost]))
+    value = f"{cell.mean:.4g}" if finite else "-"
+    return f'<td style="background:{colour}">{value}<small>{note}</small></td>'
+
+
+def _leaderboard(members: list[dict[str, Any]], names: list[str], metric: str) -> str:
+    head = "".join(f"<th>{_escape(n)}</th>" for n in ("rank", "member", metric, "steps", *names, "seed", "status"))
+    rows = []
+    for rank, m in enumerate(members, start=1):
+        score = f"{score_of(m):.4g}" if math.isfinite(score_of(m)) else "-"
+        values = [f"{m['hparams'][n]:.4g}" if m["hparams"][n] is not None else "-" for n in names]
+        status = "" if m["status"] == "running" else m["status"]  # it is in the scan to its end; nothing to say
+        cells = (rank, m["number"], score, f"{m['steps']:,}", *values, m["seed"], status)
+        rows.append("<tr>" + "".join(f"<td>{_escape(cell)}</td>" for cell in cells) + "</tr>")
+    return f'<div class="card wide"><table class="board"><tr>{head}</tr>{"".join(rows)}</table></div>'
+
+
+def _curves(members: list[dict[str, Any]]) -> str:
+    """Score over a member's own steps, the best members in colour; nothing before a second evaluation."""
+    lines = [[(x, y) for x, y in m["scores"] if y is not None] for m in members]
+    points = [point for line in lines for point in line]
+    if max(map(len, lines), default=0) < 2:
+        return ""
+    xs, ys = zip(*points, strict=True)
+    width, height, x_span, y_span = 600, 240, max(xs) - min(xs) or 1, max(ys) - min(ys) or 1
+
+    def path(line: list[tuple[int, float]]) -> str:
+        right = (10 + (x - min(xs)) / x_span * (width - 20) for x, _ in line)
+        down = (height - 10 - (y - min(ys)) / y_span * (height - 20) for _, y in line)
+        return " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(right, down, strict=True))
+
+    drawn = [
+        f'<polyline fill="none" stroke="var(--{f"c{i}" if i < NUM_COLOURED else "line"})" stroke-width="1.6" '
+        f'points="{path(line)}"/>'
+        for i, line in reversed(list(enumerate(lines)))
+        if line
+    ]
+    svg = f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="score over steps">{"".join(drawn)}</svg>'
+    named = [
+        f'<li><i style="background:var(--c{i})"></i>member {m["number"]}</li>'
+        for i, m in enumerate(members[:NUM_COLOURED])
+    ]
+    span = f"steps {min(xs):,} to {max(xs):,}, score {min(ys):.4g} to {max(ys):.4g}"
+    return f'<div class="card">{svg}<ul class="legend">{"".join(named)}</ul><p class="soft">{span}</p></div>'
+
+
+def _how(directory: Path, run: dict[str, Any]) -> str:
+    """The command, the plan and how to get a member out."""
+    module = f"python -m experiments.{run.get('recipe', 'scan_gan_mnist')}"
+    folder = shlex.quote(str(Path(*directory.parts[-3:]) if directory.is_absolute() else directory))
+    shown = {
+        name: run[name] for name in ("status", "steps", "seconds", "images_per_second", "population") if name in run
+    }
+    tried = run.get("milliseconds_of_a_member_step", {})
+    shown |= {f"ms for a member's step, {name}": value for name, value in tried.items()}
+    table = "".join(f"<tr><th>{_escape(n)}</th><td>{_escape(v)}</td></tr>" for n, v in shown.items())
+    commands = [run.get("command", module), f"{module} --resume {folder} --extract MEMBER"]
+    code = "".join(f"<pre>{_escape(command)}</pre>" for command in commands)
+    return f'{code}<div class="card"><table>{table}</table></div>' if table else code

@@ -1,0 +1,87 @@
+"""The configuration of a GAN: structure, numbers, and everything that decides a run."""
+
+import dataclasses
+from typing import Literal
+
+from tyro.conf import OmitArgPrefixes
+
+from jaxgen.data.config import DataConfig
+from jaxgen.errors import require, require_choices, require_numbers
+from jaxgen.training.config import TrainConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class GanConfig:
+    """Structure of a GAN: what decides the compiled program. Numbers are in `GanHparams`."""
+
+    architecture: Literal["mlp", "dcgan", "resnet"] = "dcgan"
+    """mlp: any size; dcgan: 28 or 32 px; resnet: squares of 8 to 256 px, a multiple of 4."""
+    latent_dim: int = 64
+    """Numbers of noise per image."""
+    base_channels: int = 32
+    """Width of the networks (mlp: the hidden layer has 32 times as many units)."""
+    conditioning: Literal["none", "concat", "projection"] = "none"
+    """How the discriminator is told the class: an embedding beside its input, a projection of its features, or not."""
+    loss: Literal["minimax", "non_saturating", "hinge", "wasserstein", "relativistic"] = "relativistic"
+    """Adversarial loss."""
+    penalties: tuple[Literal["r1", "r2", "gp"], ...] = ("r1", "r2")
+    """Gradient penalties: on real images, on fakes, on lines between (Wasserstein)."""
+    penalty_interval: int = 1
+    """Penalise every n-th step, n times as strongly."""
+    discriminator_updates: int = 1
+    """Discriminator updates per generator update; each takes its own real images."""
+    augment: tuple[Literal["translation", "cutout", "color"], ...] = ()
+    """DiffAugment on what the discriminator sees, for small data sets."""
+    optimizer: Literal["adam", "sgd"] = "adam"
+    """Optimizer of both networks."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Compute dtype; parameters stay float32."""
+
+    def __post_init__(self) -> None:
+        for field in ("latent_dim", "base_channels", "penalty_interval", "discriminator_updates"):
+            require(getattr(self, field) >= 1, field, getattr(self, field), "1 or more")
+        require_choices(self)
+        for field in ("penalties", "augment"):
+            value = getattr(self, field)
+            require(len(set(value)) == len(value), field, value, "each name once")
+
+
+@dataclasses.dataclass(frozen=True)
+class GanHparams:
+    """Numbers of a GAN; traced, so that one compiled step serves every value. Schedules are cosines in images."""
+
+    lr: float = 1e-3
+    """Learning rate of both networks at the start."""
+    lr_final: float = 1e-4
+    """Learning rate at the end of the schedule."""
+    b1: float = 0.0
+    """Adam's decay of the first moment."""
+    b2: float = 0.9
+    """Adam's decay of the second moment at the start."""
+    b2_final: float = 0.99
+    """Adam's decay of the second moment at the end of the schedule."""
+    r1: float = 1.0
+    """Weight of R1 (times half the squared gradient norm on real images) at the start."""
+    r2: float = 1.0
+    """Weight of R2 (the same on fakes) at the start."""
+    gp: float = 10.0
+    """Weight of the Wasserstein gradient penalty at the start."""
+    penalty_final: float = 0.1
+    """Factor on r1, r2 and gp at the end of the schedule."""
+    ema_half_life: float = 20_000.0
+    """Images after which the generator's moving average has forgotten half."""
+    schedule_images: float | None = None
+    """Images over which the schedules run; None: the whole run."""
+
+    def __post_init__(self) -> None:
+        require_numbers(self, below_one=("b1", "b2", "b2_final"))
+
+
+@dataclasses.dataclass(frozen=True)
+class GanRecipe:
+    """Everything that decides a GAN run."""
+
+    data: OmitArgPrefixes[DataConfig] = DataConfig()
+    gan: OmitArgPrefixes[GanConfig] = GanConfig()
+    hparams: GanHparams = GanHparams()
+    train: OmitArgPrefixes[TrainConfig] = TrainConfig()

@@ -1,0 +1,148 @@
+"""What a finished GAN run shows: samples, the way between latents and, with classes, each of them and between them."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from jaxgen.images import make_grid, save_gif, save_png, to_uint8
+from jaxgen.training.parallel import spread
+from jaxgen.training.step import Algorithm, TrainState
+from jaxgen.types import Latents
+
+Inputs = dict[str, jax.Array]
+Predict = Callable[[TrainState, Inputs], jax.Array]
+
+MAX_CLASSES = 20
+"""Classes shown, of those that there are."""
+COLUMNS = 10
+
+
+def picture_scale(height: int) -> int:
+    """Enlargement that makes small images readable: 28 px twice, 64 px and more not at all."""
+    return max(1, 64 // height)
+
+
+def render_all(predict: Predict, state: TrainState, inputs: Inputs, at_once: int = 250) -> np.ndarray:
+    """Images for any number of inputs, a bounded number at once.
+
+    Args:
+      predict: jitted `Algorithm.predict`.
+      state: a trained state.
+      inputs: arrays (b, ...) by name, as from `Algorithm.draw_inputs`.
+      at_once: images per call; memory grows with it.
+
+    Returns:
+      uint8 (b, h, w, c).
+    """
+    num, devices = len(next(iter(inputs.values()))), len(state.step.sharding.device_set)
+    at_once = min(at_once, num)
+    at_once += -at_once % devices
+    parts = []
+    for start in range(0, num, at_once):
+        stop = min(start + at_once, num)
+        # one shape, one compilation: the last part is filled up and cut again
+        filled = jax.tree.map(lambda x, a=start, b=stop: _filled(x[a:b], at_once), inputs)
+        parts.append(to_uint8(predict(state, spread(filled, devices)))[: stop - start])
+    return np.concatenate(parts)
+
+
+def _filled(x: Array, num: int) -> Array:
+    """x with zeros after it, num rows in all."""
+    return jnp.concatenate([x, jnp.zeros((num - len(x), *x.shape[1:]), x.dtype)])
+
+
+def interpolate(latents: Latents, frames_between: int) -> Float[Array, "f z"]:
+    """A closed path through the latents along great circles, constant in speed from point to point.
+
+    slerp(a, b, t) = (sin((1 - t) w) a + sin(t w) b) / sin(w), w the angle between a and b.
+
+    Args:
+      latents: (b, z), b at least 2.
+      frames_between: frames from one latent to the next.
+
+    Returns:
+      (f, z), f = b * frames_between; every `frames_between`-th row is one of `latents`.
+
+    References:
+      Shoemake, "Animating rotation with quaternion curves", 1985, section 3.3.
+    """
+    a, b = latents[:, None], jnp.roll(latents, -1, axis=0)[:, None]
+    cosine = jnp.sum(a * b, -1) / (jnp.linalg.norm(a, axis=-1) * jnp.linalg.norm(b, axis=-1))
+    w = jnp.arccos(jnp.clip(cosine, -0.9999, 0.9999))[..., None]
+    t = (jnp.arange(frames_between, dtype=latents.dtype) / frames_between)[None, :, None]
+    path = (jnp.sin((1.0 - t) * w) * a + jnp.sin(t * w) * b) / jnp.sin(w)
+    return path.reshape(-1, latents.shape[-1])
+
+
+def draw_final(directory: Path, algorithm: Algorithm, state: TrainState, num_classes: int, seed: int) -> None:
+    """Writes samples.png and interpolation.gif; with classes also same_noise.png and class_interpolation.png.
+
+    Args:
+      directory: the run folder.
+      algorithm: a GAN.
+      state: a trained state.
+      num_classes: of a conditional GAN; 0 for one without classes.
+      seed: decides the latents.
+    """
+    predict = jax.jit(algorithm.predict)
+    keys = jax.random.split(jax.random.key(seed), 3)
+
+    def sheet(name: str, inputs: Inputs, columns: int) -> None:
+        images = render_all(predict, state, inputs)
+        save_png(directory / name, make_grid(images, columns), picture_scale(images.shape[1]))
+
+    shown = min(num_classes, MAX_CLASSES)
+    if not num_classes:
+        sheet("samples.png", algorithm.draw_inputs(keys[0], 100), COLUMNS)
+    else:
+        sheet("samples.png", class_rows(algorithm, keys[0], shown), COLUMNS)
+        sheet("same_noise.png", same_noise(algorithm, keys[2], shown), shown)
+        sheet("class_interpolation.png", between_classes(algorithm, keys[2], shown), COLUMNS)
+    frames = _frames(algorithm, keys[1], lambda inputs: render_all(predict, state, inputs))
+    if frames.shape[-1] in (1, 3):
+        grids = np.stack([make_grid(frame) for frame in frames])
+        save_gif(directory / "interpolation.gif", grids, scale=picture_scale(frames.shape[2]))
+
+
+def class_rows(algorithm: Algorithm, key: jax.Array, num_classes: int) -> Inputs:
+    """Inputs of a grid with one row of `COLUMNS` images for each class, every image from noise of its own."""
+    labels = jnp.repeat(jnp.arange(num_classes), COLUMNS)
+    return algorithm.draw_inputs(key, len(labels), labels)
+
+
+def same_noise(algorithm: Algorithm, key: jax.Array, num_classes: int) -> Inputs:
+    """Inputs of a grid with a column for each class: all images of a row share their latents."""
+    inputs = algorithm.draw_inputs(key, COLUMNS * num_classes, jnp.tile(jnp.arange(num_classes), COLUMNS))
+    return {**inputs, "latents": jnp.repeat(inputs["latents"][:COLUMNS], num_classes, axis=0)}
+
+
+def between_classes(algorithm: Algorithm, key: jax.Array, num_classes: int) -> Inputs:
+    """Inputs of a grid with a row for each class: the same latents, and a condition that moves to the next class."""
+    classes = jnp.arange(num_classes)
+    start, end = (
+        algorithm.draw_inputs(key, num_classes, labels)["condition"] for labels in (classes, jnp.roll(classes, -1))
+    )
+    share = jnp.linspace(0.0, 1.0, COLUMNS)[None, :, None]
+    mixed = (1.0 - share) * start[:, None] + share * end[:, None]
+    latents = algorithm.draw_inputs(key, num_classes, classes)["latents"]
+    return {
+        "latents": jnp.repeat(latents, COLUMNS, axis=0),
+        "condition": mixed.reshape(-1, mixed.shape[-1]),
+    }
+
+
+def _frames(algorithm: Algorithm, key: jax.Array, render: Callable[[Inputs], np.ndarray]) -> np.ndarray:
+    """(t, paths, h, w, c): closed paths through the latents, the class of each path fixed."""
+    num_paths, stops, between = 16, 4, 12
+    inputs = algorithm.draw_inputs(key, num_paths * stops)
+    anchors = inputs["latents"].reshape(num_paths, stops, -1)
+    paths = jax.vmap(lambda latents: interpolate(latents, between))(anchors).swapaxes(0, 1)  # t paths z
+    moving = {"latents": paths.reshape(-1, paths.shape[-1])}
+    if "condition" in inputs:
+        moving["condition"] = jnp.tile(inputs["condition"][:num_paths], (stops * between, 1))
+    images = render(moving)
+    return images.reshape(stops * between, num_paths, *images.shape[1:])

@@ -1,0 +1,59 @@
+"""The standard tables of a restorer on a folder of photographs."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from jaxgen.errors import require
+from jaxgen.images import save_png
+from jaxgen.photos.files import find_photos
+from jaxgen.photos.reading import read_photo
+from jaxgen.photos.writing import to_8_bits
+from jaxgen.tasks.restoration.load import photo_models
+from jaxgen.tasks.restoration.restore import adapt
+from jaxgen.tasks.restoration.sheets import sheet_of_examples
+from jaxgen.tasks.restoration.suites import suite_for
+from jaxgen.tasks.restoration.table import Restorer, Table, evaluate_restoration, format_table, save_table
+
+
+def evaluate_photos(
+    folder: Path, model: str | Path | None, checkpoint: str, num: int | None, seed: int, out: Path | None
+) -> Table:
+    """Damages the photographs of a folder in every standard way, restores them, prints the table.
+
+    Args:
+      folder: clean photographs.
+      model: a run folder or file of weights; None for those that the package carries, by channels.
+      checkpoint: of a run.
+      num: use the first so many; None all.
+      seed: of the damage.
+      out: folder for table.json and sheet.png; None writes neither.
+
+    Raises:
+      InputError: no such folder or model, or no photographs.
+    """
+    require(folder.is_dir(), "folder", str(folder), "an existing folder of photographs")
+    require(num is None or num >= 1, "num", num, "1 or more")
+    paths = [found.path for found in find_photos([str(folder)])][:num]
+    images = [to_8_bits(read_photo(path).pixels) for path in paths]
+    models = photo_models(model, checkpoint)
+    apply_fns = {channels: adapt(photos, channels, 1.0, masked=False) for channels, photos in models.items()}
+    used = {models[channels].name for channels in (image.shape[-1] for image in images)}
+
+    def apply(inputs: Mapping[str, jax.Array]) -> np.ndarray:
+        images, missing = inputs["images"], 1.0 - inputs["masks"]
+        return np.asarray(apply_fns[images.shape[-1]](images, missing))
+
+    def watch(what: str, left: int) -> None:
+        print(f"{what} ({left} to go)", file=sys.stderr, flush=True)
+
+    suite = suite_for(images[0].shape, photos=True)
+    table, examples = evaluate_restoration(Restorer(" and ".join(sorted(used)), apply), images, suite, seed, watch)
+    print(format_table(table))
+    if out is not None:
+        save_table(out / "table.json", table)
+        save_png(out / "sheet.png", sheet_of_examples(examples))
+    return table

@@ -1,0 +1,43 @@
+"""Sheets that show what a restorer does: damaged, restored, original, and where they still differ."""
+
+import numpy as np
+
+from jaxgen.images import make_grid
+from jaxgen.tasks.restoration.table import Example
+
+ERROR_GAIN = 4
+"""How much the error map is amplified: a quarter of the range is white."""
+
+
+def error_map(restored: np.ndarray, clean: np.ndarray) -> np.ndarray:
+    """|restored - clean| times `ERROR_GAIN`, clipped; uint8 (n, h, w, c) each."""
+    difference = np.abs(restored.astype(np.int32) - clean.astype(np.int32))
+    return np.minimum(ERROR_GAIN * difference, 255).astype(np.uint8)
+
+
+def restoration_sheet(degraded: np.ndarray, restored: np.ndarray, clean: np.ndarray, num: int) -> np.ndarray:
+    """A row for each of the first `num` images: damaged, restored, original, error map.
+
+    Args:
+      degraded: uint8 (n, h, w, c), as the others.
+      restored: of these.
+      clean: the originals.
+      num: rows at most.
+
+    Returns:
+      uint8 (H, W, c).
+    """
+    columns = (degraded[:num], restored[:num], clean[:num], error_map(restored[:num], clean[:num]))
+    cells = np.stack(columns, axis=1)
+    return make_grid(cells.reshape(-1, *cells.shape[2:]), len(columns))
+
+
+def sheet_of_examples(examples: list[Example], largest: int = 256) -> np.ndarray:
+    """A row for each example; of large images the middle `largest` x `largest` pixels."""
+    parts = [np.stack([_middle(example[i], largest) for example in examples]) for i in range(3)]
+    return restoration_sheet(*parts, num=len(examples))
+
+
+def _middle(image: np.ndarray, largest: int) -> np.ndarray:
+    top, left = (max(0, edge - largest) // 2 for edge in image.shape[:2])
+    return image[top : top + largest, left : left + largest]

@@ -1,0 +1,66 @@
+"""Weights as files: parameters in half precision with notes on where they come from, and their hash; never pickle."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from jaxgen.errors import InputError, require
+
+
+def sha256_of(path: Path) -> str:
+    """Hash of a file's bytes, in hexadecimal.
+
+    Raises:
+      InputError: there is no such file.
+    """
+    require(path.is_file(), "weights", str(path), "an existing file")
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def require_published(path: Path, sha256: str) -> None:
+    """Raises `InputError` if a weights file in the installed package is not the one that was published."""
+    found = sha256_of(path)
+    if found != sha256:
+        raise InputError(f"{path}: damaged (sha256 {found}); accepted: {sha256}; install jaxgen anew")
+
+
+def save_params(path: Path, params: Any, notes: Mapping[str, str]) -> None:
+    """Writes parameters as safetensors in half precision, with notes."""
+    flat = {name: np.ascontiguousarray(a, np.float16) for name, a in flatten_dict(params, sep="/").items()}
+    save_file(flat, path, dict(notes))
+
+
+def load_params(path: Path) -> Any:
+    """Parameters of `save_params`, float32.
+
+    Raises:
+      InputError: there is no such file, or it is not one of weights.
+    """
+    with _opened(path) as file:
+        flat = {name: jnp.asarray(file.get_tensor(name), jnp.float32) for name in file.keys()}
+    return unflatten_dict(flat, sep="/")
+
+
+def load_notes(path: Path) -> dict[str, str]:
+    """Notes of `save_params`.
+
+    Raises:
+      InputError: as `load_params` does.
+    """
+    with _opened(path) as file:
+        return file.metadata() or {}
+
+
+def _opened(path: Path) -> Any:
+    require(path.is_file(), "weights", str(path), "an existing file")
+    try:
+        return safe_open(path, "numpy")
+    except SafetensorError as error:
+        raise InputError(f"{path}: cannot be read ({error}); accepted: a .safetensors file of weights") from None

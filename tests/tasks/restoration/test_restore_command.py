@@ -1,0 +1,122 @@
+"""`python -m jaxgen restore` and `evaluate-restoration` as a user types them, with a small network."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxgen.config_json import to_dict
+from jaxgen.tasks.restoration import evaluate, suites
+from jaxgen.tasks.restoration.config import RestorationConfig
+from jaxgen.tasks.restoration.restorers import make_restorer
+from jaxgen.weights import save_params
+from tests.command_line import call
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+CONFIG = RestorationConfig(widths=(2, 4), depth=1)
+
+
+@pytest.fixture(scope="module")
+def network():
+    restorer = make_restorer(CONFIG, (16, 16, 3))
+    params = jax.jit(restorer.init)(jax.random.key(0), jnp.zeros((1, 16, 16, 3)))["params"]
+    # weights that half precision holds, large enough that the network changes what it sees
+    return restorer, jax.tree.map(lambda x: jnp.asarray(np.asarray(3 * x + 0.05, np.float16), jnp.float32), params)
+
+
+@pytest.fixture(scope="module")
+def model(network, tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "restorer.safetensors"
+    notes = {"restoration": json.dumps(to_dict(CONFIG)), "shape": json.dumps([16, 16, 3])}
+    save_params(path, network[1], notes)
+    return path
+
+
+@pytest.fixture
+def photo(tmp_path):
+    path = tmp_path / "in" / "a.png"
+    path.parent.mkdir()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (37, 50, 3), np.uint8)).save(path)
+    return path
+
+
+def pixels(path):
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def test_a_photo_comes_out_as_the_network_says(network, model, photo, monkeypatch, tmp_path):
+    assert call(monkeypatch, "restore", photo, "--out", tmp_path / "out", "--model", model) == 0
+    restorer, params = network
+    images = jnp.asarray(pixels(photo)[None] / np.float32(127.5) - 1)
+    expected = np.clip((np.asarray(jax.jit(restorer.apply)({"params": params}, images)[0]) + 1) * 127.5, 0, 255)
+    found = pixels(tmp_path / "out" / "a.png")
+    assert np.abs(found - expected).max() <= 0.51
+    assert np.abs(found.astype(int) - pixels(photo)).max() > 3
+
+
+def test_with_a_mask_the_network_is_told_what_is_missing_and_the_rest_stays(
+    network, model, photo, monkeypatch, tmp_path
+):
+    missing = np.zeros((37, 50), np.uint8)
+    missing[10:20, 10:30] = 255
+    Image.fromarray(missing).save(tmp_path / "mask.png")
+    flags = ["--mask", tmp_path / "mask.png", "--out", tmp_path / "out", "--model", model]
+    assert call(monkeypatch, "restore", photo, *flags) == 0
+    restorer, params = network
+    known = jnp.asarray((missing == 0)[None, ..., None].astype(np.float32))
+    images = jnp.asarray(pixels(photo)[None] / np.float32(127.5) - 1)
+    expected = np.clip(
+        (np.asarray(jax.jit(restorer.apply)({"params": params}, images * known, known)[0]) + 1) * 127.5, 0, 255
+    )
+    found = pixels(tmp_path / "out" / "a.png")
+    np.testing.assert_array_equal(found[missing == 0], pixels(photo)[missing == 0])
+    assert np.abs(found - expected)[missing > 0].max() <= 0.51
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["/nowhere/x.png"], ["/nowhere/x.png"]),
+        (["PHOTO", "--strength", "2"], ["strength", "2.0", "0 to 1"]),
+        (["PHOTO", "--model", "/nowhere"], ["/nowhere", "photos, photos-grey"]),
+        (["PHOTO", "--mask", "/nowhere.png"], ["/nowhere.png"]),
+        ([], ["photos"]),
+    ],
+)
+def test_bad_input_gets_one_line_and_exit_code_2(flags, words, model, photo, monkeypatch, capsys, tmp_path):
+    flags = [str(photo) if flag == "PHOTO" else flag for flag in flags]
+    chosen = [] if "--model" in flags else ["--model", model]
+    assert call(monkeypatch, "restore", *flags, *chosen, "--out", tmp_path / "out") == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert all(word in error.lower() for word in words)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_damaged_photo_is_named_and_the_others_are_restored(model, photo, monkeypatch, capsys, tmp_path):
+    (photo.parent / "b.png").write_bytes(b"no picture")
+    assert call(monkeypatch, "restore", photo.parent, "--out", tmp_path / "out", "--model", model) == 1
+    assert "b.png" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
+
+
+def test_the_tables_of_a_folder(model, photo, monkeypatch, capsys, tmp_path):
+    """Grey and colour photographs, and the figures of the network itself."""
+    grey = np.random.default_rng(1).integers(0, 256, (40, 40), np.uint8)
+    Image.fromarray(grey).save(photo.parent / "b.png")
+    few = suites.photo_suite()._replace(cases=suites.photo_suite().cases[:1])
+    monkeypatch.setattr(evaluate, "suite_for", lambda shape, photos: few)
+    out = tmp_path / "tables"
+    assert call(monkeypatch, "evaluate-restoration", photo.parent, "--model", model, "--out", out) == 0
+    record = json.loads((out / "table.json").read_text())
+    assert record["num_images"] == 2
+    (row,) = record["rows"]
+    assert row["scores"]["input"]["psnr"] == pytest.approx(24.61, abs=0.3)  # sigma 15/255, not clipped
+    text = capsys.readouterr().out
+    assert f"{row['scores']['restored']['psnr']:.2f}" in text
+    assert (out / "sheet.png").stat().st_size > 0

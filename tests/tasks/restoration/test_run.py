@@ -1,0 +1,187 @@
+"""A whole run of a restorer on a few images: what it leaves behind, and what can be done with it."""
+
+import dataclasses
+import json
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments import inverse_photos, inverse_photos_grey
+from jaxgen.data.base import Source
+from jaxgen.data.config import DataConfig
+from jaxgen.errors import InputError
+from jaxgen.runs.folder import Run
+from jaxgen.tasks.restoration import task
+from jaxgen.tasks.restoration.config import RestorationConfig, RestorationHparams, RestorationRecipe
+from jaxgen.tasks.restoration.load import load_restorer, photo_model
+from jaxgen.tasks.restoration.pretrained import weights_file
+from jaxgen.tasks.restoration.restorers import make_restorer
+from jaxgen.tasks.restoration.sheets import error_map, restoration_sheet
+from jaxgen.tasks.restoration.task import images_to_judge, open_both, run_restoration
+from jaxgen.training.config import TrainConfig
+from jaxgen.weights import load_params
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
+
+def recipe(dataset, **data):
+    return RestorationRecipe(
+        data=DataConfig(dataset=dataset, **data),
+        restoration=RestorationConfig(
+            widths=(4, 8), depth=1, schedule="noise:2,damage:2", damage="salt_and_pepper:0.5"
+        ),
+        hparams=RestorationHparams(),
+        train=TrainConfig(
+            steps=4, batch_size=4, steps_per_dispatch=2, log_every=1, sample_every=2, checkpoint_every=2, devices=2
+        ),
+    )
+
+
+def train(config, directory):
+    """The last state of a run, judged by one damage in the place of the suite, which is tried elsewhere."""
+    suite = task.suite_for((16, 16, 3), photos=True)
+    short = suite._replace(cases=suite.cases[:1])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(task, "suite_for", lambda shape, photos: short)
+        return run_restoration(Run("test", directory, "python", resumed=False), config)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    root, rng = tmp_path_factory.mktemp("photos"), np.random.default_rng(0)
+    for i, size in enumerate([(24, 40, 3), (33, 21, 3), (20, 20, 3), (16, 30, 3)]):
+        Image.fromarray(rng.integers(0, 256, size, np.uint8)).save(root / f"{i}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def run(folder, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("run") / "x"
+    train(recipe(f"folder:{folder}", crop_size=16, flip=True), directory)
+    return directory
+
+
+def test_what_a_run_leaves(run):
+    left = {path.name for path in run.iterdir()}
+    assert {"restorer.safetensors", "sheet.png", "table.json", "report.html", "metrics.jsonl", "samples"} <= left
+    (row,) = json.loads((run / "table.json").read_text())["rows"]
+    assert set(row["scores"]) == {"input", "non-local means", "restored"}
+    page = (run / "report.html").read_text()
+    assert "jaxgen restore PHOTO --model" in page
+    assert f"{row['scores']['restored']['psnr']:.2f} dB" in page
+    with Image.open(run / "sheet.png") as sheet:
+        assert sheet.size[0] > 4 * 4 * 16
+
+
+def test_quality_is_followed_and_phases_are_recorded(run):
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    assert [row["schedule/noise"] for row in rows if "schedule/noise" in row] == [1.0, 0.0]
+    qualities = [row for row in rows if "quality/psnr" in row]
+    assert [row["step"] for row in qualities] == [2, 4]
+    assert all(row["quality/error_db"] == -row["quality/psnr"] for row in qualities)
+
+
+def test_its_weights_are_those_of_its_last_checkpoint_in_half_precision(run):
+    import jax
+
+    trained, exported = load_restorer(run), load_restorer(run / "restorer.safetensors")
+    assert exported.shape == trained.shape == (16, 16, 3)
+    assert exported.network == trained.network
+    for a, b in zip(jax.tree.leaves(trained.params), jax.tree.leaves(exported.params), strict=True):
+        np.testing.assert_array_equal(np.asarray(a).astype(np.float16), np.asarray(b).astype(np.float16))
+    assert photo_model(trained).halo == trained.network.halo
+
+
+def test_another_run_may_start_from_its_weights(run, folder, tmp_path):
+    """At a learning rate of nothing the weights come out as they went in, all but the half precision of the file."""
+    config = recipe(f"folder:{folder}", crop_size=16)
+    still = dataclasses.replace(config.hparams, lr=0.0, lr_final=0.0)
+    config = dataclasses.replace(config, initial_weights=str(run), hparams=still)
+    state = train(config, tmp_path / "x")
+    before = load_restorer(run / "restorer.safetensors").params
+    for params in (state.params, state.ema_params):
+        chex.assert_trees_all_close(params["restorer"], before, rtol=1e-6)
+    assert int(state.step) == 4
+
+
+def test_weights_of_another_network_are_refused_and_named(run, folder, tmp_path):
+    config = recipe(f"folder:{folder}", crop_size=16)
+    config = dataclasses.replace(config, initial_weights="photos")
+    with pytest.raises(InputError, match=r"initial_weights: got 'photos', of .*48, 96.*; accepted: weights of the"):
+        run_restoration(Run("test", tmp_path / "x", "python", resumed=False), config)
+    with pytest.raises(InputError, match=r"got .nowhere.; accepted: photos, photos-grey, a finished run"):
+        weights_file("nowhere")
+
+
+@pytest.mark.parametrize(("name", "recipe"), [("photos", inverse_photos), ("photos-grey", inverse_photos_grey)])
+def test_shipped_weights_fit_the_experiment_that_they_come_from(name, recipe):
+    shape = (64, 64, recipe.CONFIG.data.channels)
+    network = make_restorer(recipe.CONFIG.restoration, shape)
+    shapes = jax.eval_shape(lambda: network.init(jax.random.key(0), jnp.zeros((1, *shape)))["params"])
+    chex.assert_trees_all_equal_shapes(load_params(weights_file(name)), shapes)
+
+
+@pytest.mark.parametrize("name", ["nowhere", "other.safetensors"])
+def test_other_models_are_refused_in_one_line(name, tmp_path):
+    (tmp_path / "other.safetensors").write_bytes(b"nonsense")
+    with pytest.raises(InputError, match=r"accepted: ") as error:
+        load_restorer(tmp_path / name)
+    assert "\n" not in str(error.value)
+
+
+def test_a_network_of_one_size_does_not_take_photos(run):
+    from jaxgen.networks.inverse import DenseInverseNetwork
+
+    fixed = load_restorer(run)._replace(network=DenseInverseNetwork((28, 28, 1)))
+    with pytest.raises(InputError, match=r"any size"):
+        photo_model(fixed)
+
+
+def numbered(num):
+    images = np.arange(num, dtype=np.uint8)[:, None, None, None] * np.ones((1, 8, 8, 1), np.uint8)
+    return Source("n", "n", (8, 8, 1), num, images=images)
+
+
+def test_one_in_twenty_is_held_out_and_not_trained_on(tmp_path):
+    np.savez(tmp_path / "n.npz", images=numbered(100).images)
+    train, held_out = open_both(recipe(f"npz:{tmp_path / 'n.npz'}"))
+    sets = [set(source.images[:, 0, 0, 0].tolist()) for source in (train, held_out)]
+    assert [len(s) for s in sets] == [95, 5]
+    assert sets[0] | sets[1] == set(range(100))
+
+
+def test_validation_may_be_named_and_one_image_is_too_few(tmp_path):
+    for name, num in (("a", 1), ("b", 3)):
+        np.savez(tmp_path / f"{name}.npz", images=numbered(num).images)
+    config = recipe(f"npz:{tmp_path / 'a.npz'}")
+    with pytest.raises(InputError, match=r"two images or more"):
+        open_both(config)
+    train, held_out = open_both(dataclasses.replace(config, validation=f"npz:{tmp_path / 'b.npz'}"))
+    assert (train.num_images, held_out.num_images) == (1, 3)
+
+
+def test_crops_are_judged_by_their_middle_and_in_the_end_by_more_of_it(folder, monkeypatch):
+    _, held_out = open_both(recipe(f"folder:{folder}", crop_size=16))
+    image = held_out.read(0)
+    top, left = (image.shape[0] - 16 + 1) // 2, (image.shape[1] - 16 + 1) // 2
+    np.testing.assert_array_equal(held_out.take(np.arange(1))[0], image[top : top + 16, left : left + 16])
+    np.testing.assert_array_equal(images_to_judge(held_out, 1)[0], image)  # it is smaller than what is cut
+    monkeypatch.setattr("jaxgen.tasks.restoration.task.MIDDLE", 18)
+    y, x = (image.shape[0] - 18) // 2, (image.shape[1] - 18) // 2
+    np.testing.assert_array_equal(images_to_judge(held_out, 1)[0], image[y : y + 18, x : x + 18])
+
+
+def test_sheet_has_a_row_of_four_for_each_image():
+    clean = np.full((3, 5, 5, 1), 100, np.uint8)
+    sheet = restoration_sheet(clean + 1, clean + 30, clean, 2)
+    assert sheet.shape == (2 * 7 + 2, 4 * 7 + 2, 1)
+    assert [int(sheet[3, 3 + 7 * i, 0]) for i in range(4)] == [101, 130, 100, 120]
+
+
+def test_error_map_is_four_times_the_distance_either_way_and_clipped():
+    restored, clean = np.array([10, 20, 200], np.uint8), np.array([20, 10, 10], np.uint8)
+    assert error_map(restored, clean).tolist() == [40, 40, 255]
