@@ -17,13 +17,13 @@ from jaxgen.data.config import DataConfig
 from jaxgen.data.sources import array_source, open_source
 from jaxgen.errors import require
 from jaxgen.evaluation.features import choose_network
-from jaxgen.evaluation.generated import Fakes
+from jaxgen.evaluation.generated import Generated
 from jaxgen.evaluation.protocol import evaluate as judge
 from jaxgen.runs.driver import Hooks, fix_schedule, run_training
 from jaxgen.runs.folder import Run, new_run
 from jaxgen.tasks.gan.algorithm import make_gan
 from jaxgen.tasks.gan.config import GanConfig, GanHparams, GanRecipe
-from jaxgen.tasks.gan.evaluate import fakes_of_gan, open_splits
+from jaxgen.tasks.gan.evaluate import generated_by, open_splits
 from jaxgen.tasks.gan.load import TrainedGan, load_gan
 from jaxgen.tasks.gan.sample import draw
 from jaxgen.tasks.gan.task import run_gan
@@ -217,7 +217,7 @@ def evaluate(
     named = isinstance(reference, str)
     train, held_out = open_splits(DataConfig(reference)) if named else (array_source(_to_bytes(reference)), None)
     if isinstance(images, TrainedGan):
-        fakes = fakes_of_gan(images, train, num, seed)
+        generated = generated_by(images, train, num, seed)
     else:
         given = array_source(_to_bytes(images), labels)
 
@@ -226,8 +226,8 @@ def evaluate(
                 part = slice(start, start + at_once)
                 yield given.images[part], None if given.labels is None else given.labels[part]
 
-        fakes = Fakes(given.origin, given.num_images, given.shape, given.labels is not None, batches)
-    result = judge(fakes, train, held_out, choose_network(fakes.shape), seed, lambda what, items, num: items)
+        generated = Generated(given.origin, given.num_images, given.shape, given.labels is not None, batches)
+    result = judge(generated, train, held_out, choose_network(generated.shape), seed, lambda what, items, num: items)
     return {name: figure.value for name, figure in result.figures.items()}
 
 

@@ -63,6 +63,11 @@ def make_grid(images: Any, columns: int | None = None, padding: int = 2) -> UInt
     return grid
 
 
+def readable_scale(height: int) -> int:
+    """Returns the enlargement that makes small images readable: 28 px twice, 64 px and more not at all."""
+    return max(1, 64 // height)
+
+
 def save_png(path: Path, image: np.ndarray, scale: int = 1) -> None:
     """Writes one image as PNG, whole or not at all; the folder is made where it lacks.
 

@@ -19,7 +19,7 @@ from jaxgen.data.base import Source
 from jaxgen.doctor.rates import noise_source
 from jaxgen.errors import require
 from jaxgen.evaluation.features import FeatureNetwork, extract, mnist_features
-from jaxgen.evaluation.generated import Fakes
+from jaxgen.evaluation.generated import Generated
 from jaxgen.evaluation.protocol import evaluate
 from jaxgen.metrics.frechet import add_features, frechet_distance, no_moments
 from jaxgen.metrics.kernel import kernel_distance
@@ -82,14 +82,14 @@ def make_parts(network: FeatureNetwork, config: EvaluationConfig) -> dict[str, C
 
 
 def evaluate_noise(network: FeatureNetwork, config: EvaluationConfig) -> float:
-    """Seconds of a whole evaluation, the classifier that is trained on the fakes included."""
-    fakes, held_out = labelled_noise(config.num, "fakes"), labelled_noise(config.num, "noise test")
+    """Seconds of a whole evaluation, the classifier that is trained on the generated images included."""
+    generated, held_out = labelled_noise(config.num, "generated images"), labelled_noise(config.num, "noise test")
 
     def parts(at_once: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for start in range(0, config.num, at_once):
-            yield fakes.images[start : start + at_once], fakes.labels[start : start + at_once]
+            yield generated.images[start : start + at_once], generated.labels[start : start + at_once]
 
-    judged = Fakes("noise", config.num, fakes.shape, True, parts)
+    judged = Generated("noise", config.num, generated.shape, True, parts)
     began = time.perf_counter()
     evaluate(judged, labelled_noise(config.train, "noise train"), held_out, network, 0, lambda what, items, num: items)
     return time.perf_counter() - began

@@ -1,4 +1,4 @@
-"""The cheap measure that runs at every checkpoint and chooses the best one."""
+"""The checkpoint score: the cheap measure that is taken at every checkpoint and chooses the best one."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
@@ -11,29 +11,29 @@ from jaxgen.data.pipeline import plan
 from jaxgen.evaluation.features import FeatureNetwork, choose_network, extract
 from jaxgen.metrics.frechet import Moments, add_features, frechet_distance, no_moments
 
-NUM_FAKES = 2000
+NUM_GENERATED = 2000
 NUM_REAL = 10_000
 BATCH = 500
 
 
-class Judge(NamedTuple):
-    """A measure of fakes.
+class CheckpointScore(NamedTuple):
+    """The measure that chooses the best checkpoint of a GAN.
 
     Attributes:
-      metric: its name among the metrics of a run.
+      name: its name among the metrics of a run.
       protocol: what it is, in one line.
-      num_fakes: images that it wants; always from the same inputs, so that values differ by the weights alone.
-      distance: uint8 (num_fakes, h, w, c) -> the distance; lower is better.
+      num_generated: images that it wants; always from the same inputs, so that values differ by the weights alone.
+      distance: uint8 (num_generated, h, w, c) -> the distance; lower is better.
     """
 
-    metric: str
+    name: str
     protocol: str
-    num_fakes: int
+    num_generated: int
     distance: Callable[[UInt8[np.ndarray, "n h w c"]], float]
 
 
-def make_judge(source: Source, seed: int) -> Judge:
-    """Fréchet distance of a few fakes to images that the GAN is trained on: no test image has a say in the choice.
+def make_checkpoint_score(source: Source, seed: int) -> CheckpointScore:
+    """Fréchet distance of a few generated images to images that the GAN is trained on: no test image has a say in the choice.
 
     Args:
       source: the training images; at most 10,000 of them are used, drawn by `seed`.
@@ -41,13 +41,13 @@ def make_judge(source: Source, seed: int) -> Judge:
     """
     network = choose_network(source.shape)
     num_real = max(2, min(NUM_REAL, source.num_images))
-    num_fakes = min(NUM_FAKES, num_real)
+    num_generated = min(NUM_GENERATED, num_real)
     real = moments_of(network, _some(source, num_real, seed))
-    return Judge(
-        metric="quality/frechet_2k" if num_fakes == NUM_FAKES else f"quality/frechet_{num_fakes}",
-        protocol=f"Fréchet distance, {network.name}, {num_fakes} fakes against {num_real} training images",
-        num_fakes=num_fakes,
-        distance=lambda fakes: frechet_distance(moments_of(network, [fakes]), real),
+    return CheckpointScore(
+        name="quality/frechet_2k" if num_generated == NUM_GENERATED else f"quality/frechet_{num_generated}",
+        protocol=f"Fréchet distance, {network.name}, {num_generated} generated images against {num_real} training images",
+        num_generated=num_generated,
+        distance=lambda generated: frechet_distance(moments_of(network, [generated]), real),
     )
 
 

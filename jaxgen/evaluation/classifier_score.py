@@ -1,4 +1,4 @@
-"""Classifier accuracy score: how well a classifier that has seen fakes alone knows real images."""
+"""Classifier accuracy score: how well a classifier that has seen generated images alone knows real images."""
 
 from collections.abc import Callable, Iterator
 
@@ -20,13 +20,13 @@ AT_ONCE = 1000
 HPARAMS = {"lr": 2e-3, "ema_half_life": 5_000.0, "schedule_images": float(STEPS * BATCH_SIZE)}
 
 
-def train_on_fakes(
+def train_on_generated(
     images: UInt8[np.ndarray, "n h w c"], labels: Int32[np.ndarray, "n"], num_classes: int, seed: int
 ) -> TrainState:
     """The classifier of `networks.classifier` after `STEPS` steps of `BATCH_SIZE` images.
 
     Args:
-      images: fakes.
+      images: generated images.
       labels: the classes that they were asked to be.
       num_classes: k.
       seed: of weights, order, shifts and dropout.
@@ -45,7 +45,7 @@ def train_on_fakes(
 
 
 def make_hits(shape: tuple[int, int, int], num_classes: int) -> Callable[..., np.ndarray]:
-    """A function that says of real images whether the classifier of `train_on_fakes` finds their class.
+    """A function that says of real images whether the classifier of `train_on_generated` finds their class.
 
     Args:
       shape: (h, w, c).

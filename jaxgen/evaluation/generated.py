@@ -18,7 +18,7 @@ from jaxgen.metrics.checks import require_images
 Batches = Iterator[tuple[np.ndarray, np.ndarray | None]]
 
 
-class Fakes(NamedTuple):
+class Generated(NamedTuple):
     """Generated images that can be gone through more than once.
 
     Attributes:
@@ -36,7 +36,7 @@ class Fakes(NamedTuple):
     batches: Callable[[int], Batches]
 
 
-def fakes_of_file(path: Path, num: int | None = None, seed: int = 0) -> Fakes:
+def generated_from_file(path: Path, num: int | None = None, seed: int = 0) -> Generated:
     """The arrays `images` and, if there, `labels` of an .npz archive; images are read in parts, never held as a whole.
 
     Args:
@@ -67,7 +67,7 @@ def fakes_of_file(path: Path, num: int | None = None, seed: int = 0) -> Fakes:
                 if rows.any():
                     yield images[rows], None if labels is None else labels[start : start + len(images)][rows]
 
-    return Fakes(f"{path.name}", int(used.sum()), size, labels is not None, batches)
+    return Generated(f"{path.name}", int(used.sum()), size, labels is not None, batches)
 
 
 def drawn(total: int, num: int, seed: int) -> Bool[np.ndarray, "total"]:

@@ -1,6 +1,6 @@
 """The named protocol: everything that a distance depends on, and all measures taken under it.
 
-A figure means nothing without its feature network, number of fakes, reference and seed; so they are one record.
+A figure means nothing without its feature network, number of generated images, reference and seed; so they are one record.
 """
 
 import math
@@ -14,7 +14,7 @@ from jaxgen.data.base import Source
 from jaxgen.errors import require
 from jaxgen.evaluation import classifier_score
 from jaxgen.evaluation.features import FeatureNetwork, extract
-from jaxgen.evaluation.generated import Fakes, drawn
+from jaxgen.evaluation.generated import Generated, drawn
 from jaxgen.metrics.frechet import Moments, add_features, frechet_distance, no_moments
 from jaxgen.metrics.intervals import auc_interval, bootstrap_interval, frechet_interval
 from jaxgen.metrics.kernel import kernel_distance
@@ -23,16 +23,16 @@ from jaxgen.metrics.neighbours import Nearest, memorisation, nearer, no_nearest,
 
 BATCH = 500
 KEPT = 10_000
-"""Fakes, and reference images, of which features are kept for measures that compare pairs; the rest enters moments."""
+"""Generated images, and reference images, of which features are kept for measures that compare pairs; the rest enters moments."""
 KEPT_BYTES = 2**29
-"""Pixels of fakes kept at most, to train a classifier on and to show."""
+"""Pixels of generated images kept at most, to train a classifier on and to show."""
 NEIGHBOURS = 5
 MAX_RESAMPLED_WIDTH = 256
 """Features up to which the Fréchet distance has an interval: a hundred of the distances take minutes beyond."""
 KNOWN = 0.95
-"""Share of the labelled reference that a classifier must know before it is asked about the fakes' classes."""
+"""Share of the labelled reference that a classifier must know before it is asked about the generated images' classes."""
 PAIRS = 10
-"""Closest pairs of a fake and a training image that are shown."""
+"""Closest pairs of a generated image and a training image that are shown."""
 
 T = TypeVar("T")
 Batch = tuple[np.ndarray, np.ndarray | None]
@@ -45,10 +45,10 @@ class Protocol(NamedTuple):
     """What a figure depends on.
 
     Attributes:
-      name: feature network and number of fakes.
+      name: feature network and number of generated images.
       features: feature network.
       sha256: of its weights.
-      num_fakes: images judged.
+      num_generated: images judged.
       reference: what they are compared with.
       seed: of every random choice: real images drawn, resamples, subsets, the classifier of the accuracy score.
     """
@@ -56,7 +56,7 @@ class Protocol(NamedTuple):
     name: str
     features: str
     sha256: str
-    num_fakes: int
+    num_generated: int
     reference: str
     seed: int
 
@@ -70,7 +70,7 @@ class Figure(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """All figures of a protocol, by name, and pictures of the closest pairs: fakes above training images."""
+    """All figures of a protocol, by name, and pictures of the closest pairs: generated images above training images."""
 
     protocol: Protocol
     figures: dict[str, Figure]
@@ -88,12 +88,12 @@ class Judged(NamedTuple):
 
 
 def evaluate(
-    fakes: Fakes, train: Source, held_out: Source | None, network: FeatureNetwork, seed: int, watch: Watch
+    generated: Generated, train: Source, held_out: Source | None, network: FeatureNetwork, seed: int, watch: Watch
 ) -> Evaluation:
-    """Judges fakes by every measure that the data allows.
+    """Judges generated images by every measure that the data allows.
 
     Args:
-      fakes: what to judge.
+      generated: what to judge.
       train: images that the generator may have learned from.
       held_out: images of the same kind that it has not seen: the reference. None takes the training images for it, and
         leaves out what needs new ones: the real distance, memorisation, the classifier accuracy score.
@@ -103,25 +103,25 @@ def evaluate(
 
     Returns:
       Figures by name: `frechet`, `real_distance`, `frechet_multiple`, `kernel`, `precision`, `recall`, `density`,
-      `coverage`; with a network that knows the classes `class_imbalance`, `smallest_class_share` and, for fakes with
+      `coverage`; with a network that knows the classes `class_imbalance`, `smallest_class_share` and, for generated images with
       labels, `conditional_accuracy`; `classifier_accuracy_score`; `memorisation_auc`, `memorisation_ratio`.
 
     Raises:
-      InputError: fakes of another shape than the real images, fewer than two, or not images.
+      InputError: generated images of another shape than the real images, fewer than two, or not images.
     """
-    require(fakes.shape == train.shape, "images", fakes.shape, f"{train.shape}, the shape of {train.name}")
-    require(fakes.num > NEIGHBOURS, "images", fakes.num, f"{NEIGHBOURS + 1} or more")
+    require(generated.shape == train.shape, "images", generated.shape, f"{train.shape}, the shape of {train.name}")
+    require(generated.num > NEIGHBOURS, "images", generated.num, f"{NEIGHBOURS + 1} or more")
     reference = held_out or train
-    batches = watch("generated images", fakes.batches(BATCH), _num_batches(fakes.num))
-    judged = _judge(network, batches, fakes.num, seed, KEPT_BYTES)
+    batches = watch("generated images", generated.batches(BATCH), _num_batches(generated.num))
+    judged = _judge(network, batches, generated.num, seed, KEPT_BYTES)
     require_labels(judged.labels, train)
     batches = watch("reference", _in_order(reference), _num_batches(reference.num_images))
     real = _judge(network, batches, reference.num_images, seed, 0)
     protocol = Protocol(
-        name=f"{network.name.split()[0]}-{_short(fakes.num)}",
+        name=f"{network.name.split()[0]}-{_short(generated.num)}",
         features=network.name,
         sha256=network.sha256,
-        num_fakes=fakes.num,
+        num_generated=generated.num,
         reference=f"{reference.num_images:,} images of {reference.name}, {'held out' if held_out else 'trained on'}",
         seed=seed,
     )
@@ -134,7 +134,7 @@ def evaluate(
     ratio = [None if v is None else v / distance for v in figures["frechet"]] if distance > 0 else [math.inf]
     figures |= {"frechet_multiple": Figure(*ratio), **compared}
     if judged.labels is not None and held_out.labels is not None:
-        score = _watch_one(watch, "classifier trained on fakes", lambda: _accuracy_score(judged, held_out, seed))
+        score = _watch_one(watch, "classifier trained on generated images", lambda: _accuracy_score(judged, held_out, seed))
         figures["classifier_accuracy_score"] = score
     return Evaluation(protocol, figures, pairs)
 
@@ -146,7 +146,7 @@ def _watch_one(watch: Watch, what: str, work: Callable[[], T]) -> T:
 
 
 def require_labels(labels: np.ndarray | None, train: Source) -> None:
-    """Refuses labels of fakes that are no classes of the data."""
+    """Refuses labels of generated images that are no classes of the data."""
     if labels is not None and train.num_classes:
         for label in (int(labels.min()), int(labels.max())):
             require(
@@ -180,7 +180,7 @@ def _distances(fake: Judged, real: Judged, seed: int) -> dict[str, Figure]:
     value = frechet_distance(fake.moments, real.moments)
     ends = (None, None)
     if fake.features.shape[1] <= MAX_RESAMPLED_WIDTH:
-        # of the fakes kept; moved, since the distance of all of them, where there are more, has less bias
+        # of the generated images kept; moved, since the distance of all of them, where there are more, has less bias
         shift = value - frechet_distance(add_features(no_moments(len(real.moments.mean)), fake.features), real.moments)
         ends = tuple(end + shift for end in frechet_interval(fake.features, real.moments, seed=seed))
     kernel = kernel_distance(fake.features, real.features, seed=seed)
@@ -193,7 +193,7 @@ def _distances(fake: Judged, real: Judged, seed: int) -> dict[str, Figure]:
 
 
 def _class_figures(fake: Judged, real: Judged, network: FeatureNetwork, train: Source, seed: int) -> dict[str, Figure]:
-    """What a network that knows the classes of this data says of the fakes' classes; nothing if it does not."""
+    """What a network that knows the classes of this data says of the generated images' classes; nothing if it does not."""
     if fake.predicted is None or real.labels is None or network.class_names != train.class_names:
         return {}
     if np.mean(real.predicted == real.labels) < KNOWN:  # classes of the same names, but of other things
@@ -214,36 +214,36 @@ def _class_figures(fake: Judged, real: Judged, network: FeatureNetwork, train: S
 def _against_training(
     fake: Judged, real: Judged, network: FeatureNetwork, train: Source, seed: int, watch: Watch
 ) -> tuple[dict[str, Figure], np.ndarray]:
-    """One pass over the training images: the distance of real ones, and how near the fakes are to what was learned."""
+    """One pass over the training images: the distance of real ones, and how near the generated images are to what was learned."""
     rows = drawn(train.num_images, fake.moments.num, seed)
     moments, start = no_moments(network.num_features), 0
-    to_fakes, to_real = no_nearest(len(fake.features)), no_nearest(len(real.features))
+    to_generated, to_real = no_nearest(len(fake.features)), no_nearest(len(real.features))
     batches = watch("training images", _in_order(train, 4 * BATCH), _num_batches(train.num_images, 4 * BATCH))
     for images, _ in batches:
         ((features, _),) = extract(network, [images])
         moments = add_features(moments, features[rows[start : start + len(images)]])
-        to_fakes = nearer(to_fakes, fake.features, features, start)
+        to_generated = nearer(to_generated, fake.features, features, start)
         to_real = nearer(to_real, real.features, features, start)
         start += len(images)
-    near = memorisation(to_fakes.distance, to_real.distance)
+    near = memorisation(to_generated.distance, to_real.distance)
     figures = {
         "real_distance": Figure(frechet_distance(moments, real.moments)),
-        "memorisation_auc": Figure(near["auc"], *auc_interval(to_fakes.distance, to_real.distance)),
+        "memorisation_auc": Figure(near["auc"], *auc_interval(to_generated.distance, to_real.distance)),
         "memorisation_ratio": Figure(near["ratio"]),
     }
-    return figures, _closest_pairs(fake.images, to_fakes, train)
+    return figures, _closest_pairs(fake.images, to_generated, train)
 
 
 def _closest_pairs(images: np.ndarray, nearest: Nearest, train: Source) -> np.ndarray:
-    """Fakes nearest to a training image, then those images: uint8 (2 * pairs, h, w, c)."""
+    """Generated images nearest to a training image, then those images: uint8 (2 * pairs, h, w, c)."""
     closest = np.argsort(nearest.distance[: len(images)], kind="stable")[:PAIRS]
     return np.concatenate([images[closest], train.take(nearest.index[closest])])
 
 
 def _accuracy_score(fake: Judged, held_out: Source, seed: int) -> Figure:
-    """Classifier accuracy score: trained on the fakes whose pixels are kept, tested on all held-out images."""
+    """Classifier accuracy score: trained on the generated images whose pixels are kept, tested on all held-out images."""
     num = len(fake.images)
-    state = classifier_score.train_on_fakes(fake.images, fake.labels[:num], held_out.num_classes, seed)
+    state = classifier_score.train_on_generated(fake.images, fake.labels[:num], held_out.num_classes, seed)
     hits = classifier_score.make_hits(held_out.shape, held_out.num_classes)
     found = [hits(state, images, labels) for images, labels in _in_order(held_out, classifier_score.AT_ONCE)]
     right = np.concatenate(found).astype(np.float64)

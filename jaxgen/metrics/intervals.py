@@ -53,12 +53,12 @@ def bootstrap_interval(
 def frechet_interval(
     fake: Float[np.ndarray, "n d"], real: Moments, *, num_resamples: int = 100, level: float = 0.95, seed: int = 0
 ) -> tuple[float, float]:
-    """Interval of the Frechet distance that n fakes are expected to have, the real moments taken as they are.
+    """Interval of the Frechet distance that n generated images are expected to have, the real moments taken as they are.
 
-    The distance of a finite set is biased upwards, and that of n fakes drawn from them with replacement is so twice:
+    The distance of a finite set is biased upwards, and that of n generated images drawn from them with replacement is so twice:
     a percentile interval may lie above the value itself. So it is moved down by the bias that resampling adds, M - F
     for the value F and the mean M of the resampled distances: [q_low - (M - F), q_high - (M - F)] with their quantiles
-    q. It lies around F, keeps the bias of F, and compares with distances of as many fakes, as F does.
+    q. It lies around F, keeps the bias of F, and compares with distances of as many generated images, as F does.
 
     Args:
       fake: [n, d], finite, n >= 2; each resample takes O(n d^2 + d^3).

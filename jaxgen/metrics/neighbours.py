@@ -99,8 +99,8 @@ def precision_recall_density_coverage(
 ) -> dict[str, float]:
     """Fidelity and diversity by balls around each image that reach to its k-th neighbour in its own set.
 
-    Precision: fakes in the ball of some real image. Recall: real images in the ball of some fake. Density: balls of
-    real images that a fake lies in, over k. Coverage: real images with a fake in their ball. Balls are open, as in the
+    Precision: generated images in the ball of some real image. Recall: real images in the ball of some fake. Density: balls of
+    real images that a generated image lies in, over k. Coverage: real images with a generated image in their ball. Balls are open, as in the
     authors' package `prdc`: an image at the distance of the k-th neighbour is outside, so that sets of equal images,
     whose balls are empty, give 0.
 
@@ -145,9 +145,9 @@ def precision_recall_density_coverage(
 
 
 def memorisation(fake: Float[np.ndarray, " n"], held_out: Float[np.ndarray, " m"]) -> dict[str, float]:
-    """Are fakes nearer to the training images than new real images are?
+    """Are generated images nearer to the training images than new real images are?
 
-    auc = P(F < H) + P(F = H) / 2 and ratio = median(F) / median(H), for distances F of fakes and H of held-out real
+    auc = P(F < H) + P(F = H) / 2 and ratio = median(F) / median(H), for distances F of generated images and H of held-out real
     images to the nearest training image.
 
     Args:
@@ -155,7 +155,7 @@ def memorisation(fake: Float[np.ndarray, " n"], held_out: Float[np.ndarray, " m"
       held_out: [m], at least 0, m >= 1.
 
     Returns:
-      `auc` in [0, 1]: 0.5 if fakes are as near as new images, 1 if all are nearer, as copies are. `ratio`: 1 and 0 in
+      `auc` in [0, 1]: 0.5 if generated images are as near as new images, 1 if all are nearer, as copies are. `ratio`: 1 and 0 in
       these cases; 1 also if both medians are 0, infinite if only that of the held-out images is.
 
     Raises:

@@ -1,221 +1,277 @@
-"""A run: its folder, its record, and the whole of training from a configuration to a final checkpoint."""
+"""The driver of a recorded training: metrics, checkpoints and pictures of one member or of many.
 
+A run is a population of one: it and a scan differ in their `Members` alone.
+"""
+
+import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, replace
-from typing import Any, NamedTuple, TypeVar
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 
 from jaxgen.config_json import to_dict
 from jaxgen.data.base import Source
-from jaxgen.data.pipeline import batches
-from jaxgen.data.transfer import chunks, put_global
-from jaxgen.errors import require
+from jaxgen.errors import NonFiniteError
 from jaxgen.runs import checkpoints
+from jaxgen.runs import ledger as book
 from jaxgen.runs.folder import Run
-from jaxgen.runs.locks import one_writer
+from jaxgen.runs.ledger import Entry, Ledger
+from jaxgen.runs.measures import Measures, score, value_of
 from jaxgen.runs.outputs import BEST_METRIC, Outputs, open_outputs
-from jaxgen.runs.recording import MetricWriter
 from jaxgen.training import distributed, parallel
-from jaxgen.training.config import TrainConfig
-from jaxgen.training.loop import Callback, Stop, chunk_sizes, require_finite_state, train
-from jaxgen.training.step import Algorithm, TrainState
-
-C = TypeVar("C")
-Watch = Callable[[int, dict[str, np.ndarray]], None]
+from jaxgen.training.fit import OnMetrics, Program, require_steps_left, run_steps
+from jaxgen.training.loop import Callback, Stop, require_finite_state
+from jaxgen.training.population import FINITE
+from jaxgen.training.step import TrainState
 
 
-class Hooks(NamedTuple):
-    """What an algorithm's recipe adds to training.
+@dataclasses.dataclass
+class Members:
+    """The members of a training while it runs: what changes besides the state.
 
     Attributes:
-      sample: (step, state) -> None, writes pictures; called before the first step and every `sample_every` steps.
-      evaluate: (state) -> metrics by name, the one that chooses the best checkpoint (lower is better) first; called
-        before each checkpoint.
-      protocol: what that metric is, in one line.
+      ledger: what each member has reached.
+      names: of the numbers that tell members apart.
+      single: whether it is a run of its own, whose metrics carry no number.
     """
 
-    sample: Callable[[int, TrainState], None]
-    evaluate: Callable[[TrainState], dict[str, float]]
-    protocol: str
+    ledger: Ledger = (Entry(0, 0, 0, {}, 0),)
+    names: Sequence[str] = ()
+    single: bool = True
+
+    def running(self) -> list[Entry]:
+        """Returns the members that train, by place."""
+        return [entry for entry in book.present(self.ledger) if entry.status == "running"]
+
+    def label(self, name: str, entry: Entry) -> str:
+        """Returns the name under which a metric of a member is recorded."""
+        return name if self.single else f"{name}.{entry.number}"
 
 
-def fix_schedule(config: C) -> C:
-    """The recipe's configuration with `hparams.schedule_images` set to the whole run where it is None."""
-    if config.hparams.schedule_images is not None:
-        return config
-    images = float(config.train.steps * config.train.batch_size)
-    return replace(config, hparams=replace(config.hparams, schedule_images=images))
+class Training(NamedTuple):
+    """A training as it is recorded.
+
+    Attributes:
+      config: recorded as config.json and with each checkpoint; has the fields `train` and `data`.
+      source: what it trains on.
+      images_per_step: images that one member consumes in a step.
+      measures: taken before each checkpoint; the first chooses the best.
+      program: compiled steps and where they start.
+      members: who trains.
+      pick: (state, place) -> the `TrainState` of one member, for predictions.
+      sample: (step, state, outputs) -> None, draws pictures before the first step and every `sample_every` steps.
+      finish: (state) -> the file to look at; not called after a signal, and on one process alone.
+      task: name of the kind of training.
+      notes: what run.json says besides.
+      messages: lines that are shown at the start.
+      meta: () -> what a checkpoint records besides.
+      segment: steps after which `between` is called; None for never.
+      between: (step, state, say) -> (state, program) to go on with.
+      measured: (members) -> None, called after each measurement and at the end.
+      summary: (members) -> a text that is shown at the end.
+    """
+
+    config: Any
+    source: Source
+    images_per_step: int
+    measures: Measures
+    program: Program
+    members: Members
+    pick: Callable[[Any, int], TrainState]
+    sample: Callable[[int, TrainState, Outputs], None] | None
+    finish: Callable[[Any], Path]
+    task: str
+    notes: dict[str, Any] = {}
+    messages: tuple[str, ...] = ()
+    meta: Callable[[], dict[str, Any]] = dict
+    segment: int | None = None
+    between: Callable[[int, Any, Callable[[str], None]], Any] | None = None
+    measured: Callable[[Members], None] = lambda members: None
+    summary: Callable[[Members], str] = lambda members: ""
 
 
-@one_writer
-def run_training(
-    run: Run,
-    config: Any,
-    algorithm: Algorithm,
-    source: Source,
-    make_hooks: Callable[[MetricWriter], Hooks],
-    finish: Callable[[TrainState], None],
-    watch: Watch = lambda step, values: None,
-    begin: TrainState | None = None,
-) -> TrainState:
-    """Trains from scratch, or on from the newest whole checkpoint, and records it all in the run folder.
+def record(run: Run, training: Training, on_metrics: OnMetrics = lambda step, values: None) -> Any:
+    """Trains and records it all in the run's folder.
 
     Args:
-      run: from `new_run`, or an earlier run's folder.
-      config: the recipe's configuration, with the fields `train`, `data` and `hparams`; recorded as config.json and
-        with each checkpoint. On resume its `hparams` replace the checkpoint's.
-      algorithm: what to train.
-      source: what to train on.
-      make_hooks: what the recipe adds, given the run's metric writer.
-      finish: draws the final pictures from the last state; not called after a signal.
-      watch: called after each dispatch with the step reached and every metric of its steps, (k,) each.
-      begin: go on from a copy of this state, in place of a checkpoint, with the numbers of `config`.
+      run: from `new_run`, or the folder of an earlier run, whose lock is held (`one_writer`).
+      training: what to train.
+      on_metrics: called after each dispatch with the step reached and every metric of its steps.
 
     Returns:
       The last state, also after a signal.
 
     Raises:
-      InputError: bad devices or batch size, nothing to resume from, another process trains there.
+      InputError: fewer steps than the run has done, or another process trains there.
       OSError: a file cannot be written; names it.
       NonFiniteError: training diverged; names the step, the value and the last good checkpoint.
     """
-    settings: TrainConfig = config.train
+    config, source, members = training.config, training.source, training.members
     distributed.require_same("configuration and data", _fingerprint(config, source))
-    mesh = parallel.make_mesh(settings.batch_size, settings.devices, settings.shard, settings.accumulate)
-    key_init, key_steps = jax.random.split(jax.random.key(settings.seed))
-    state = parallel.init_state(algorithm, key_init, asdict(config.hparams), mesh)
-    if run.resumed:
-        state = _restore(run, state)
-    elif begin is not None:
-        state = _copy_into(state, begin)
+    state = training.program.state
     start = int(state.step)
-    require(settings.steps >= start, "steps", settings.steps, f"at least {start}, the step that the run has reached")
-    dispatch = parallel.compile_steps(algorithm, key_steps, mesh, settings.parallel, settings.accumulate)
-    with open_outputs(run, config, source, start, algorithm.images_per_step) as outputs:
-        hooks = make_hooks(outputs.writer)
-        outputs.progress.message(f"best checkpoint by: {hooks.protocol}")
-        outputs.notes["best_checkpoint_by"] = hooks.protocol
+    require_steps_left(config.train.steps, start)
+    num_images = training.images_per_step * len(book.present(members.ledger))
+    with open_outputs(run, config, source, start, num_images) as outputs:
+        for line in training.messages:
+            outputs.progress.message(line)
+        outputs.notes.update(task=training.task, **training.notes)
         outputs.record(start, "running")
-        sample = _sampler(hooks)
         if start == 0:
-            sample(0, state)
-        callbacks = [
-            Callback(settings.sample_every, sample),
-            Callback(settings.checkpoint_every, _saver(outputs, config, algorithm, source, hooks), at_signal=True),
-        ]
-        log = _logger(outputs, settings.log_every, start, algorithm.images_per_step)
-
-        def on_metrics(step: int, values: dict[str, np.ndarray]) -> None:
-            log(step, values)
-            watch(step, values)
-
-        with _feed(config, algorithm, source, mesh, start) as feed:
-            state, stop = train(
-                dispatch, state, feed, on_metrics=on_metrics, callbacks=callbacks, minutes=settings.minutes,
-                agree=distributed.highest,
-            )  # fmt: skip
+            _sample(training, outputs, 0, state)
+        state, stop = _train(training, outputs, on_metrics)
         checkpoints.wait(outputs.store)
         outputs.record(stop.step, "complete" if stop.reason == "finished" else f"stopped by {stop.reason}")
-        _finish(run, outputs, state, stop, finish)
+        training.measured(members)
+        _finish(run, training, outputs, state, stop)
     return state
 
 
-def _finish(run: Run, outputs: Outputs, state: TrainState, stop: Stop, finish: Callable[[TrainState], None]) -> None:
-    """Final pictures, unless a signal asks for haste; says where all is and how to go on."""
-    outputs.progress.close()
-    if stop.reason in ("finished", "time"):
-        shown = parallel.for_prediction(state)
+def _train(training: Training, outputs: Outputs, on_metrics: OnMetrics) -> tuple[Any, Stop]:
+    """Trains segment by segment; between them members may make way for others."""
+    settings, program = training.config.train, training.program
+    deadline = None if settings.minutes is None else time.monotonic() + 60 * settings.minutes
+    stop = Stop(int(program.state.step), "finished")
+    measure = _measurer(training, outputs)
+    callbacks = [
+        Callback(settings.sample_every, lambda step, state: _sample(training, outputs, step, state)),
+        Callback(settings.checkpoint_every, measure, at_signal=training.members.single),
+        Callback(settings.checkpoint_every, _saver(training, outputs), at_signal=True),
+    ]
+    state, segment = program.state, training.segment or settings.steps
+    while stop.reason == "finished" and stop.step < settings.steps:
+        start = stop.step
+        if training.between is not None and start % segment == 0 and start > 0:
+            measure(start, state)
+            state = training.between(start, state, outputs.progress.message)
+        end = min(settings.steps, (start // segment + 1) * segment)
+        minutes = None if deadline is None else (deadline - time.monotonic()) / 60
+        log = _logger(training, outputs, on_metrics)  # a new one: no mean is over two members of one place
+        ready = program._replace(state=state)
+        state, stop = run_steps(ready, end, callbacks=callbacks, on_metrics=log, minutes=minutes)
+    return state, stop
+
+
+def _sample(training: Training, outputs: Outputs, step: int, state: Any) -> None:
+    """Draws pictures, on the process that writes."""
+    if training.sample is not None:
+        shown = training.pick(state, 0)
         if distributed.is_main():
-            finish(shown)
-        outputs.progress.message(f"done: {run.directory / 'report.html'}")
-    else:
-        outputs.progress.message(f"{stop.reason}: saved step {stop.step}; continue with --resume {run.directory}")
+            training.sample(step, shown, outputs)
 
 
-def _fingerprint(config: Any, source: Source) -> str:
-    """What must not differ between processes, in a few words."""
-    words = json.dumps([to_dict(config), source.origin, source.num_images, source.shape], sort_keys=True)
-    return hashlib.sha256(words.encode()).hexdigest()[:12]
+def _logger(training: Training, outputs: Outputs, on_metrics: OnMetrics) -> OnMetrics:
+    """Returns a function for the loop: shows each dispatch, flags who diverged, writes means over many steps."""
+    window: list[dict[str, np.ndarray]] = []
+    every, members, before = training.config.train.log_every, training.members, None
+
+    def log(step: int, values: dict[str, np.ndarray]) -> None:
+        nonlocal before
+        by_member = {name: value.reshape(len(value), -1) for name, value in values.items()}  # k p
+        start = step - len(next(iter(values.values())))
+        members.ledger = book.advanced(members.ledger, step)
+        if FINITE in by_member:
+            _flag_diverged(members, start, by_member.pop(FINITE), outputs.progress.message)
+        running = members.running()
+        if not running:
+            raise NonFiniteError(f"the last of the members diverged by step {step}")
+        places = [entry.slot for entry in running]
+        losses = {name: v[-1, places].mean() for name, v in by_member.items() if name.startswith("loss/")}
+        outputs.progress.update(step, losses)
+        window.append(by_member)
+        if step // every > (start if before is None else before) // every:
+            means = {name: np.concatenate([v[name] for v in window]).mean(0) for name in by_member}
+            row = {members.label(name, e): float(v[e.slot]) for e in running for name, v in means.items()}
+            outputs.writer.write(step, {"images": step * training.images_per_step, **row})
+            window.clear()
+        before = step
+        on_metrics(step, values)
+
+    return log
 
 
-def _sampler(hooks: Hooks) -> Callable[[int, TrainState], None]:
-    """A callback that draws pictures, on the process that writes."""
-
-    def sample(step: int, state: TrainState) -> None:
-        shown = parallel.for_prediction(state)
-        if distributed.is_main():
-            hooks.sample(step, shown)
-
-    return sample
-
-
-def _restore(run: Run, state: TrainState) -> TrainState:
-    """The newest whole checkpoint in the place of `state`, but with the numbers of `state`."""
-    restored, _ = checkpoints.restore(run.directory / "checkpoints", state)
-    return restored.replace(hparams=state.hparams)
+def _flag_diverged(members: Members, start: int, finite: np.ndarray, say: Callable[[str], None]) -> None:
+    """Marks members whose numbers ceased to be finite in the k steps from `start` on; `finite` is (k, p)."""
+    diverged: dict[int, Entry] = {}
+    for entry in members.running():
+        if not finite[:, entry.slot].all():
+            steps = start + int(np.argmin(finite[:, entry.slot])) + 1 - entry.born
+            diverged[entry.number] = entry._replace(status="diverged", steps=steps)
+            about = book.describe(entry, members.names)
+            say(f"member {entry.number} diverged at its step {steps} and is frozen ({about})")
+    members.ledger = book.changed(members.ledger, diverged)
 
 
-def _copy_into(state: TrainState, begin: TrainState) -> TrainState:
-    """The values of `begin`, laid out as `state` is and with its numbers; a copy, since a step takes its buffers."""
-    shapes = [[(x.shape, x.dtype) for x in jax.tree.leaves(tree)] for tree in (state, begin)]
-    require(shapes[0] == shapes[1], "resume", "a state of other networks", "what was trained with the same settings")
-    copied = jax.tree.map(lambda new, old: jax.device_put(np.array(old), new.sharding), state, begin)
-    return copied.replace(hparams=state.hparams)
+def _measurer(training: Training, outputs: Outputs) -> Callable[[int, Any], None]:
+    """Returns a callback that takes all measures of every member that trains, once at a step."""
+    members = training.members
+
+    def measure(step: int, state: Any) -> None:
+        members.ledger = book.advanced(members.ledger, step)
+        waiting = [e for e in members.running() if e.steps > 0 and e.steps not in dict(e.scores)]
+        if not (waiting and training.measures):
+            return
+        found: dict[int, dict[str, float]] = {}
+        for entry in waiting:
+            shown = training.pick(state, entry.slot)
+            require_finite_state(step, shown)
+            found[entry.number] = {m.name: m.evaluate(shown) for m in training.measures}
+        first = training.measures[0]
+        scores = {number: score(first, values[first.name]) for number, values in found.items()}
+        members.ledger = book.scored(members.ledger, scores)
+        row = {members.label(name, e): value for e in waiting for name, value in found[e.number].items()}
+        outputs.writer.write(step, {"images": step * training.images_per_step, **row})
+        training.measured(members)
+        if not members.single:
+            best = book.leaderboard(members.ledger)[0]
+            about = f"{value_of(first, book.last_score(best)):.4g}, {book.describe(best, members.names)}"
+            outputs.progress.message(f"step {step}: member {best.number} leads ({first.name} {about})")
+
+    return measure
 
 
-@contextmanager
-def _feed(config: Any, algorithm: Algorithm, source: Source, mesh: jax.sharding.Mesh, start: int) -> Iterator[Any]:
-    """Batches on the devices from step `start` on, stacked for each dispatch, loaded in the background."""
-    settings: TrainConfig = config.train
-    per_dispatch = settings.steps_per_dispatch or parallel.STEPS_PER_DISPATCH.get(jax.default_backend(), 10)
-    stream = batches(
-        source, batch_size=algorithm.images_per_step, seed=settings.seed, start=start, flip=config.data.flip,
-        process_index=jax.process_index(), process_count=jax.process_count(),
-    )  # fmt: skip
-    sharding = parallel.batch_sharding(mesh)
-    ready = chunks(stream, chunk_sizes(start, settings.steps, per_dispatch), lambda tree: put_global(tree, sharding))
-    try:
-        yield ready
-    finally:
-        ready.close()
+def _saver(training: Training, outputs: Outputs) -> Callable[[int, Any], None]:
+    """Returns a callback that saves the state, if it is finite, with what is needed to load and go on with it."""
+    source, members = training.source, training.members
 
-
-def _saver(
-    outputs: Outputs, config: Any, algorithm: Algorithm, source: Source, hooks: Hooks
-) -> Callable[[int, TrainState], None]:
-    """A callback that evaluates a state and saves it with its score, if it is finite."""
-
-    def save(step: int, state: TrainState) -> None:
+    def save(step: int, state: Any) -> None:
         require_finite_state(step, state)
-        values = hooks.evaluate(parallel.for_prediction(state))
-        outputs.writer.write(step, {"images": step * algorithm.images_per_step, **values})
-        meta = {"config": to_dict(config), "position": step, "shape": source.shape, "class_names": source.class_names}
-        score = {BEST_METRIC: next(iter(values.values()))}
-        checkpoints.save(outputs.store, step, state, meta, score)
+        members.ledger = book.advanced(members.ledger, step)
+        meta = {
+            "task": training.task, "config": to_dict(training.config), "position": step,
+            "shape": source.shape, "class_names": source.class_names, **training.meta(),
+        }  # fmt: skip
+        best = book.leaderboard(members.ledger)[0]
+        checkpoints.save(outputs.store, step, state, meta, {BEST_METRIC: book.last_score(best)})
 
     return save
 
 
-def _logger(
-    outputs: Outputs, every: int, start: int, images_per_step: int
-) -> Callable[[int, dict[str, np.ndarray]], None]:
-    """A function for the loop: shows each dispatch, writes means over `every` steps."""
-    window: list[dict[str, np.ndarray]] = []
-    before = start
+def _finish(run: Run, training: Training, outputs: Outputs, state: Any, stop: Stop) -> None:
+    """Draws the final pictures, unless a signal asks for haste; says where all is and how to go on."""
+    outputs.progress.close()
+    summary = training.summary(training.members)
+    if summary:
+        outputs.progress.message(summary)
+    if stop.reason not in ("finished", "time"):
+        outputs.progress.message(f"{stop.reason}: saved step {stop.step}; continue with --resume {run.directory}")
+        return
+    shown = training.pick(state, 0) if training.members.single else state
+    if distributed.is_main():
+        outputs.progress.message(f"done: {training.finish(shown)}")
 
-    def on_metrics(step: int, values: dict[str, np.ndarray]) -> None:
-        nonlocal before
-        window.append(values)
-        outputs.progress.update(step, {name: value[-1] for name, value in values.items() if name.startswith("loss/")})
-        if step // every > before // every:
-            means = {name: float(np.mean(np.concatenate([v[name] for v in window]))) for name in values}
-            outputs.writer.write(step, {"images": step * images_per_step, **means})
-            window.clear()
-        before = step
 
-    return on_metrics
+def _fingerprint(config: Any, source: Source) -> str:
+    """Returns what must not differ between processes, in a few words."""
+    words = json.dumps([to_dict(config), source.origin, source.num_images, source.shape], sort_keys=True)
+    return hashlib.sha256(words.encode()).hexdigest()[:12]
+
+
+def single_pick(state: TrainState, place: int) -> TrainState:
+    """Returns the state of a run of its own as this process can use it; the `pick` of its `Training`."""
+    del place
+    return parallel.for_prediction(state)

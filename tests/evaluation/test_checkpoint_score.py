@@ -1,11 +1,11 @@
-"""The measure that chooses checkpoints: against training images alone, lower for fakes that are like them."""
+"""The measure that chooses checkpoints: against training images alone, lower for generated images that are like them."""
 
 import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 
 from jaxgen.data.base import Source
-from jaxgen.evaluation.checkpoint_score import make_judge
+from jaxgen.evaluation.checkpoint_score import make_checkpoint_score
 from jaxgen.evaluation.features import extract, random_features
 
 SHAPE = (8, 8, 1)
@@ -22,29 +22,29 @@ def source():
 
 
 def test_small_sources_are_judged_by_what_there_is(source):
-    judge = make_judge(source, 0)
-    assert (judge.metric, judge.num_fakes) == ("quality/frechet_700", 700)
-    assert "700 fakes against 700 training images" in judge.protocol
+    judge = make_checkpoint_score(source, 0)
+    assert (judge.metric, judge.num_generated) == ("quality/frechet_700", 700)
+    assert "700 generated images against 700 training images" in judge.protocol
     assert "untrained" in judge.protocol
 
 
 def test_the_distance_is_that_of_all_training_images(source):
-    fakes = make_images(700, 1, 200)
-    ((a, _),), ((b, _),) = (list(extract(random_features(SHAPE), [x])) for x in (fakes, source.images))
+    generated = make_images(700, 1, 200)
+    ((a, _),), ((b, _),) = (list(extract(random_features(SHAPE), [x])) for x in (generated, source.images))
     a, b = a.astype(np.float64), b.astype(np.float64)
     root = sqrtm(np.cov(a.T) @ np.cov(b.T)).real
     expected = np.sum((a.mean(0) - b.mean(0)) ** 2) + np.trace(np.cov(a.T) + np.cov(b.T) - 2 * root)
-    assert make_judge(source, 0).distance(fakes) == pytest.approx(expected, rel=1e-3)
+    assert make_checkpoint_score(source, 0).distance(generated) == pytest.approx(expected, rel=1e-3)
 
 
 def test_better_fakes_are_nearer(source):
-    judge = make_judge(source, 0)
+    judge = make_checkpoint_score(source, 0)
     near, far = judge.distance(make_images(700, 1)), judge.distance(make_images(700, 1, 128))
     assert 0 < near < 0.1 * far
 
 
 def test_of_a_large_source_a_part_is_used():
     images = make_images(12_000, 0)
-    judge = make_judge(Source("toy", "toy", SHAPE, len(images), images=images), 0)
-    assert (judge.metric, judge.num_fakes) == ("quality/frechet_2k", 2000)
-    assert "2000 fakes against 10000 training images" in judge.protocol
+    judge = make_checkpoint_score(Source("toy", "toy", SHAPE, len(images), images=images), 0)
+    assert (judge.metric, judge.num_generated) == ("quality/frechet_2k", 2000)
+    assert "2000 generated images against 10000 training images" in judge.protocol

@@ -1,10 +1,10 @@
-"""A classifier that sees fakes alone: what it learns from good ones and from useless ones."""
+"""A classifier that sees generated images alone: what it learns from good ones and from useless ones."""
 
 import numpy as np
 import pytest
 
 from jaxgen.evaluation import classifier_score
-from jaxgen.evaluation.classifier_score import make_hits, train_on_fakes
+from jaxgen.evaluation.classifier_score import make_hits, train_on_generated
 
 
 def bars(num, seed):
@@ -37,7 +37,7 @@ def hits(state, images, labels):
 @pytest.mark.parametrize(("obeyed", "low", "high"), [(True, 0.95, 1.0), (False, 0.0, 0.05)])
 def test_score_is_high_only_if_fakes_are_what_was_asked_for(obeyed, low, high):
     images, labels = bars(203, 0)
-    state = train_on_fakes(images, labels if obeyed else 1 - labels, 2, seed=0)
+    state = train_on_generated(images, labels if obeyed else 1 - labels, 2, seed=0)
     right = hits(state, *bars(601, 1))
     assert right.shape == (601,)
     assert low <= right.mean() <= high
@@ -45,5 +45,5 @@ def test_score_is_high_only_if_fakes_are_what_was_asked_for(obeyed, low, high):
 
 def test_same_seed_same_classifier():
     images, labels = bars(50, 0)
-    first, second = (hits(train_on_fakes(images, labels, 2, seed=3), *bars(100, 1)) for _ in range(2))
+    first, second = (hits(train_on_generated(images, labels, 2, seed=3), *bars(100, 1)) for _ in range(2))
     np.testing.assert_array_equal(first, second)

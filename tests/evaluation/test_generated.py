@@ -7,7 +7,7 @@ import pytest
 
 from jaxgen.data.base import Source
 from jaxgen.errors import InputError
-from jaxgen.evaluation.generated import fakes_of_file, labels_like
+from jaxgen.evaluation.generated import generated_from_file, labels_like
 
 
 def write(path, compressed=False, **arrays):
@@ -15,8 +15,8 @@ def write(path, compressed=False, **arrays):
     return path
 
 
-def whole(fakes, at_once):
-    images, labels = zip(*fakes.batches(at_once), strict=True)
+def whole(generated, at_once):
+    images, labels = zip(*generated.batches(at_once), strict=True)
     return np.concatenate(images), None if labels[0] is None else np.concatenate(labels)
 
 
@@ -25,13 +25,13 @@ def whole(fakes, at_once):
 def test_batches_are_the_array(tmp_path, compressed, at_once):
     images = np.random.default_rng(0).integers(0, 256, (10, 4, 5, 3)).astype(np.uint8)
     labels = np.arange(10) % 4
-    fakes = fakes_of_file(write(tmp_path / "x.npz", compressed, images=images, labels=labels, more=np.zeros(3)))
-    assert (fakes.num, fakes.shape, fakes.labelled) == (10, (4, 5, 3), True)
+    generated = generated_from_file(write(tmp_path / "x.npz", compressed, images=images, labels=labels, more=np.zeros(3)))
+    assert (generated.num, generated.shape, generated.labelled) == (10, (4, 5, 3), True)
     for _ in range(2):  # more than once
-        found, asked = whole(fakes, at_once)
+        found, asked = whole(generated, at_once)
         np.testing.assert_array_equal(found, images)
         np.testing.assert_array_equal(asked, labels)
-    few, asked = whole(fakes_of_file(tmp_path / "x.npz", 3, seed=1), at_once)
+    few, asked = whole(generated_from_file(tmp_path / "x.npz", 3, seed=1), at_once)
     rows = np.sort(np.random.default_rng(1).choice(10, 3, replace=False))
     np.testing.assert_array_equal(few, images[rows])
     np.testing.assert_array_equal(asked, labels[rows])
@@ -45,15 +45,15 @@ def test_a_damaged_archive(tmp_path):
     data[1000:1100] = bytes(100)
     path.write_bytes(data)
     with pytest.raises(InputError, match=r"damaged .*; accepted: a whole .npz archive"):
-        whole(fakes_of_file(path), 100)
+        whole(generated_from_file(path), 100)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
 def test_floats_in_0_to_1_become_8_bits(tmp_path, dtype):
     levels = np.arange(256).reshape(1, 16, 16)
-    fakes = fakes_of_file(write(tmp_path / "x.npz", images=(levels / 255).astype(dtype)))
-    assert fakes.shape == (16, 16, 1)
-    np.testing.assert_array_equal(whole(fakes, 5)[0][0, :, :, 0], levels[0])
+    generated = generated_from_file(write(tmp_path / "x.npz", images=(levels / 255).astype(dtype)))
+    assert generated.shape == (16, 16, 1)
+    np.testing.assert_array_equal(whole(generated, 5)[0][0, :, :, 0], levels[0])
 
 
 def with_one(value):
@@ -82,20 +82,20 @@ def with_one(value):
 def test_what_is_refused(tmp_path, arrays, message):
     path = write(tmp_path / "x.npz", **arrays)
     with pytest.raises(InputError, match=message):
-        whole(fakes_of_file(path), 4)
+        whole(generated_from_file(path), 4)
 
 
 def test_no_archive(tmp_path):
     (tmp_path / "x.npz").write_text("no")
     for name in ("x.npz", "nowhere.npz"):
         with pytest.raises(InputError, match=r"cannot be read .*; accepted: an .npz archive"):
-            fakes_of_file(tmp_path / name)
+            generated_from_file(tmp_path / name)
 
 
 def test_a_large_file_is_never_held_as_a_whole(tmp_path):
     path = write(tmp_path / "x.npz", compressed=True, images=np.zeros((3000, 64, 64, 3), np.uint8))  # 37 MB
     tracemalloc.start()
-    count = sum(len(images) for images, _ in fakes_of_file(path).batches(100))
+    count = sum(len(images) for images, _ in generated_from_file(path).batches(100))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert count == 3000

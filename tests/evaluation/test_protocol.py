@@ -10,7 +10,7 @@ from jaxgen.data.base import Source
 from jaxgen.errors import InputError
 from jaxgen.evaluation import classifier_score, protocol
 from jaxgen.evaluation.features import FeatureNetwork
-from jaxgen.evaluation.generated import Fakes
+from jaxgen.evaluation.generated import Generated
 from jaxgen.evaluation.protocol import evaluate
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -50,11 +50,11 @@ def make_fakes(images, labels=None):
             part = slice(start, start + at_once)
             yield images[part], None if labels is None else labels[part]
 
-    return Fakes("toy", len(images), SHAPE, labels is not None, batches)
+    return Generated("toy", len(images), SHAPE, labels is not None, batches)
 
 
-def run(fakes, train, held_out, network=NETWORK):
-    return evaluate(fakes, train, held_out, network, 3, lambda what, items, num: items)
+def run(generated, train, held_out, network=NETWORK):
+    return evaluate(generated, train, held_out, network, 3, lambda what, items, num: items)
 
 
 def frechet(a, b):
@@ -81,7 +81,7 @@ def test_the_protocol_says_all_that_the_figures_depend_on(result):
         "name": "pixels-503",
         "features": "pixels",
         "sha256": "none",
-        "num_fakes": 503,
+        "num_generated": 503,
         "reference": "611 images of toy test, held out",
         "seed": 3,
     }
@@ -140,11 +140,11 @@ def test_conditional_accuracy_and_classifier_accuracy_score(monkeypatch):
     asked = np.where(np.arange(len(FAKES)) % 5 == 0, 1 - bright(FAKES), bright(FAKES)).astype(np.int32)
     seen = {}
 
-    def train_on_fakes(images, labels, num_classes, seed):
+    def train_on_generated(images, labels, num_classes, seed):
         seen.update(images=images, labels=labels, num_classes=num_classes)
         return "state"
 
-    monkeypatch.setattr(classifier_score, "train_on_fakes", train_on_fakes)
+    monkeypatch.setattr(classifier_score, "train_on_generated", train_on_generated)
     monkeypatch.setattr(classifier_score, "make_hits", lambda shape, num: lambda state, images, labels: labels == 1)
     figures = run(make_fakes(FAKES, asked), make_source(TRAIN), make_source(TEST)).figures
     assert figures["conditional_accuracy"].value == pytest.approx(402 / 503)  # 101 of 503 were asked for the other
@@ -221,7 +221,7 @@ def test_fewer_images_than_features():
 
 
 @pytest.mark.parametrize(
-    ("fakes", "message"),
+    ("generated images", "message"),
     [
         (make_fakes(FAKES[:5]), "images: got 5; accepted: 6 or more"),
         (
@@ -230,6 +230,6 @@ def test_fewer_images_than_features():
         ),
     ],
 )
-def test_what_is_refused(fakes, message):
+def test_what_is_refused(generated, message):
     with pytest.raises(InputError, match=message):
-        run(fakes, make_source(TRAIN), make_source(TEST))
+        run(generated, make_source(TRAIN), make_source(TEST))

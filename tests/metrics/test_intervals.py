@@ -75,7 +75,7 @@ def test_the_frechet_interval_holds_the_expected_distance_of_as_many_fakes() -> 
 
 
 def test_the_frechet_interval_holds_the_value_where_resampling_is_biased() -> None:
-    # fakes from the real distribution: all of the distance is bias, and resampled ones are about twice as far
+    # generated images from the real distribution: all of the distance is bias, and resampled ones are about twice as far
     real = Moments(1001, np.zeros(20), 1000 * np.eye(20))
     fake = np.random.default_rng(4).standard_normal((60, 20))
     low, high = frechet_interval(fake, real)

@@ -102,7 +102,7 @@ def test_equal_images_have_empty_balls() -> None:
     zeros = {"precision": 0.0, "recall": 0.0, "density": 0.0, "coverage": 0.0}
     assert precision_recall_density_coverage(real, real) == zeros
     assert precision_recall_density_coverage(real, real + 1) == zeros
-    # one point inside of the real cloud: all fakes are precise, and their empty balls recall nothing
+    # one point inside of the real cloud: all generated images are precise, and their empty balls recall nothing
     cloud = NOISE.standard_normal((50, 3))
     actual = precision_recall_density_coverage(cloud, np.zeros((8, 3)))
     assert (actual["precision"], actual["recall"]) == (1.0, 0.0)

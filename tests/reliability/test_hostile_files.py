@@ -13,7 +13,7 @@ from jaxgen import cli
 from jaxgen.data.config import DataConfig
 from jaxgen.data.sources import open_source
 from jaxgen.errors import InputError
-from jaxgen.evaluation.generated import fakes_of_file
+from jaxgen.evaluation.generated import generated_from_file
 from jaxgen.evaluation.inception import load_inception
 
 
@@ -57,18 +57,18 @@ def test_object_arrays_as_data_and_as_samples(bad: str, sprung: Path, tmp_path: 
     path = tmp_path / "x.npz"
     np.savez(path, **(arrays | {bad: objects(sprung)}))
     assert_refused(lambda: open_source(DataConfig(dataset=f"npz:{path}")), sprung, "x.npz")
-    assert_refused(lambda: fakes_of_file(path, 8, 0), sprung, "x.npz", bad)
+    assert_refused(lambda: generated_from_file(path, 8, 0), sprung, "x.npz", bad)
 
 
 def test_a_pickle_in_place_of_an_archive_or_array(sprung: Path, tmp_path: Path) -> None:
     path = tmp_path / "x.npz"
     path.write_bytes(pickle.dumps(Trap(sprung)))
     assert_refused(lambda: open_source(DataConfig(dataset=f"npz:{path}")), sprung, "x.npz")
-    assert_refused(lambda: fakes_of_file(path, 8, 0), sprung, "x.npz")
+    assert_refused(lambda: generated_from_file(path, 8, 0), sprung, "x.npz")
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("images.npy", pickle.dumps(Trap(sprung)))
     assert_refused(lambda: open_source(DataConfig(dataset=f"npz:{path}")), sprung, "x.npz")
-    assert_refused(lambda: fakes_of_file(path, 8, 0), sprung, "x.npz")
+    assert_refused(lambda: generated_from_file(path, 8, 0), sprung, "x.npz")
 
 
 HEADERS = {
@@ -91,7 +91,7 @@ def test_headers_of_arrays(name: str, sprung: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("images.npy", b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + bytes(128))
     assert_refused(lambda: open_source(DataConfig(dataset=f"npz:{path}")), sprung, "x.npz")
-    assert_refused(lambda: fakes_of_file(path, 8, 0), sprung, "x.npz")
+    assert_refused(lambda: generated_from_file(path, 8, 0), sprung, "x.npz")
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".pt", ".safetensors"])

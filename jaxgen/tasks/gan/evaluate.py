@@ -17,64 +17,63 @@ from jaxgen.data.config import DataConfig
 from jaxgen.data.sources import open_source
 from jaxgen.errors import InputError, require
 from jaxgen.evaluation.features import choose_network
-from jaxgen.evaluation.generated import Batches, Fakes, fakes_of_file, labels_like
+from jaxgen.evaluation.generated import Batches, Generated, generated_from_file, labels_like
 from jaxgen.evaluation.protocol import Evaluation, Figure, evaluate
 from jaxgen.files import write_json
-from jaxgen.images import make_grid, save_png
+from jaxgen.images import make_grid, readable_scale, save_png
 from jaxgen.runs.metric_lines import append_metrics
-from jaxgen.runs.report import write_report
-from jaxgen.tasks.gan.load import TrainedGan, load_gan
-from jaxgen.tasks.gan.pictures import picture_scale, render_all
+from jaxgen.tasks.base import Trained, report
+from jaxgen.tasks.gan.sample import class_names
+from jaxgen.tasks.gan.pictures import render_all
 
 MEANINGS = {
     "frechet": "Fréchet distance to the reference; 0 is best",
     "real_distance": "the same for as many training images, drawn at random",
     "frechet_multiple": "the one over the other; 1 is as near as real images",
     "kernel": "kernel distance (KID), unbiased: around 0 for real images",
-    "precision": "share of fakes that look real",
-    "recall": "share of real images that the fakes reach",
-    "density": "how crowded by fakes the places of real images are; 1 for real ones",
-    "coverage": "share of real images with a fake nearby",
+    "precision": "share of generated images that look real",
+    "recall": "share of real images that the generated images reach",
+    "density": "how crowded by generated images the places of real images are; 1 for real ones",
+    "coverage": "share of real images with a generated image nearby",
     "class_imbalance": "total variation of the class frequencies from the reference's; 0 is best",
     "smallest_class_share": "share of the rarest class over its share in the reference",
-    "conditional_accuracy": "share of fakes of the class asked for",
-    "classifier_accuracy_score": "share of held-out images known by a classifier trained on the fakes",
-    "memorisation_auc": "chance that a fake is nearer to the training images than a new real one; 0.5 is best",
-    "memorisation_ratio": "median distance to the training images, fakes over new real ones",
+    "conditional_accuracy": "share of generated images of the class asked for",
+    "classifier_accuracy_score": "share of held-out images known by a classifier trained on the generated images",
+    "memorisation_auc": "chance that a generated image is nearer to the training images than a new real one; 0.5 is best",
+    "memorisation_ratio": "median distance to the training images, generated images over new real ones",
 }
 
 
 def evaluate_run(
+    gan: Trained,
     run: Path,
     num: int,
     seed: int = 0,
-    checkpoint: str = "latest",
     data_dir: str | None = None,
     inception_weights: Path | None = None,
 ) -> Evaluation:
     """Evaluates a GAN's run; prints it and leaves RUN/evaluation/NAME.json, a picture, metrics and a new report.
 
     Args:
-      run: run folder.
+      gan: from `load`.
+      run: its folder.
       num: images to draw, more than 5.
       seed: of these and of every random choice of the protocol.
-      checkpoint: "latest", "best" or a step.
       data_dir: where the data set lies, if not where the run found it.
       inception_weights: public weights file; None takes the feature network that jaxgen carries.
 
     Raises:
-      InputError: no such run, data or file.
+      InputError: no such data or file.
     """
-    gan = load_gan(run, checkpoint)
     config = gan.config.data if data_dir is None else dataclasses.replace(gan.config.data, data_dir=data_dir)
     train, held_out = open_splits(config)
-    fakes = fakes_of_gan(gan, train, num, seed)
-    result = evaluate(fakes, train, held_out, choose_network(gan.shape, inception_weights), seed, watch)
+    generated = generated_by(gan, train, num, seed)
+    result = evaluate(generated, train, held_out, choose_network(gan.facts.shape, inception_weights), seed, watch)
     print(describe(result))
-    name = f"{result.protocol.name}-seed{seed}"
-    save(result, run / "evaluation", f"{name}-step{gan.step}", {"images": fakes.origin, "step": gan.step})
-    append_metrics(run, gan.step, {f"evaluation/{name}/{key}": figure.value for key, figure in result.figures.items()})
-    write_report(run)
+    name, step = f"{result.protocol.name}-seed{seed}", gan.facts.step
+    save(result, run / "evaluation", f"{name}-step{step}", {"images": generated.origin, "step": step})
+    append_metrics(run, step, {f"evaluation/{name}/{key}": figure.value for key, figure in result.figures.items()})
+    report(gan.task, run)
     return result
 
 
@@ -84,7 +83,7 @@ def evaluate_samples(
     """Evaluates the arrays of an .npz file against a data set; prints it and leaves FILE-evaluation/ beside it.
 
     Args:
-      path: archive with `images` and perhaps `labels` (see `fakes_of_file`).
+      path: archive with `images` and perhaps `labels` (see `generated_from_file`).
       config: of the real images.
       num: use so many, drawn at random.
       seed: of every random choice of the protocol.
@@ -93,15 +92,15 @@ def evaluate_samples(
     Raises:
       InputError: no such file, or images that are not like the real ones.
     """
-    fakes = fakes_of_file(path, num, seed)
+    generated = generated_from_file(path, num, seed)
     train, held_out = open_splits(config)
-    result = evaluate(fakes, train, held_out, choose_network(fakes.shape, inception_weights), seed, watch)
+    result = evaluate(generated, train, held_out, choose_network(generated.shape, inception_weights), seed, watch)
     print(describe(result))
     save(
         result,
         path.with_name(f"{path.stem}-evaluation"),
         f"{result.protocol.name}-seed{seed}",
-        {"images": fakes.origin},
+        {"images": generated.origin},
     )
     return result
 
@@ -121,12 +120,13 @@ def open_splits(config: DataConfig) -> tuple[Source, Source | None]:
     return named, dataclasses.replace(held_out, name=f"{train.name} test")
 
 
-def fakes_of_gan(gan: TrainedGan, train: Source, num: int, seed: int) -> Fakes:
-    """Images of a GAN, rendered anew each time they are asked for; classes as frequent as in the training images."""
-    known = gan.class_names in ((), train.class_names)
-    require(known, "dataset", train.name, f"data of the classes that the run learned: {', '.join(gan.class_names)}")
+def generated_by(gan: Trained, train: Source, num: int, seed: int) -> Generated:
+    """Returns images of a GAN, rendered anew each time they are asked for; classes as frequent as in training."""
+    names, shape = class_names(gan), gan.facts.shape
+    known = names in ((), train.class_names)
+    require(known, "dataset", train.name, f"data of the classes that the run learned: {', '.join(names)}")
     predict, key = jax.jit(gan.algorithm.predict), jax.random.key(seed)
-    labels = labels_like(train, num, seed) if gan.class_names else None
+    labels = labels_like(train, num, seed) if names else None
 
     def batches(at_once: int) -> Batches:
         for start in range(0, num, at_once):
@@ -136,7 +136,7 @@ def fakes_of_gan(gan: TrainedGan, train: Source, num: int, seed: int) -> Fakes:
             inputs = gan.algorithm.draw_inputs(jax.random.fold_in(key, start), count, *conditions)
             yield render_all(predict, gan.state, inputs), asked
 
-    return Fakes(f"run at step {gan.step}", num, gan.shape, labels is not None, batches)
+    return Generated(f"run at step {gan.facts.step}", num, shape, labels is not None, batches)
 
 
 def save(result: Evaluation, folder: Path, name: str, about: dict[str, Any]) -> None:
@@ -146,7 +146,7 @@ def save(result: Evaluation, folder: Path, name: str, about: dict[str, Any]) -> 
     write_json(folder / f"{name}.json", record)
     if result.pairs is not None:
         grid = make_grid(result.pairs, len(result.pairs) // 2)
-        save_png(folder / f"{name}-closest.png", grid, picture_scale(result.pairs.shape[1]))
+        save_png(folder / f"{name}-closest.png", grid, readable_scale(result.pairs.shape[1]))
 
 
 def describe(result: Evaluation) -> str:
@@ -154,7 +154,7 @@ def describe(result: Evaluation) -> str:
     protocol = result.protocol
     head = (
         f"protocol {protocol.name}: features of {protocol.features} (sha256 {protocol.sha256[:12]}), "
-        f"{protocol.num_fakes:,} images, reference {protocol.reference}, seed {protocol.seed}"
+        f"{protocol.num_generated:,} images, reference {protocol.reference}, seed {protocol.seed}"
     )
     rows = [f"{name:26} {format_figure(figure):30} {MEANINGS[name]}" for name, figure in result.figures.items()]
     notes = [] if result.pairs is not None else ["no held-out split: no real distance, no memorisation"]

@@ -1,34 +1,66 @@
-"""Pairs of a generator and a discriminator by name."""
+"""The table of pairs of a generator and a discriminator, with the images that each makes."""
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 from flax import linen as nn
 
 from jaxgen.errors import require
 from jaxgen.networks import dcgan, mlp, resnet
 from jaxgen.tasks.gan.config import GanConfig
+from jaxgen.types import Grid
 
 
-def make_gan_pair(config: GanConfig, shape: tuple[int, int, int]) -> tuple[nn.Module, nn.Module]:
-    """Generator and discriminator of `config.architecture` for images (h, w, c).
+class Pair(NamedTuple):
+    """An architecture.
+
+    Attributes:
+      make: (shape, base channels) -> generator and discriminator.
+      fits: (spatial sizes) -> whether it makes images of these sizes.
+      accepted: what an error says of the sizes that it makes.
+    """
+
+    make: Callable[[Grid, int], tuple[nn.Module, nn.Module]]
+    fits: Callable[[tuple[int, ...]], bool]
+    accepted: str
+
+
+PAIRS = {
+    "dcgan": Pair(
+        lambda shape, base: (dcgan.Generator(shape, base), dcgan.Discriminator(base)),
+        lambda sizes: set(sizes) in ({28}, {32}),
+        "28 or 32 for architecture dcgan; resnet takes more",
+    ),
+    "resnet": Pair(
+        lambda shape, base: (resnet.Generator(shape, base), resnet.Discriminator(base)),
+        lambda sizes: len(set(sizes)) == 1 and 8 <= sizes[0] <= 256 and sizes[0] % 4 == 0,
+        "a square of 8 to 256 px, a multiple of 4, for architecture resnet",
+    ),
+    "mlp": Pair(
+        lambda shape, base: (mlp.Generator(shape, 32 * base), mlp.Discriminator(32 * base)),
+        lambda sizes: True,
+        "any",
+    ),
+}
+"""By name, in the order in which `architecture_for` tries them."""
+
+
+def architecture_for(shape: Grid) -> str:
+    """Returns the name of the first architecture that makes images (*spatial, c)."""
+    return next(name for name, pair in PAIRS.items() if pair.fits(shape[:-1]))
+
+
+def make_gan_pair(config: GanConfig, shape: Grid) -> tuple[nn.Module, nn.Module]:
+    """Returns generator and discriminator of `config.architecture` for images (*spatial, c).
 
     Raises:
-      InputError: the architecture does not take this shape.
+      InputError: the architecture does not make images of this shape.
     """
-    h, w, c = shape
-    require(1 <= c <= 4, "channels", c, "1 to 4")
-    base = config.base_channels
-    match config.architecture:
-        case "mlp":
-            pair = mlp.Generator(shape, 32 * base), mlp.Discriminator(32 * base)
-        case "dcgan":
-            require(
-                h == w and h in (28, 32), "image_size", (h, w), "28 or 32 for architecture dcgan; resnet takes more"
-            )
-            pair = dcgan.Generator(shape, base), dcgan.Discriminator(base)
-        case "resnet":
-            accepted = "a square of 8 to 256 px, a multiple of 4, for architecture resnet"
-            require(h == w and 8 <= h <= 256 and h % 4 == 0, "image_size", (h, w), accepted)
-            pair = resnet.Generator(shape, base), resnet.Discriminator(base)
-    generator, discriminator = pair
+    *sizes, channels = shape
+    require(1 <= channels <= 4, "channels", channels, "1 to 4")
+    pair = PAIRS[config.architecture]
+    require(pair.fits(tuple(sizes)), "image_size", tuple(sizes), pair.accepted)
+    generator, discriminator = pair.make(shape, config.base_channels)
     return generator.clone(dtype=config.dtype), discriminator.clone(
         dtype=config.dtype, conditioning=config.conditioning
     )

@@ -8,22 +8,17 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxgen.images import make_grid, save_gif, save_png, to_uint8
+from jaxgen.images import make_grid, readable_scale, save_gif, save_png, to_uint8
 from jaxgen.training.parallel import spread
 from jaxgen.training.step import Algorithm, TrainState
-from jaxgen.types import Latents
+from jaxgen.types import Latents, Prediction
 
 Inputs = dict[str, jax.Array]
-Predict = Callable[[TrainState, Inputs], jax.Array]
+Predict = Callable[[TrainState, Inputs, jax.Array], Prediction]
 
 MAX_CLASSES = 20
 """Classes shown, of those that there are."""
 COLUMNS = 10
-
-
-def picture_scale(height: int) -> int:
-    """Enlargement that makes small images readable: 28 px twice, 64 px and more not at all."""
-    return max(1, 64 // height)
 
 
 def render_all(predict: Predict, state: TrainState, inputs: Inputs, at_once: int = 250) -> np.ndarray:
@@ -41,12 +36,12 @@ def render_all(predict: Predict, state: TrainState, inputs: Inputs, at_once: int
     num, devices = len(next(iter(inputs.values()))), len(state.step.sharding.device_set)
     at_once = min(at_once, num)
     at_once += -at_once % devices
-    parts = []
+    parts, key = [], jax.random.key(0)  # a generator draws nothing of its own
     for start in range(0, num, at_once):
         stop = min(start + at_once, num)
         # one shape, one compilation: the last part is filled up and cut again
         filled = jax.tree.map(lambda x, a=start, b=stop: _filled(x[a:b], at_once), inputs)
-        parts.append(to_uint8(predict(state, spread(filled, devices)))[: stop - start])
+        parts.append(to_uint8(predict(state, spread(filled, devices), key).images)[: stop - start])
     return np.concatenate(parts)
 
 
@@ -93,7 +88,7 @@ def draw_final(directory: Path, algorithm: Algorithm, state: TrainState, num_cla
 
     def sheet(name: str, inputs: Inputs, columns: int) -> None:
         images = render_all(predict, state, inputs)
-        save_png(directory / name, make_grid(images, columns), picture_scale(images.shape[1]))
+        save_png(directory / name, make_grid(images, columns), readable_scale(images.shape[1]))
 
     shown = min(num_classes, MAX_CLASSES)
     if not num_classes:
@@ -105,7 +100,7 @@ def draw_final(directory: Path, algorithm: Algorithm, state: TrainState, num_cla
     frames = _frames(algorithm, keys[1], lambda inputs: render_all(predict, state, inputs))
     if frames.shape[-1] in (1, 3):
         grids = np.stack([make_grid(frame) for frame in frames])
-        save_gif(directory / "interpolation.gif", grids, scale=picture_scale(frames.shape[2]))
+        save_gif(directory / "interpolation.gif", grids, scale=readable_scale(frames.shape[2]))
 
 
 def class_rows(algorithm: Algorithm, key: jax.Array, num_classes: int) -> Inputs:

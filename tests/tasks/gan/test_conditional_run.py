@@ -122,7 +122,7 @@ def test_without_held_out_images_a_run_is_judged_by_its_training_images(run):
     name = f"{result.protocol.name}-seed0"
     record = json.loads((run / "evaluation" / f"{name}-step8.json").read_text())
     assert record["step"] == 8
-    assert record["protocol"]["num_fakes"] == 40
+    assert record["protocol"]["num_generated"] == 40
     assert record["figures"]["frechet"]["value"] == result.figures["frechet"].value
     row = read_metrics(run)[-1]
     assert row["step"] == 8
@@ -147,7 +147,7 @@ def test_samples_against_a_data_set_with_a_test_split(labelled_npz, tmp_path, mo
     samples = draw(gan, 33, 0)
     path = save(tmp_path / "mine.npz", samples["images"], samples["labels"])
     result = evaluate_samples(path, DataConfig(), 1000)
-    assert result.protocol.num_fakes == 33
+    assert result.protocol.num_generated == 33
     assert {"frechet_multiple", "memorisation_auc", "classifier_accuracy_score"} <= set(result.figures)
     folder = tmp_path / "mine-evaluation"
     assert Image.open(folder / f"{result.protocol.name}-seed0-closest.png").size == (

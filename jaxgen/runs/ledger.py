@@ -1,10 +1,14 @@
-"""The book of a scan: who its members are, what they reached, who diverged, who made way for whom."""
+"""The ledger of a training: its members, what each has reached, which diverged, which made way for others.
+
+A run has one member, a scan has many.
+"""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from jaxgen.scans.space import Setting
+Setting = dict[str, float | None]
+"""One value for each number of an algorithm."""
 
 
 class Entry(NamedTuple):
@@ -160,21 +164,10 @@ def score_at(ledger: Ledger, setting: int, rung: int) -> float | None:
 
 
 def describe(entry: Entry, names: Sequence[str]) -> str:
-    """The numbers that tell a member from others: `lr 0.0002, r1 0.1, seed 0`."""
-    return ", ".join([*(f"{name} {_short(entry.hparams[name])}" for name in names), f"seed {entry.seed}"])
+    """Returns the numbers that tell a member from others: `lr 0.0002, r1 0.1, seed 0`."""
+    return ", ".join([*(f"{name} {format_number(entry.hparams[name])}" for name in names), f"seed {entry.seed}"])
 
 
-def _short(value: float | None) -> str:
+def format_number(value: float | None) -> str:
+    """Returns a number with three digits."""
     return "None" if value is None else f"{value:.3g}"
-
-
-def format_leaderboard(ledger: Ledger, names: Sequence[str], metric: str) -> str:
-    """A table in text: rank, member, score, steps, numbers; what is not simply running is said."""
-    rows = [("", "member", metric, "steps", *names, "seed", "")]
-    for rank, e in enumerate(leaderboard(ledger), start=1):
-        score = f"{last_score(e):.4g}" if math.isfinite(last_score(e)) else "-"
-        state = "" if e.status == "running" else e.status
-        values = [_short(e.hparams[name]) for name in names]
-        rows.append((str(rank), str(e.number), score, f"{e.steps:,}", *values, str(e.seed), state))
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return "\n".join("  ".join(cell.rjust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)

@@ -1,0 +1,47 @@
+"""A trained GAN as a network that can be exported."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import unflatten_dict
+from jax import export
+
+from jaxgen.errors import require
+from jaxgen.tasks.base import Exportable, Trained, flat_weights
+from jaxgen.tasks.gan.pairs import make_gan_pair
+from jaxgen.tasks.gan.sample import class_names
+
+NUM_GOLDEN = 4
+
+
+def exportable(gan: Trained, iterations: int | None) -> Exportable:
+    """Returns the averaged generator: latents and, of a conditional GAN, class weights to images.
+
+    Raises:
+      InputError: iterations, which a GAN has none of.
+    """
+    require(iterations is None, "iterations", iterations, "none, since a GAN has no iterations")
+    config, names = gan.config.gan, class_names(gan)
+    generator = make_gan_pair(config, gan.facts.shape)[0].clone(dtype=jnp.float32)
+    (b,) = export.symbolic_shape("b")
+    inputs = {"latents": jax.ShapeDtypeStruct((b, config.latent_dim), jnp.float32)}
+    noise = np.random.default_rng(0)
+    golden = {"latents": noise.normal(size=(NUM_GOLDEN, config.latent_dim)).astype(np.float32)}
+    if names:
+        inputs["condition"] = jax.ShapeDtypeStruct((b, len(names)), jnp.float32)
+        golden["condition"] = np.eye(len(names), dtype=np.float32)[np.arange(NUM_GOLDEN) % len(names)]
+    height, width, channels = gan.facts.shape
+    return Exportable(
+        lambda weights, *arrays: generator.apply({"params": unflatten_dict(weights, sep="/")}, *arrays),
+        flat_weights(gan.state.ema_params["generator"]),
+        inputs,
+        "images",
+        golden,
+        tuple({"b": n} for n in (1, 3, 16)),
+        {
+            "kind": "gan",
+            "image": {"height": height, "width": width, "channels": channels, "range": [-1, 1]},
+            "latent_dim": config.latent_dim,
+            "labels": list(names),
+        },
+    )

@@ -1,0 +1,160 @@
+"""Training in memory: an algorithm, its numbers and a source go in, a trained state comes out; no folder is needed."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jaxgen.data.base import Source
+from jaxgen.data.pipeline import batches
+from jaxgen.data.transfer import chunks, put_global
+from jaxgen.errors import require
+from jaxgen.training import distributed, parallel
+from jaxgen.training.config import TrainConfig
+from jaxgen.training.loop import Callback, Stop, chunk_sizes, train
+from jaxgen.training.step import Algorithm, TrainState
+
+OnMetrics = Callable[[int, dict[str, np.ndarray]], None]
+"""Called after each dispatch with the step reached and every metric of its k steps, (k,) each, or (k, p) of p members."""
+
+
+class Program(NamedTuple):
+    """A training that is ready to run, of one state or of a population.
+
+    Attributes:
+      state: where it starts, a `TrainState` or a `Population`; it counts on from `state.step`.
+      dispatch: k steps in one compiled call, which takes the state's buffers.
+      batches: (step) -> endless host batches from that step on.
+      sharding: where stacked batches (k, ...) are put.
+      per_dispatch: steps of a call at most.
+    """
+
+    state: Any
+    dispatch: Callable[[Any, Any], tuple[Any, Any]]
+    batches: Callable[[int], Iterator[dict[str, np.ndarray]]]
+    sharding: jax.sharding.Sharding
+    per_dispatch: int
+
+
+def prepare(
+    algorithm: Algorithm, source: Source, hparams: Mapping[str, Any], settings: TrainConfig, flip: bool = False
+) -> Program:
+    """Returns the program of one training: its initial state, its compiled steps and its batches.
+
+    Args:
+      algorithm: what to train.
+      source: what to train on.
+      hparams: numbers by name; `schedule_images` set.
+      settings: devices, batch size, seed.
+      flip: mirror half of the images.
+
+    Raises:
+      InputError: devices and a batch size that do not fit, or a way to share a step that the algorithm does not take.
+    """
+    mesh = parallel.make_mesh(settings.batch_size, settings.devices, settings.shard, settings.accumulate)
+    key_init, key_steps = jax.random.split(jax.random.key(settings.seed))
+
+    def host_batches(step: int) -> Iterator[dict[str, np.ndarray]]:
+        return batches(
+            source, batch_size=algorithm.images_per_step, seed=settings.seed, start=step, flip=flip,
+            process_index=jax.process_index(), process_count=jax.process_count(),
+        )  # fmt: skip
+
+    return Program(
+        parallel.init_state(algorithm, key_init, dict(hparams), mesh),
+        parallel.compile_steps(algorithm, key_steps, mesh, settings.parallel, settings.accumulate),
+        host_batches,
+        parallel.batch_sharding(mesh),
+        settings.steps_per_dispatch or parallel.STEPS_PER_DISPATCH.get(jax.default_backend(), 10),
+    )
+
+
+def run_steps(
+    program: Program,
+    steps: int,
+    *,
+    callbacks: Sequence[Callback] = (),
+    on_metrics: OnMetrics = lambda step, values: None,
+    minutes: float | None = None,
+) -> tuple[Any, Stop]:
+    """Trains a program up to a step, or until time is up or a signal arrives; batches are loaded in the background.
+
+    Args:
+      program: its state is used up.
+      steps: the step to end at.
+      callbacks: run at intervals and at the end.
+      on_metrics: called after each dispatch.
+      minutes: bound on the time of this call.
+
+    Returns:
+      The last state, and where and why it ended.
+
+    Raises:
+      NonFiniteError: training diverged; names the metric, its value and the step.
+    """
+    start = int(program.state.step)
+    sizes = chunk_sizes(start, steps, program.per_dispatch)
+    ready = chunks(program.batches(start), sizes, lambda tree: put_global(tree, program.sharding))
+    with closing(ready) as feed:
+        return train(
+            program.dispatch, program.state, feed, on_metrics=on_metrics, callbacks=list(callbacks), minutes=minutes,
+            agree=distributed.highest,
+        )  # fmt: skip
+
+
+def fit(
+    algorithm: Algorithm,
+    source: Source,
+    hparams: Mapping[str, Any],
+    settings: TrainConfig,
+    *,
+    flip: bool = False,
+    begin: TrainState | None = None,
+    callbacks: Sequence[Callback] = (),
+    on_metrics: OnMetrics = lambda step, values: None,
+) -> tuple[TrainState, Stop]:
+    """Trains in memory and writes nothing; a recorded run adds its folder around the same functions.
+
+    Args:
+      algorithm: what to train.
+      source: what to train on.
+      hparams: numbers by name; `schedule_images` set.
+      settings: steps, batch size, seed, devices, minutes.
+      flip: mirror half of the images.
+      begin: a state to go on from, of the same networks; it is copied, and `hparams` replace its numbers.
+      callbacks: run at intervals and at the end.
+      on_metrics: called after each dispatch.
+
+    Returns:
+      The last state, and where and why training ended.
+
+    Raises:
+      InputError: devices, numbers or a state that do not fit.
+      NonFiniteError: training diverged.
+    """
+    program = prepare(algorithm, source, hparams, settings, flip)
+    if begin is not None:
+        program = program._replace(state=copy_into(program.state, begin))
+    require_steps_left(settings.steps, int(program.state.step))
+    return run_steps(
+        program, settings.steps, callbacks=callbacks, on_metrics=on_metrics, minutes=settings.minutes
+    )
+
+
+def require_steps_left(steps: int, start: int) -> None:
+    """Raises `InputError` if a training that has reached `start` is to end before it."""
+    require(steps >= start, "steps", steps, f"at least {start}, the step that the run has reached")
+
+
+def copy_into(state: TrainState, begin: TrainState) -> TrainState:
+    """Returns the values of `begin`, laid out as `state` is and with its numbers; a copy, since a step takes buffers.
+
+    Raises:
+      InputError: the states are of different networks.
+    """
+    shapes = [[(x.shape, x.dtype) for x in jax.tree.leaves(tree)] for tree in (state, begin)]
+    require(shapes[0] == shapes[1], "resume", "a state of other networks", "what was trained with the same settings")
+    copied = jax.tree.map(lambda new, old: jax.device_put(np.array(old), new.sharding), state, begin)
+    return copied.replace(hparams=state.hparams)
