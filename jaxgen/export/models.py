@@ -20,6 +20,7 @@ from jaxgen.recipes.initial import SHIPPED, shipped_file
 from jaxgen.training.checkpoints import read_meta
 from jaxgen.training.reporting import read_metrics
 from jaxgen.training.weights import load_notes
+from jaxgen.types import Observation
 
 NUM_GOLDEN = 4
 
@@ -113,7 +114,7 @@ def _restorer(run: str | Path, checkpoint: str, iterations: int | None) -> Expor
 
     def apply(weights: dict[str, jax.Array], images: jax.Array, missing: jax.Array) -> jax.Array:
         known = 1.0 - missing
-        return network.apply({"params": unflatten_dict(weights, sep="/")}, images * known, known)
+        return network.apply({"params": unflatten_dict(weights, sep="/")}, Observation(images * known, known))
 
     any_size = hasattr(network, "halo")
     multiple = network.multiple if any_size else 1

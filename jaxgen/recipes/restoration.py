@@ -17,7 +17,7 @@ from jaxgen.config import DataConfig, InputError, RestorationConfig, Restoration
 from jaxgen.config_json import to_dict
 from jaxgen.data.base import Source, subset
 from jaxgen.data.sources import open_source
-from jaxgen.degradations.compose import Degraded, mixture, parse_mixture
+from jaxgen.degradations.compose import mixture, parse_mixture
 from jaxgen.evaluation.restoration import Restorer, evaluate_restoration, format_table, save_table
 from jaxgen.evaluation.suites import suite_for
 from jaxgen.images import save_png, to_float, to_uint8
@@ -29,6 +29,7 @@ from jaxgen.training.report import write_report
 from jaxgen.training.reporting import MetricWriter, plot_curves
 from jaxgen.training.runs import Hooks, Run, fix_schedule, run_training
 from jaxgen.training.weights import save_params
+from jaxgen.types import Observation
 
 NUM_FOLLOWED = 64
 """Held-out images on which the quality is followed while a run trains."""
@@ -128,7 +129,7 @@ class Followed(NamedTuple):
     """
 
     clean: np.ndarray
-    degraded: Degraded
+    degraded: Observation
     restored_fn: Callable[[TrainState], np.ndarray]
 
     def evaluate(self, state: TrainState) -> dict[str, float]:
@@ -148,8 +149,8 @@ def follow(config: RestorationRecipe, algorithm: Algorithm, held_out: Source) ->
     clean = held_out.take(np.arange(min(NUM_FOLLOWED, held_out.num_images)))
     choices = parse_mixture(config.restoration.damage)
     damage = jax.jit(lambda key, images: mixture(key, images, choices))
-    degraded: Degraded = damage(jax.random.key(config.train.seed + 1), to_float(jnp.asarray(clean)))
-    return Followed(clean, degraded, lambda state: to_uint8(predict(state, degraded._asdict())))
+    degraded: Observation = damage(jax.random.key(config.train.seed + 1), to_float(jnp.asarray(clean)))
+    return Followed(clean, degraded, lambda state: to_uint8(predict(state, degraded)))
 
 
 def _make_hooks(
@@ -177,7 +178,7 @@ def _finish(
     notes = {"restoration": json.dumps(to_dict(config.restoration)), "shape": json.dumps(held_out.shape)}
     save_params(directory / WEIGHTS, jax.device_get(state.ema_params["restorer"]), notes)
     predict = jax.jit(algorithm.predict)
-    restorer = Restorer(config.restoration.architecture, lambda inputs: np.asarray(predict(state, inputs)))
+    restorer = Restorer(config.restoration.architecture, lambda degraded: np.asarray(predict(state, degraded)))
     suite = suite_for(held_out.shape, held_out.crops)
     images = images_to_judge(held_out, min(held_out.num_images, NUM_PHOTOS if held_out.crops else suite.num_images))
     table, examples = evaluate_restoration(restorer, images, suite, watch=_say)
