@@ -48,8 +48,8 @@ def draw(picture: Picture) -> np.ndarray:
     for i, (name, (top, left), text) in enumerate(CASES):
         clean = getattr(data, name)()[top : top + SIZE, left : left + SIZE, :3]
         degraded = degrade(jax.random.key(i), to_float(jnp.asarray(clean[None])), parse_damage(text))
-        missing = 1.0 - degraded.masks
-        restored = adapt(model, 3, 1.0, masked=bool(missing.any()))(degraded.images, missing)
+        masked = not bool(degraded.masks.all())
+        restored = adapt(model, 3, 1.0, masked)(degraded.images, degraded.masks)
         shown.append([to_uint8(degraded.images)[0], to_uint8(restored)[0], clean])
     return make_grid(np.concatenate([np.stack(row) for row in zip(*shown, strict=True)]), len(CASES))
 

@@ -9,17 +9,17 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import stats
 
+from jaxgen.training.step import TrainState
+from jaxgen.tasks.restoration.algorithm import make_restoration
+from jaxgen.tasks.restoration.config import RestorationConfig, RestorationHparams
 from jaxgen.config_json import to_dict
 from jaxgen.data.base import Source
 from jaxgen.data.pipeline import batches
-from jaxgen.degradations.compose import Degraded, degrade, parse_damage
+from jaxgen.degradations.compose import degrade, parse_damage
 from jaxgen.images import to_float, to_uint8
 from jaxgen.metrics.quality import psnr
-from jaxgen.tasks.restoration.algorithm import make_restoration
-from jaxgen.tasks.restoration.config import RestorationConfig, RestorationHparams
 from jaxgen.training import parallel
-from jaxgen.training.step import TrainState
-from jaxgen.types import Batch, PRNGKey, StackedMetrics
+from jaxgen.types import Batch, Grid, Observation, PRNGKey, StackedMetrics
 
 STEPS_PER_DISPATCH = 10
 
@@ -55,8 +55,8 @@ def train_briefly(
 
 
 @functools.cache
-def _compiled(config: RestorationConfig, shape: tuple[int, int, int], batch_size: int) -> tuple[Callable, ...]:
-    """init(key, hparams), run(state, batches, key) and predict(state, inputs), compiled once for all seeds."""
+def _compiled(config: RestorationConfig, shape: Grid, batch_size: int) -> tuple[Callable, ...]:
+    """init(key, hparams), run(state, batches, key) and predict(state, observation), compiled once for all seeds."""
     algorithm = make_restoration(config, shape, batch_size)
 
     def run(state: TrainState, batches: Batch, key: PRNGKey) -> tuple[TrainState, StackedMetrics]:
@@ -72,17 +72,17 @@ def _stacks(feeds: list[tuple[Source, int]], batch_size: int, seed: int) -> Iter
             yield {"images": np.stack([next(stream)["images"] for _ in range(STEPS_PER_DISPATCH)])}
 
 
-def damaged(images: np.ndarray, damage: str, seed: int) -> Degraded:
+def damaged(images: np.ndarray, damage: str, seed: int) -> Observation:
     """The images, uint8 (n, h, w, c), under one damage."""
     damages = parse_damage(damage)
     apply = jax.jit(lambda key, clean: degrade(key, clean, damages))
     return apply(jax.random.key(seed), to_float(jnp.asarray(images)))
 
 
-def quality(config: RestorationConfig, state: TrainState, degraded: Degraded, clean: np.ndarray) -> float:
+def quality(config: RestorationConfig, state: TrainState, degraded: Observation, clean: np.ndarray) -> float:
     """Mean PSNR in dB of the restored images."""
     predict = _compiled(config, clean.shape[1:], 1)[2]
-    return float(np.mean(np.minimum(psnr(to_uint8(predict(state, degraded._asdict())), clean), 100.0)))
+    return float(np.mean(np.minimum(psnr(to_uint8(predict(state, degraded)), clean), 100.0)))
 
 
 def difference(first: list[float], second: list[float]) -> Difference:

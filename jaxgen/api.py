@@ -183,8 +183,8 @@ def restore(
     shaped = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (1, 3))
     require(shaped and pixels.size > 0, "image", pixels.shape, "(h, w), (h, w, 1) or (h, w, 3), not empty")
     require(0 <= strength <= 1, "strength", strength, "0 to 1")
-    marked = None if mask is None else np.asarray(mask) > 0
-    require(marked is None or marked.shape == pixels.shape[:2], "mask", np.shape(mask), f"{pixels.shape[:2]}")
+    known = None if mask is None else ~(np.asarray(mask) > 0)
+    require(known is None or known.shape == pixels.shape[:2], "mask", np.shape(mask), f"{pixels.shape[:2]}")
     deep = pixels if pixels.dtype in (np.uint8, np.uint16) else _to_integers(pixels, "image", np.uint16)
     if strength == 0:
         return pixels.copy()
@@ -193,7 +193,7 @@ def restore(
         models = dict.fromkeys((1, 3), photo_model(model))
     else:
         models = photo_models(model)
-    result = make_restore(models, strength, marked is not None, TILE)(planes, marked).reshape(pixels.shape)
+    result = make_restore(models, strength, known is not None, TILE)(planes, known).reshape(pixels.shape)
     if deep is pixels:
         return result
     return (result / np.float64(65_535)).astype(pixels.dtype)

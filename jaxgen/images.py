@@ -11,11 +11,23 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from jaxgen.errors import reject, require
+from jaxgen.errors import InputError, reject, require
 from jaxgen.files import write_bytes
 
 BACKGROUND = 232
 """Grey level of grid lines and of empty cells: apart from black digits' ground and from white paper."""
+
+
+RANKS = {1: "signals", 2: "images", 3: "volumes"}
+"""What has so many spatial axes."""
+
+
+def require_rank(field: str, x: Any, ranks: tuple[int, ...]) -> None:
+    """Raises InputError unless an array (b, *spatial, c) has one of these numbers of spatial axes."""
+    num = x.ndim - 2
+    if num not in ranks:
+        accepted = " or ".join(f"{RANKS[rank]} ({rank})" for rank in ranks)
+        raise InputError(f"{field}: got {RANKS.get(num, 'an array')} ({num} spatial axes); accepted: {accepted}")
 
 
 def to_float(images: jax.Array) -> jax.Array:

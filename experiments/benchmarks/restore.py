@@ -16,20 +16,21 @@ import numpy as np
 
 from experiments import crnn_mnist, inverse_photos, inverse_photos_grey
 from experiments.benchmarks import common, flops, train_step
+from jaxgen.training.step import Algorithm
+from jaxgen.tasks.restoration.algorithm import Restoration, make_restoration, restoration_step
+from jaxgen.tasks.restoration.schedule import parse_schedule
 from jaxgen.cli import exit_cleanly, parse
+from jaxgen.tasks.restoration.config import RestorationConfig, RestorationHparams
+from jaxgen.errors import require
 from jaxgen.config_json import to_dict
 from jaxgen.degradations.compose import parse_mixture
-from jaxgen.errors import require
-from jaxgen.networks.recurrent import Memory, RecurrentRestorer
-from jaxgen.tasks.restoration.algorithm import Restoration, make_restoration, restoration_step
-from jaxgen.tasks.restoration.config import RestorationConfig, RestorationHparams
-from jaxgen.tasks.restoration.load import TrainedRestorer, photo_model
 from jaxgen.tasks.restoration.restore import adapt
+from jaxgen.tasks.restoration.load import TrainedRestorer, photo_model
 from jaxgen.tasks.restoration.restorers import make_restorer
-from jaxgen.tasks.restoration.schedule import parse_schedule
+from jaxgen.networks.inverse import cut_to
+from jaxgen.networks.recurrent import Memory, RecurrentRestorer
 from jaxgen.training import parallel
-from jaxgen.training.step import Algorithm
-from jaxgen.types import Images, Levels, Masks, Params
+from jaxgen.types import Observation, Params
 
 COLOURS = {"grey": 1, "colour": 3}
 PLAIN = {"damage": "gaussian:0-0.2", "schedule": "damage:1000", "optimizer": "adam"}
@@ -120,7 +121,8 @@ def _cells(row: dict[str, Any], columns: common.Columns) -> tuple[str, ...]:
 def initial_params(structure: RestorationConfig, channels: int) -> Params:
     """Parameters of a network before training."""
     shape = (28, 28, channels)  # any will do
-    return jax.jit(make_restorer(structure, shape).init)(jax.random.key(0), jnp.zeros((1, *shape)))["params"]
+    nothing = Observation(jnp.zeros((1, *shape)))
+    return jax.jit(make_restorer(structure, shape).init)(jax.random.key(0), nothing)["params"]
 
 
 def _inference(config: RestoreConfig) -> dict[str, Any]:
@@ -148,10 +150,10 @@ def _whole_image(label: str, structure: RestorationConfig, params: Params, image
     shape = images.shape[1:]
     model = photo_model(TrainedRestorer(label, make_restorer(structure, shape), params, shape))
     restore = adapt(model, shape[-1], strength=1.0, masked=False)
-    floats, masks = images / np.float32(127.5) - np.float32(1), np.zeros((1, *shape[:2], 1), np.float32)
+    floats, known = images / np.float32(127.5) - np.float32(1), np.ones((1, *shape[:2], 1), np.float32)
 
     def restore_image() -> None:
-        np.asarray(restore(floats, masks))
+        np.asarray(restore(floats, known))
 
     return common.Candidate(label, restore_image, 1)
 
@@ -236,18 +238,18 @@ class UnrolledRestorer(RecurrentRestorer):
 
     checkpointed: bool = False
 
-    def estimates(self, images: Images, masks: Masks | None = None, sigma: Levels | None = None) -> jax.Array:
+    def estimates(self, observation: Observation) -> jax.Array:
         """As of `RecurrentRestorer`."""
-        padded, padded_masks, memory = self._start(images, masks)
+        padded, memory = self._start(observation)
         cell, variables, found = self.cell.clone(parent=None), self.cell.variables, []
 
         def look(variables: Params, memory: Memory) -> Memory:
-            return cell.apply(variables, memory, padded, padded_masks, sigma)
+            return cell.apply(variables, memory, padded)
 
         for _ in range(self.iterations):
             memory = (jax.checkpoint(look) if self.checkpointed else look)(variables, memory)
             found.append(memory.estimate)
-        return jnp.stack(found)[:, :, : images.shape[1], : images.shape[2]]
+        return cut_to(jnp.stack(found), observation.images.shape[1:-1])
 
 
 FORMS: dict[str, Callable[..., RecurrentRestorer]] = {

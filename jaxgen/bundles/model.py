@@ -89,29 +89,32 @@ class Model:
         mask = None if mask is None else np.asarray(mask)
         fits = mask is None or (mask.dtype == bool and mask.shape == pixels.shape[:2])
         require(fits, "mask", _describe(mask), f"bool {list(pixels.shape[:2])}")
-        restored = self._restored(pixels, mask)
+        restored = self._restored(pixels, None if mask is None else ~mask)
         if mask is not None:
             restored = np.where(mask[..., None], restored, pixels)
         return _like(restored, np.asarray(image))
 
-    def _restored(self, pixels: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+    def _restored(self, pixels: np.ndarray, known: np.ndarray | None) -> np.ndarray:
         """float32 (h, w, c) in [-1, 1] to the same, restored."""
         model_channels, channels = self.manifest.image[2], pixels.shape[-1]
         if model_channels == channels:
-            return self._tiled(pixels, mask)
+            return self._tiled(pixels, known)
         if channels == 1:
-            colour = self._tiled(np.repeat(pixels, 3, axis=-1), mask)
+            colour = self._tiled(np.repeat(pixels, 3, axis=-1), known)
             return (colour @ LUMA)[..., None]
-        return np.concatenate([self._tiled(pixels[..., i : i + 1], mask) for i in range(channels)], axis=-1)
+        return np.concatenate([self._tiled(pixels[..., i : i + 1], known) for i in range(channels)], axis=-1)
 
-    def _tiled(self, pixels: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+    def _program(self, images: np.ndarray, known: np.ndarray) -> np.ndarray:
+        """The exported network; its second input says what is missing."""
+        return np.asarray(self.apply(images, 1 - known))
+
+    def _tiled(self, pixels: np.ndarray, known: np.ndarray | None) -> np.ndarray:
         if self.manifest.image[0] is not None:
-            missing = np.zeros(pixels.shape[:2], bool) if mask is None else mask
-            inputs = pixels[None], missing[None, ..., None].astype(np.float32)
-            return np.clip(np.asarray(self.apply(*inputs))[0], -1, 1)
+            told = np.ones(pixels.shape[:2], np.float32) if known is None else known.astype(np.float32)
+            return np.clip(self._program(pixels[None], told[None, ..., None])[0], -1, 1)
         restored = np.empty_like(pixels)
         layout = {"tile": TILE, "halo": self.manifest.halo, "multiple": self.manifest.multiple}
-        for rows, columns, values in restored_tiles(self.apply, pixels, mask, **layout):
+        for rows, columns, values in restored_tiles(self._program, pixels, known, **layout):
             restored[rows, columns] = np.clip(values, -1, 1)
         return restored
 

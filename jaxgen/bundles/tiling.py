@@ -14,10 +14,11 @@ from jaxtyping import Bool, Float32, UInt8, UInt16
 from jaxgen.errors import require
 
 ApplyFn = Callable[[np.ndarray, np.ndarray], Any]
-"""(images float32 (1, h, w, c) in [-1, 1], masks float32 (1, h, w, 1)) -> restored images; h and w may vary."""
+"""(images float32 (1, h, w, c) in [-1, 1], known float32 (1, h, w, 1)) -> restored images; h and w may vary."""
 Pixels = UInt8[np.ndarray, "h w c"] | UInt16[np.ndarray, "h w c"]
 AnyPixels = Pixels | Float32[np.ndarray, "h w c"]
-Mask = Bool[np.ndarray, "h w"]
+Known = Bool[np.ndarray, "h w"]
+"""True where a pixel is known, false where it is to be filled in."""
 GRAIN = 64
 """Windows are multiples of this many pixels, or whole, so that photos of all sizes share a few compiled programs."""
 
@@ -60,14 +61,14 @@ def spans(size: int, *, tile: int, halo: int, multiple: int) -> list[Span]:
 
 
 def restored_tiles(
-    apply_fn: ApplyFn, pixels: AnyPixels, mask: Mask | None = None, *, tile: int, halo: int, multiple: int
+    apply_fn: ApplyFn, pixels: AnyPixels, known: Known | None = None, *, tile: int, halo: int, multiple: int
 ) -> Iterator[tuple[slice, slice, Float32[np.ndarray, "y x c"]]]:
     """Rows, columns and restored floats of tiles that cover the image once.
 
     Args:
       apply_fn: the network; on sizes that are multiples of `multiple` it pads with zeros alone.
       pixels: (h, w, c), uint8, uint16, or float32 in [-1, 1].
-      mask: (h, w), given to the network as 1 where true; None gives 0 everywhere.
+      known: (h, w), given to the network as 1 where true; None gives 1 everywhere.
       tile: see `spans`.
       halo: see `spans`.
       multiple: see `spans`. An image whose size is none is continued with its last row and column.
@@ -76,8 +77,8 @@ def restored_tiles(
     for y in spans(height, tile=tile, halo=halo, multiple=multiple):
         for x in spans(width, tile=tile, halo=halo, multiple=multiple):
             image = _to_float(_cut(pixels, y, x))
-            marked = np.zeros(image.shape[:2], np.float32) if mask is None else _cut(mask, y, x).astype(np.float32)
-            result = np.asarray(apply_fn(image[None], marked[None, ..., None]))[0]
+            told = np.ones(image.shape[:2], np.float32) if known is None else _cut(known, y, x).astype(np.float32)
+            result = np.asarray(apply_fn(image[None], told[None, ..., None]))[0]
             inner = result[y.first - y.start : y.last - y.start, x.first - x.start : x.last - x.start]
             yield slice(y.first, y.last), slice(x.first, x.last), inner
 
@@ -85,7 +86,7 @@ def restored_tiles(
 def restore_tiled(
     apply_fn: ApplyFn,
     pixels: Pixels,
-    mask: Mask | None = None,
+    known: Known | None = None,
     *,
     tile: int,
     halo: int,
@@ -97,7 +98,7 @@ def restore_tiled(
     Args:
       apply_fn: see `restored_tiles`.
       pixels: see `restored_tiles`.
-      mask: see `restored_tiles`.
+      known: see `restored_tiles`.
       tile: see `spans`.
       halo: see `spans`.
       multiple: see `spans`.
@@ -109,7 +110,7 @@ def restore_tiled(
     layout = {"tile": tile, "halo": halo, "multiple": multiple}
     total = len(spans(pixels.shape[0], **layout)) * len(spans(pixels.shape[1], **layout))
     restored = np.empty(pixels.shape, pixels.dtype)
-    for done, (rows, columns, values) in enumerate(restored_tiles(apply_fn, pixels, mask, **layout), 1):
+    for done, (rows, columns, values) in enumerate(restored_tiles(apply_fn, pixels, known, **layout), 1):
         if not np.isfinite(values).all():
             raise FloatingPointError(f"the model gave no numbers in rows {rows.start} to {rows.stop}")
         restored[rows, columns] = _from_float(values, pixels.dtype)

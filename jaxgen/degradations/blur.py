@@ -1,10 +1,12 @@
 """Blur: Gaussian, motion and defocus kernels, one an image, and the convolution with them."""
 
+import chex
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Array, Float
 from scipy.fft import next_fast_len
 
-from jaxgen.types import Images
+from jaxgen.types import Images, per_image
 
 SMALLEST_SIGMA = 1e-3
 """In pixels: at this width a Gaussian is already zero, in float32, one pixel away from its centre."""
@@ -30,6 +32,30 @@ def gaussian_kernels(
     u = u / jnp.maximum(sigma_x, SMALLEST_SIGMA)[:, None, None]
     v = v / jnp.maximum(sigma_y, SMALLEST_SIGMA)[:, None, None]
     return _normalised(jnp.exp(-0.5 * (u * u + v * v)))
+
+
+def gaussian_kernels_along(
+    along: Float[Array, "b"], across: Float[Array, "b"], axis: Float[Array, "b n"], size: int
+) -> Float[Array, "b *k"]:
+    """Gaussians of n dimensions, of one width along an axis and another across it, sampled at pixel centres, sum 1.
+
+    Args:
+      along: (b,) standard deviation in pixels along the axis, 0 or more.
+      across: (b,) the same in all directions across it.
+      axis: (b, n) unit vectors, in the order of the spatial axes.
+      size: k, odd.
+
+    Returns:
+      (b, k, ..., k), n times k.
+    """
+    n = axis.shape[1]
+    line = jnp.arange(size, dtype=jnp.float32) - (size - 1) / 2.0
+    places = jnp.stack(jnp.meshgrid(*(line,) * n, indexing="ij"))
+    squares = jnp.sum(jnp.square(places), axis=0)[None]
+    u = jnp.einsum("bn,n...->b...", axis, places, precision=lax.Precision.HIGHEST)
+    along, across = (per_image(jnp.maximum(sigma, SMALLEST_SIGMA), u) for sigma in (along, across))
+    v_squared = jnp.maximum(squares - u * u, 0.0)
+    return _normalised(jnp.exp(-0.5 * (jnp.square(u / along) + v_squared / jnp.square(across))))
 
 
 def motion_kernels(length: Float[Array, "b"], angle: Float[Array, "b"], size: int) -> Float[Array, "b k k"]:
@@ -74,11 +100,11 @@ def _rotated_grid(angle: Float[Array, "b"], size: int) -> tuple[Float[Array, "b 
     return cos * x + sin * y, cos * y - sin * x
 
 
-def _normalised(kernels: Float[Array, "b k k"]) -> Float[Array, "b k k"]:
-    return kernels / jnp.sum(kernels, axis=(1, 2), keepdims=True)
+def _normalised(kernels: Float[Array, "b *k"]) -> Float[Array, "b *k"]:
+    return kernels / jnp.sum(kernels, axis=tuple(range(1, kernels.ndim)), keepdims=True)
 
 
-def blur(images: Images, kernels: Float[Array, "b k k"]) -> Images:
+def blur(images: Images, kernels: Float[Array, "b *k"]) -> Images:
     """Convolves each image with its kernel (a true convolution: the kernel is mirrored), all channels alike.
 
     Beyond its edges an image is mirrored, the edge pixel repeated (d c b a | a b c d | d c b a). By Fourier transforms,
@@ -86,16 +112,17 @@ def blur(images: Images, kernels: Float[Array, "b k k"]) -> Images:
     partition these transforms: of a batch spread over devices each device transforms all.
 
     Args:
-      images: (b, h, w, c).
-      kernels: (b, k, k), k odd.
+      images: (b, *spatial, c).
+      kernels: (b, k, k), k odd; of volumes (b, k, k, k).
 
     Returns:
-      (b, h, w, c).
+      (b, *spatial, c).
     """
-    _, h, w, _ = images.shape
-    border = kernels.shape[1] - 1
-    half = border // 2
-    size = (next_fast_len(h + border, True), next_fast_len(w + border, True))
-    padded = jnp.pad(images, ((0, 0), (half, half), (half, half), (0, 0)), mode="symmetric").transpose(0, 3, 1, 2)
-    spectrum = jnp.fft.rfft2(padded, size) * jnp.fft.rfft2(kernels, size)[:, None]
-    return jnp.fft.irfft2(spectrum, size)[:, :, border : border + h, border : border + w].transpose(0, 2, 3, 1)
+    chex.assert_rank(kernels, images.ndim - 1)
+    sizes, border = images.shape[1:-1], kernels.shape[1] - 1
+    half, axes = border // 2, tuple(range(-len(sizes), 0))
+    full = tuple(next_fast_len(size + border, True) for size in sizes)
+    padded = jnp.pad(images, ((0, 0), *((half, half),) * len(sizes), (0, 0)), mode="symmetric")
+    spectrum = jnp.fft.rfftn(jnp.moveaxis(padded, -1, 1), full, axes) * jnp.fft.rfftn(kernels, full, axes)[:, None]
+    inside = (slice(border, border + size) for size in sizes)
+    return jnp.moveaxis(jnp.fft.irfftn(spectrum, full, axes)[(slice(None), slice(None), *inside)], 1, -1)

@@ -8,15 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxgen.degradations.kinds import KINDS, Degraded, Kind, unmasked
-from jaxgen.degradations.masks import apply_mask
 from jaxgen.errors import reject, require
-from jaxgen.types import Images, PRNGKey
+from jaxgen.degradations.kinds import KINDS, Kind, unmasked
+from jaxgen.degradations.masks import apply_mask
+from jaxgen.images import require_rank
+from jaxgen.types import Images, Observation, PRNGKey
 
 __all__ = [
     "KINDS",
     "Damage",
-    "Degraded",
     "Kind",
     "degrade",
     "format_damage",
@@ -100,12 +100,12 @@ def _format_step(damage: Damage) -> str:
     return f"{damage.kind}:{low}" if low == high else f"{damage.kind}:{low}-{high}"
 
 
-def degrade(key: PRNGKey, images: Images, damages: tuple[Damage, ...], random_order: bool = False) -> Degraded:
+def degrade(key: PRNGKey, images: Images, damages: tuple[Damage, ...], random_order: bool = False) -> Observation:
     """Applies damages one after the other, each with levels and draws of its own for every image.
 
     Args:
       key: of levels, draws and order.
-      images: (b, h, w, c) in [-1, 1].
+      images: (b, *spatial, c) in [-1, 1].
       damages: what to apply; none leaves the images alone.
       random_order: draw one order for the batch rather than that of `damages`.
 
@@ -113,31 +113,32 @@ def degrade(key: PRNGKey, images: Images, damages: tuple[Damage, ...], random_or
       Damaged images, not clipped, and the product of the masks. A missing pixel is 0 whatever came after it.
 
     Raises:
-      InputError: no such kind, or a level outside the kind's range.
+      InputError: no such kind, a level outside the kind's range, or a kind that does not take so many spatial axes.
     """
     for damage in damages:
         _require_known(damage, damage)
+        require_rank(f"damage {damage.kind}", images, KINDS[damage.kind].ranks)
     key_order, key_steps = jax.random.split(key)
     keys = jax.random.split(key_steps, len(damages))
     result = unmasked(images)
     if random_order and len(damages) > 1:
-        branches = [lambda carry, i=i, d=d: _apply(keys[i], *carry, d) for i, d in enumerate(damages)]
+        branches = [lambda before, i=i, d=d: _apply(keys[i], before, d) for i, d in enumerate(damages)]
         order = jax.random.permutation(key_order, len(damages))
-        result, _ = lax.scan(lambda carry, i: (lax.switch(i, branches, carry), None), result, order)
+        result, _ = lax.scan(lambda before, i: (lax.switch(i, branches, before), None), result, order)
     else:
         for i, damage in enumerate(damages):
-            result = _apply(keys[i], *result, damage)
-    return Degraded(apply_mask(result.images, result.masks), result.masks)
+            result = _apply(keys[i], result, damage)
+    return Observation(apply_mask(result.images, result.masks), result.masks)
 
 
-def _apply(key: PRNGKey, images: Images, masks: jax.Array, damage: Damage) -> Degraded:
+def _apply(key: PRNGKey, before: Observation, damage: Damage) -> Observation:
     key_level, key_apply = jax.random.split(key)
-    level = jax.random.uniform(key_level, images.shape[:1], minval=damage.low, maxval=damage.high)
-    after = KINDS[damage.kind].apply(key_apply, images, level)
-    return Degraded(after.images, masks * after.masks)
+    level = jax.random.uniform(key_level, before.images.shape[:1], minval=damage.low, maxval=damage.high)
+    after = KINDS[damage.kind].apply(key_apply, before.images, level)
+    return Observation(after.images, before.masks * after.masks)
 
 
-def mixture(key: PRNGKey, images: Images, choices: tuple[tuple[Damage, ...], ...]) -> Degraded:
+def mixture(key: PRNGKey, images: Images, choices: tuple[tuple[Damage, ...], ...]) -> Observation:
     """Damages each image in one way, drawn uniformly from `choices`; which one is not told.
 
     The batch is cut into rows of as many neighbours as there are choices, and a row uses every choice once, in an order
@@ -147,7 +148,7 @@ def mixture(key: PRNGKey, images: Images, choices: tuple[tuple[Damage, ...], ...
 
     Args:
       key: of choices, levels and draws.
-      images: (b, h, w, c) in [-1, 1].
+      images: (b, *spatial, c) in [-1, 1].
       choices: one or more sequences of damages.
 
     Returns:
@@ -160,13 +161,17 @@ def mixture(key: PRNGKey, images: Images, choices: tuple[tuple[Damage, ...], ...
     b, *shape = images.shape
     num = len(choices)
     key_choice, key_apply = jax.random.split(key)
-    rows = jnp.pad(images, ((0, -b % num), (0, 0), (0, 0), (0, 0))).reshape(-1, num, *shape)
+    rows = jnp.pad(images, ((0, -b % num), *((0, 0),) * len(shape))).reshape(-1, num, *shape)
     places = jnp.argsort(jax.random.uniform(key_choice, rows.shape[:2]), axis=1)  # [row, choice]: whose turn it is
     chosen = _take(rows, places)
     results = [degrade(jax.random.fold_in(key_apply, i), chosen[:, i], damages) for i, damages in enumerate(choices)]
     back = jnp.argsort(places, axis=1)
-    parts = (jnp.stack(part, axis=1) for part in zip(*results, strict=True))
-    return Degraded(*(_take(part, back).reshape(-1, *part.shape[2:])[:b] for part in parts))
+
+    def joined(*parts: jax.Array) -> jax.Array:
+        stack = jnp.stack(parts, axis=1)
+        return _take(stack, back).reshape(-1, *stack.shape[2:])[:b]
+
+    return jax.tree.map(joined, *results)
 
 
 def _take(rows: jax.Array, places: jax.Array) -> jax.Array:

@@ -5,9 +5,10 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from jaxgen.degradations.resampling import LUMA
 from jaxgen.errors import require
-from jaxgen.types import Images
+from jaxgen.degradations.resampling import LUMA
+from jaxgen.images import require_rank
+from jaxgen.types import Images, Levels
 
 LUMA_TABLE = (
     (16, 11, 10, 16, 24, 40, 51, 61),
@@ -31,7 +32,7 @@ CHROMA_TABLE = (
 RED, GREEN, BLUE = LUMA
 
 
-def jpeg(images: Images, quality: Float[Array, "b"]) -> Images:
+def jpeg(images: Images, quality: Levels) -> Images:
     """What an image is after it was saved as JPEG by libjpeg at its default settings, and read again.
 
     Values are rounded to 8 bits and, if there are three channels, become YCbCr, with the differences of colour averaged
@@ -50,13 +51,14 @@ def jpeg(images: Images, quality: Float[Array, "b"]) -> Images:
       (b, h, w, c) of 8-bit values in [-1, 1].
 
     Raises:
-      InputError: another number of channels.
+      InputError: another number of channels, or volumes: a format of images.
 
     References:
       ITU-T T.81, "Digital Compression and Coding of Continuous-Tone Still Images", 1992, A.3.3 and tables K.1 and K.2;
       the tables are scaled as by the Independent JPEG Group. Bengio et al., "Estimating or Propagating Gradients
       Through Stochastic Neurons", 2013 (derivatives past the rounding).
     """
+    require_rank("images", images, (2,))
     _, h, w, c = images.shape
     require(c in (1, 3), "channels", c, "1 or 3")
     edge = 8 if c == 1 else 16

@@ -5,59 +5,50 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
 
 from jaxgen.degradations import blur, masks, noise, resampling
 from jaxgen.degradations.jpeg import jpeg
-from jaxgen.types import Images, PRNGKey
+from jaxgen.types import Grid, Images, Levels, Masks, Observation, PRNGKey, per_image
 
-Levels = Float[Array, "b"]
 KERNEL_SIZE = 31
 """Pixels along an edge of the blur kernels; holds all of the highest levels, a Gaussian to three deviations."""
-
-
-class Degraded(NamedTuple):
-    """Damaged images and what is known about the damage."""
-
-    images: Images
-    """(b, h, w, c); missing pixels are 0, the middle grey."""
-    masks: Float[Array, "b h w 1"]
-    """1 is a known pixel, 0 one known to be missing; all ones after damage of which nothing is told."""
 
 
 class Kind(NamedTuple):
     """One kind of damage; level 0 is exactly the identity."""
 
-    apply: Callable[[PRNGKey, Images, Levels], Degraded]
-    """(key, images (b, h, w, c) in [-1, 1], levels (b,)) to `Degraded`."""
+    apply: Callable[[PRNGKey, Images, Levels], Observation]
+    """(key, images (b, *spatial, c) in [-1, 1], levels (b,)) to damaged images and masks, all ones if nothing is told."""
     highest: float
     """The highest level that makes sense."""
     unit: str
     """What the level is."""
+    ranks: tuple[int, ...] = (2, 3)
+    """Numbers of spatial axes that it takes: 2 of images, 3 of volumes."""
 
 
-def unmasked(images: Images) -> Degraded:
+def unmasked(images: Images) -> Observation:
     """Images of which all pixels count as known."""
-    return Degraded(images, jnp.ones((*images.shape[:3], 1), jnp.float32))
+    return Observation(images, jnp.ones((*images.shape[:-1], 1), jnp.float32))
 
 
-def _told_nothing(fn: Callable[[PRNGKey, Images, Levels], Images]) -> Callable[[PRNGKey, Images, Levels], Degraded]:
+def _told_nothing(fn: Callable[[PRNGKey, Images, Levels], Images]) -> Callable[[PRNGKey, Images, Levels], Observation]:
     """Damage without a mask; where the level is 0 the image stays as it is to the last bit."""
 
-    def apply(key: PRNGKey, images: Images, level: Levels) -> Degraded:
-        return unmasked(jnp.where(level[:, None, None, None] > 0.0, fn(key, images, level), images))
+    def apply(key: PRNGKey, images: Images, level: Levels) -> Observation:
+        return unmasked(jnp.where(per_image(level, images) > 0.0, fn(key, images, level), images))
 
     return apply
 
 
 def _missing(
-    mask_fn: Callable[[PRNGKey, tuple[int, int, int], Levels], masks.Masks],
-) -> Callable[[PRNGKey, Images, Levels], Degraded]:
+    mask_fn: Callable[[PRNGKey, Grid, Levels], Masks],
+) -> Callable[[PRNGKey, Images, Levels], Observation]:
     """Damage that takes known pixels away."""
 
-    def apply(key: PRNGKey, images: Images, level: Levels) -> Degraded:
-        mask = mask_fn(key, images.shape[:3], level)
-        return Degraded(masks.apply_mask(images, mask), mask)
+    def apply(key: PRNGKey, images: Images, level: Levels) -> Observation:
+        mask = mask_fn(key, images.shape[:-1], level)
+        return Observation(masks.apply_mask(images, mask), mask)
 
     return apply
 
@@ -66,6 +57,10 @@ def _gaussian_blur(key: PRNGKey, images: Images, level: Levels) -> Images:
     """Standard deviation `level` along a random axis, a random quarter to all of it across."""
     key_angle, key_ratio = jax.random.split(key)
     narrow = level * jax.random.uniform(key_ratio, level.shape, minval=0.25, maxval=1.0)
+    if images.ndim != 4:
+        axis = jax.random.normal(key_angle, (len(images), images.ndim - 2))
+        axis = axis / jnp.linalg.norm(axis, axis=1, keepdims=True)
+        return blur.blur(images, blur.gaussian_kernels_along(level, narrow, axis, KERNEL_SIZE))
     return blur.blur(images, blur.gaussian_kernels(level, narrow, _angles(key_angle, level), KERNEL_SIZE))
 
 
@@ -86,15 +81,18 @@ KINDS: dict[str, Kind] = {
     "salt_and_pepper": Kind(_told_nothing(noise.salt_and_pepper), 1.0, "share of the pixels"),
     "random_impulse": Kind(_told_nothing(noise.random_impulse), 1.0, "share of the pixels"),
     "gaussian_blur": Kind(_told_nothing(_gaussian_blur), 5.0, "standard deviation in pixels"),
-    "motion_blur": Kind(_told_nothing(_motion_blur), 30.0, "length in pixels"),
+    "motion_blur": Kind(_told_nothing(_motion_blur), 30.0, "length in pixels", (2,)),
     "defocus_blur": Kind(
         _told_nothing(lambda _, images, level: blur.blur(images, blur.defocus_kernels(level, KERNEL_SIZE))),
         15.0,
         "radius in pixels",
+        (2,),
     ),
-    "jpeg": Kind(_told_nothing(lambda _, images, level: jpeg(images, 100.0 - 100.0 * level)), 1.0, "1 - quality / 100"),
+    "jpeg": Kind(
+        _told_nothing(lambda _, images, level: jpeg(images, 100.0 - 100.0 * level)), 1.0, "1 - quality / 100", (2,)
+    ),
     "grey": Kind(_told_nothing(lambda _, images, level: resampling.grey(images, level)), 1.0, "share of the colour"),
-    "scratches": Kind(_told_nothing(masks.scratches), 0.2, "share of the image"),
+    "scratches": Kind(_told_nothing(masks.scratches), 0.2, "share of the image", (2,)),
     "downsample": Kind(
         _told_nothing(lambda _, images, level: resampling.lower_resolution(images, 1.0 / (1.0 - level))),
         0.875,
@@ -102,7 +100,7 @@ KINDS: dict[str, Kind] = {
     ),
     "pixels": Kind(_missing(masks.random_pixels), 1.0, "share of the pixels"),
     "boxes": Kind(_missing(masks.random_boxes), 1.0, "share of the image"),
-    "strokes": Kind(_missing(masks.brush_strokes), 1.0, "share of the image"),
+    "strokes": Kind(_missing(masks.brush_strokes), 1.0, "share of the image", (2,)),
     "centre_hole": Kind(_missing(lambda _, shape, level: masks.centre_hole(shape, level)), 256.0, "width in pixels"),
     "hole": Kind(_missing(masks.random_hole), 256.0, "width in pixels"),
 }

@@ -1,18 +1,20 @@
 """Missing pixels: masks of scattered pixels, boxes, brush strokes and square holes, and scratches painted over.
 
-A mask is (b, h, w, 1): 1 is a known pixel, 0 a missing one. Each image has its own mask.
+A mask is (b, *spatial, 1): 1 is a known pixel, 0 a missing one. Each image has its own mask. Strokes and scratches are
+those of images (b, h, w); everything else is made for volumes too.
 """
 
+import functools
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
-from jaxgen.types import Images, PRNGKey
+from jaxgen.types import Grid, Images, Levels, Masks, PRNGKey, per_image
 
-Masks = Float[Array, "b h w 1"]
 NUM_BOXES = 4
 BISECTIONS = 24
 
@@ -37,22 +39,22 @@ def apply_mask(images: Images, masks: Masks) -> Images:
     return images * masks
 
 
-def random_pixels(key: PRNGKey, shape: tuple[int, int, int], fraction: Float[Array, "b"]) -> Masks:
+def random_pixels(key: PRNGKey, shape: Grid, fraction: Levels) -> Masks:
     """Each pixel is missing on its own with probability `fraction`.
 
     Args:
       key: of the pixels.
-      shape: (b, h, w).
+      shape: (b, *spatial).
       fraction: (b,) in [0, 1].
 
     Returns:
-      (b, h, w, 1).
+      (b, *spatial, 1).
     """
-    known = jax.random.uniform(key, (*shape, 1)) >= fraction[:, None, None, None]
-    return known.astype(jnp.float32)
+    uniform = jax.random.uniform(key, (*shape, 1))
+    return (uniform >= per_image(fraction, uniform)).astype(jnp.float32)
 
 
-def random_boxes(key: PRNGKey, shape: tuple[int, int, int], fraction: Float[Array, "b"]) -> Masks:
+def random_boxes(key: PRNGKey, shape: Grid, fraction: Levels) -> Masks:
     """Four boxes of one size and of different proportions; each pixel is missing with probability `fraction`.
 
     Each box covers 1 - (1 - fraction)^(1/4) of the image. A box that leaves the image comes back on the other side, so
@@ -60,20 +62,37 @@ def random_boxes(key: PRNGKey, shape: tuple[int, int, int], fraction: Float[Arra
 
     Args:
       key: of places and proportions (height over width 1/2 to 2 where they fit).
-      shape: (b, h, w).
+      shape: (b, *spatial).
       fraction: (b,) in [0, 1].
 
     Returns:
-      (b, h, w, 1).
+      (b, *spatial, 1).
     """
-    b, h, w = shape
-    draws = jax.random.uniform(key, (5, b, NUM_BOXES))
-    area = 1.0 - (1.0 - fraction[:, None]) ** (1.0 / NUM_BOXES)
-    tall = jnp.clip(jnp.sqrt(area) * 2.0 ** (draws[0] - 0.5), area, 1.0)
-    wide = area / jnp.where(tall > 0.0, tall, 1.0)
-    rows, columns = _wrapped_spans(draws[1:3], tall, h), _wrapped_spans(draws[3:], wide, w)
-    missing = jnp.any(rows[:, :, :, None] & columns[:, :, None, :], axis=1)
-    return (~missing).astype(jnp.float32)[..., None]
+    b, *sizes = shape
+    num = len(sizes)
+    draws = jax.random.uniform(key, (3 * num - 1, b, NUM_BOXES))
+    shares = _edges(draws[: num - 1], 1.0 - (1.0 - fraction[:, None]) ** (1.0 / NUM_BOXES))
+    places = draws[num - 1 :].reshape(num, 2, b, NUM_BOXES)
+    spans = [_wrapped_spans(*one) for one in zip(places, shares, sizes, strict=True)]
+    return (~jnp.any(_product(spans), axis=1)).astype(jnp.float32)[..., None]
+
+
+def _edges(draws: Float[Array, "n b boxes"], volume: Float[Array, "b #boxes"]) -> list[Float[Array, "b boxes"]]:
+    """Shares of the image's edges, whose product is `volume`: each the root of what is left, times 2^-0.5 to 2^0.5."""
+    found = []
+    for i, draw in enumerate(draws):
+        left = len(draws) + 1 - i
+        root = jnp.sqrt(volume) if left == 2 else volume ** (1.0 / left)
+        found.append(jnp.clip(root * 2.0 ** (draw - 0.5), volume, 1.0))
+        volume = volume / jnp.where(found[-1] > 0.0, found[-1], 1.0)
+    return [*found, volume]
+
+
+def _product(inside: list[Bool[Array, "..."]]) -> Bool[Array, "..."]:
+    """Whether a place is inside along every axis: (..., h) and (..., w) to (..., h, w)."""
+    last = len(inside) - 1
+    masks = (jnp.expand_dims(x, [k - last - 1 for k in range(last + 1) if k != i]) for i, x in enumerate(inside))
+    return functools.reduce(jnp.logical_and, masks)
 
 
 def _wrapped_spans(draws: Float[Array, "2 b n"], share: Float[Array, "b n"], size: int) -> Bool[Array, "b n size"]:
@@ -83,7 +102,7 @@ def _wrapped_spans(draws: Float[Array, "2 b n"], share: Float[Array, "b n"], siz
     return (places - start[:, :, None]) % size < length[:, :, None]
 
 
-def brush_strokes(key: PRNGKey, shape: tuple[int, int, int], fraction: Float[Array, "b"]) -> Masks:
+def brush_strokes(key: PRNGKey, shape: Grid, fraction: Levels) -> Masks:
     """Free-form strokes, chains of line segments of varying width, over exactly `fraction` of the image.
 
     There is one stroke, and one more for each sixteenth of the image that is missing, up to twelve. The strokes of an
@@ -100,7 +119,7 @@ def brush_strokes(key: PRNGKey, shape: tuple[int, int, int], fraction: Float[Arr
     return _strokes(key, shape, fraction, BRUSH)
 
 
-def scratches(key: PRNGKey, images: Images, level: Float[Array, "b"]) -> Images:
+def scratches(key: PRNGKey, images: Images, level: Levels) -> Images:
     """Thin strokes, nearly straight, painted over each image in a light or a dark colour of its own.
 
     Args:
@@ -119,8 +138,9 @@ def scratches(key: PRNGKey, images: Images, level: Float[Array, "b"]) -> Images:
     return jnp.where(masks > 0.0, images, light * (0.5 + 0.5 * draws[..., 1:]))
 
 
-def _strokes(key: PRNGKey, shape: tuple[int, int, int], fraction: Float[Array, "b"], style: Style) -> Masks:
+def _strokes(key: PRNGKey, shape: Grid, fraction: Levels, style: Style) -> Masks:
     """Masks that miss `fraction` of each image under strokes of one style."""
+    chex.assert_equal(len(shape), 3, custom_message="strokes are drawn on images, of 2 spatial axes")
     b, h, w = shape
     num = style.num_segments
     draws = jax.random.uniform(key, (b, style.most, 4 + 3 * num))  # one call: each costs a second to compile
@@ -187,47 +207,43 @@ def _bound(values: Float[Array, "b h w"], count: Float[Array, "b"]) -> Float[Arr
     return lax.fori_loop(0, BISECTIONS, halve, (jnp.zeros_like(largest), largest * 1.01 + 1e-6))[0]
 
 
-def centre_hole(shape: tuple[int, int, int], width: Float[Array, "b"]) -> Masks:
-    """A square hole in the centre of each image; where it cannot be centred it lies half a pixel up and to the left.
+def centre_hole(shape: Grid, width: Levels) -> Masks:
+    """A square (cubic) hole in the centre of each image; where it cannot be, half a pixel up and to the left.
 
     Args:
-      shape: (b, h, w).
+      shape: (b, *spatial).
       width: (b,) in pixels, rounded; a hole larger than the image covers all of it.
 
     Returns:
-      (b, h, w, 1).
+      (b, *spatial, 1).
     """
-    _, h, w = shape
     width = jnp.round(width)
-    return _hole(shape, width, jnp.floor((h - width) / 2.0), jnp.floor((w - width) / 2.0))
+    return _hole(shape, width, [jnp.floor((size - width) / 2.0) for size in shape[1:]])
 
 
-def random_hole(key: PRNGKey, shape: tuple[int, int, int], width: Float[Array, "b"]) -> Masks:
-    """A square hole in each image, anywhere inside it.
+def random_hole(key: PRNGKey, shape: Grid, width: Levels) -> Masks:
+    """A square (cubic) hole in each image, anywhere inside it.
 
     Args:
       key: of the places.
-      shape: (b, h, w).
+      shape: (b, *spatial).
       width: (b,) in pixels, rounded; a hole larger than the image covers all of it.
 
     Returns:
-      (b, h, w, 1).
+      (b, *spatial, 1).
     """
-    _, h, w = shape
-    width = jnp.round(width)
-    place = jax.random.uniform(key, (2, *width.shape))
-    top, left = (jnp.floor(u * jnp.maximum(n - width + 1.0, 1.0)) for u, n in zip(place, (h, w), strict=True))
-    return _hole(shape, width, top, left)
+    sizes, width = shape[1:], jnp.round(width)
+    draws = jax.random.uniform(key, (len(sizes), *width.shape))
+    corner = [jnp.floor(u * jnp.maximum(n - width + 1.0, 1.0)) for u, n in zip(draws, sizes, strict=True)]
+    return _hole(shape, width, corner)
 
 
-def _hole(
-    shape: tuple[int, int, int], width: Float[Array, "b"], top: Float[Array, "b"], left: Float[Array, "b"]
-) -> Masks:
-    """Masks of one square each."""
+def _hole(shape: Grid, width: Levels, corner: list[Levels]) -> Masks:
+    """Masks of one square (cube) each."""
 
     def inside(start: Array, size: int) -> Array:
         places = jnp.arange(size, dtype=jnp.float32)[None]
         return (places >= start[:, None]) & (places < (start + width)[:, None])
 
-    rows, columns = inside(top, shape[1]), inside(left, shape[2])
-    return (~(rows[:, :, None] & columns[:, None, :])).astype(jnp.float32)[..., None]
+    spans = [inside(start, size) for start, size in zip(corner, shape[1:], strict=True)]
+    return (~_product(spans)).astype(jnp.float32)[..., None]

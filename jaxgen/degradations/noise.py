@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from jaxgen.types import Images, PRNGKey
+from jaxgen.types import Images, Levels, PRNGKey, per_image
 
 SMALL_RATE = 10.0
 """Poisson counts with a smaller rate are drawn by summing probabilities, others by a series; see `poisson_counts`."""
@@ -17,21 +17,21 @@ NUM_SUMMED = 32
 """Probabilities summed; with a rate below 10 a larger count has probability 1e-8."""
 
 
-def gaussian_noise(key: PRNGKey, images: Images, sigma: Float[Array, "b"]) -> Images:
+def gaussian_noise(key: PRNGKey, images: Images, sigma: Levels) -> Images:
     """White Gaussian noise, y = x + 2 sigma n.
 
     Args:
       key: of n.
-      images: (b, h, w, c) in [-1, 1].
+      images: (b, *spatial, c) in [-1, 1].
       sigma: (b,), 0 or more, for intensities in [0, 1].
 
     Returns:
-      (b, h, w, c), not clipped.
+      (b, *spatial, c), not clipped.
     """
-    return images + 2.0 * sigma[:, None, None, None] * jax.random.normal(key, images.shape, images.dtype)
+    return images + 2.0 * per_image(sigma, images) * jax.random.normal(key, images.shape, images.dtype)
 
 
-def correlated_gaussian_noise(key: PRNGKey, images: Images, sigma: Float[Array, "b"]) -> Images:
+def correlated_gaussian_noise(key: PRNGKey, images: Images, sigma: Levels) -> Images:
     """Gaussian noise whose colours are correlated, y = x + 2 sigma A n with one random matrix A an image.
 
     A has normal entries and is scaled to trace(A A^T) = c, so that the variance, averaged over the channels, is that of
@@ -39,35 +39,35 @@ def correlated_gaussian_noise(key: PRNGKey, images: Images, sigma: Float[Array, 
 
     Args:
       key: of A and n.
-      images: (b, h, w, c) in [-1, 1].
+      images: (b, *spatial, c) in [-1, 1].
       sigma: (b,), 0 or more, for intensities in [0, 1].
 
     Returns:
-      (b, h, w, c), not clipped.
+      (b, *spatial, c), not clipped.
     """
-    b, _, _, c = images.shape
+    b, *_, c = images.shape
     key_mix, key_noise = jax.random.split(key)
     mix = jax.random.normal(key_mix, (b, c, c), images.dtype)
     mix = mix * jnp.sqrt(c / jnp.sum(jnp.square(mix), axis=(1, 2), keepdims=True))
     noise = jax.random.normal(key_noise, images.shape, images.dtype)
-    noise = jnp.einsum("bij,bhwj->bhwi", mix, noise, precision=lax.Precision.HIGHEST)
-    return images + 2.0 * sigma[:, None, None, None] * noise
+    noise = jnp.einsum("bij,b...j->b...i", mix, noise, precision=lax.Precision.HIGHEST)
+    return images + 2.0 * per_image(sigma, images) * noise
 
 
-def poisson_noise(key: PRNGKey, images: Images, level: Float[Array, "b"]) -> Images:
+def poisson_noise(key: PRNGKey, images: Images, level: Levels) -> Images:
     """Shot noise: u becomes level * Poisson(u / level), of mean u and variance level * u, for u = (x + 1) / 2.
 
     The noise counts as a constant in derivatives, so that their mean is right: that of u is 1.
 
     Args:
       key: of the counts.
-      images: (b, h, w, c) in [-1, 1]; what lies below counts as -1.
+      images: (b, *spatial, c) in [-1, 1]; what lies below counts as -1.
       level: (b,), 0 or more: one over the number of photons of a white pixel.
 
     Returns:
-      (b, h, w, c), not clipped.
+      (b, *spatial, c), not clipped.
     """
-    level = level[:, None, None, None]
+    level = per_image(level, images)
     intensity = jnp.maximum((lax.stop_gradient(images) + 1.0) / 2.0, 0.0)
     counts = poisson_counts(key, intensity / jnp.where(level > 0.0, level, 1.0))
     noise = jnp.where(level > 0.0, level * counts - intensity, 0.0)
@@ -106,51 +106,49 @@ def poisson_counts(key: PRNGKey, rate: Float[Array, "*s"]) -> Float[Array, "*s"]
     return jnp.where(rate < SMALL_RATE, counted, jnp.maximum(jnp.round(series), 0.0))
 
 
-def speckle_noise(key: PRNGKey, images: Images, sigma: Float[Array, "b"]) -> Images:
+def speckle_noise(key: PRNGKey, images: Images, sigma: Levels) -> Images:
     """Multiplicative noise: u becomes u (1 + sigma n) for u = (x + 1) / 2; black stays black.
 
     Args:
       key: of n.
-      images: (b, h, w, c) in [-1, 1].
+      images: (b, *spatial, c) in [-1, 1].
       sigma: (b,), 0 or more.
 
     Returns:
-      (b, h, w, c), not clipped.
+      (b, *spatial, c), not clipped.
     """
     noise = jax.random.normal(key, images.shape, images.dtype)
-    return images + sigma[:, None, None, None] * (images + 1.0) * noise
+    return images + per_image(sigma, images) * (images + 1.0) * noise
 
 
-def salt_and_pepper(key: PRNGKey, images: Images, density: Float[Array, "b"]) -> Images:
+def salt_and_pepper(key: PRNGKey, images: Images, density: Levels) -> Images:
     """Pixels become black or white, all channels together, with equal chance.
 
     Args:
       key: of the pixels.
-      images: (b, h, w, c) in [-1, 1].
+      images: (b, *spatial, c) in [-1, 1].
       density: (b,) in [0, 1], the expected share of replaced pixels.
 
     Returns:
-      (b, h, w, c).
+      (b, *spatial, c).
     """
-    b, h, w, _ = images.shape
-    uniform = jax.random.uniform(key, (b, h, w, 1), images.dtype)
-    density = density[:, None, None, None]
+    uniform = jax.random.uniform(key, (*images.shape[:-1], 1), images.dtype)
+    density = per_image(density, images)
     value = jnp.where(uniform < density / 2.0, -1.0, 1.0).astype(images.dtype)
     return jnp.where(uniform < density, value, images)
 
 
-def random_impulse(key: PRNGKey, images: Images, density: Float[Array, "b"]) -> Images:
+def random_impulse(key: PRNGKey, images: Images, density: Levels) -> Images:
     """Pixels become a random colour, each channel uniform in [-1, 1].
 
     Args:
       key: of the pixels and colours.
-      images: (b, h, w, c) in [-1, 1].
+      images: (b, *spatial, c) in [-1, 1].
       density: (b,) in [0, 1], the expected share of replaced pixels.
 
     Returns:
-      (b, h, w, c).
+      (b, *spatial, c).
     """
-    b, h, w, _ = images.shape
     key_place, key_value = jax.random.split(key)
-    replaced = jax.random.uniform(key_place, (b, h, w, 1), images.dtype) < density[:, None, None, None]
+    replaced = jax.random.uniform(key_place, (*images.shape[:-1], 1), images.dtype) < per_image(density, images)
     return jnp.where(replaced, jax.random.uniform(key_value, images.shape, images.dtype, -1.0, 1.0), images)

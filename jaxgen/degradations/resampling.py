@@ -6,97 +6,100 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from jaxgen.errors import require
-from jaxgen.types import Images
+from jaxgen.types import Grid, Images, Levels, per_image
 
 LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in the luma of ITU-R BT.601."""
 
 
-def downsample_area(images: Images, factor: int) -> Float[Array, "b p q c"]:
-    """The mean of each block of `factor` x `factor` pixels.
+def downsample_area(images: Images, factor: int) -> Float[Array, "b *p c"]:
+    """The mean of each block of `factor` x `factor` (x `factor`) pixels.
 
     Args:
-      images: (b, h, w, c).
-      factor: 1 or more; h and w are multiples of it.
+      images: (b, *spatial, c).
+      factor: 1 or more; all sizes are multiples of it.
 
     Returns:
-      (b, h / factor, w / factor, c).
+      (b, *spatial / factor, c).
 
     Raises:
-      InputError: a factor that does not divide both sizes.
+      InputError: a factor that does not divide all sizes.
     """
-    b, h, w, c = images.shape
-    _require_factor(factor, h, w)
-    return jnp.mean(images.reshape(b, h // factor, factor, w // factor, factor, c), axis=(2, 4))
+    b, *sizes, c = images.shape
+    _require_factor(factor, sizes)
+    blocks = images.reshape(b, *(n for size in sizes for n in (size // factor, factor)), c)
+    return jnp.mean(blocks, axis=tuple(range(2, blocks.ndim - 1, 2)))
 
 
-def downsample_bicubic(images: Images, factor: int) -> Float[Array, "b p q c"]:
+def downsample_bicubic(images: Images, factor: int) -> Float[Array, "b *p c"]:
     """Bicubic reduction with a = -1/2, the kernel widened by `factor` against aliasing, cut and renormalised at edges.
 
     Args:
-      images: (b, h, w, c).
-      factor: 1 or more; h and w are multiples of it.
+      images: (b, *spatial, c).
+      factor: 1 or more; all sizes are multiples of it.
 
     Returns:
-      (b, h / factor, w / factor, c), not clipped.
+      (b, *spatial / factor, c), not clipped.
 
     Raises:
-      InputError: a factor that does not divide both sizes.
+      InputError: a factor that does not divide all sizes.
 
     References:
       Keys, "Cubic Convolution Interpolation for Digital Image Processing", 1981, equation 15.
     """
-    b, h, w, c = images.shape
-    _require_factor(factor, h, w)
-    return _bicubic(images, (b, h // factor, w // factor, c))
+    b, *sizes, c = images.shape
+    _require_factor(factor, sizes)
+    return _bicubic(images, (b, *(size // factor for size in sizes), c))
 
 
-def upsample_bicubic(images: Images, factor: int) -> Float[Array, "b p q c"]:
+def upsample_bicubic(images: Images, factor: int) -> Float[Array, "b *p c"]:
     """Bicubic enlargement with a = -1/2.
 
     Args:
-      images: (b, h, w, c).
+      images: (b, *spatial, c).
       factor: 1 or more.
 
     Returns:
-      (b, h * factor, w * factor, c), not clipped.
+      (b, *spatial * factor, c), not clipped.
 
     Raises:
       InputError: a factor below 1.
     """
-    b, h, w, c = images.shape
+    b, *sizes, c = images.shape
     require(factor >= 1, "factor", factor, "1 or more")
-    return _bicubic(images, (b, h * factor, w * factor, c))
+    return _bicubic(images, (b, *(size * factor for size in sizes), c))
 
 
-def _bicubic(images: Images, shape: tuple[int, ...]) -> Array:
+def _bicubic(images: Images, shape: Grid) -> Array:
     return jax.image.resize(images, shape, "cubic", antialias=True, precision=lax.Precision.HIGHEST)
 
 
-def _require_factor(factor: int, h: int, w: int) -> None:
-    accepted = f"a divisor of the image's sizes, {h} and {w}"
-    require(factor >= 1 and h % factor == 0 and w % factor == 0, "factor", factor, accepted)
+def _require_factor(factor: int, sizes: list[int]) -> None:
+    accepted = f"a divisor of the image's sizes, {' and '.join(map(str, sizes))}"
+    require(factor >= 1 and all(size % factor == 0 for size in sizes), "factor", factor, accepted)
 
 
-def lower_resolution(images: Images, factor: Float[Array, "b"]) -> Images:
+def lower_resolution(images: Images, factor: Levels) -> Images:
     """Reduces each image by a factor of its own and enlarges it back: means of squares, then bicubic interpolation.
 
-    The coarse grid has pixels of `factor` x `factor`, starting in the upper left corner; any real factor will do. For
-    one that divides the image's sizes this is `upsample_bicubic` of `downsample_area`; 1 is the identity.
+    The coarse grid has pixels of `factor` along each axis, starting in the upper left corner; any real factor will
+    do. For one that divides the image's sizes this is `upsample_bicubic` of `downsample_area`; 1 is the identity.
 
     Args:
-      images: (b, h, w, c).
+      images: (b, *spatial, c).
       factor: (b,), 1 or more.
 
     Returns:
-      (b, h, w, c), not clipped.
+      (b, *spatial, c), not clipped.
     """
-    _, h, w, _ = images.shape
-    rows, columns = _coarse_and_back(factor, h), _coarse_and_back(factor, w)
-    return jnp.einsum("bip,bpqc,bjq->bijc", rows, images, columns, precision=lax.Precision.HIGHEST)
+    first, *others = (_coarse_and_back(factor, size) for size in images.shape[1:-1])
+    new, old = "ijk"[: images.ndim - 2], "pqr"[: images.ndim - 2]
+    matrices = "".join(f",b{i}{p}" for i, p in zip(new[1:], old[1:], strict=True))
+    formula = f"b{new[0]}{old[0]},b{old}c{matrices}->b{new}c"
+    return jnp.einsum(formula, first, images, *others, precision=lax.Precision.HIGHEST)
 
 
-def _coarse_and_back(factor: Float[Array, "b"], size: int) -> Float[Array, "b n n"]:
+def _coarse_and_back(factor: Levels, size: int) -> Float[Array, "b n n"]:
     """Matrices of `lower_resolution` along one axis; the coarse grid has room for all `size` pixels."""
     factor = factor[:, None, None]
     fine = jnp.arange(size, dtype=jnp.float32)
@@ -123,26 +126,27 @@ def _keys(x: Array) -> Array:
     return jnp.where(x < 1.0, near, jnp.where(x < 2.0, far, 0.0))
 
 
-def grey(images: Images, amount: Float[Array, "b"]) -> Images:
+def grey(images: Images, amount: Levels) -> Images:
     """Takes the colour out: x + amount (y - x), where y is the luma 0.299 R + 0.587 G + 0.114 B in all channels.
 
     Args:
-      images: (b, h, w, c); c is 3, or 1, which is left alone.
+      images: (b, *spatial, c); c is 3, or 1, which is left alone.
       amount: (b,) in [0, 1].
 
     Returns:
-      (b, h, w, c).
+      (b, *spatial, c).
 
     Raises:
       InputError: another number of channels.
     """
-    c = images.shape[3]
+    c = images.shape[-1]
     require(c in (1, 3), "channels", c, "1 or 3")
     if c == 1:
         return images
-    return images + amount[:, None, None, None] * (luma(images) - images)
+    return images + per_image(amount, images) * (luma(images) - images)
 
 
-def luma(images: Float[Array, "b h w 3"]) -> Float[Array, "b h w 1"]:
+def luma(images: Float[Array, "b *s 3"]) -> Float[Array, "b *s 1"]:
     """0.299 R + 0.587 G + 0.114 B."""
-    return jnp.sum(images * jnp.array(LUMA, images.dtype)[None, None, None], axis=3, keepdims=True)
+    weights = jnp.array(LUMA, images.dtype).reshape(*(1,) * (images.ndim - 1), 3)
+    return jnp.sum(images * weights, axis=-1, keepdims=True)

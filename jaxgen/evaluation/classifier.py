@@ -9,27 +9,27 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
+from jaxgen.training.step import Algorithm, TrainState, as_hparams, new_state
+from jaxgen.training.optimizers import apply_gradients, average, cosine, make_optimizer
 from jaxgen.errors import require
 from jaxgen.images import to_float
 from jaxgen.networks.classifier import Classifier
-from jaxgen.training.optimizers import apply_gradients, average, cosine, make_optimizer
-from jaxgen.training.step import Algorithm, TrainState, as_hparams, new_state
-from jaxgen.types import Batch, Images, Metrics, PRNGKey
+from jaxgen.types import Batch, Grid, Images, Metrics, PRNGKey
 
 MAX_SHIFT = 2
 """Pixels by which training moves an image at most, in both directions."""
 
 
-def make_classifier(shape: tuple[int, int, int], num_classes: int, batch_size: int) -> Algorithm:
+def make_classifier(shape: Grid, num_classes: int, batch_size: int) -> Algorithm:
     """A classifier as a record of pure functions.
 
     Args:
-      shape: (h, w, c) of the images.
+      shape: (*spatial, c) of the images.
       num_classes: n, 2 or more.
       batch_size: images per update, over all devices.
 
     Returns:
-      An `Algorithm`; a batch holds `images` (b, h, w, c), uint8 or in [-1, 1], and `labels` (b,) in [0, n).
+      An `Algorithm`; a batch holds `images` (b, *spatial, c), uint8 or in [-1, 1], and `labels` (b,) in [0, n).
       `init` reads the hparams `lr`, `ema_half_life`, `schedule_images`. `predict(state, images)` gives logits (b, n).
 
     Raises:
@@ -47,14 +47,15 @@ def make_classifier(shape: tuple[int, int, int], num_classes: int, batch_size: i
 
 
 def shift(key: PRNGKey, images: Images) -> Images:
-    """Moves each image by up to `MAX_SHIFT` pixels in both directions; what comes in repeats the edge."""
-    b, h, w, c = images.shape
-    wide = jnp.pad(images, ((0, 0), (MAX_SHIFT, MAX_SHIFT), (MAX_SHIFT, MAX_SHIFT), (0, 0)), mode="edge")
-    corners = jax.random.randint(key, (b, 2), 0, 2 * MAX_SHIFT + 1)
-    return jax.vmap(lambda image, corner: lax.dynamic_slice(image, (corner[0], corner[1], 0), (h, w, c)))(wide, corners)
+    """Moves each image by up to `MAX_SHIFT` pixels along every axis; what comes in repeats the edge."""
+    b, *shape = images.shape
+    num = len(shape) - 1
+    wide = jnp.pad(images, ((0, 0), *((MAX_SHIFT, MAX_SHIFT),) * num, (0, 0)), mode="edge")
+    corners = jax.random.randint(key, (b, num), 0, 2 * MAX_SHIFT + 1)
+    return jax.vmap(lambda image, corner: lax.dynamic_slice(image, (*corner, 0), shape))(wide, corners)
 
 
-def _init(network: Classifier, shape: tuple[int, int, int], key: PRNGKey, hparams: Mapping[str, Any]) -> TrainState:
+def _init(network: Classifier, shape: Grid, key: PRNGKey, hparams: Mapping[str, Any]) -> TrainState:
     params = network.init(key, jnp.zeros((1, *shape)))["params"]
     numbers = as_hparams(hparams)
     return new_state({"classifier": params}, ("classifier",), numbers, _optimizer(numbers["lr"]))

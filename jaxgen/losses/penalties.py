@@ -54,9 +54,9 @@ def interpolated_gradient_penalty(
     """(||dD(x)/dx|| - 1)^2 at x = e real + (1 - e) fake, e uniform in [0, 1] per example (weight not included).
 
     Args:
-      discriminator_fn: (b, h, w, c) -> (b,).
-      real: (b, h, w, c).
-      fake: (b, h, w, c).
+      discriminator_fn: (b, *spatial, c) -> (b,).
+      real: (b, *spatial, c).
+      fake: (b, *spatial, c).
       keys: (b,), of the interpolation.
 
     Returns:

@@ -18,18 +18,18 @@ def l1(restored: Images, clean: Images) -> Float[Array, " b"]:
     """Mean absolute error, |x - y|.
 
     Args:
-      restored: (b, h, w, c) in [-1, 1].
+      restored: (b, *spatial, c) in [-1, 1].
       clean: of the same shape.
 
     Returns:
       (b,).
     """
-    return jnp.mean(jnp.abs(restored - clean), axis=(1, 2, 3))
+    return _mean(jnp.abs(restored - clean))
 
 
 def mse(restored: Images, clean: Images) -> Float[Array, " b"]:
     """Mean squared error, (x - y)^2. Arguments and result as of `l1`."""
-    return jnp.mean(jnp.square(restored - clean), axis=(1, 2, 3))
+    return _mean(jnp.square(restored - clean))
 
 
 def charbonnier(restored: Images, clean: Images) -> Float[Array, " b"]:
@@ -39,7 +39,7 @@ def charbonnier(restored: Images, clean: Images) -> Float[Array, " b"]:
       Charbonnier et al., "Two deterministic half-quadratic regularization algorithms for computed imaging", 1994,
       table 1; Lai et al., "Deep Laplacian Pyramid Networks", 2017, equation 2.
     """
-    return jnp.mean(jnp.sqrt(jnp.square(restored - clean) + CHARBONNIER_EPSILON**2), axis=(1, 2, 3))
+    return _mean(jnp.sqrt(jnp.square(restored - clean) + CHARBONNIER_EPSILON**2))
 
 
 def negative_psnr(restored: Images, clean: Images) -> Float[Array, " b"]:
@@ -52,6 +52,11 @@ def negative_psnr(restored: Images, clean: Images) -> Float[Array, " b"]:
       Chen et al., "HINet: Half Instance Normalization Network for Image Restoration", 2021 (its PSNR loss).
     """
     return 10.0 * jnp.log10((mse(restored, clean) + PSNR_EPSILON) / 4.0)
+
+
+def _mean(errors: Images) -> Float[Array, " b"]:
+    """The mean over pixels and channels."""
+    return jnp.mean(errors, axis=tuple(range(1, errors.ndim)))
 
 
 RECONSTRUCTION_LOSSES: dict[str, Callable[[Images, Images], Float[Array, " b"]]] = {

@@ -5,26 +5,29 @@ import numpy as np
 from jaxgen.errors import InputError
 
 IMAGES = "uint8, or floats in 0 to 1, of shape [n, h, w, c] with n 1 or more and c 1 to 4"
+VOLUMES = IMAGES.replace("[n, h, w, c]", "[n, h, w, c] or [n, d, h, w, c]")
 FEATURES = "finite floats of shape [n, d] with n and d 1 or more"
 
 
-def require_images(images: np.ndarray, field: str) -> None:
+def require_images(images: np.ndarray, field: str, volumes: bool = False) -> None:
     """Refuses all but images that a metric can tell the range of.
 
     Args:
       images: [n, h, w, c] with n, h, w >= 1 and 1 <= c <= 4; uint8, or float in [0, 1].
       field: what the message calls them.
+      volumes: whether [n, d, h, w, c] is accepted too.
 
     Raises:
       InputError: another shape or dtype, a value that is not finite, or one outside of [0, 1].
     """
-    shaped = images.ndim == 4 and images.size > 0 and images.shape[-1] <= 4
+    accepted = VOLUMES if volumes else IMAGES
+    shaped = images.ndim in ((4, 5) if volumes else (4,)) and images.size > 0 and images.shape[-1] <= 4
     typed = images.dtype == np.uint8 or np.issubdtype(images.dtype, np.floating)
-    _require(shaped and typed, field, f"{images.dtype} of shape {list(images.shape)}", IMAGES)
+    _require(shaped and typed, field, f"{images.dtype} of shape {list(images.shape)}", accepted)
     if images.dtype != np.uint8:
-        _require_finite(images, field, IMAGES)
+        _require_finite(images, field, accepted)
         low, high = images.min(), images.max()
-        _require(low >= 0 and high <= 1, field, f"{images.dtype} from {low:g} to {high:g}", IMAGES)
+        _require(low >= 0 and high <= 1, field, f"{images.dtype} from {low:g} to {high:g}", accepted)
 
 
 def require_features(features: np.ndarray, field: str) -> None:

@@ -10,8 +10,8 @@ from jaxgen.metrics.checks import require_images
 WINDOW = 11
 """Pixels across the Gaussian window of the structural similarity; its standard deviation is 1.5."""
 
-Restored = Float[np.ndarray, "n h w c"] | UInt8[np.ndarray, "n h w c"]
-Clean = Float[np.ndarray, "m i j k"] | UInt8[np.ndarray, "m i j k"]
+Restored = Float[np.ndarray, "n *s c"] | UInt8[np.ndarray, "n *s c"]
+Clean = Float[np.ndarray, "m *t k"] | UInt8[np.ndarray, "m *t k"]
 
 
 def psnr(restored: Restored, clean: Clean) -> Float64[np.ndarray, " n"]:
@@ -21,8 +21,8 @@ def psnr(restored: Restored, clean: Clean) -> Float64[np.ndarray, " n"]:
     pixels and channels. Numbers in the literature are those of images rounded to 8 bits: give uint8 to compare.
 
     Args:
-      restored: [n, h, w, c], uint8, or float in [0, 1]; c 1 to 4.
-      clean: [n, h, w, c], of the same kind.
+      restored: [n, *spatial, c], uint8, or float in [0, 1]; two or three spatial axes, c 1 to 4.
+      clean: of the same shape and kind.
 
     Returns:
       [n], infinite where the images are equal.
@@ -32,19 +32,19 @@ def psnr(restored: Restored, clean: Clean) -> Float64[np.ndarray, " n"]:
     """
     a, b = _on_unit_range(restored, clean)
     with np.errstate(divide="ignore"):
-        return -10.0 * np.log10(((a - b) ** 2).mean(axis=(1, 2, 3)))
+        return -10.0 * np.log10(((a - b) ** 2).mean(axis=tuple(range(1, a.ndim))))
 
 
 def ssim(restored: Restored, clean: Clean) -> Float64[np.ndarray, " n"]:
     """Structural similarity of each image, the mean over all windows that lie inside of it and over channels.
 
     (2 m_x m_y + C1) (2 s_xy + C2) / ((m_x^2 + m_y^2 + C1) (s_x^2 + s_y^2 + C2)) with means, variances and covariance
-    weighted by a Gaussian of 11 x 11 pixels, sigma 1.5; C1 = (0.01 peak)^2 and C2 = (0.03 peak)^2. The original form:
+    weighted by a Gaussian of 11 x 11 (x 11) pixels, sigma 1.5; C1 = (0.01 peak)^2 and C2 = (0.03 peak)^2. The original form:
     variances of the population, no downscaling before. Range and types as in `psnr`.
 
     Args:
-      restored: [n, h, w, c], uint8, or float in [0, 1]; h and w 11 or more, c 1 to 4.
-      clean: [n, h, w, c], of the same kind.
+      restored: [n, *spatial, c], uint8, or float in [0, 1]; two or three spatial axes of 11 or more, c 1 to 4.
+      clean: of the same shape and kind.
 
     Returns:
       [n], at most 1, which equal images have.
@@ -56,12 +56,13 @@ def ssim(restored: Restored, clean: Clean) -> Float64[np.ndarray, " n"]:
       Wang et al., "Image Quality Assessment: From Error Visibility to Structural Similarity", 2004, equation 13.
     """
     a, b = _on_unit_range(restored, clean)
-    if min(a.shape[1:3]) < WINDOW:
-        raise InputError(f"restored: got images of shape {list(a.shape)}; accepted: h and w {WINDOW} or more")
+    if min(a.shape[1:-1]) < WINDOW:
+        axes = "h and w" if a.ndim == 4 else "d, h and w"
+        raise InputError(f"restored: got images of shape {list(a.shape)}; accepted: {axes} {WINDOW} or more")
     return np.array([_similarity(x, y) for x, y in zip(a, b, strict=True)])
 
 
-def _similarity(x: Float64[np.ndarray, "h w c"], y: Float64[np.ndarray, "h w c"]) -> float:
+def _similarity(x: Float64[np.ndarray, "*s c"], y: Float64[np.ndarray, "*s c"]) -> float:
     """Structural similarity of one image; values in [0, 1]."""
     mean_x, mean_y = _window_mean(x), _window_mean(y)
     var_x, var_y = _window_mean(x * x) - mean_x**2, _window_mean(y * y) - mean_y**2
@@ -71,18 +72,18 @@ def _similarity(x: Float64[np.ndarray, "h w c"], y: Float64[np.ndarray, "h w c"]
     return float((value / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2))).mean())
 
 
-def _window_mean(x: Float64[np.ndarray, "h w c"]) -> Float64[np.ndarray, "H W c"]:
+def _window_mean(x: Float64[np.ndarray, "*s c"]) -> Float64[np.ndarray, "*p c"]:
     """Mean under the window at each place where it fits."""
-    radius = WINDOW // 2
-    return gaussian_filter(x, sigma=1.5, radius=radius, axes=(0, 1))[radius:-radius, radius:-radius]
+    radius, num = WINDOW // 2, x.ndim - 1
+    return gaussian_filter(x, sigma=1.5, radius=radius, axes=tuple(range(num)))[(slice(radius, -radius),) * num]
 
 
 def _on_unit_range(
     restored: Restored, clean: Clean
-) -> tuple[Float64[np.ndarray, "n h w c"], Float64[np.ndarray, "n h w c"]]:
+) -> tuple[Float64[np.ndarray, "n *s c"], Float64[np.ndarray, "n *s c"]]:
     """Both in [0, 1], as one would compare them."""
     for field, images in (("restored", restored), ("clean", clean)):
-        require_images(images, field)
+        require_images(images, field, volumes=True)
     integer = restored.dtype == np.uint8
     if restored.shape != clean.shape or integer != (clean.dtype == np.uint8):
         found = " and ".join(f"{images.dtype} of shape {list(images.shape)}" for images in (restored, clean))

@@ -7,13 +7,14 @@ from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from jaxgen.networks.layers import Conv, leaky_relu, space_to_depth
+from jaxgen.types import Images
 
 
 class Classifier(nn.Module):
-    """Images (b, h, w, c) in [-1, 1] to features (b, f) and logits (b, n).
+    """Images (b, *spatial, c) in [-1, 1] to features (b, f) and logits (b, n).
 
     Attributes:
       num_classes: n.
@@ -30,10 +31,10 @@ class Classifier(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, images: Float[Array, "b h w c"], train: bool = False) -> tuple[Array, Array]:
+    def __call__(self, images: Images, train: bool = False) -> tuple[Array, Array]:
         """Features and logits; with `train`, a key named "dropout" is needed."""
         x, channels = images, self.channels
-        while max(x.shape[1:3]) > 8:
+        while max(x.shape[1:-1]) > 8:
             x = space_to_depth(_even(x))
             x = leaky_relu(Conv(channels, dtype=self.dtype)(x))
             x = leaky_relu(Conv(channels, dtype=self.dtype)(x))
@@ -45,6 +46,6 @@ class Classifier(nn.Module):
         return features, nn.Dense(self.num_classes, dtype=jnp.float32)(x)
 
 
-def _even(x: Float[Array, "b h w c"]) -> Array:
-    """x with a row and a column of zeros added where a size is odd."""
-    return jnp.pad(x, ((0, 0), (0, x.shape[1] % 2), (0, x.shape[2] % 2), (0, 0)))
+def _even(x: Images) -> Array:
+    """x with a row and a column (and a slice) of zeros added where a size is odd."""
+    return jnp.pad(x, ((0, 0), *((0, size % 2) for size in x.shape[1:-1]), (0, 0)))

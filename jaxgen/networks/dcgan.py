@@ -8,6 +8,7 @@ References: Radford, Metz, Chintala, "Unsupervised Representation Learning with 
 rearrangement after Shi et al., "Real-Time Single Image and Video Super-Resolution", 2016, section 3.2.
 """
 
+import math
 from typing import Any
 
 import jax.numpy as jnp
@@ -16,41 +17,43 @@ from jaxtyping import Array, Float
 
 from jaxgen.networks.conditioning import Condition, entries, join, score
 from jaxgen.networks.layers import Conv, depth_to_space, he_init, leaky_relu, space_to_depth
+from jaxgen.types import Grid, Images
 
 HIDDEN = 256
 """Width of the dense layer between latents and grid, and between last grid and logit."""
 
 
 class Generator(nn.Module):
-    """Latents (b, z) to images (b, h, w, c) in [-1, 1].
+    """Latents (b, z) to images (b, *spatial, c) in [-1, 1].
 
     Attributes:
-      shape: (h, w, c) of the images; h and w multiples of 4.
+      shape: (*spatial, c) of the images; sizes multiples of 4.
       base_channels: channels at half size; twice as many at a quarter.
       dtype: compute dtype.
     """
 
-    shape: tuple[int, int, int]
+    shape: Grid
     base_channels: int = 32
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, latents: Float[Array, "b z"], condition: Condition | None = None) -> Float[Array, "b h w c"]:
+    def __call__(self, latents: Float[Array, "b z"], condition: Condition | None = None) -> Images:
         """Draws one image per latent."""
-        (h, w, c), base = self.shape, self.base_channels
+        (*sizes, c), base = self.shape, self.base_channels
+        quarter, block = [size // 4 for size in sizes], 2 ** len(sizes)
         x = join(latents, condition, latents.shape[-1])
         x = leaky_relu(nn.Dense(HIDDEN, dtype=self.dtype, kernel_init=he_init)(x))
-        x = nn.Dense(h // 4 * (w // 4) * 2 * base, dtype=self.dtype, kernel_init=he_init)(x)
-        x = leaky_relu(x).reshape(-1, h // 4, w // 4, 2 * base)
+        x = nn.Dense(math.prod(quarter) * 2 * base, dtype=self.dtype, kernel_init=he_init)(x)
+        x = leaky_relu(x).reshape(-1, *quarter, 2 * base)
         x = leaky_relu(Conv(2 * base, dtype=self.dtype)(x))
-        x = leaky_relu(depth_to_space(Conv(4 * base, dtype=self.dtype)(x)))  # b h/2 w/2 base
+        x = leaky_relu(depth_to_space(Conv(block * base, dtype=self.dtype)(x)))  # half size, base
         x = leaky_relu(Conv(base, dtype=self.dtype)(x))
-        x = leaky_relu(depth_to_space(Conv(2 * base, dtype=self.dtype)(x)))  # b h w base/2
+        x = leaky_relu(depth_to_space(Conv(block * base // 2, dtype=self.dtype)(x)))  # full size, base/2
         return jnp.tanh(Conv(c, dtype=self.dtype)(x).astype(jnp.float32))
 
 
 class Discriminator(nn.Module):
-    """Images (b, h, w, c) to one logit each (b,): large for real.
+    """Images (b, *spatial, c) to one logit each (b,): large for real.
 
     Attributes:
       base_channels: as of the generator.
@@ -63,14 +66,14 @@ class Discriminator(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, images: Float[Array, "b h w c"], condition: Condition | None = None) -> Float[Array, " b"]:
+    def __call__(self, images: Images, condition: Condition | None = None) -> Float[Array, " b"]:
         """Scores images."""
         joined, projected = entries(self.conditioning, condition)
         base = self.base_channels
         x = join(space_to_depth(images), joined, max(4, base // 4))
-        x = leaky_relu(Conv(base, dtype=self.dtype)(x))  # b h/2 w/2 base
+        x = leaky_relu(Conv(base, dtype=self.dtype)(x))  # half size, base
         x = leaky_relu(Conv(base, dtype=self.dtype)(x))
-        x = leaky_relu(Conv(2 * base, dtype=self.dtype)(space_to_depth(x)))  # b h/4 w/4 2*base
+        x = leaky_relu(Conv(2 * base, dtype=self.dtype)(space_to_depth(x)))  # a quarter, 2*base
         x = leaky_relu(Conv(2 * base, dtype=self.dtype)(x))
         x = leaky_relu(nn.Dense(HIDDEN, dtype=self.dtype, kernel_init=he_init)(x.reshape(x.shape[0], -1)))
         return score(x, projected)

@@ -4,6 +4,8 @@ References: Knutsson, Westin, "Normalized and Differential Convolution", 1993; G
 section 3.4 (coarser grids where nothing near is known).
 """
 
+import functools
+
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
@@ -28,10 +30,10 @@ def suspects(images: Images) -> Array:
     is really black or white lies together.
 
     Args:
-      images: (b, h, w, c); height and width even.
+      images: (b, *spatial, c), sizes even.
 
     Returns:
-      (b, h, w, 1).
+      (b, *spatial, 1).
     """
 
     ends = [jnp.all(at_end, axis=-1, keepdims=True).astype(images.dtype) for at_end in (images >= 1.0, images <= -1.0)]
@@ -47,12 +49,12 @@ def fill(images: Images, known: Masks, levels: int) -> Images:
     both, k x and k, on a grid of half the size, and on the coarsest grid it is 0.
 
     Args:
-      images: (b, h, w, c); what unknown pixels hold does not matter if it is finite.
-      known: (b, h, w, 1), 1 where a pixel is known and 0 elsewhere.
-      levels: grids in all; height and width are multiples of 2 ** (levels - 1).
+      images: (b, *spatial, c); what unknown pixels hold does not matter if it is finite.
+      known: (b, *spatial, 1), 1 where a pixel is known and 0 elsewhere.
+      levels: grids in all; sizes are multiples of 2 ** (levels - 1).
 
     Returns:
-      (b, h, w, c); known pixels unchanged, 0 where nothing within reach is known.
+      (b, *spatial, c); known pixels unchanged, 0 where nothing within reach is known.
     """
     start = jnp.where(known > 0.5, images, _mean(images * known, known, levels))
     return _smooth(start, known)
@@ -72,10 +74,11 @@ def _mean(values: Array, weights: Array, levels: int) -> Array:
 
 
 def _smooth(images: Array, known: Array) -> Array:
-    """Steps with momentum down the slope of |Laplacian x|^2 / 2 in the unknown pixels; 2 / 64 keeps them stable."""
-    b, h, w, c = images.shape
-    planes = jnp.moveaxis(images, -1, 1).reshape(b * c, h, w)  # rows of pixels, not of three channels: much faster
-    size = jnp.repeat((1.0 - known[..., 0]) / 32.0, c, axis=0)
+    """Steps with momentum down the slope of |Laplacian x|^2 / 2 in the unknown pixels."""
+    b, *sizes, c = images.shape
+    planes = jnp.moveaxis(images, -1, 1).reshape(b * c, *sizes)  # rows of pixels, not of three channels: much faster
+    # 2 over the largest eigenvalue keeps them stable: of the Laplacian it is 4 for each axis
+    size = jnp.repeat((1.0 - known[..., 0]) / (8.0 * len(sizes) ** 2), c, axis=0)
 
     def step(_: Array, moving: tuple[Array, Array]) -> tuple[Array, Array]:
         planes, velocity = moving
@@ -83,11 +86,17 @@ def _smooth(images: Array, known: Array) -> Array:
         return planes + velocity, velocity
 
     planes, _ = lax.fori_loop(0, SMOOTHING, step, (planes, jnp.zeros_like(planes)))
-    return jnp.moveaxis(planes.reshape(b, c, h, w), 1, -1)
+    return jnp.moveaxis(planes.reshape(b, c, *sizes), 1, -1)
 
 
-def _laplacian(planes: Float[Array, "p h w"]) -> Float[Array, "p h w"]:
-    """Sum of the second differences along both axes, edges repeated."""
+def _laplacian(planes: Float[Array, "p *s"]) -> Float[Array, "p *s"]:
+    """Sum of the second differences along all axes, edges repeated."""
+    num = planes.ndim - 1
     # behind a barrier, lest XLA fuse all steps and compute each pixel anew for each neighbour that needs it
-    wide = lax.optimization_barrier(jnp.pad(planes, ((0, 0), (1, 1), (1, 1)), mode="edge"))
-    return wide[:, :-2, 1:-1] + wide[:, 2:, 1:-1] + wide[:, 1:-1, :-2] + wide[:, 1:-1, 2:] - 4.0 * planes
+    wide = lax.optimization_barrier(jnp.pad(planes, ((0, 0), *((1, 1),) * num), mode="edge"))
+    sides = (
+        wide[(slice(None), *(side if i == axis else slice(1, -1) for i in range(num)))]
+        for axis in range(num)
+        for side in (slice(None, -2), slice(2, None))
+    )
+    return functools.reduce(jnp.add, sides) - 2.0 * num * planes

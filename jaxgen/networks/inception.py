@@ -16,6 +16,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from jaxgen.errors import require
+from jaxgen.images import require_rank
 from jaxgen.types import Images, Params
 
 IMAGE_SIZE = 299
@@ -172,8 +173,9 @@ def prepare_images(images: Images) -> Float[Array, "b 299 299 3"]:
       (b, 299, 299, 3) in [-1, 1].
 
     Raises:
-      InputError: another number of channels.
+      InputError: another number of channels, or volumes: its filters are those of images.
     """
+    require_rank("images", images, (2,))
     b, _, _, c = images.shape
     require(c in (1, 3), "channels", c, "1 or 3")
     resized = jax.image.resize(images, (b, IMAGE_SIZE, IMAGE_SIZE, c), "bilinear", antialias=False)
@@ -201,7 +203,7 @@ class InceptionV3(nn.Module):
           (b, 2048), each at least 0: the mean over positions of the last block.
 
         Raises:
-          InputError: another number of channels.
+          InputError: another number of channels, or volumes.
         """
         x = prepare_images(images)
         for name, unit in STEM:

@@ -5,6 +5,8 @@ resolution by rearrangement, a plane with the noise level); Ronneberger, Fischer
 al., "Enhanced Deep Residual Networks for Single Image Super-Resolution", 2017, figure 2 (blocks without normalisation).
 """
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -13,7 +15,7 @@ from jaxtyping import Array, Float
 
 from jaxgen.networks import filling
 from jaxgen.networks.layers import Conv, depth_to_space, he_init, scaled_init, space_to_depth
-from jaxgen.types import Images, Levels, Masks
+from jaxgen.types import Grid, Images, Masks, Observation, per_image
 
 SMALL = scaled_init(0.1)
 """Initial weights of what ends in a sum: at first a block hardly changes what it adds to."""
@@ -23,48 +25,52 @@ DENSE_WIDTHS = (32, 64, 128, 256)
 DENSE_HIDDEN = 1024
 
 
-def join_planes(images: Images, masks: Masks | None, sigma: Levels | None) -> Float[Array, "b h w d"]:
-    """Images with two planes more: 1 where a pixel is missing, and the noise level. What is not known is 0.
+def join_planes(observation: Observation) -> Float[Array, "b *s d"]:
+    """Joins two planes to the images: 1 where a pixel is missing, and the noise level. What is not told is 0.
 
     Args:
-      images: (b, h, w, c) in [-1, 1].
-      masks: 1 where a pixel is known; None for none told.
-      sigma: standard deviation of the noise, of an image in [0, 1]; None for none told.
+      observation: of images (b, *spatial, c).
 
     Returns:
-      (b, h, w, c + 2).
+      (b, *spatial, c + 2).
     """
+    images, masks, sigma = observation
     plane = (*images.shape[:-1], 1)
     missing = jnp.zeros(plane, images.dtype) if masks is None else 1.0 - masks
-    level = jnp.zeros(plane, images.dtype) if sigma is None else jnp.broadcast_to(sigma[:, None, None, None], plane)
+    level = jnp.zeros(plane, images.dtype) if sigma is None else jnp.broadcast_to(per_image(sigma, images), plane)
     return jnp.concatenate([images, missing, level], axis=-1)
 
 
-def pad_to_multiple(x: Images, multiple: int) -> Float[Array, "b i j c"]:
-    """Repeats the last row and column until height and width are multiples."""
-    h, w = x.shape[1:3]
-    return jnp.pad(x, ((0, 0), (0, -h % multiple), (0, -w % multiple), (0, 0)), mode="edge")
+def pad_to_multiple(x: Images, multiple: int) -> Float[Array, "b *p c"]:
+    """Repeats the last row and column, and slice, until all sizes are multiples."""
+    return jnp.pad(x, ((0, 0), *((0, -size % multiple) for size in x.shape[1:-1]), (0, 0)), mode="edge")
+
+
+def cut_to(x: Float[Array, "..."], sizes: Sequence[int]) -> Array:
+    """Takes what `pad_to_multiple` has added off again: (..., *spatial, c) to the sizes given."""
+    return x[(..., *(slice(size) for size in sizes), slice(None))]
 
 
 def first_guess(images: Images, missing: Masks, grids: int) -> tuple[Images, Array]:
     """Missing pixels, and those that may be salt or pepper, from the others; and which these are.
 
     Args:
-      images: (b, h, w, c) in [-1, 1]; height and width multiples of 2 ** (grids - 1).
-      missing: (b, h, w, 1), 1 where a pixel is missing; up to 0.5 it is seen.
+      images: (b, *spatial, c) in [-1, 1], sizes multiples of 2 ** (grids - 1).
+      missing: (b, *spatial, 1), 1 where a pixel is missing; up to 0.5 it is seen.
       grids: see `filling.fill`.
 
     Returns:
-      (b, h, w, c), and (b, h, w, 1) as of `filling.suspects`, 0 where a pixel is missing.
+      (b, *spatial, c), and (b, *spatial, 1) as of `filling.suspects`, 0 where a pixel is missing.
     """
     seen = jnp.minimum(1.0, 2.0 * (1.0 - missing))
     doubtful = filling.suspects(images) * seen
     return filling.fill(images, seen * (1.0 - jnp.abs(doubtful)), grids), doubtful
 
 
-def put_back(restored: Images, degraded: Images, masks: Masks | None, keeps_known: bool) -> Images:
-    """With `keeps_known`, known pixels as they came and the others restored; else all restored."""
-    return jnp.where(masks > 0.5, degraded, restored) if keeps_known and masks is not None else restored
+def put_back(restored: Images, observation: Observation, keeps_known: bool) -> Images:
+    """Returns, with `keeps_known`, known pixels as they came and the others restored; else all restored."""
+    images, masks, _ = observation
+    return jnp.where(masks > 0.5, images, restored) if keeps_known and masks is not None else restored
 
 
 class Block(nn.Module):
@@ -77,7 +83,7 @@ class Block(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+    def __call__(self, x: Images) -> Images:
         """One residual block."""
         y = nn.relu(Conv(x.shape[-1], dtype=self.dtype)(x))
         return x + Conv(x.shape[-1], dtype=self.dtype, kernel_init=SMALL)(y)
@@ -125,21 +131,22 @@ class InverseNetwork(nn.Module):
     def _grids(self) -> int:
         return len(self.widths) + 1
 
+    def estimates(self, observation: Observation) -> Float[Array, "1 b *s c"]:
+        """Restores images as a restorer with iterations does: this one has one."""
+        return self(observation)[None]
+
     @nn.compact
-    def __call__(self, images: Images, masks: Masks | None = None, sigma: Levels | None = None) -> Images:
+    def __call__(self, observation: Observation) -> Images:
         """Restores images.
 
         Args:
-          images: damaged, (b, h, w, c) in [-1, 1].
-          masks: (b, h, w, 1), 1 where a pixel is known, 0 where it is missing; 0.5 where it is seen and not to be kept.
-            None if nothing is told (blind).
-          sigma: (b,), standard deviation of the noise, of an image in [0, 1]; None if unknown (blind).
+          observation: of images or volumes (b, *spatial, c).
 
         Returns:
-          (b, h, w, c), near [-1, 1] and not clipped.
+          (b, *spatial, c), near [-1, 1] and not clipped.
         """
-        h, w, c = images.shape[1:]
-        planes = pad_to_multiple(join_planes(images, masks, sigma), self.multiple)
+        *sizes, c = observation.images.shape[1:]
+        planes = pad_to_multiple(join_planes(observation), self.multiple)
         padded, missing = planes[..., :c], planes[..., c : c + 1]
         start, doubtful = first_guess(padded, missing, self._grids)
         x = space_to_depth(jnp.concatenate([start, planes[..., c:], doubtful], axis=-1))
@@ -150,13 +157,14 @@ class InverseNetwork(nn.Module):
             levels.append(x)
             x = Conv(width, 1, dtype=self.dtype)(space_to_depth(x))
         x = self._blocks(x, self.depth)
+        block = 2 ** len(sizes)
         for level in reversed(levels):
-            x = level + depth_to_space(Conv(4 * level.shape[-1], 1, dtype=self.dtype, kernel_init=SMALL)(x))
+            x = level + depth_to_space(Conv(block * level.shape[-1], 1, dtype=self.dtype, kernel_init=SMALL)(x))
             x = self._blocks(x, self.blocks)
-        change = depth_to_space(Conv(4 * (c + 1), dtype=self.dtype, kernel_init=SMALL)(x)).astype(jnp.float32)
+        change = depth_to_space(Conv(block * (c + 1), dtype=self.dtype, kernel_init=SMALL)(x)).astype(jnp.float32)
         own = nn.sigmoid(change[..., c:] - DOUBT) * jnp.abs(doubtful)
         restored = start + own * (padded - start) + change[..., :c]
-        return put_back(restored[:, :h, :w], images, masks, self.keeps_known)
+        return put_back(cut_to(restored, sizes), observation, self.keeps_known)
 
     def _blocks(self, x: Array, num: int) -> Array:
         for _ in range(num):
@@ -169,25 +177,28 @@ class DenseInverseNetwork(nn.Module):
     last three of which halve the grid (28 px: 28, 14, 7, 4), two dense layers, and a sigmoid onto [-1, 1].
 
     Attributes:
-      shape: (h, w, c) of the images.
+      shape: (*spatial, c) of the images.
       keeps_known: as of `InverseNetwork`.
       dtype: compute dtype; the result is float32.
     """
 
-    shape: tuple[int, int, int]
+    shape: Grid
     keeps_known: bool = False
     dtype: Any = jnp.float32
 
+    def estimates(self, observation: Observation) -> Float[Array, "1 b *s c"]:
+        """Restores images; as of `InverseNetwork`."""
+        return self(observation)[None]
+
     @nn.compact
-    def __call__(self, images: Images, masks: Masks | None = None, sigma: Levels | None = None) -> Images:
-        """Restores images; arguments and result as of `InverseNetwork`."""
-        h, w, c = self.shape
-        x = join_planes(images, masks, sigma)
+    def __call__(self, observation: Observation) -> Images:
+        """Restores images; argument and result as of `InverseNetwork`."""
+        x = join_planes(observation)
         for i, width in enumerate(DENSE_WIDTHS):
             x = x if i == 0 else space_to_depth(pad_to_multiple(x, 2))
             x = nn.relu(Conv(width, dtype=self.dtype)(x))
         x = x.reshape(x.shape[0], -1)
         x = nn.relu(nn.Dense(DENSE_HIDDEN, dtype=self.dtype, kernel_init=he_init)(x))
-        x = nn.Dense(h * w * c, dtype=self.dtype)(x)
-        restored = 2.0 * nn.sigmoid(x.astype(jnp.float32)).reshape(-1, h, w, c) - 1.0
-        return put_back(restored, images, masks, self.keeps_known)
+        x = nn.Dense(math.prod(self.shape), dtype=self.dtype)(x)
+        restored = 2.0 * nn.sigmoid(x.astype(jnp.float32)).reshape(-1, *self.shape) - 1.0
+        return put_back(restored, observation, self.keeps_known)

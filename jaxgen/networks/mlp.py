@@ -10,23 +10,24 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from jaxgen.networks.conditioning import Condition, entries, join, score
+from jaxgen.types import Grid, Images
 
 
 class Generator(nn.Module):
-    """Latents (b, z) to images (b, h, w, c): dense, ReLU, dense, sigmoid stretched from [0, 1] to [-1, 1].
+    """Latents (b, z) to images (b, *spatial, c): dense, ReLU, dense, sigmoid stretched from [0, 1] to [-1, 1].
 
     Attributes:
-      shape: (h, w, c) of the images.
+      shape: (*spatial, c) of the images.
       hidden: width of the hidden layer.
       dtype: compute dtype.
     """
 
-    shape: tuple[int, int, int]
+    shape: Grid
     hidden: int = 1024
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, latents: Float[Array, "b z"], condition: Condition | None = None) -> Float[Array, "b h w c"]:
+    def __call__(self, latents: Float[Array, "b z"], condition: Condition | None = None) -> Images:
         """Draws one image per latent."""
         x = join(latents, condition, latents.shape[-1])
         x = nn.relu(nn.Dense(self.hidden, dtype=self.dtype)(x))
@@ -35,7 +36,7 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Images (b, h, w, c) to one logit each (b,): dense, ReLU, dense. The sigmoid of D is part of the loss.
+    """Images (b, *spatial, c) to one logit each (b,): dense, ReLU, dense. The sigmoid of D is part of the loss.
 
     Attributes:
       hidden: width of the hidden layer.
@@ -48,7 +49,7 @@ class Discriminator(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, images: Float[Array, "b h w c"], condition: Condition | None = None) -> Float[Array, " b"]:
+    def __call__(self, images: Images, condition: Condition | None = None) -> Float[Array, " b"]:
         """Scores images."""
         joined, projected = entries(self.conditioning, condition)
         x = join(images.reshape(images.shape[0], -1), joined, max(4, self.hidden // 16))

@@ -13,16 +13,16 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from jaxgen.networks import filling
-from jaxgen.networks.inverse import SMALL, Block, first_guess, join_planes, pad_to_multiple, put_back
+from jaxgen.networks.inverse import SMALL, Block, cut_to, first_guess, join_planes, pad_to_multiple, put_back
 from jaxgen.networks.layers import Conv, depth_to_space, space_to_depth
-from jaxgen.types import Images, Levels, Masks
+from jaxgen.types import Images, Observation
 
 
 class Memory(NamedTuple):
-    """What passes from one iteration to the next: the estimate (b, h, w, c), and the state on the smallest grid."""
+    """What passes from one iteration to the next: the estimate (b, *spatial, c), and the state on the smallest grid."""
 
     estimate: Images
-    state: Float[Array, "b i j f"]
+    state: Float[Array, "b *g f"]
 
 
 class RecurrentCell(nn.Module):
@@ -43,9 +43,11 @@ class RecurrentCell(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, memory: Memory, images: Images, masks: Masks | None, sigma: Levels | None) -> Memory:
+    def __call__(self, memory: Memory, observation: Observation) -> Memory:
         """The memory after one more look at the damaged image; sizes are multiples of 2 ** len(widths)."""
-        seen = jnp.concatenate([join_planes(images, masks, sigma), memory.estimate], axis=-1)
+        *sizes, c = observation.images.shape[1:]
+        block = 2 ** len(sizes)
+        seen = jnp.concatenate([join_planes(observation), memory.estimate], axis=-1)
         x = nn.relu(Conv(self.widths[0], dtype=self.dtype)(space_to_depth(seen)))
         levels = []
         for width in self.widths[1:]:
@@ -55,11 +57,11 @@ class RecurrentCell(nn.Module):
         h = self._update(x, memory.state.astype(self.dtype))
         y = self._blocks(h)
         for level in reversed(levels):
-            y = level + depth_to_space(Conv(4 * level.shape[-1], 1, dtype=self.dtype, kernel_init=SMALL)(y))
+            y = level + depth_to_space(Conv(block * level.shape[-1], 1, dtype=self.dtype, kernel_init=SMALL)(y))
             y = self._blocks(y)
-        change = depth_to_space(Conv(4 * images.shape[-1], dtype=self.dtype, kernel_init=SMALL)(y))
+        change = depth_to_space(Conv(block * c, dtype=self.dtype, kernel_init=SMALL)(y))
         estimate = memory.estimate + change.astype(jnp.float32)
-        estimate = put_back(estimate, images, masks, self.keeps_known)
+        estimate = put_back(estimate, observation, self.keeps_known)
         return Memory(estimate, h.astype(jnp.float32))
 
     def _update(self, x: Array, h: Array) -> Array:
@@ -118,27 +120,22 @@ class RecurrentRestorer(nn.Module):
         """The one cell."""
         self.cell = RecurrentCell(self.widths, self.blocks, self.keeps_known, self.dtype)
 
-    def __call__(self, images: Images, masks: Masks | None = None, sigma: Levels | None = None) -> Images:
+    def __call__(self, observation: Observation) -> Images:
         """The last of `estimates`."""
-        return self.estimates(images, masks, sigma)[-1]
+        return self.estimates(observation)[-1]
 
-    def estimates(
-        self, images: Images, masks: Masks | None = None, sigma: Levels | None = None
-    ) -> Float[Array, "t b h w c"]:
+    def estimates(self, observation: Observation) -> Float[Array, "t b *s c"]:
         """The estimates of all iterations; the backward pass computes each iteration anew rather than keep it.
 
         Args:
-          images: damaged, (b, h, w, c) in [-1, 1].
-          masks: (b, h, w, 1), 1 where a pixel is known, 0 where it is missing; 0.5 where it is seen and not to be kept.
-            None if nothing is told (blind).
-          sigma: (b,), standard deviation of the noise, of an image in [0, 1]; None if unknown (blind).
+          observation: of images or volumes (b, *spatial, c).
         """
 
         def step(cell: RecurrentCell, memory: Memory, _: None) -> tuple[Memory, Images]:
-            after = cell(memory, padded, padded_masks, sigma)
+            after = cell(memory, padded)
             return after, after.estimate
 
-        padded, padded_masks, memory = self._start(images, masks)
+        padded, memory = self._start(observation)
         repeat = nn.scan(
             nn.remat(step, prevent_cse=False),
             variable_broadcast="params",
@@ -146,30 +143,22 @@ class RecurrentRestorer(nn.Module):
             length=self.iterations,
         )
         _, found = repeat(self.cell, memory, None)
-        return found[:, :, : images.shape[1], : images.shape[2]]
+        return cut_to(found, observation.images.shape[1:-1])
 
-    def until_still(
-        self,
-        images: Images,
-        masks: Masks | None = None,
-        sigma: Levels | None = None,
-        *,
-        most: int = 50,
-        tolerance: float = 1e-3,
+    def until_converged(
+        self, observation: Observation, *, most: int = 50, tolerance: float = 1e-3
     ) -> tuple[Images, Int[Array, ""]]:
         """Iterates until no image changes by more than `tolerance` (root mean square, of [-1, 1]) in an iteration.
 
         Args:
-          images: as of `estimates`, with masks and sigma.
-          masks: see there.
-          sigma: see there.
+          observation: as of `estimates`.
           most: iterations at most; may be more than in training.
           tolerance: 0 or more.
 
         Returns:
-          The estimate (b, h, w, c), and how many iterations were made.
+          The estimate (b, *spatial, c), and how many iterations were made.
         """
-        padded, padded_masks, memory = self._start(images, masks)
+        padded, memory = self._start(observation)
         cell, variables = self.cell.clone(parent=None), self.cell.variables
 
         def moved(carry: tuple[Memory, Array, Array]) -> Array:
@@ -178,20 +167,21 @@ class RecurrentRestorer(nn.Module):
 
         def again(carry: tuple[Memory, Array, Array]) -> tuple[Memory, Array, Array]:
             before, _, num = carry
-            after = cell.apply(variables, before, padded, padded_masks, sigma)
-            squares = jnp.mean(jnp.square(after.estimate - before.estimate), axis=(1, 2, 3))
+            after = cell.apply(variables, before, padded)
+            moves = jnp.square(after.estimate - before.estimate)
+            squares = jnp.mean(moves, axis=tuple(range(1, moves.ndim)))
             return after, jnp.sqrt(jnp.max(squares)), num + 1
 
         start = (memory, jnp.full((), jnp.inf), jnp.zeros((), jnp.int32))
         memory, _, num = lax.while_loop(moved, again, start)
-        return memory.estimate[:, : images.shape[1], : images.shape[2]], num
+        return cut_to(memory.estimate, observation.images.shape[1:-1]), num
 
-    def _start(self, images: Images, masks: Masks | None) -> tuple[Array, Array | None, Memory]:
+    def _start(self, observation: Observation) -> tuple[Observation, Memory]:
         """Inputs of a size that all grids divide, and the memory before the first iteration: a guess, and nothing."""
-        padded = pad_to_multiple(images, self.multiple)
-        padded_masks = None if masks is None else pad_to_multiple(masks, self.multiple)
-        missing = jnp.zeros((*padded.shape[:-1], 1)) if padded_masks is None else 1.0 - padded_masks
-        guess, _ = first_guess(padded, missing, self._grids)
-        b, h, w, _ = padded.shape
-        state = jnp.zeros((b, h // self.multiple, w // self.multiple, self.widths[-1]))
-        return padded, padded_masks, Memory(guess, state)
+        images = pad_to_multiple(observation.images, self.multiple)
+        masks = None if observation.masks is None else pad_to_multiple(observation.masks, self.multiple)
+        missing = jnp.zeros((*images.shape[:-1], 1)) if masks is None else 1.0 - masks
+        guess, _ = first_guess(images, missing, self._grids)
+        b, *sizes, _ = images.shape
+        state = jnp.zeros((b, *(size // self.multiple for size in sizes), self.widths[-1]))
+        return Observation(images, masks, observation.sigma), Memory(guess, state)

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 
 from jaxgen.networks.conditioning import Condition, entries, join, score
 from jaxgen.networks.layers import Conv, downsample, leaky_relu, scaled_init, stage_sizes, upsample
+from jaxgen.types import Grid, Images
 
 
 def stage_channels(base_channels: int, num_stages: int) -> tuple[int, ...]:
@@ -31,8 +32,8 @@ class ResidualBlock(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Float[Array, "b h w c"]) -> Array:
-        """(b, h, w, c) to the same."""
+    def __call__(self, x: Images) -> Images:
+        """(b, *spatial, c) to the same."""
         features = x.shape[-1]
         init = scaled_init(self.num_blocks**-0.25)  # Zhang et al. 2019, section 3: L^(-1/(2m-2)) with m = 3
         y = Conv(features, dtype=self.dtype, kernel_init=init)(leaky_relu(x))
@@ -40,41 +41,42 @@ class ResidualBlock(nn.Module):
 
 
 class Generator(nn.Module):
-    """Latents (b, z) to images (b, h, w, c) in [-1, 1].
+    """Latents (b, z) to images (b, *spatial, c) in [-1, 1].
 
     Attributes:
-      shape: (h, w, c); h = w, a multiple of 4.
+      shape: (*spatial, c); all sizes equal, a multiple of 4.
       base_channels: channels at full size; doubled at each halving up to eight times.
       blocks_per_stage: residual blocks at each size.
       dtype: compute dtype.
     """
 
-    shape: tuple[int, int, int]
+    shape: Grid
     base_channels: int = 32
     blocks_per_stage: int = 1
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, latents: Float[Array, "b z"], condition: Condition | None = None) -> Float[Array, "b h w c"]:
+    def __call__(self, latents: Float[Array, "b z"], condition: Condition | None = None) -> Images:
         """Draws one image per latent."""
-        sizes = stage_sizes(self.shape[0])
+        *spatial, channels = self.shape
+        sizes = stage_sizes(spatial[0])
         widths = stage_channels(self.base_channels, len(sizes))
         num_blocks = self.blocks_per_stage * len(sizes)
-        grid = self.param("grid", nn.initializers.normal(1.0), (sizes[0], sizes[0], widths[0]), jnp.float32)
+        grid = self.param("grid", nn.initializers.normal(1.0), (*(sizes[0] for _ in spatial), widths[0]), jnp.float32)
         scale = nn.Dense(widths[0], dtype=self.dtype, kernel_init=nn.initializers.lecun_normal())(
             join(latents, condition, latents.shape[-1])
         )
-        x = grid.astype(self.dtype)[None] * scale[:, None, None, :]
+        x = grid.astype(self.dtype)[None] * scale.reshape(-1, *(1,) * len(spatial), widths[0])
         for stage, width in enumerate(widths):
             if stage:
                 x = upsample(Conv(width, 1, self.dtype, use_bias=False, kernel_init=scaled_init(0.7))(x))
             for _ in range(self.blocks_per_stage):
                 x = ResidualBlock(num_blocks, self.dtype)(x)
-        return jnp.tanh(Conv(self.shape[2], dtype=self.dtype)(leaky_relu(x)).astype(jnp.float32))
+        return jnp.tanh(Conv(channels, dtype=self.dtype)(leaky_relu(x)).astype(jnp.float32))
 
 
 class Discriminator(nn.Module):
-    """Images (b, h, w, c) to one logit each (b,), the generator mirrored.
+    """Images (b, *spatial, c) to one logit each (b,), the generator mirrored.
 
     Attributes:
       base_channels: as of the generator.
@@ -89,7 +91,7 @@ class Discriminator(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, images: Float[Array, "b h w c"], condition: Condition | None = None) -> Float[Array, " b"]:
+    def __call__(self, images: Images, condition: Condition | None = None) -> Float[Array, " b"]:
         """Scores images."""
         joined, projected = entries(self.conditioning, condition)
         sizes = stage_sizes(images.shape[1])
@@ -102,7 +104,8 @@ class Discriminator(nn.Module):
             for _ in range(self.blocks_per_stage):
                 x = ResidualBlock(num_blocks, self.dtype)(x)
         # a weight per position and channel, then the channels: R3GAN's 4x4 depthwise convolution and linear layer
-        window = self.param("window", nn.initializers.lecun_normal(), (sizes[0] ** 2, widths[-1]), jnp.float32)
+        places = sizes[0] ** (images.ndim - 2)
+        window = self.param("window", nn.initializers.lecun_normal(), (places, widths[-1]), jnp.float32)
         features = jnp.einsum(
             "bsc,sc->bc", leaky_relu(x).reshape(x.shape[0], -1, widths[-1]).astype(jnp.float32), window
         )

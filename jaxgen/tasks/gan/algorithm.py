@@ -13,17 +13,17 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
+from jaxgen.training.step import Algorithm, Gradient, TrainState, as_hparams, mean_gradient, new_state
+from jaxgen.tasks.gan.diffaugment import augment_each
+from jaxgen.training.optimizers import apply_gradients, average, cosine, make_optimizer
+from jaxgen.tasks.gan.config import GanConfig
 from jaxgen.errors import require
 from jaxgen.images import to_float
 from jaxgen.losses.adversarial import ADVERSARIAL_LOSSES, AdversarialLoss
 from jaxgen.losses.penalties import interpolated_gradient_penalty, logits_and_squared_gradient
-from jaxgen.networks.conditioning import Condition
-from jaxgen.tasks.gan.config import GanConfig
-from jaxgen.tasks.gan.diffaugment import augment_each
 from jaxgen.tasks.gan.pairs import make_gan_pair
-from jaxgen.training.optimizers import apply_gradients, average, cosine, make_optimizer
-from jaxgen.training.step import Algorithm, Gradient, TrainState, as_hparams, mean_gradient, new_state
-from jaxgen.types import Batch, Images, Labels, Latents, Logits, Metrics, Params, PRNGKey, PRNGKeys
+from jaxgen.networks.conditioning import Condition
+from jaxgen.types import Batch, Grid, Images, Labels, Latents, Logits, Metrics, Params, PRNGKey, PRNGKeys
 
 
 class Gan(NamedTuple):
@@ -31,10 +31,10 @@ class Gan(NamedTuple):
 
     Attributes:
       config: its structure.
-      generator: latents (b, z) and perhaps a condition (b, n) to images (b, h, w, c).
+      generator: latents (b, z) and perhaps a condition (b, n) to images (b, *spatial, c).
       discriminator: images and perhaps a condition to logits (b,).
       loss: of both players.
-      shape: (h, w, c) of the images.
+      shape: (*spatial, c) of the images.
       batch_size: images per update, over all devices.
       num_classes: n; 0 for a GAN without a condition.
     """
@@ -43,13 +43,13 @@ class Gan(NamedTuple):
     generator: nn.Module
     discriminator: nn.Module
     loss: AdversarialLoss
-    shape: tuple[int, int, int]
+    shape: Grid
     batch_size: int
     num_classes: int
 
 
 class Pairs(NamedTuple):
-    """Real images (b, h, w, c) and the condition (b, n) or None that each shares with the fake beside it."""
+    """Real images (b, *spatial, c) and the condition (b, n) or None that each shares with the fake beside it."""
 
     images: Images
     condition: Condition | None
@@ -63,17 +63,17 @@ class Examples(NamedTuple):
     keys: jax.Array
 
 
-def make_gan(config: GanConfig, shape: tuple[int, int, int], batch_size: int, num_classes: int = 0) -> Algorithm:
+def make_gan(config: GanConfig, shape: Grid, batch_size: int, num_classes: int = 0) -> Algorithm:
     """The GAN of `config` as a record of pure functions.
 
     Args:
       config: its structure.
-      shape: (h, w, c) of the images.
+      shape: (*spatial, c) of the images.
       batch_size: images per update, over all devices.
       num_classes: n, classes of the data; used by a conditional GAN alone.
 
     Returns:
-      An `Algorithm`; a batch holds `images` (batch_size * discriminator_updates, h, w, c), uint8 or in [-1, 1], and
+      An `Algorithm`; a batch holds `images` (batch_size * discriminator_updates, *spatial, c), uint8 or in [-1, 1], and
       for a conditional GAN `labels`, integers in [0, n). `predict(state, inputs)` renders, by the averaged generator,
       what `draw_inputs(key, num)` or `draw_inputs(key, num, labels)` draws: `latents` (b, z) and, for a conditional
       GAN, `condition` (b, n), one-hot or a mixture of classes.
@@ -118,7 +118,7 @@ def gan_step(
     Args:
       gan: what is static.
       state: before the step.
-      batch: `images` (batch_size * discriminator_updates, h, w, c), uint8 or in [-1, 1]; `labels` where conditional.
+      batch: `images` (batch_size * discriminator_updates, *spatial, c), uint8 or in [-1, 1]; `labels` where conditional.
       key: of the run; the step's own is `fold_in(key, state.step)`.
       gradient: how gradients are taken.
 

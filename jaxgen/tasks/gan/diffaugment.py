@@ -9,47 +9,47 @@ published ranges.
 import jax
 import jax.numpy as jnp
 
-from jaxgen.types import Images, PRNGKey, PRNGKeys
+from jaxgen.types import Images, PRNGKey, PRNGKeys, per_image
 
 
 def translation(key: PRNGKey, images: Images) -> Images:
-    """Moves each image by up to an eighth of its size in both directions; what comes in is zero (mid grey).
+    """Moves each image by up to an eighth of its size along every axis; what comes in is zero (mid grey).
 
     Args:
       key: of the shifts.
-      images: (b, h, w, c).
+      images: (b, *spatial, c).
 
     Returns:
-      (b, h, w, c).
+      (b, *spatial, c).
     """
-    b, h, w, _ = images.shape
-    key_y, key_x = jax.random.split(key)
-    shift_y = jax.random.randint(key_y, (b, 1), -(h // 8), h // 8 + 1)
-    shift_x = jax.random.randint(key_x, (b, 1), -(w // 8), w // 8 + 1)
-    rows, columns = jnp.arange(h)[None] - shift_y, jnp.arange(w)[None] - shift_x  # where each pixel comes from
-    # one-hot matrices rather than a gather: their transposes are matrix products too, fast on every backend
-    take_rows = jax.nn.one_hot(rows, h, dtype=images.dtype)  # b h h; a row from outside is all zeros
-    take_columns = jax.nn.one_hot(columns, w, dtype=images.dtype)
-    return jnp.einsum("byh,bhwc,bxw->byxc", take_rows, images, take_columns)
+    b, *sizes, _ = images.shape
+    takes = []
+    for key_axis, size in zip(jax.random.split(key, len(sizes)), sizes, strict=True):
+        shift = jax.random.randint(key_axis, (b, 1), -(size // 8), size // 8 + 1)
+        places = jnp.arange(size)[None] - shift  # where each pixel comes from
+        # one-hot matrices rather than a gather: their transposes are matrix products too, fast on every backend
+        takes.append(jax.nn.one_hot(places, size, dtype=images.dtype))  # b size size; from outside come zeros
+    old, new = "hwd"[: len(sizes)], "yxz"[: len(sizes)]
+    matrices = ",".join(f"b{i}{o}" for i, o in zip(new, old, strict=True))
+    return jnp.einsum(f"{matrices},b{old}c->b{new}c", *takes, images)
 
 
 def cutout(key: PRNGKey, images: Images) -> Images:
-    """Sets a square of half the image's size to zero (mid grey), its centre anywhere in the image.
+    """Sets a square (cube) of half the image's size to zero (mid grey), its centre anywhere in the image.
 
     Args:
       key: of the centres.
-      images: (b, h, w, c).
+      images: (b, *spatial, c).
 
     Returns:
-      (b, h, w, c).
+      (b, *spatial, c).
     """
-    b, h, w, _ = images.shape
-    key_y, key_x = jax.random.split(key)
-    centre_y = jax.random.randint(key_y, (b, 1), 0, h)
-    centre_x = jax.random.randint(key_x, (b, 1), 0, w)
-    inside_y = _within(jnp.arange(h)[None] - centre_y, h // 2)
-    inside_x = _within(jnp.arange(w)[None] - centre_x, w // 2)
-    hole = (inside_y[:, :, None] & inside_x[:, None, :])[..., None]
+    b, *sizes, _ = images.shape
+    hole = jnp.ones((b, *(1,) * (images.ndim - 1)), bool)
+    for axis, (key_axis, size) in enumerate(zip(jax.random.split(key, len(sizes)), sizes, strict=True), 1):
+        centre = jax.random.randint(key_axis, (b, 1), 0, size)
+        inside = _within(jnp.arange(size)[None] - centre, size // 2)
+        hole &= jnp.expand_dims(inside, [i for i in range(1, images.ndim) if i != axis])
     return jnp.where(hole, jnp.zeros((), images.dtype), images)
 
 
@@ -63,20 +63,20 @@ def color(key: PRNGKey, images: Images) -> Images:
 
     Args:
       key: of the three draws.
-      images: (b, h, w, c).
+      images: (b, *spatial, c).
 
     Returns:
-      (b, h, w, c), not clipped.
+      (b, *spatial, c), not clipped.
     """
     keys = jax.random.split(key, 3)
     brightness, saturation, contrast = (
-        jax.random.uniform(k, (images.shape[0], 1, 1, 1), images.dtype, low, high)
+        per_image(jax.random.uniform(k, images.shape[:1], images.dtype, low, high), images)
         for k, low, high in zip(keys, (-0.5, 0.0, 0.5), (0.5, 2.0, 1.5), strict=True)
     )
     x = images + brightness
-    grey = jnp.mean(x, axis=3, keepdims=True)
+    grey = jnp.mean(x, axis=-1, keepdims=True)
     x = grey + saturation * (x - grey)
-    mean = jnp.mean(x, axis=(1, 2, 3), keepdims=True)
+    mean = jnp.mean(x, axis=tuple(range(1, x.ndim)), keepdims=True)
     return mean + contrast * (x - mean)
 
 
@@ -88,11 +88,11 @@ def augment(key: PRNGKey, images: Images, names: tuple[str, ...]) -> Images:
 
     Args:
       key: of all draws.
-      images: (b, h, w, c) in [-1, 1].
+      images: (b, *spatial, c) in [-1, 1].
       names: members of `AUGMENTATIONS`.
 
     Returns:
-      (b, h, w, c).
+      (b, *spatial, c).
     """
     for i, name in enumerate(names):
         images = AUGMENTATIONS[name](jax.random.fold_in(key, i), images)

@@ -15,16 +15,15 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
-from jaxgen.degradations.compose import Damage, Degraded, mixture, parse_mixture
+from jaxgen.training.step import Algorithm, Gradient, TrainState, as_hparams, mean_gradient, new_state
+from jaxgen.training.optimizers import apply_gradients, average, cosine, make_optimizer
+from jaxgen.tasks.restoration.schedule import Schedule, in_phase, parse_schedule
+from jaxgen.tasks.restoration.config import RestorationConfig
+from jaxgen.degradations.compose import Damage, mixture, parse_mixture
 from jaxgen.images import to_float
 from jaxgen.losses.reconstruction import RECONSTRUCTION_LOSSES
-from jaxgen.networks.recurrent import RecurrentRestorer
-from jaxgen.tasks.restoration.config import RestorationConfig
 from jaxgen.tasks.restoration.restorers import make_restorer
-from jaxgen.tasks.restoration.schedule import Schedule, in_phase, parse_schedule
-from jaxgen.training.optimizers import apply_gradients, average, cosine, make_optimizer
-from jaxgen.training.step import Algorithm, Gradient, TrainState, as_hparams, mean_gradient, new_state
-from jaxgen.types import Batch, Images, Levels, Metrics, Params, PRNGKey
+from jaxgen.types import Batch, Grid, Images, Levels, Metrics, Observation, Params, PRNGKey, per_image
 
 WARM_UP = 0.01
 """Share of the schedule over which the learning rate rises."""
@@ -35,10 +34,10 @@ class Restoration(NamedTuple):
 
     Attributes:
       config: its structure.
-      network: damaged images, masks and noise levels to restored images.
+      network: an `Observation` to restored images; `estimates` gives those of its iterations (t, b, *spatial, c).
       schedule: phases and their steps.
       choices: of the damage, one for each image.
-      shape: (h, w, c) of the images trained on.
+      shape: (*spatial, c) of the images trained on.
       batch_size: images per update, over all devices.
     """
 
@@ -46,29 +45,28 @@ class Restoration(NamedTuple):
     network: nn.Module
     schedule: Schedule
     choices: tuple[tuple[Damage, ...], ...]
-    shape: tuple[int, int, int]
+    shape: Grid
     batch_size: int
 
 
 class Examples(NamedTuple):
-    """What a gradient is taken over: images (b, h, w, c) in [-1, 1] and the same damaged."""
+    """What a gradient is taken over: images (b, *spatial, c) in [-1, 1] and what is seen of them."""
 
     clean: Images
-    degraded: Degraded
+    degraded: Observation
 
 
-def make_restoration(config: RestorationConfig, shape: tuple[int, int, int], batch_size: int) -> Algorithm:
+def make_restoration(config: RestorationConfig, shape: Grid, batch_size: int) -> Algorithm:
     """The training of a restorer as a record of pure functions.
 
     Args:
       config: its structure.
-      shape: (h, w, c) of the images, or of the crops, that it is trained on.
+      shape: (*spatial, c) of the images, or of the crops, that it is trained on.
       batch_size: images per update, over all devices.
 
     Returns:
-      An `Algorithm`; a batch holds clean `images` (b, h, w, c), uint8 or in [-1, 1]. `init` reads the numbers of
-      `RestorationHparams`. `predict(state, inputs)` restores, by the averaged weights, `inputs["images"]` (b, h, w, c),
-      given where they are there `inputs["masks"]` (b, h, w, 1) and `inputs["sigma"]` (b,).
+      An `Algorithm`; a batch holds clean `images` (b, *spatial, c), uint8 or in [-1, 1]. `init` reads the numbers
+      of `RestorationHparams`. `predict(state, observation)` restores by the averaged weights.
 
     Raises:
       InputError: an unknown damage or phase, or a shape that the architecture does not take.
@@ -79,20 +77,15 @@ def make_restoration(config: RestorationConfig, shape: tuple[int, int, int], bat
     return Algorithm(
         init=partial(init_restoration, task),
         step=partial(restoration_step, task),
-        predict=lambda state, inputs: restore(network, state.ema_params["restorer"], inputs),
+        predict=lambda state, observation: network.apply({"params": state.ema_params["restorer"]}, observation),
         draw_inputs=None,
         images_per_step=batch_size,
     )
 
 
-def restore(network: nn.Module, params: Params, inputs: Mapping[str, jax.Array]) -> Images:
-    """Restored images (b, h, w, c) of `images` and, where they are there, `masks` and `sigma`."""
-    return network.apply({"params": params}, inputs["images"], inputs.get("masks"), inputs.get("sigma"))
-
-
 def init_restoration(task: Restoration, key: PRNGKey, hparams: Mapping[str, Any]) -> TrainState:
     """Initial state: weights drawn from `key`, the moving average a copy of them."""
-    params = {"restorer": task.network.init(key, jnp.zeros((1, *task.shape)))["params"]}
+    params = {"restorer": task.network.init(key, Observation(jnp.zeros((1, *task.shape))))["params"]}
     numbers = as_hparams(hparams)
     optimizer = make_optimizer(task.config.optimizer, numbers["lr"], numbers["b1"], numbers["b2"])
     return new_state(params, ("restorer",), numbers, optimizer)
@@ -106,7 +99,7 @@ def restoration_step(
     Args:
       task: what is static.
       state: before the step.
-      batch: clean `images` (b, h, w, c), uint8 or in [-1, 1].
+      batch: clean `images` (b, *spatial, c), uint8 or in [-1, 1].
       key: of the run; the step's own is `fold_in(key, state.step)`.
       gradient: how the gradient is taken.
 
@@ -118,7 +111,7 @@ def restoration_step(
     clean = one_channel(to_float(batch["images"]), grey)
     noisy = in_phase(task.schedule, "noise", state.step)
     degraded = damage_in_phase(task, key_damage, clean, noisy, state.hparams["noise_share"])
-    degraded = Degraded(one_channel(degraded.images, grey), degraded.masks)
+    degraded = degraded._replace(images=one_channel(degraded.images, grey))
     images_seen = state.step.astype(jnp.float32) * task.batch_size
     lr = learning_rate(state.hparams, images_seen)
     hparams = state.hparams
@@ -132,54 +125,50 @@ def restoration_step(
 
 
 def reconstruction(task: Restoration, params: Params, examples: Examples) -> tuple[jax.Array, Metrics]:
-    """Mean loss over the examples and, of the recurrent network, over its iterations; and the same as a metric."""
+    """Mean loss over the examples and over the iterations of the network; and the same as a metric."""
     loss, (clean, degraded) = RECONSTRUCTION_LOSSES[task.config.loss], examples
-    inputs = ({"params": params}, degraded.images, degraded.masks)
-    if isinstance(task.network, RecurrentRestorer):
-        estimates = task.network.apply(*inputs, method="estimates")
-        value = jnp.mean(jax.vmap(lambda estimate: loss(estimate, clean))(estimates))
-    else:
-        value = jnp.mean(loss(task.network.apply(*inputs), clean))
+    estimates = task.network.apply({"params": params}, degraded, method="estimates")
+    value = jnp.mean(jax.vmap(lambda estimate: loss(estimate, clean))(estimates))
     return value, {"loss/restorer": value}
 
 
 def damage_in_phase(
     task: Restoration, key: PRNGKey, clean: Images, noisy: jax.Array, noise_share: jax.Array
-) -> Degraded:
+) -> Observation:
     """The noise of phase "noise", or the damage with a share of that noise mixed in."""
     key_share, key_noise, key_damage = jax.random.split(key, 3)
     noised = all_levels_of_noise(key_noise, clean, task.config.keep_known)
 
-    def mixed() -> Degraded:
+    def mixed() -> Observation:
         damaged = mixture(key_damage, clean, task.choices)
-        chosen = jax.random.uniform(key_share, (len(clean), 1, 1, 1)) < noise_share
-        return Degraded(*(jnp.where(chosen, a, b) for a, b in zip(noised, damaged, strict=True)))
+        chosen = per_image(jax.random.uniform(key_share, (len(clean),)), clean) < noise_share
+        return jax.tree.map(lambda a, b: jnp.where(chosen, a, b), noised, damaged)
 
     return lax.cond(noisy, lambda: noised, mixed)
 
 
-def all_levels_of_noise(key: PRNGKey, clean: Images, keep_known: bool) -> Degraded:
+def all_levels_of_noise(key: PRNGKey, clean: Images, keep_known: bool) -> Observation:
     """min(1, 2 (1 - t)) x + t n with t uniform in [0, 1], n standard normal: from the image to nothing but noise.
 
     Up to t = 1/2, which is noise of standard deviation 1/4 of an image in [0, 1], the image stays whole; then it fades.
 
     Args:
       key: of levels and noise.
-      clean: (b, h, w, c) in [-1, 1].
+      clean: (b, *spatial, c) in [-1, 1].
       keep_known: whether the network keeps what a mask calls known: then no pixel is, though all are seen (0.5).
     """
     key_level, key_noise = jax.random.split(key)
-    t = jax.random.uniform(key_level, (len(clean), 1, 1, 1))
+    t = per_image(jax.random.uniform(key_level, (len(clean),)), clean)
     images = jnp.minimum(1.0, 2.0 * (1.0 - t)) * clean + t * jax.random.normal(key_noise, clean.shape)
     masks = jnp.full((*clean.shape[:-1], 1), 0.5 if keep_known else 1.0)
-    return Degraded(images, masks)
+    return Observation(images, masks)
 
 
 def one_channel(images: Images, chosen: jax.Array) -> Images:
     """The chosen images (b,) with all channels like their second, green: damage of a grey photograph is grey."""
     channel = min(1, images.shape[-1] - 1)
     grey = jnp.broadcast_to(images[..., channel : channel + 1], images.shape)
-    return jnp.where(chosen[:, None, None, None], grey, images)
+    return jnp.where(per_image(chosen, images), grey, images)
 
 
 def learning_rate(hparams: Mapping[str, jax.Array], images_seen: Levels | jax.Array) -> jax.Array:

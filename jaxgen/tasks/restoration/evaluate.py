@@ -1,22 +1,21 @@
 """The standard tables of a restorer on a folder of photographs."""
 
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
-import jax
 import numpy as np
 
 from jaxgen.errors import require
+from jaxgen.tasks.restoration.table import Restorer, Table, evaluate_restoration, format_table, save_table
+from jaxgen.tasks.restoration.suites import suite_for
 from jaxgen.images import save_png
 from jaxgen.photos.files import find_photos
-from jaxgen.photos.reading import read_photo
 from jaxgen.photos.writing import to_8_bits
-from jaxgen.tasks.restoration.load import photo_models
+from jaxgen.photos.reading import read_photo
 from jaxgen.tasks.restoration.restore import adapt
+from jaxgen.tasks.restoration.load import photo_models
 from jaxgen.tasks.restoration.sheets import sheet_of_examples
-from jaxgen.tasks.restoration.suites import suite_for
-from jaxgen.tasks.restoration.table import Restorer, Table, evaluate_restoration, format_table, save_table
+from jaxgen.types import Observation
 
 
 def evaluate_photos(
@@ -43,9 +42,8 @@ def evaluate_photos(
     apply_fns = {channels: adapt(photos, channels, 1.0, masked=False) for channels, photos in models.items()}
     used = {models[channels].name for channels in (image.shape[-1] for image in images)}
 
-    def apply(inputs: Mapping[str, jax.Array]) -> np.ndarray:
-        images, missing = inputs["images"], 1.0 - inputs["masks"]
-        return np.asarray(apply_fns[images.shape[-1]](images, missing))
+    def apply(degraded: Observation) -> np.ndarray:
+        return np.asarray(apply_fns[degraded.images.shape[-1]](degraded.images, degraded.masks))
 
     def watch(what: str, left: int) -> None:
         print(f"{what} ({left} to go)", file=sys.stderr, flush=True)

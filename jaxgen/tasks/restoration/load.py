@@ -7,16 +7,18 @@ from typing import Any, NamedTuple
 import jax
 from flax import linen as nn
 
-from jaxgen.config_json import from_dict
-from jaxgen.errors import InputError, require
-from jaxgen.runs.checkpoints import read_meta, restore
-from jaxgen.tasks.gan.load import checkpoint_step
 from jaxgen.tasks.restoration.algorithm import make_restoration
-from jaxgen.tasks.restoration.config import RestorationConfig, RestorationRecipe
-from jaxgen.tasks.restoration.pretrained import SHIPPED, shipped_file
+from jaxgen.errors import InputError, require
+from jaxgen.tasks.restoration.config import RestorationConfig
+from jaxgen.config_json import from_dict
+from jaxgen.tasks.gan.load import checkpoint_step
 from jaxgen.tasks.restoration.restore import PhotoModel
 from jaxgen.tasks.restoration.restorers import make_restorer
+from jaxgen.tasks.restoration.pretrained import SHIPPED, shipped_file
+from jaxgen.tasks.restoration.config import RestorationRecipe
+from jaxgen.runs.checkpoints import read_meta, restore
 from jaxgen.weights import load_notes, load_params
+from jaxgen.types import Grid, Observation
 
 
 class TrainedRestorer(NamedTuple):
@@ -24,16 +26,16 @@ class TrainedRestorer(NamedTuple):
 
     Attributes:
       name: for messages and tables.
-      network: damaged images, masks and noise levels to restored images.
+      network: an `Observation` to restored images.
       params: its weights.
-      shape: (h, w, c) of the images or crops that it learned from.
+      shape: (*spatial, c) of the images or crops that it learned from.
       state: to go on training from; None where it was read from a file.
     """
 
     name: str
     network: nn.Module
     params: Any
-    shape: tuple[int, int, int]
+    shape: Grid
     state: Any = None
 
 
@@ -94,14 +96,15 @@ def photo_model(trained: TrainedRestorer) -> PhotoModel:
     """The restorer as what photos of any size are given to.
 
     Raises:
-      InputError: its network takes one size alone.
+      InputError: its network takes one size alone, or restores volumes.
     """
     network = trained.network
     require(hasattr(network, "halo"), "model", trained.name, "a network for any size: inverse or recurrent")
 
-    def apply(images: jax.Array, missing: jax.Array) -> jax.Array:
+    require(len(trained.shape) == 3, "model", trained.name, "a network for images (2 spatial axes), as photographs are")
+
+    def apply(images: jax.Array, known: jax.Array) -> jax.Array:
         # a missing pixel is the middle grey, as in training; with nothing missing all count as seen
-        known = 1.0 - missing
-        return network.apply({"params": trained.params}, images * known, known)
+        return network.apply({"params": trained.params}, Observation(images * known, known))
 
     return PhotoModel(apply, trained.shape[2], network.halo, network.multiple, True, trained.name)

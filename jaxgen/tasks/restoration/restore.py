@@ -10,12 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgen.bundles.tiling import ApplyFn, Mask, Pixels, restore_tiled
+from jaxgen.bundles.tiling import ApplyFn, Known, Pixels, restore_tiled
 from jaxgen.errors import InputError, require
 from jaxgen.files import printable
 from jaxgen.photos.files import Job, find_photos, output_paths, results
-from jaxgen.photos.reading import Photo, photo_size, read_photo
 from jaxgen.photos.writing import encoder, to_8_bits, write_photo
+from jaxgen.photos.reading import Photo, photo_size, read_photo
 from jaxgen.tasks.restoration.restore_progress import Show, open_progress
 
 LUMA = (0.299, 0.587, 0.114)
@@ -26,8 +26,8 @@ class PhotoModel(NamedTuple):
     """A restoration network that works on any size.
 
     Attributes:
-      apply: (images float32 (1, h, w, channels) in [-1, 1], masks float32 (1, h, w, 1)) -> restored, like images; may
-        be called under `jit`. Masks are 1 where a pixel is missing, 0 elsewhere and where nothing is known.
+      apply: (images float32 (1, h, w, channels) in [-1, 1], known float32 (1, h, w, 1)) -> restored, like images; may
+        be called under `jit`. `known` is 0 where a pixel is missing, 1 elsewhere and where nothing is told.
       channels: 1 or 3.
       halo: an output pixel depends on none farther away than this, in pixels.
       multiple: of its coarsest grid, in pixels: 1 without downsampling.
@@ -90,19 +90,19 @@ def restore_photos(
     _check(models, options)
     jobs = output_paths(find_photos(arguments, out), out, options.compare)
     _refuse_existing(jobs, options.force)
-    mask = None if options.mask is None else read_mask(options.mask, [job.photo for job in jobs], options.allow_large)
-    restore_pixels = make_restore(models, options.strength, mask is not None, options.tile)
+    known = None if options.mask is None else read_mask(options.mask, [job.photo for job in jobs], options.allow_large)
+    restore_pixels = make_restore(models, options.strength, known is not None, options.tile)
 
     def restore(photo: Photo, watch: Callable[[int, int], None]) -> Photo:
         if options.strength == 0:
             return photo
-        return photo._replace(pixels=restore_pixels(photo.pixels, mask, watch))
+        return photo._replace(pixels=restore_pixels(photo.pixels, known, watch))
 
     return _run(jobs, restore, options.allow_large)
 
 
 def read_mask(path: Path, photos: Sequence[Path], allow_large: bool = False) -> np.ndarray:
-    """bool (h, w): true where a mask file is white, or light grey at least.
+    """Reads which pixels a mask file leaves known, bool (h, w): false where it is white, or light grey at least.
 
     Raises:
       InputError: it cannot be read, or a readable one of the photos has another size.
@@ -116,13 +116,13 @@ def read_mask(path: Path, photos: Sequence[Path], allow_large: bool = False) -> 
         if size != mask.shape[:2]:
             sizes = [f"{width} x {height}" for height, width in (mask.shape[:2], size)]
             raise InputError(f"mask: {path} has {sizes[0]} pixels; accepted: {sizes[1]}, as {photo} has")
-    return to_8_bits(mask).max(axis=-1) >= 128
+    return to_8_bits(mask).max(axis=-1) < 128
 
 
 def make_restore(
     models: Mapping[int, PhotoModel], strength: float, masked: bool, tile: int
 ) -> Callable[..., np.ndarray]:
-    """A function that restores pixels of any size: restore(pixels, mask, watch=None) as of `restore_tiled`.
+    """A function that restores pixels of any size: restore(pixels, known, watch=None) as of `restore_tiled`.
 
     Colour pixels whose channels are all alike are those of a grey photo, and are restored as such.
 
@@ -134,12 +134,12 @@ def make_restore(
     """
     apply_fns = {channels: adapt(model, channels, strength, masked) for channels, model in models.items()}
 
-    def restore(pixels: Pixels, mask: Mask | None, watch: Callable[[int, int], None] = lambda *_: None) -> Pixels:
+    def restore(pixels: Pixels, known: Known | None, watch: Callable[[int, int], None] = lambda *_: None) -> Pixels:
         grey = all(np.array_equal(pixels[..., 0], pixels[..., i]) for i in range(1, pixels.shape[-1]))
         planes = pixels[..., :1] if grey else pixels
         channels = planes.shape[-1]
         layout = {"tile": tile, "halo": models[channels].halo, "multiple": models[channels].multiple}
-        restored = restore_tiled(apply_fns[channels], planes, mask, watch=watch, **layout)
+        restored = restore_tiled(apply_fns[channels], planes, known, watch=watch, **layout)
         return restored if restored.shape == pixels.shape else np.repeat(restored, pixels.shape[-1], axis=-1)
 
     return restore
@@ -155,23 +155,23 @@ def adapt(model: PhotoModel, channels: int, strength: float, masked: bool) -> Ap
       model: for 1 or 3 channels.
       channels: of the photos, 1 or 3.
       strength: weight of the restored image; that of the input is 1 - strength.
-      masked: only pixels with mask 1 change.
+      masked: known pixels stay as they are.
     """
 
-    def restored(images: jax.Array, masks: jax.Array) -> jax.Array:
-        seen = masks if model.takes_mask else jnp.zeros_like(masks)
-        clean = jnp.clip(_apply(model, images, seen), -1.0, 1.0)
+    def restored(images: jax.Array, known: jax.Array) -> jax.Array:
+        told = known if model.takes_mask else jnp.ones_like(known)
+        clean = jnp.clip(_apply(model, images, told), -1.0, 1.0)
         blended = images + strength * (clean - images)
-        return jnp.where(masks > 0, blended, images) if masked else blended
+        return jnp.where(known > 0.5, images, blended) if masked else blended
 
-    def _apply(model: PhotoModel, images: jax.Array, masks: jax.Array) -> jax.Array:
+    def _apply(model: PhotoModel, images: jax.Array, known: jax.Array) -> jax.Array:
         if model.channels == channels:
-            return model.apply(images, masks)
+            return model.apply(images, known)
         if channels == 1:
-            colour = model.apply(jnp.repeat(images, 3, axis=-1), masks)
+            colour = model.apply(jnp.repeat(images, 3, axis=-1), known)
             return jnp.sum(colour * jnp.asarray(LUMA).reshape(1, 1, 1, 3), axis=-1, keepdims=True)
         planes = jnp.moveaxis(images, -1, 0)[..., None]
-        return jnp.moveaxis(jax.lax.map(lambda plane: model.apply(plane, masks), planes)[..., 0], 0, -1)
+        return jnp.moveaxis(jax.lax.map(lambda plane: model.apply(plane, known), planes)[..., 0], 0, -1)
 
     return jax.jit(restored)
 

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgen.degradations.blur import blur, gaussian_kernels
-from jaxgen.degradations.compose import Degraded, degrade, parse_damage
+from jaxgen.degradations.compose import degrade, parse_damage
 from jaxgen.degradations.kinds import unmasked
 from jaxgen.tasks.restoration import baselines
-from jaxgen.types import Images, PRNGKey
+from jaxgen.types import Images, Observation, PRNGKey
 
 Floor = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """(image float (h, w, c) around [0, 1], mask bool (h, w, 1), True where known) -> image in [0, 1]."""
@@ -23,13 +23,13 @@ class Case(NamedTuple):
     Attributes:
       damage: its name.
       level: in words, for the table.
-      apply: (key, images (b, h, w, c) in [-1, 1]) -> `Degraded`.
+      apply: (key, images (b, h, w, c) in [-1, 1]) -> `Observation`.
       floors: classical methods by name.
     """
 
     damage: str
     level: str
-    apply: Callable[[PRNGKey, Images], Degraded]
+    apply: Callable[[PRNGKey, Images], Observation]
     floors: dict[str, Floor]
 
 
@@ -70,7 +70,7 @@ def hole_suite(widths: tuple[int, ...]) -> Suite:
     return Suite("holes-1", 500, tuple(cases))
 
 
-def _from_text(text: str) -> Callable[[PRNGKey, Images], Degraded]:
+def _from_text(text: str) -> Callable[[PRNGKey, Images], Observation]:
     damages = parse_damage(text)
     return lambda key, images: degrade(key, images, damages)
 
@@ -121,7 +121,7 @@ def _blur(sigma: float, balance: float) -> Case:
     ]
     noise = _from_text(f"gaussian:{2 / 255:.6f}")
 
-    def apply(key: PRNGKey, images: Images) -> Degraded:
+    def apply(key: PRNGKey, images: Images) -> Observation:
         kernels = jnp.broadcast_to(jnp.asarray(kernel), (len(images), *kernel.shape))
         return noise(key, unmasked(blur(images, kernels)).images)
 

@@ -4,7 +4,7 @@ Protocol: noise is added to the float image and not clipped, each image has a ke
 bits, no border is left out. The damaged input's own PSNR stands beside every score: it shows another protocol at once.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,11 +12,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgen.degradations.compose import Degraded
-from jaxgen.files import write_json
+from jaxgen.tasks.restoration.suites import Case, Suite
 from jaxgen.images import to_float, to_uint8
 from jaxgen.metrics.quality import psnr, ssim
-from jaxgen.tasks.restoration.suites import Case, Suite
+from jaxgen.files import write_json
+from jaxgen.types import Observation
 
 AT_ONCE = 64 * 28 * 28 * 4
 """Pixels of images that are restored in one call, one image at least."""
@@ -29,11 +29,11 @@ class Restorer(NamedTuple):
 
     Attributes:
       name: for the table.
-      apply: `images` (b, h, w, c) in [-1, 1] and `masks` (b, h, w, 1) by name -> restored images of the same shape.
+      apply: images (b, h, w, c) in [-1, 1] with masks -> restored images of the same shape.
     """
 
     name: str
-    apply: Callable[[Mapping[str, jax.Array]], np.ndarray]
+    apply: Callable[[Observation], np.ndarray]
 
 
 class Score(NamedTuple):
@@ -118,8 +118,8 @@ def _judge(restorer: Restorer, images: list[np.ndarray], case: Case, key: jax.Ar
         parts = [
             damage(jax.random.fold_in(key, i), to_float(jnp.asarray(x))) for i, x in zip(index, clean, strict=True)
         ]
-        degraded = Degraded(*(jnp.concatenate(arrays) for arrays in zip(*parts, strict=True)))
-        restored = to_uint8(_keep_known(degraded, np.asarray(restorer.apply(degraded._asdict()))))
+        degraded = jax.tree.map(lambda *arrays: jnp.concatenate(arrays), *parts)
+        restored = to_uint8(_keep_known(degraded, np.asarray(restorer.apply(degraded))))
         shown = {"input": np.asarray(degraded.images), **_floors(case, degraded), "restored": restored}
         for name, result in shown.items():
             found.setdefault(name, []).extend(_scores(result, clean))
@@ -128,7 +128,7 @@ def _judge(restorer: Restorer, images: list[np.ndarray], case: Case, key: jax.Ar
     return Row(case.damage, case.level, means), first
 
 
-def _keep_known(degraded: Degraded, restored: np.ndarray) -> np.ndarray:
+def _keep_known(degraded: Observation, restored: np.ndarray) -> np.ndarray:
     """Where pixels are missing, the known ones as they came: `restore --mask` and the floors keep them too."""
     known = np.asarray(degraded.masks) > 0.5
     return np.where(known & ~known.all(axis=(1, 2, 3), keepdims=True), np.asarray(degraded.images), restored)
@@ -146,7 +146,7 @@ def _batches(images: list[np.ndarray]) -> Iterator[tuple[list[int], np.ndarray]]
             yield part, np.stack([images[i] for i in part])
 
 
-def _floors(case: Case, degraded: Degraded) -> dict[str, np.ndarray]:
+def _floors(case: Case, degraded: Observation) -> dict[str, np.ndarray]:
     """What the classical methods make of the damaged images, uint8 by name."""
     units = (np.asarray(degraded.images) + 1.0) / 2.0
     known = np.asarray(degraded.masks) > 0.5

@@ -9,28 +9,31 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from tyro.conf import OmitArgPrefixes
 
+from jaxgen.training.step import Algorithm, TrainState
+from jaxgen.tasks.restoration.algorithm import make_restoration
+from jaxgen.data.config import DataConfig
+from jaxgen.errors import InputError, require
+from jaxgen.tasks.restoration.config import RestorationConfig, RestorationHparams
+from jaxgen.training.config import TrainConfig
 from jaxgen.config_json import to_dict
 from jaxgen.data.base import Source, subset
 from jaxgen.data.sources import open_source
-from jaxgen.degradations.compose import Degraded, mixture, parse_mixture
-from jaxgen.errors import InputError, require
+from jaxgen.degradations.compose import mixture, parse_mixture
+from jaxgen.tasks.restoration.table import Restorer, evaluate_restoration, format_table, save_table
+from jaxgen.tasks.restoration.suites import suite_for
 from jaxgen.images import save_png, to_float, to_uint8
 from jaxgen.metrics.quality import psnr
-from jaxgen.runs.curves import plot_curves
+from jaxgen.tasks.restoration.pretrained import WEIGHTS, state_from_weights
+from jaxgen.tasks.gan.pictures import picture_scale
+from jaxgen.tasks.restoration.sheets import restoration_sheet, sheet_of_examples
+from jaxgen.runs.report import write_report
+from jaxgen.runs.metrics import MetricWriter, plot_curves
 from jaxgen.runs.driver import Hooks, fix_schedule, run_training
 from jaxgen.runs.folder import Run
-from jaxgen.runs.recording import MetricWriter
-from jaxgen.runs.report import write_report
-from jaxgen.tasks.gan.pictures import picture_scale
-from jaxgen.tasks.restoration.algorithm import make_restoration
-from jaxgen.tasks.restoration.config import RestorationRecipe
-from jaxgen.tasks.restoration.pretrained import WEIGHTS, state_from_weights
-from jaxgen.tasks.restoration.sheets import restoration_sheet, sheet_of_examples
-from jaxgen.tasks.restoration.suites import suite_for
-from jaxgen.tasks.restoration.table import Restorer, evaluate_restoration, format_table, save_table
-from jaxgen.training.step import Algorithm, TrainState
 from jaxgen.weights import save_params
+from jaxgen.types import Observation
 
 NUM_FOLLOWED = 64
 """Held-out images on which the quality is followed while a run trains."""
@@ -40,6 +43,20 @@ NUM_PHOTOS, MIDDLE = 6, 192
 takes minutes for whole ones. `evaluate-restoration` takes any number of whole ones, and its time."""
 HELD_OUT = 20
 """One image in so many is held out where the data has no split of its own for it, 500 at most."""
+
+
+@dataclasses.dataclass(frozen=True)
+class RestorationRecipe:
+    """Everything that decides the run of a restorer."""
+
+    data: OmitArgPrefixes[DataConfig] = DataConfig()
+    restoration: OmitArgPrefixes[RestorationConfig] = RestorationConfig()
+    hparams: RestorationHparams = RestorationHparams()
+    train: OmitArgPrefixes[TrainConfig] = TrainConfig(steps=6_000)
+    validation: str | None = None
+    """Images to judge by, named as `dataset` is; None: the split "test", or one image in twenty held out."""
+    initial_weights: str | None = None
+    """Weights to start from: "photos", "photos-grey" (the package's), a run or its restorer.safetensors. None: none."""
 
 
 def run_restoration(run: Run, config: RestorationRecipe, source: Source | None = None, **more: Any) -> TrainState:
@@ -116,7 +133,7 @@ class Followed(NamedTuple):
     """
 
     clean: np.ndarray
-    degraded: Degraded
+    degraded: Observation
     restored_fn: Callable[[TrainState], np.ndarray]
 
     def evaluate(self, state: TrainState) -> dict[str, float]:
@@ -136,8 +153,8 @@ def follow(config: RestorationRecipe, algorithm: Algorithm, held_out: Source) ->
     clean = held_out.take(np.arange(min(NUM_FOLLOWED, held_out.num_images)))
     choices = parse_mixture(config.restoration.damage)
     damage = jax.jit(lambda key, images: mixture(key, images, choices))
-    degraded: Degraded = damage(jax.random.key(config.train.seed + 1), to_float(jnp.asarray(clean)))
-    return Followed(clean, degraded, lambda state: to_uint8(predict(state, degraded._asdict())))
+    degraded: Observation = damage(jax.random.key(config.train.seed + 1), to_float(jnp.asarray(clean)))
+    return Followed(clean, degraded, lambda state: to_uint8(predict(state, degraded)))
 
 
 def _make_hooks(
@@ -165,7 +182,7 @@ def _finish(
     notes = {"restoration": json.dumps(to_dict(config.restoration)), "shape": json.dumps(held_out.shape)}
     save_params(directory / WEIGHTS, jax.device_get(state.ema_params["restorer"]), notes)
     predict = jax.jit(algorithm.predict)
-    restorer = Restorer(config.restoration.architecture, lambda inputs: np.asarray(predict(state, inputs)))
+    restorer = Restorer(config.restoration.architecture, lambda degraded: np.asarray(predict(state, degraded)))
     suite = suite_for(held_out.shape, held_out.crops)
     images = images_to_judge(held_out, min(held_out.num_images, NUM_PHOTOS if held_out.crops else suite.num_images))
     table, examples = evaluate_restoration(restorer, images, suite, watch=_say)
