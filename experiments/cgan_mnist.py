@@ -9,14 +9,13 @@ Result:   4.3, 3.4 and 4.4 times the real distance, conditional accuracy 97.6%, 
 
 from jaxgen.cli import run_recipe
 from jaxgen.tasks.gan.config import GanConfig, GanRecipe
-from jaxgen.tasks.gan.task import run_gan
 
 CONFIG = GanRecipe(gan=GanConfig(conditioning="projection"))
 
 
 def main() -> None:
     """Trains from the command line."""
-    run_recipe("cgan_mnist", CONFIG, run_gan, __doc__)
+    run_recipe("cgan_mnist", CONFIG, __doc__)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ import dataclasses
 from experiments import cgan_mnist
 from jaxgen.cli import run_recipe
 from jaxgen.tasks.gan.config import GanHparams
-from jaxgen.tasks.gan.task import run_gan
 
 CONFIG = dataclasses.replace(
     cgan_mnist.CONFIG,
@@ -23,7 +22,7 @@ CONFIG = dataclasses.replace(
 
 def main() -> None:
     """Trains from the command line."""
-    run_recipe("cgan_mnist_long", CONFIG, run_gan, __doc__)
+    run_recipe("cgan_mnist_long", CONFIG, __doc__)
 
 
 if __name__ == "__main__":

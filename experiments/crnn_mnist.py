@@ -11,7 +11,6 @@ import dataclasses
 
 from experiments import inverse_mnist
 from jaxgen.cli import run_recipe
-from jaxgen.tasks.restoration.task import run_restoration
 from jaxgen.training.config import TrainConfig
 
 CONFIG = dataclasses.replace(
@@ -30,7 +29,7 @@ CONFIG = dataclasses.replace(
 
 def main() -> None:
     """Trains from the command line."""
-    run_recipe("crnn_mnist", CONFIG, run_restoration, __doc__)
+    run_recipe("crnn_mnist", CONFIG, __doc__)
 
 
 if __name__ == "__main__":

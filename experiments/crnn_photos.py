@@ -7,7 +7,6 @@ import dataclasses
 
 from experiments import inverse_photos
 from jaxgen.cli import run_recipe
-from jaxgen.tasks.restoration.task import run_restoration
 
 CONFIG = dataclasses.replace(
     inverse_photos.CONFIG,
@@ -19,7 +18,7 @@ CONFIG = dataclasses.replace(
 
 def main() -> None:
     """Trains from the command line."""
-    run_recipe("crnn_photos", CONFIG, run_restoration, __doc__)
+    run_recipe("crnn_photos", CONFIG, __doc__)
 
 
 if __name__ == "__main__":

@@ -8,14 +8,13 @@ Result:   3.7, 3.4 and 3.8 times the real distance (mnist-classifier-10k, 60,000
 
 from jaxgen.cli import run_recipe
 from jaxgen.tasks.gan.config import GanRecipe
-from jaxgen.tasks.gan.task import run_gan
 
 CONFIG = GanRecipe()
 
 
 def main() -> None:
     """Trains from the command line."""
-    run_recipe("gan_mnist", CONFIG, run_gan, __doc__)
+    run_recipe("gan_mnist", CONFIG, __doc__)
 
 
 if __name__ == "__main__":

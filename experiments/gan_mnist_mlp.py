@@ -5,7 +5,6 @@ Command:  python -m experiments.gan_mnist_mlp
 
 from jaxgen.cli import run_recipe
 from jaxgen.tasks.gan.config import GanConfig, GanHparams, GanRecipe
-from jaxgen.tasks.gan.task import run_gan
 from jaxgen.training.config import TrainConfig
 
 CONFIG = GanRecipe(
@@ -18,7 +17,7 @@ CONFIG = GanRecipe(
 
 def main() -> None:
     """Trains from the command line."""
-    run_recipe("gan_mnist_mlp", CONFIG, run_gan, __doc__)
+    run_recipe("gan_mnist_mlp", CONFIG, __doc__)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ Result:   60,000 MNIST digits, seed 0, dB over the best classical method: 4.6 to
 
 from jaxgen.cli import run_recipe
 from jaxgen.tasks.restoration.config import RestorationConfig, RestorationHparams, RestorationRecipe
-from jaxgen.tasks.restoration.task import run_restoration
 from jaxgen.training.config import TrainConfig
 
 DAMAGE = "|".join(
@@ -35,7 +34,7 @@ CONFIG = RestorationRecipe(
 
 def main() -> None:
     """Trains from the command line."""
-    run_recipe("inverse_mnist", CONFIG, run_restoration, __doc__)
+    run_recipe("inverse_mnist", CONFIG, __doc__)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ Result:   the weights of the package, jaxgen/recipes/photos.safetensors: Set12, 
 from jaxgen.cli import run_recipe
 from jaxgen.data.config import DataConfig
 from jaxgen.tasks.restoration.config import RestorationConfig, RestorationHparams, RestorationRecipe
-from jaxgen.tasks.restoration.task import run_restoration
 from jaxgen.training.config import TrainConfig
 
 DAMAGE = "|".join(
@@ -41,7 +40,7 @@ CONFIG = RestorationRecipe(
 
 def main() -> None:
     """Trains from the command line."""
-    run_recipe("inverse_photos", CONFIG, run_restoration, __doc__)
+    run_recipe("inverse_photos", CONFIG, __doc__)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import dataclasses
 
 from experiments import inverse_photos
 from jaxgen.cli import run_recipe
-from jaxgen.tasks.restoration.task import run_restoration
 
 BASE = inverse_photos.CONFIG
 CONFIG = dataclasses.replace(
@@ -27,7 +26,7 @@ CONFIG = dataclasses.replace(
 
 def main() -> None:
     """Trains from the command line."""
-    run_recipe("inverse_photos_grey", CONFIG, run_restoration, __doc__)
+    run_recipe("inverse_photos_grey", CONFIG, __doc__)
 
 
 if __name__ == "__main__":

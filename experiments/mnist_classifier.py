@@ -10,7 +10,8 @@ recorded run are in the package as jaxgen/evaluation/mnist_classifier.safetensor
 """
 
 import dataclasses
-import json
+from collections.abc import Callable
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -22,12 +23,12 @@ from jaxgen.data.config import DataConfig
 from jaxgen.data.sources import open_source
 from jaxgen.errors import require
 from jaxgen.evaluation.classifier import make_classifier
-from jaxgen.runs.curves import plot_curves
-from jaxgen.runs.driver import Hooks, fix_schedule, run_training
-from jaxgen.runs.folder import Run
-from jaxgen.runs.report import write_report
+from jaxgen.files import write_json
+from jaxgen.images import make_grid
+from jaxgen.runs.measures import Measure
+from jaxgen.tasks.base import Data, Facts, Task, Trained
 from jaxgen.training.config import TrainConfig
-from jaxgen.training.step import TrainState
+from jaxgen.training.step import Algorithm, TrainState
 from jaxgen.weights import load_params, save_params, sha256_of
 
 NUM_WATCHED = 5000
@@ -47,57 +48,72 @@ class ClassifierHparams:
 
 
 @dataclasses.dataclass(frozen=True)
+class ClassifierConfig:
+    """Structure of the classifier: nothing to choose."""
+
+
+@dataclasses.dataclass(frozen=True)
 class ClassifierRecipe:
     """Everything that decides a run."""
 
     data: OmitArgPrefixes[DataConfig] = DataConfig()
+    classifier: OmitArgPrefixes[ClassifierConfig] = ClassifierConfig()
     hparams: ClassifierHparams = ClassifierHparams()
     train: OmitArgPrefixes[TrainConfig] = TrainConfig(steps=9_400, batch_size=128)
 
 
-def run_classifier(run: Run, config: ClassifierRecipe) -> None:
-    """Trains, then measures the shipped precision on the test set, once."""
-    source, test = open_source(config.data), open_source(dataclasses.replace(config.data, split="test"))
+def open_data(config: ClassifierRecipe, source: Source | None) -> Data:
+    """Returns the training and the test images."""
+    source = source or open_source(config.data)
     require(source.class_names is not None, "dataset", config.data.dataset, "data with labels")
-    config = fix_schedule(config)
-    algorithm = make_classifier(source.shape, len(source.class_names), config.train.batch_size)
-    predict = jax.jit(algorithm.predict)
+    return Data(source, open_source(dataclasses.replace(config.data, split="test")))
 
-    def evaluate(state: TrainState) -> dict[str, float]:
-        return {"accuracy/error_on_train": 1.0 - accuracy(predict, state, source, min(NUM_WATCHED, source.num_images))}
 
-    def finish(state: TrainState) -> None:
-        path = run.directory / "classifier.safetensors"
-        save_params(path, jax.device_get(state.ema_params["classifier"]), {"made_by": "experiments.mnist_classifier"})
-        rounded = state.replace(ema_params={"classifier": load_params(path)})
-        result = {"test_accuracy": accuracy(predict, rounded, test, test.num_images), "sha256": sha256_of(path)}
-        (run.directory / "classifier.json").write_text(json.dumps(result, indent=2) + "\n")
-        print(f"{path}: {result}")
-        plot_curves(run.directory)
-        write_report(run.directory)
+def measures(config: ClassifierRecipe, algorithm: Algorithm, data: Data) -> tuple[Measure, ...]:
+    """Returns the accuracy on training images."""
+    predict, num = jax.jit(algorithm.predict), min(NUM_WATCHED, data.train.num_images)
+    protocol = f"accuracy on {num} training images"
+    return (Measure("accuracy/watched", protocol, lambda s: accuracy(predict, s, data.train, num), True),)
 
-    run_training(
-        run,
-        config,
-        algorithm,
-        source,
-        lambda _: Hooks(lambda step, state: None, evaluate, "error on training images"),
-        finish,
-    )
+
+def show(config: ClassifierRecipe, algorithm: Algorithm, data: Data) -> Callable[[TrainState], np.ndarray]:
+    """Returns a function that shows training images: there is nothing to draw."""
+    grid = make_grid(data.train.take(np.arange(16)))
+    return lambda state: grid
+
+
+def finish(trained: Trained, data: Data, directory: Path) -> None:
+    """Leaves the weights in half precision, and measures them on the test set, once."""
+    path, predict, test = directory / "classifier.safetensors", jax.jit(trained.algorithm.predict), data.held_out
+    params = jax.device_get(trained.state.ema_params["classifier"])
+    save_params(path, params, {"made_by": "experiments.mnist_classifier"})
+    rounded = trained.state.replace(ema_params={"classifier": load_params(path)})
+    result = {"test_accuracy": accuracy(predict, rounded, test, test.num_images), "sha256": sha256_of(path)}
+    write_json(directory / "classifier.json", result)
+    print(f"{path}: {result}")
+
+
+def make(config: ClassifierRecipe, facts: Facts) -> Algorithm:
+    """Returns the classifier's algorithm."""
+    return make_classifier(facts.shape, len(facts.class_names), config.train.batch_size)
+
+
+CONFIG = ClassifierRecipe()
+TASK = Task("classifier", ClassifierRecipe, open_data, make, measures, show, finish)
 
 
 def accuracy(predict, state: TrainState, source: Source, num: int, at_once: int = 500) -> float:
     """Share of the first `num` images whose class is found."""
     hits = 0
     for start in range(0, num, at_once):
-        logits = predict(state, source.images[start : start + at_once])
+        logits = predict(state, source.images[start : start + at_once], jax.random.key(0))
         hits += int(np.sum(np.argmax(np.asarray(logits), -1) == source.labels[start : start + at_once]))
     return hits / num
 
 
 def main() -> None:
     """Trains from the command line."""
-    run_recipe("mnist_classifier", ClassifierRecipe(), run_classifier, __doc__)
+    run_recipe("mnist_classifier", CONFIG, __doc__, TASK)
 
 
 if __name__ == "__main__":

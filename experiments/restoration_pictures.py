@@ -17,8 +17,7 @@ from skimage import data
 from jaxgen.cli import exit_cleanly, parse
 from jaxgen.degradations.compose import degrade, parse_damage
 from jaxgen.images import make_grid, save_png, to_float, to_uint8
-from jaxgen.tasks.restoration.load import photo_models
-from jaxgen.tasks.restoration.restore import adapt
+from jaxgen.tasks.restoration.pixels import adapt, photo_models
 
 SIZE = 192
 CASES = (

@@ -6,16 +6,16 @@ Numbers are lists (every combination) or, with --random N, ranges as 1e-4..1e-2 
 experiments.gan_mnist with its numbers and seed would be, and can be taken out as one: --extract MEMBER.
 """
 
+from experiments import gan_mnist
 from jaxgen.cli import run_recipe
-from jaxgen.scans.gan import GanScan, run_gan_scan
-from jaxgen.training.config import TrainConfig
+from jaxgen.scans.setup import scan_of
 
-CONFIG = GanScan(train=TrainConfig(steps=2_000))
+CONFIG = scan_of(gan_mnist.CONFIG, steps=2_000)
 
 
 def main() -> None:
     """Scans from the command line."""
-    run_recipe("scan_gan_mnist", CONFIG, run_gan_scan, __doc__)
+    run_recipe("scan_gan_mnist", CONFIG, __doc__)
 
 
 if __name__ == "__main__":

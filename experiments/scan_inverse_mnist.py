@@ -8,20 +8,14 @@ experiments.inverse_mnist with its numbers and seed would be, and can be taken o
 
 from experiments import inverse_mnist
 from jaxgen.cli import run_recipe
-from jaxgen.scans.restoration import RestorationScan, run_restoration_scan
-from jaxgen.scans.space import as_texts
-from jaxgen.training.config import TrainConfig
+from jaxgen.scans.setup import scan_of
 
-CONFIG = RestorationScan(
-    restoration=inverse_mnist.CONFIG.restoration,
-    hparams=as_texts(inverse_mnist.CONFIG.hparams),
-    train=TrainConfig(steps=2_000, batch_size=inverse_mnist.CONFIG.train.batch_size),
-)
+CONFIG = scan_of(inverse_mnist.CONFIG, steps=2_000)
 
 
 def main() -> None:
     """Scans from the command line."""
-    run_recipe("scan_inverse_mnist", CONFIG, run_restoration_scan, __doc__)
+    run_recipe("scan_inverse_mnist", CONFIG, __doc__)
 
 
 if __name__ == "__main__":

@@ -9,17 +9,17 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import stats
 
-from jaxgen.training.step import TrainState
-from jaxgen.tasks.restoration.algorithm import make_restoration
-from jaxgen.tasks.restoration.config import RestorationConfig, RestorationHparams
 from jaxgen.config_json import to_dict
 from jaxgen.data.base import Source
 from jaxgen.data.pipeline import batches
 from jaxgen.degradations.compose import degrade, parse_damage
 from jaxgen.images import to_float, to_uint8
 from jaxgen.metrics.quality import psnr
+from jaxgen.tasks.restoration.algorithm import make_restoration
+from jaxgen.tasks.restoration.config import RestorationConfig, RestorationHparams
 from jaxgen.training import parallel
-from jaxgen.types import Batch, Grid, Observation, PRNGKey, StackedMetrics
+from jaxgen.training.step import TrainState
+from jaxgen.types import Batch, Grid, Images, Observation, PRNGKey, StackedMetrics
 
 STEPS_PER_DISPATCH = 10
 
@@ -62,7 +62,10 @@ def _compiled(config: RestorationConfig, shape: Grid, batch_size: int) -> tuple[
     def run(state: TrainState, batches: Batch, key: PRNGKey) -> tuple[TrainState, StackedMetrics]:
         return jax.lax.scan(lambda s, batch: algorithm.step(s, batch, key), state, batches)
 
-    return jax.jit(algorithm.init), jax.jit(run, donate_argnums=0), jax.jit(algorithm.predict)
+    def predict(state: TrainState, degraded: Observation) -> Images:
+        return algorithm.predict(state, degraded, jax.random.key(0)).images
+
+    return jax.jit(algorithm.init), jax.jit(run, donate_argnums=0), jax.jit(predict)
 
 
 def _stacks(feeds: list[tuple[Source, int]], batch_size: int, seed: int) -> Iterator[dict[str, np.ndarray]]:

@@ -4,8 +4,7 @@ Interrupting a training (Ctrl-C, the stop button of a notebook) ends it after th
 trained so far; a second interrupt raises KeyboardInterrupt. Signal handlers are as before once a function returns.
 """
 
-import tempfile
-from collections.abc import Callable
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -19,23 +18,23 @@ from jaxgen.errors import require
 from jaxgen.evaluation.features import choose_network
 from jaxgen.evaluation.generated import Generated
 from jaxgen.evaluation.protocol import evaluate as judge
-from jaxgen.runs.driver import Hooks, fix_schedule, run_training
-from jaxgen.runs.folder import Run, new_run
-from jaxgen.tasks.gan.algorithm import make_gan
+from jaxgen.progress import open_progress
+from jaxgen.runs.folder import new_run
+from jaxgen.runs.outputs import NO_PROGRESS
+from jaxgen.tasks.base import Task, Trained, facts_of, fix_schedule
 from jaxgen.tasks.gan.config import GanConfig, GanHparams, GanRecipe
 from jaxgen.tasks.gan.evaluate import generated_by, open_splits
-from jaxgen.tasks.gan.load import TrainedGan, load_gan
-from jaxgen.tasks.gan.sample import draw
-from jaxgen.tasks.gan.task import run_gan
-from jaxgen.tasks.restoration.algorithm import make_restoration
+from jaxgen.tasks.gan.pairs import architecture_for
+from jaxgen.tasks.gan.sample import class_names, draw
+from jaxgen.tasks.load import load, require_use
 from jaxgen.tasks.restoration.config import RestorationConfig, RestorationHparams, RestorationRecipe
-from jaxgen.tasks.restoration.load import TrainedRestorer, photo_model, photo_models
-from jaxgen.tasks.restoration.restore import make_restore
-from jaxgen.tasks.restoration.restorers import make_restorer
-from jaxgen.tasks.restoration.task import run_restoration
+from jaxgen.tasks.restoration.pixels import make_restore, photo_models, require_any_size
+from jaxgen.tasks.table import task_of
+from jaxgen.tasks.train import train_run
 from jaxgen.training.config import TrainConfig
+from jaxgen.training.fit import fit
 from jaxgen.training.parallel import on_all_devices, setup_backend
-from jaxgen.training.step import Algorithm, TrainState
+from jaxgen.training.step import TrainState
 
 History = dict[str, np.ndarray]
 TILE = 512
@@ -54,8 +53,8 @@ def train_gan(
     minutes: float | None = None,
     out: str | None = None,
     progress: bool = True,
-    resume: TrainedGan | None = None,
-) -> tuple[TrainedGan, History]:
+    resume: Trained | None = None,
+) -> tuple[Trained, History]:
     """Trains a GAN, conditional if there are labels.
 
     Args:
@@ -81,15 +80,11 @@ def train_gan(
     """
     setup_backend()
     data, source = _open(images, labels, image_size)
-    config = config or _gan_for(source, labels is not None)
-    train = _settings(steps, batch_size, seed, minutes, out)
-    recipe = fix_schedule(GanRecipe(data, config, hparams or GanHparams(), train))
-    algorithm = make_gan(config, source.shape, batch_size, source.num_classes)
-    begin = None if resume is None else resume.state
-    state, history = _run("gan", recipe, algorithm, source, out, progress, run_gan, begin)
-    names = (source.class_names or ()) if config.conditioning != "none" else ()
-    trained = TrainedGan(recipe, algorithm, on_all_devices(state), int(state.step), source.shape, names)
-    return trained, history
+    if config is None:
+        conditioning = "none" if labels is None else "projection"
+        config = GanConfig(architecture=architecture_for(source.shape), conditioning=conditioning)
+    recipe = GanRecipe(data, config, hparams or GanHparams(), _settings(steps, batch_size, seed, minutes, out))
+    return _train("gan", recipe, source, out, progress, resume)
 
 
 def train_restorer(
@@ -105,8 +100,8 @@ def train_restorer(
     minutes: float | None = None,
     out: str | None = None,
     progress: bool = True,
-    resume: TrainedRestorer | None = None,
-) -> tuple[TrainedRestorer, History]:
+    resume: Trained | None = None,
+) -> tuple[Trained, History]:
     """Trains a restorer on clean images: a tenth of the steps under noise of all levels, the others under `damage`.
 
     Args:
@@ -132,19 +127,14 @@ def train_restorer(
     """
     setup_backend()
     data, source = _open(images, None, image_size)
-    train = _settings(steps, batch_size, seed, minutes, out)
     noise = f"noise:{steps // 10}," if steps >= 10 else ""
     config = config or RestorationConfig(schedule=f"{noise}damage:{steps - steps // 10}", damage=damage)
-    recipe = fix_schedule(RestorationRecipe(data, config, hparams or RestorationHparams(), train))
-    algorithm = make_restoration(config, source.shape, batch_size)
-    begin = None if resume is None else resume.state
-    state, history = _run("restorer", recipe, algorithm, source, out, progress, run_restoration, begin)
-    params = on_all_devices(state).ema_params["restorer"]
-    network = make_restorer(config, source.shape)
-    return TrainedRestorer(f"step {int(state.step)}", network, params, source.shape, state), history
+    settings = _settings(steps, batch_size, seed, minutes, out)
+    recipe = RestorationRecipe(data, config, hparams or RestorationHparams(), settings)
+    return _train("restorer", recipe, source, out, progress, resume)
 
 
-def sample(model: TrainedGan | str | Path, num: int = 64, labels: Any = None, seed: int = 0) -> np.ndarray:
+def sample(model: Trained | str | Path, num: int = 64, labels: Any = None, seed: int = 0) -> np.ndarray:
     """Images of a GAN, uint8 (num, h, w, c).
 
     Args:
@@ -156,17 +146,17 @@ def sample(model: TrainedGan | str | Path, num: int = 64, labels: Any = None, se
     Raises:
       InputError: no such run, or classes that it does not know.
     """
-    gan = model if isinstance(model, TrainedGan) else load_gan(Path(model))
+    gan = require_use(model if isinstance(model, Trained) else load(model), "sample", "model", _describe(model))
     require(num >= 1, "num", num, "1 or more")
     asked = None if labels is None else [int(label) for label in np.ravel(labels)]
-    known = len(gan.class_names)
+    known = len(class_names(gan))
     accepted = f"0 to {known - 1}" if known else "None, since this GAN was trained without classes"
     require(asked is None or (asked != [] and set(asked) <= set(range(known))), "labels", labels, accepted)
     return draw(gan, num, seed, asked)["images"]
 
 
 def restore(
-    image: Any, mask: Any = None, strength: float | int = 1.0, model: TrainedRestorer | str | Path | None = None
+    image: Any, mask: Any = None, strength: float | int = 1.0, model: Trained | str | Path | None = None
 ) -> np.ndarray:
     """The restored image, of the shape and type of `image`.
 
@@ -189,8 +179,9 @@ def restore(
     if strength == 0:
         return pixels.copy()
     planes = deep[..., None] if deep.ndim == 2 else deep
-    if isinstance(model, TrainedRestorer):
-        models = dict.fromkeys((1, 3), photo_model(model))
+    if isinstance(model, Trained):
+        require_use(model, "restore", "model", _describe(model))
+        models = dict.fromkeys((1, 3), require_any_size(model))
     else:
         models = photo_models(model)
     result = make_restore(models, strength, known is not None, TILE)(planes, known).reshape(pixels.shape)
@@ -216,7 +207,7 @@ def evaluate(
     """
     named = isinstance(reference, str)
     train, held_out = open_splits(DataConfig(reference)) if named else (array_source(_to_bytes(reference)), None)
-    if isinstance(images, TrainedGan):
+    if isinstance(images, Trained):
         generated = generated_by(images, train, num, seed)
     else:
         given = array_source(_to_bytes(images), labels)
@@ -249,35 +240,47 @@ def _settings(steps: int, batch_size: int, seed: int, minutes: float | None, out
     return TrainConfig(**(vars(config) | rare))
 
 
-def _gan_for(source: Source, conditional: bool) -> GanConfig:
-    """The pair that is made for a size."""
-    height, width, _ = source.shape
-    square = height == width
-    architecture = "mlp"
-    if square and height in (28, 32):
-        architecture = "dcgan"
-    elif square and height % 4 == 0 and 8 <= height <= 256:
-        architecture = "resnet"
-    return GanConfig(architecture=architecture, conditioning="projection" if conditional else "none")
-
-
-def _run(
-    name: str, recipe: Any, algorithm: Algorithm, source: Source, out: str | None, progress: bool,
-    keep: Callable[..., TrainState], begin: TrainState | None,
-) -> tuple[TrainState, History]:  # fmt: skip
-    """Trains by the loop of the command line, in a run folder that is kept or in one that goes; collects metrics."""
+def _train(
+    name: str, recipe: Any, source: Source, out: str | None, progress: bool, resume: Trained | None
+) -> tuple[Trained, History]:
+    """Trains in memory, or in a run's folder below `out`; collects the metrics of every step."""
     parts: list[dict[str, np.ndarray]] = []
-    more = {"watch": lambda step, values: parts.append(values), "begin": begin}
+    begin = None if resume is None else resume.state
+    task = task_of((f.name for f in dataclasses.fields(recipe)), "config", type(recipe).__name__)
     if out is not None:
-        run = new_run(name, out, f"jaxgen.train_{name}")._replace(show="all" if progress else "nothing")
-        state = keep(run, recipe, source, **more)
+        run = new_run(name, out, f"jaxgen.train_{name}")._replace(show=progress)
+        trained = train_run(run, recipe, task, source, begin, lambda step, values: parts.append(values))
     else:
-        hooks = Hooks(lambda step, state: None, lambda state: {"score": 0.0}, "nothing")
-        with tempfile.TemporaryDirectory() as folder:
-            run = Run(name, Path(folder) / "run", f"jaxgen.train_{name}", False, "bar" if progress else "nothing")
-            state = run_training(run, recipe, algorithm, source, lambda _: hooks, lambda _: None, **more)
-    names = parts[0] if parts else {}
-    return jax.block_until_ready(state), {key: np.concatenate([part[key] for part in parts]) for key in names}
+        trained = _fit(task, fix_schedule(recipe), source, progress, begin, parts)
+    state = jax.block_until_ready(on_all_devices(trained.state))
+    history = {key: np.concatenate([part[key] for part in parts]) for key in (parts[0] if parts else {})}
+    return trained._replace(state=state), history
+
+
+def _fit(
+    task: Task, config: Any, source: Source, progress: bool, begin: TrainState | None, parts: list[dict[str, Any]]
+) -> Trained:
+    """Trains in memory with a bar."""
+    facts = facts_of(source)
+    algorithm = task.make(config, facts)
+    start = 0 if begin is None else int(begin.step)
+    shown = open_progress(config.train.steps, start, algorithm.images_per_step, config.train.minutes)
+    shown = shown if progress else NO_PROGRESS
+
+    def on_metrics(step: int, values: dict[str, np.ndarray]) -> None:
+        parts.append(values)
+        shown.update(step, {name: value[-1] for name, value in values.items() if name.startswith("loss/")})
+
+    try:
+        state, stop = fit(algorithm, source, vars(config.hparams), config.train, begin=begin, on_metrics=on_metrics)
+    finally:
+        shown.close()
+    return Trained(task, config, algorithm, state, facts._replace(step=stop.step, name=f"step {stop.step}"))
+
+
+def _describe(model: Any) -> str:
+    """Returns what an error says of a model."""
+    return model.facts.name if isinstance(model, Trained) else str(model)
 
 
 def _to_bytes(images: Any) -> np.ndarray:

@@ -11,7 +11,7 @@ from experiments.benchmarks import common
 from jaxgen.data.config import DataConfig
 from jaxgen.data.pipeline import batches as batches_of
 from jaxgen.data.sources import open_source
-from jaxgen.runs.driver import fix_schedule
+from jaxgen.tasks.base import fix_schedule
 from jaxgen.tasks.gan.algorithm import make_gan
 from jaxgen.tasks.gan.config import GanConfig, GanRecipe
 from jaxgen.training import parallel

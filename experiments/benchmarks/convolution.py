@@ -21,7 +21,7 @@ from jaxgen.cli import exit_cleanly, parse
 from jaxgen.config_json import to_dict
 from jaxgen.errors import require
 from jaxgen.networks import layers
-from jaxgen.runs.driver import fix_schedule
+from jaxgen.tasks.base import fix_schedule
 from jaxgen.tasks.gan.algorithm import make_gan
 from jaxgen.training import parallel
 from jaxgen.training.step import Algorithm, TrainState

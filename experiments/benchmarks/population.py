@@ -23,7 +23,7 @@ from jaxgen.config_json import to_dict
 from jaxgen.data.config import DataConfig
 from jaxgen.data.sources import open_source
 from jaxgen.errors import require
-from jaxgen.runs.driver import fix_schedule
+from jaxgen.tasks.base import fix_schedule
 from jaxgen.tasks.gan.algorithm import make_gan
 from jaxgen.training import parallel
 from jaxgen.training.population import candidate_names, compile_population, init_population, make_mesh, parse_plan

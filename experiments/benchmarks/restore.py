@@ -16,20 +16,21 @@ import numpy as np
 
 from experiments import crnn_mnist, inverse_photos, inverse_photos_grey
 from experiments.benchmarks import common, flops, train_step
-from jaxgen.training.step import Algorithm
-from jaxgen.tasks.restoration.algorithm import Restoration, make_restoration, restoration_step
-from jaxgen.tasks.restoration.schedule import parse_schedule
 from jaxgen.cli import exit_cleanly, parse
-from jaxgen.tasks.restoration.config import RestorationConfig, RestorationHparams
-from jaxgen.errors import require
 from jaxgen.config_json import to_dict
 from jaxgen.degradations.compose import parse_mixture
-from jaxgen.tasks.restoration.restore import adapt
-from jaxgen.tasks.restoration.load import TrainedRestorer, photo_model
-from jaxgen.tasks.restoration.restorers import make_restorer
+from jaxgen.errors import require
 from jaxgen.networks.inverse import cut_to
 from jaxgen.networks.recurrent import Memory, RecurrentRestorer
+from jaxgen.tasks.base import Facts, Trained
+from jaxgen.tasks.restoration.algorithm import Restoration, make_restoration, restoration_step
+from jaxgen.tasks.restoration.config import RestorationConfig, RestorationHparams, RestorationRecipe
+from jaxgen.tasks.restoration.pixels import adapt
+from jaxgen.tasks.restoration.restorers import make_restorer
+from jaxgen.tasks.restoration.schedule import parse_schedule
+from jaxgen.tasks.table import task
 from jaxgen.training import parallel
+from jaxgen.training.step import Algorithm, TrainState
 from jaxgen.types import Observation, Params
 
 COLOURS = {"grey": 1, "colour": 3}
@@ -148,7 +149,9 @@ def _inference(config: RestoreConfig) -> dict[str, Any]:
 def _whole_image(label: str, structure: RestorationConfig, params: Params, images: np.ndarray) -> common.Candidate:
     """A whole image as `jaxgen restore` restores it."""
     shape = images.shape[1:]
-    model = photo_model(TrainedRestorer(label, make_restorer(structure, shape), params, shape))
+    state = TrainState(jnp.zeros((), jnp.int32), {}, {}, {"restorer": params}, {}, {})
+    recipe = RestorationRecipe(restoration=structure)
+    model = Trained(task("restoration"), recipe, make_restoration(structure, shape, 1), state, Facts(shape, name=label))
     restore = adapt(model, shape[-1], strength=1.0, masked=False)
     floats, known = images / np.float32(127.5) - np.float32(1), np.ones((1, *shape[:2], 1), np.float32)
 

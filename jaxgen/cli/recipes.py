@@ -8,72 +8,70 @@ import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from jaxgen.cli.exits import exit_cleanly
 from jaxgen.cli.flags import parse, refuse_unknown, value_of
 from jaxgen.errors import InputError
+from jaxgen.tasks.table import presets, task_of
+
+if TYPE_CHECKING:
+    from jaxgen.tasks.base import Task
 
 C = TypeVar("C")
-PRESETS = {
-    "gan": ("gan_mnist", "gan_mnist", "a GAN"),
-    "cgan": ("cgan_mnist", "cgan_mnist", "a GAN that is told the class; the subfolders of a folder are its classes"),
-    "inverse": ("inverse_mnist", "inverse_photos", "a restorer; of a folder a blind one for colour photographs"),
-    "crnn": ("crnn_mnist", "crnn_photos", "a recurrent restorer"),
-}
-"""Name of a preset to the recipe it starts from, the one it starts from for a folder of pictures, and what it is."""
-SCANS = {"gan": "scan_gan_mnist", "inverse": "scan_inverse_mnist"}
-FOLDER_SIZE = 64
-"""Pixels that a GAN cuts the pictures of a folder to, where nothing else is asked for."""
 
 
 def run_recipe(
     recipe: str,
     default: Any,
-    run: Callable[..., Any],
     description: str | None,
+    task: "Task | None" = None,
     call: tuple[str, list[str]] | None = None,
 ) -> None:
-    """The `main` of an experiment: flags to a configuration, a run folder, training.
+    """Runs the `main` of an experiment: flags to a configuration, a run folder, training.
 
     With `--resume RUN` (or `latest`, also if no value follows) that run's own configuration takes the place of
     `default`, and the other flags change it.
 
     Args:
       recipe: name of the experiment, a folder in OUT.
-      default: configuration dataclass with a field `train: TrainConfig`.
-      run: trains, given the run's folder and the configuration.
+      default: configuration of a run of a task, or of a scan.
       description: shown by --help.
+      task: the kind of training; None finds it in the table.
       call: what was typed and the flags after it; None takes them from sys.argv.
     """
     with exit_cleanly():
         prog, typed = call or _typed(recipe)
         args = _name_the_latest(typed)
         config = parse(default, args, prog, description)
-        _start(recipe, config, run, shlex.join([*prog.split(), *typed]), lambda base: parse(base, args, prog, None))
+        command = shlex.join([*prog.split(), *typed])
+        _start(recipe, config, task, command, lambda base: parse(base, args, prog, None))
 
 
-def _start(recipe: str, config: Any, run: Callable[..., Any], command: str, read: Callable[[Any], Any]) -> None:
+def _start(recipe: str, config: Any, task: "Task | None", command: str, read: Callable[[Any], Any]) -> None:
     """Finds or names the run's folder, and trains; imports JAX only now, when the flags are known to be good."""
     from jaxgen.runs.folder import Run, find_run, new_run, read_run_config
+    from jaxgen.scans.scan import run_or_extract
+    from jaxgen.scans.setup import is_scan
+    from jaxgen.tasks.train import train_run
     from jaxgen.training import distributed, parallel
 
     parallel.setup_backend()
     distributed.start(config.train)
     resume, out = config.train.resume, config.train.out
     if resume is None:
-        new = Path(distributed.decided_by_main(lambda: str(new_run(recipe, out, command).directory)))
-        run(Run(recipe, new, command, resumed=False), _without_the_call(config))
-        return
-    directory = Path(distributed.decided_by_main(lambda: str(find_run(resume, recipe, out))))
-    config = read(read_run_config(directory, type(config)))
-    run(Run(recipe, directory, command, resumed=True), _without_the_call(config))
+        directory = Path(distributed.decided_by_main(lambda: str(new_run(recipe, out, command).directory)))
+    else:
+        directory = Path(distributed.decided_by_main(lambda: str(find_run(resume, recipe, out))))
+        config = read(read_run_config(directory, type(config)))
+    run = run_or_extract if is_scan(config) else train_run
+    run(Run(recipe, directory, command, resumed=resume is not None), _without_the_call(config), task)
 
 
 def train(args: list[str]) -> None:
     """Trains a GAN or a restorer: a recipe by its name, or a preset and your own data."""
     name, rest = _named(args, "train", trainable())
-    if name in PRESETS:
+    if name in presets():
         _run_preset(name, rest)
     else:
         _run_module(name, f"jaxgen train {name}", rest)
@@ -82,11 +80,20 @@ def train(args: list[str]) -> None:
 def scan(args: list[str]) -> None:
     """Trains many at once over hyperparameters and seeds, as one compiled program."""
     name, rest = _named(args, "scan", scannable())
-    _run_module(SCANS.get(name, name), f"jaxgen scan {name}", rest)
+    preset = presets().get(name)
+    recipe = name if preset is None else preset.scan_recipe or preset.recipe
+    if recipe.startswith("scan_"):
+        _run_module(recipe, f"jaxgen scan {name}", rest)
+        return
+    from jaxgen.scans.setup import scan_of
+
+    module = importlib.import_module(f"experiments.{recipe}")
+    description = f"Many runs of {recipe} at once, over hyperparameters and seeds."
+    run_recipe(f"scan_{recipe}", scan_of(module.CONFIG), description, call=(f"jaxgen scan {name}", rest))
 
 
 def recipes() -> dict[str, str]:
-    """Names of the recipes and the first line of what each says of itself, read without importing them."""
+    """Returns the names of the recipes and the first line of what each says of itself, read without importing them."""
     spec = importlib.util.find_spec("experiments")
     folders = [] if spec is None else list(spec.submodule_search_locations or [])
     found = {}
@@ -99,15 +106,16 @@ def recipes() -> dict[str, str]:
 
 
 def trainable() -> dict[str, str]:
-    """What `jaxgen train` knows, with a line about each: presets, then recipes."""
-    presets = {name: f"{about} (--dataset of your own)" for name, (_, _, about) in PRESETS.items()}
-    return presets | {name: line for name, line in recipes().items() if not name.startswith("scan_")}
+    """Returns what `jaxgen train` knows, with a line about each: presets, then recipes."""
+    found = {name: f"{preset.about} (--dataset of your own)" for name, preset in presets().items()}
+    return found | {name: line for name, line in recipes().items() if not name.startswith("scan_")}
 
 
 def scannable() -> dict[str, str]:
-    """What `jaxgen scan` knows, with a line about each: short names, then recipes."""
-    presets = {name: f"short for {recipe}" for name, recipe in SCANS.items()}
-    return presets | {name: line for name, line in recipes().items() if name.startswith("scan_")}
+    """Returns what `jaxgen scan` knows, with a line about each: presets, scans, then recipes."""
+    known = recipes()
+    found = {name: f"short for {p.scan_recipe or p.recipe}" for name, p in presets().items()}
+    return found | {n: known[n] for n in sorted(known, key=lambda n: not n.startswith("scan_"))}
 
 
 def _named(args: list[str], command: str, known: dict[str, str]) -> tuple[str, list[str]]:
@@ -132,34 +140,14 @@ def _run_module(name: str, prog: str, args: list[str]) -> None:
 
 
 def _run_preset(name: str, args: list[str]) -> None:
-    """A preset: a recipe's configuration, fitted to the data that the flags name."""
-    plain, folder, line = PRESETS[name]
-    from_folder = (value_of(args, "--dataset") or "").startswith("folder:")
-    module = importlib.import_module(f"experiments.{folder if from_folder else plain}")
-    from jaxgen.tasks.gan.config import GanRecipe
-    from jaxgen.tasks.gan.task import run_gan
-    from jaxgen.tasks.restoration.task import run_restoration
-
-    is_gan = isinstance(module.CONFIG, GanRecipe)
-    fit, run = (_fit_gan, run_gan) if is_gan else (_fit_restorer, run_restoration)
-    description = f"{line[0].upper()}{line[1:]}, on any images.\n\nStarts from {module.__name__}."
-    run_recipe(name, fit(module.CONFIG, args, from_folder), run, description, (f"jaxgen train {name}", args))
-
-
-def _fit_gan(config: Any, args: list[str], from_folder: bool) -> Any:
-    """Pictures of a folder are cut to one size; for other sizes than 28 and 32 px only the residual pair is made."""
-    size = value_of(args, "--image-size") or (str(FOLDER_SIZE) if from_folder else None)
-    if size is None or not size.isdecimal() or int(size) < 1:
-        return config
-    gan = config.gan if size in ("28", "32") else dataclasses.replace(config.gan, architecture="resnet")
-    return dataclasses.replace(config, data=dataclasses.replace(config.data, image_size=int(size)), gan=gan)
-
-
-def _fit_restorer(config: Any, args: list[str], from_folder: bool) -> Any:
-    """Who asks for one size of whole images wants no crops."""
-    if value_of(args, "--image-size") is None or not from_folder:
-        return config
-    return dataclasses.replace(config, data=dataclasses.replace(config.data, crop_size=None))
+    """Runs a preset: a recipe's configuration, fitted to the data that the flags name."""
+    preset, dataset, size = presets()[name], value_of(args, "--dataset") or "", value_of(args, "--image-size") or ""
+    recipe = preset.folder_recipe if preset.folder_recipe and dataset.startswith("folder:") else preset.recipe
+    module = importlib.import_module(f"experiments.{recipe}")
+    task = task_of((f.name for f in dataclasses.fields(module.CONFIG)), "train", name)
+    config = task.adapt(module.CONFIG, dataset, int(size) if size.isdecimal() and int(size) >= 1 else None)
+    description = f"{preset.about[0].upper()}{preset.about[1:]}, on any images.\n\nStarts from {module.__name__}."
+    run_recipe(name, config, description, call=(f"jaxgen train {name}", args))
 
 
 def _typed(recipe: str) -> tuple[str, list[str]]:

@@ -1,12 +1,15 @@
 """Commands that use what was trained. What a command needs is imported when it runs, so that --help needs no JAX."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import tyro
 
 from jaxgen.data.config import DataConfig
 from jaxgen.errors import InputError, require
+from jaxgen.tasks.table import pretrained
 from jaxgen.training.config import TrainConfig
 
 RUNS = Path("runs")
@@ -44,10 +47,18 @@ def _model(name: str | None) -> str | None:
 
 
 def _shipped_or_run(name: str, field: str = "run") -> str:
-    """The name of a restorer that the package carries, or a run folder."""
-    from jaxgen.tasks.restoration.pretrained import SHIPPED
+    """Returns the name of weights that the package carries, or a run folder."""
+    known = pretrained()
+    return name if name in known else str(find_trained(name, field, f"; {', '.join(known)}"))
 
-    return name if name in SHIPPED else str(find_trained(name, field, f"; {', '.join(SHIPPED)}"))
+
+def _load_for(use: str, folder: Path, checkpoint: str) -> tuple[Any, Callable[..., Any]]:
+    """Returns what a run has trained, and the function that its task has for a command."""
+    from jaxgen.tasks.load import load, require_use
+
+    _setup()
+    trained = require_use(load(folder, checkpoint), use, "run", folder)
+    return trained, trained.task.uses[use].run
 
 
 def sample(
@@ -73,10 +84,8 @@ def sample(
     folder = find_trained(run)
     if Path(out).exists() and not force:
         raise InputError(f"out: {out} exists already; overwritten only with --force")
-    from jaxgen.tasks.gan.sample import sample_run
-
-    _setup()
-    print(sample_run(folder, num, seed, Path(out), label, checkpoint))
+    trained, draw = _load_for("sample", folder, checkpoint)
+    print(draw(trained, num, seed, Path(out), label))
 
 
 def evaluate(
@@ -110,12 +119,13 @@ def evaluate(
     require(num > 5, "num", num, "6 or more")
     require(0 <= seed < 2**32, "seed", seed, "0 to 4294967295")
     folder = None if run is None else find_trained(run)
-    from jaxgen.tasks.gan.evaluate import evaluate_run, evaluate_samples
-
-    _setup()
     if folder is not None:
-        evaluate_run(folder, num, seed, checkpoint, data_dir, _path(inception_weights))
+        trained, judge = _load_for("evaluate", folder, checkpoint)
+        judge(trained, folder, num, seed, data_dir, _path(inception_weights))
     else:
+        from jaxgen.tasks.gan.evaluate import evaluate_samples
+
+        _setup()
         data = DataConfig(dataset, data_dir, image_size=image_size, channels=channels)
         evaluate_samples(Path(samples), data, num, seed, _path(inception_weights))
 
@@ -144,7 +154,7 @@ def restore(
       force: overwrite results that exist.
       allow_large: also photos above the limit that guards against decompression bombs.
     """
-    from jaxgen.tasks.restoration.load import photo_models
+    from jaxgen.tasks.restoration.pixels import photo_models
     from jaxgen.tasks.restoration.restore import RestoreOptions, restore_photos
 
     _setup()

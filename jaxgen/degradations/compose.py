@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from jaxgen.errors import reject, require
 from jaxgen.degradations.kinds import KINDS, Kind, unmasked
 from jaxgen.degradations.masks import apply_mask
+from jaxgen.errors import reject, require
 from jaxgen.images import require_rank
 from jaxgen.types import Images, Observation, PRNGKey
 

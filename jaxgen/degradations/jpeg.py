@@ -5,8 +5,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
-from jaxgen.errors import require
 from jaxgen.degradations.resampling import LUMA
+from jaxgen.errors import require
 from jaxgen.images import require_rank
 from jaxgen.types import Images, Levels
 

@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
-from jaxgen.training.step import Algorithm, TrainState, as_hparams, new_state
-from jaxgen.training.optimizers import apply_gradients, average, cosine, make_optimizer
 from jaxgen.errors import require
 from jaxgen.images import to_float
 from jaxgen.networks.classifier import Classifier
+from jaxgen.training.optimizers import apply_gradients, average, cosine, make_optimizer
+from jaxgen.training.step import Algorithm, TrainState, as_hparams, new_state
 from jaxgen.types import Batch, Grid, Images, Metrics, PRNGKey
 
 MAX_SHIFT = 2
@@ -30,7 +30,7 @@ def make_classifier(shape: Grid, num_classes: int, batch_size: int) -> Algorithm
 
     Returns:
       An `Algorithm`; a batch holds `images` (b, *spatial, c), uint8 or in [-1, 1], and `labels` (b,) in [0, n).
-      `init` reads the hparams `lr`, `ema_half_life`, `schedule_images`. `predict(state, images)` gives logits (b, n).
+      `init` reads the hparams `lr`, `ema_half_life`, `schedule_images`. `predict(state, images, key)` gives logits (b, n).
 
     Raises:
       InputError: fewer than two classes.
@@ -40,9 +40,12 @@ def make_classifier(shape: Grid, num_classes: int, batch_size: int) -> Algorithm
     return Algorithm(
         init=partial(_init, network, shape),
         step=partial(_step, network, batch_size),
-        predict=lambda state, images: network.apply({"params": state.ema_params["classifier"]}, to_float(images))[1],
+        predict=lambda state, images, key: network.apply({"params": state.ema_params["classifier"]}, to_float(images))[
+            1
+        ],
         draw_inputs=None,
         images_per_step=batch_size,
+        takes_gradient=False,
     )
 
 

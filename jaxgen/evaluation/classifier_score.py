@@ -63,7 +63,12 @@ def make_hits(shape: tuple[int, int, int], num_classes: int) -> Callable[..., np
     def hits(state: TrainState, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
         filled = np.concatenate([images, np.zeros((AT_ONCE - len(images), *shape), np.uint8)])
         devices = len(state.step.sharding.device_set)
-        return np.argmax(np.asarray(predict(state, parallel.spread(filled, devices))), -1)[: len(images)] == labels
+        return (
+            np.argmax(np.asarray(predict(state, parallel.spread(filled, devices), jax.random.key(0))), -1)[
+                : len(images)
+            ]
+            == labels
+        )
 
     return hits
 

@@ -134,7 +134,9 @@ def evaluate(
     ratio = [None if v is None else v / distance for v in figures["frechet"]] if distance > 0 else [math.inf]
     figures |= {"frechet_multiple": Figure(*ratio), **compared}
     if judged.labels is not None and held_out.labels is not None:
-        score = _watch_one(watch, "classifier trained on generated images", lambda: _accuracy_score(judged, held_out, seed))
+        score = _watch_one(
+            watch, "classifier trained on generated images", lambda: _accuracy_score(judged, held_out, seed)
+        )
         figures["classifier_accuracy_score"] = score
     return Evaluation(protocol, figures, pairs)
 

@@ -19,7 +19,8 @@ from safetensors.numpy import save as tensors
 from jaxgen.bundles.manifest import FILES, FORMAT, GOLDEN, MANIFEST, ONNX, PROGRAM, VERSION, WEIGHTS, parse_manifest
 from jaxgen.bundles.model import load
 from jaxgen.errors import InputError, require
-from jaxgen.export.models import Exportable, open_model
+from jaxgen.export.model import open_model
+from jaxgen.tasks.base import Exportable
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 FORMATS = ("stablehlo", "onnx", "safetensors")

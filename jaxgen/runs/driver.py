@@ -7,7 +7,8 @@ import dataclasses
 import hashlib
 import json
 import time
-from collections.abc import Callable, Sequence
+import types
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -85,7 +86,7 @@ class Training(NamedTuple):
     sample: Callable[[int, TrainState, Outputs], None] | None
     finish: Callable[[Any], Path]
     task: str
-    notes: dict[str, Any] = {}
+    notes: Mapping[str, Any] = types.MappingProxyType({})
     messages: tuple[str, ...] = ()
     meta: Callable[[], dict[str, Any]] = dict
     segment: int | None = None

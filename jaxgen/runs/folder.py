@@ -3,7 +3,7 @@
 import datetime
 import itertools
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 from jaxgen.config_json import load_config
 from jaxgen.errors import require
@@ -12,13 +12,13 @@ C = TypeVar("C")
 
 
 class Run(NamedTuple):
-    """Where a run lives, how it was asked for, and what it shows: all, the bar without messages, or nothing."""
+    """Where a run lives, how it was asked for, and whether it shows its progress."""
 
     recipe: str
     directory: Path
     command: str
     resumed: bool
-    show: Literal["all", "bar", "nothing"] = "all"
+    show: bool = True
 
 
 def new_run(recipe: str, out: str, command: str) -> Run:

@@ -86,10 +86,8 @@ def _open_in_folder(run: Run, config: Any, source: Source, start: int, images_pe
     record(start, "running")
     writer = open_metrics(run.directory, start) if main else NO_METRICS
     progress = NO_PROGRESS
-    if main and run.show != "nothing":
+    if main and run.show:
         progress = open_progress(config.train.steps, start, images_per_step, config.train.minutes)
-    if run.show == "bar":
-        progress = progress._replace(message=NO_PROGRESS.message)
     progress.message(f"data: {source.origin}")
     progress.message(f"run: {run.directory}" + (f", from step {start}" if run.resumed else ""))
     store = checkpoints.open_checkpoints(run.directory / "checkpoints", best_metric=BEST_METRIC)

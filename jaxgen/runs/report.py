@@ -5,9 +5,9 @@ import html
 import io
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -28,12 +28,23 @@ INKS = {f"#01010{index}": f"c{index}" for index in range(6)} | {"#010200": "soft
 """Colours to draw with: each stands in for a variable of the style, so that dark pages get their own."""
 
 
-def write_report(run_dir: Path) -> Path:
+class Picture(NamedTuple):
+    """A picture of a run's folder: its file, title and caption, and the pixels of a page that it may fill."""
+
+    file: str
+    title: str
+    caption: str
+    width: int = 900
+
+
+def write_report(run_dir: Path, pictures: Sequence[Picture] = (), commands: Sequence[str] = ()) -> Path:
     """Writes report.html: one file with its pictures inside, that asks nothing of the network.
 
     Args:
       run_dir: the run folder, OUT/RECIPE/TIMESTAMP. Read are config.json, run.json, metrics.jsonl, the pictures,
         samples/STEP.png and evaluation/PROTOCOL.json; what is missing is left out.
+      pictures: of the folder, in the order in which they are shown.
+      commands: what to type to use what the run has learned, with {run} for its folder.
 
     Returns:
       The path of report.html.
@@ -48,17 +59,13 @@ def write_report(run_dir: Path) -> Path:
     recipe = str(run.get("recipe", run_dir.resolve().parent.name))
     sections = [
         _headline(recipe, run, rows),
-        _section("Samples", _picture(run_dir / "samples.png", "Final grid", 900)),
-        _section("Restored", _picture(run_dir / "sheet.png", "Damaged, restored, original, four times the error", 900)),
+        *(_section(p.title, _picture(run_dir / p.file, p.caption, p.width)) for p in pictures),
         _section("Quality", _quality(_read_json(run_dir / "table.json"))),
         _section("Evaluation", _evaluations(run_dir / "evaluation")),
-        _section("Same noise, every class", _picture(run_dir / "same_noise.png", "A row shares its noise", 900)),
-        _section("From class to class", _picture(run_dir / "class_interpolation.png", "A row shares its noise", 900)),
-        _section("Interpolation", _picture(run_dir / "interpolation.gif", "Between latents, in a loop", 600)),
         _section("Over time", _grids_over_time(run_dir, rows)),
         _section("Curves", _panels(rows)),
         _section("Final metrics", _card(_final_values(rows))),
-        _section("How it was run", _commands(run_dir, run, "restoration" in config) + _facts(run)),
+        _section("How it was run", _commands(run_dir, run, commands) + _facts(run)),
         _section("Configuration", _config(config)),
     ]
     page = f"""<!DOCTYPE html>
@@ -257,7 +264,7 @@ def _cards(groups: Mapping[str, Mapping[str, Any]]) -> str:
     return f'<div class="two">{"".join(cards)}</div>' if cards else ""
 
 
-def _commands(run_dir: Path, run: Mapping[str, Any], restores: bool) -> str:
+def _commands(run_dir: Path, run: Mapping[str, Any], commands: Sequence[str]) -> str:
     """What to type to run it again and to use what it learned."""
     command = run.get("command")
     again = shlex.join(command) if isinstance(command, list) else command
@@ -265,8 +272,8 @@ def _commands(run_dir: Path, run: Mapping[str, Any], restores: bool) -> str:
     folder = Path(*run_dir.parts[-3:]) if run_dir.is_absolute() else run_dir
     repeat = f'<p class="soft">Run it again</p><pre>{_escape(again)}</pre>' if again else ""
     quoted = shlex.quote(str(folder))
-    use = f"python -m jaxgen restore PHOTO --model {quoted}" if restores else f"python -m jaxgen sample {quoted}"
-    return f'{repeat}<p class="soft">{"Restore with it" if restores else "Sample from it"}</p><pre>{_escape(use)}</pre>'
+    use = "".join(f"<pre>{_escape(command.format(run=quoted))}</pre>" for command in commands)
+    return repeat + (f'<p class="soft">Use it</p>{use}' if use else "")
 
 
 def _facts(run: Mapping[str, Any]) -> str:

@@ -11,20 +11,20 @@ from jaxgen.errors import require
 from jaxgen.files import write_json
 from jaxgen.hardware import describe_hardware
 from jaxgen.runs import checkpoints
+from jaxgen.runs.ledger import Entry, from_json, last_score
 from jaxgen.runs.metric_lines import read_metrics
 from jaxgen.runs.outputs import BEST_METRIC
 from jaxgen.runs.recording import open_metrics
-from jaxgen.scans.ledger import Entry, from_json, last_score
-from jaxgen.scans.setup import Task
+from jaxgen.scans.setup import Scan, member_config
 from jaxgen.training.population import make_pick, parse_plan, population_target
 
 
-def extract_member(directory: Path, task: Task, number: int) -> Path:
+def extract_member(directory: Path, scan: Scan, number: int) -> Path:
     """Writes SCAN/members/NUMBER from the newest checkpoint of a scan.
 
     Args:
       directory: of the scan.
-      task: what was scanned.
+      scan: what was scanned.
       number: of the member.
 
     Returns:
@@ -42,32 +42,39 @@ def extract_member(directory: Path, task: Task, number: int) -> Path:
     entry, out = there[number], directory / "members" / str(number)
     require(not out.exists(), "extract", str(out), "a folder that is not there yet")
     plan = parse_plan("map", meta["slots"])
-    target = population_target(task.algorithm, plan, entry.hparams, meta["slots"])
+    target = population_target(scan.algorithm, plan, entry.hparams, meta["slots"])
     population, _ = checkpoints.restore(folder, target, step)
-    config = task.member_config(entry.hparams, entry.seed)
-    _write_run(out, directory, config, task, entry, make_pick(plan)(population, entry.slot))
+    config = member_config(scan.config, entry.hparams, entry.seed)
+    _write_run(out, directory, config, scan, entry, make_pick(plan)(population, entry.slot))
     return out
 
 
-def _write_run(out: Path, scan: Path, config: Any, task: Task, entry: Entry, state: Any) -> None:
+def _write_run(out: Path, directory: Path, config: Any, scan: Scan, entry: Entry, state: Any) -> None:
     """config.json, run.json, metrics.jsonl and a checkpoint."""
+    source = scan.source
     out.mkdir(parents=True)
     save_config(config, out / "config.json")
-    _write_metrics(out, scan, entry, task.algorithm.images_per_step)
+    _write_metrics(out, directory, entry, scan.algorithm.images_per_step)
     position = int(jax.device_get(state.step))
     write_json(
         out / "run.json",
         {
-            "recipe": task.recipe,
-            "member": f"{entry.number} of {scan.name}",
+            "recipe": scan.task.name,
+            "task": scan.task.name,
+            "member": f"{entry.number} of {directory.name}",
             "status": f"extracted ({entry.status})",
             "steps": position,
-            "data": {"source": task.source.name, "used": task.source.origin, "images": task.source.num_images},
+            "data": {"source": source.name, "used": source.origin, "images": source.num_images},
             "hardware": describe_hardware(),
         },
     )
-    source = task.source
-    meta = {"config": to_dict(config), "position": position, "shape": source.shape, "class_names": source.class_names}
+    meta = {
+        "task": scan.task.name,
+        "config": to_dict(config),
+        "position": position,
+        "shape": source.shape,
+        "class_names": source.class_names,
+    }
     store = checkpoints.open_checkpoints(out / "checkpoints", best_metric=BEST_METRIC)
     try:
         checkpoints.save(store, position, state, meta, {BEST_METRIC: last_score(entry)})

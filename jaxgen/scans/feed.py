@@ -2,23 +2,17 @@
 
 import itertools
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from typing import Any
+from contextlib import closing
 
 import numpy as np
-from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxgen.data.pipeline import batches
-from jaxgen.data.transfer import chunks, put_global
-from jaxgen.scans.ledger import Ledger, present
+from jaxgen.runs.ledger import Ledger, present
 from jaxgen.scans.setup import Scan
-from jaxgen.training.loop import chunk_sizes
 from jaxgen.training.population import (
     Measured,
-    Plan,
     candidate_names,
     compile_population,
-    make_mesh,
     measure_plan,
     parse_plan,
 )
@@ -33,24 +27,14 @@ def streams_of(scan: Scan, ledger: Ledger) -> list[int]:
 def member_batches(scan: Scan, ledger: Ledger, step: int) -> Iterator[dict[str, np.ndarray]]:
     """Endless batches (streams, b, ...) from this step of the scan on: of each stream what its member sees then."""
     starts = dict(zip(streams_of(scan, ledger), ((e.seed, step - e.born) for e in present(ledger)), strict=True))
-    task, flip = scan.task, scan.config.data.flip
+    flip = scan.config.data.flip
     streams = [
-        batches(task.source, batch_size=task.algorithm.images_per_step, seed=seed, start=start, flip=flip)
+        batches(scan.source, batch_size=scan.algorithm.images_per_step, seed=seed, start=start, flip=flip)
         for _, (seed, start) in sorted(starts.items())
     ]
     while True:
         parts = [next(stream) for stream in streams]
         yield {name: np.stack([part[name] for part in parts]) for name in parts[0]}
-
-
-@contextmanager
-def open_feed(scan: Scan, ledger: Ledger, plan: Plan, start: int, stop: int) -> Iterator[Any]:
-    """Batches on the devices from step `start` to `stop`, stacked for each dispatch, loaded in the background."""
-    everywhere = NamedSharding(make_mesh(plan), PartitionSpec())
-    sizes = chunk_sizes(start, stop, scan.per_dispatch)
-    stream = member_batches(scan, ledger, start)
-    with closing(chunks(stream, sizes, lambda tree: put_global(tree, everywhere))) as ready:
-        yield ready
 
 
 def choose_plan(scan: Scan, ledger: Ledger, name: str, step: int) -> tuple[Measured, dict[str, float]]:
@@ -68,7 +52,7 @@ def choose_plan(scan: Scan, ledger: Ledger, name: str, step: int) -> tuple[Measu
     Raises:
       InputError: an unknown name.
     """
-    members, algorithm = present(ledger), scan.task.algorithm
+    members, algorithm = present(ledger), scan.algorithm
     together = not scan.config.scan.halving
     if name != "auto":
         plan = parse_plan(name, len(members))

@@ -51,10 +51,10 @@ def write_scan_report(directory: Path) -> Path:
     """
     scan = json.loads((directory / "scan.json").read_text())
     run = json.loads((directory / "run.json").read_text()) if (directory / "run.json").exists() else {}
-    members, names = scan["members"], scan["varied"]
+    members, names, higher = scan["members"], scan["varied"], bool(scan.get("higher_is_better"))
     pairs = list(itertools.combinations(names, 2))[:MAX_MAPS] or [(name, None) for name in names]
     sections = {
-        "Heat map" + "s" * (len(pairs) > 1): "".join(heat_map(members, *pair) for pair in pairs),
+        "Heat map" + "s" * (len(pairs) > 1): "".join(heat_map(members, *pair, higher) for pair in pairs),
         "Leaderboard": _leaderboard(members, names, scan["metric"]),
         "Over time": _curves(members),
         "How it was run": _how(directory, run),
@@ -67,7 +67,7 @@ def write_scan_report(directory: Path) -> Path:
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title} · jaxgen</title><style>{STYLE}{MAP_STYLE}</style></head>
 <body><main><header><p class="soft">jaxgen scan</p><h1>{title}</h1>
-<p class="soft">{len(members)} members · {_escape(scan["metric"])}, lower is better: {_escape(scan["protocol"])}</p>
+<p class="soft">{len(members)} members · {_escape(scan["metric"])}, {"higher" if higher else "lower"} is better: {_escape(scan["protocol"])}</p>
 </header>{parts}</main></body></html>
 """
     write_bytes(directory / "scan.html", page.encode())
@@ -113,13 +113,14 @@ def cells_of(members: list[dict[str, Any]], rows: Sequence[int], columns: Sequen
     return cells
 
 
-def heat_map(members: list[dict[str, Any]], down: str, across: str | None) -> str:
+def heat_map(members: list[dict[str, Any]], down: str, across: str | None, higher: bool = False) -> str:
     """A table of mean scores by two numbers (or one), each cell with its spread and coloured by its rank.
 
     Args:
       members: as in scan.json.
       down: number of the rows.
       across: number of the columns; None for a single column.
+      higher: whether a higher score is better.
     """
     known = [m for m in members if None not in (m["hparams"][down], m["hparams"][across or down])]
     if not known:
@@ -127,7 +128,7 @@ def heat_map(members: list[dict[str, Any]], down: str, across: str | None) -> st
     row_labels, rows = places_of([m["hparams"][down] for m in known])
     labels, columns = ([""], [0] * len(known)) if across is None else places_of([m["hparams"][across] for m in known])
     cells = cells_of(known, rows, columns)
-    order = sorted(cell.mean for cell in cells.values())
+    order = sorted((cell.mean for cell in cells.values() if math.isfinite(cell.mean)), reverse=higher)
     body = "".join(
         f"<tr><th>{label}</th>" + "".join(_cell(cells.get((r, c)), order) for c in range(len(labels))) + "</tr>"
         for r, label in enumerate(row_labels)

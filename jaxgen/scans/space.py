@@ -9,9 +9,7 @@ import numpy as np
 import tyro
 
 from jaxgen.errors import InputError, require
-
-Setting = dict[str, float | None]
-"""One value for each number of an algorithm."""
+from jaxgen.runs.ledger import Setting
 
 
 class Range(NamedTuple):

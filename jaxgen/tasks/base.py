@@ -1,6 +1,7 @@
 """What a kind of training is: a `Task`, the record of all its functions; and what it has trained, a `Trained`."""
 
 import dataclasses
+import types
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -10,12 +11,14 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 
 from jaxgen.data.base import Source
+from jaxgen.errors import require
 from jaxgen.runs.measures import Measures
-from jaxgen.runs.report import write_report
+from jaxgen.runs.report import Picture, write_report
 from jaxgen.training.step import Algorithm, TrainState
 from jaxgen.types import Grid, Params
 
 C = TypeVar("C")
+NOTHING: Mapping[str, Any] = types.MappingProxyType({})
 
 
 class Data(NamedTuple):
@@ -39,15 +42,6 @@ class Facts(NamedTuple):
     class_names: tuple[str, ...] = ()
     step: int = 0
     name: str = ""
-
-
-class Picture(NamedTuple):
-    """A picture of a run's folder as the report shows it."""
-
-    file: str
-    title: str
-    caption: str
-    width: int = 900
 
 
 class Use(NamedTuple):
@@ -128,10 +122,17 @@ class Task(NamedTuple):
     show: Callable[[Any, Algorithm, Data], Callable[[TrainState], np.ndarray]]
     finish: Callable[[Trained, Data, Path], None]
     pictures: tuple[Picture, ...] = ()
-    uses: Mapping[str, Use] = {}
+    uses: Mapping[str, Use] = NOTHING
     export: Callable[[Trained, int | None], Exportable] | None = None
-    pretrained: Mapping[str, str] = {}
+    pretrained: Mapping[str, str] = NOTHING
     adapt: Callable[[Any, str, int | None], Any] = lambda config, dataset, image_size: config
+
+
+def require_grid(shape: Grid) -> Grid:
+    """Returns the shape if networks take it: two or three spatial axes, and one to four channels."""
+    require(len(shape) in (3, 4), "shape", shape, "(h, w, c) of images or (d, h, w, c) of volumes")
+    require(1 <= shape[-1] <= 4, "channels", shape[-1], "1 to 4")
+    return shape
 
 
 def facts_of(source: Source, step: int = 0, name: str = "") -> Facts:

@@ -33,7 +33,7 @@ class Row(NamedTuple):
     """A task: the module whose `TASK` it is, its presets, and the names of weights that the package carries."""
 
     module: str
-    presets: dict[str, Preset] = {}
+    presets: dict[str, Preset]
     pretrained: tuple[str, ...] = ()
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from jaxgen.data.base import Source
 from jaxgen.images import readable_scale, save_png
 from jaxgen.runs import checkpoints
-from jaxgen.runs.driver import Members, Training, record, single_pick
 from jaxgen.runs.curves import plot_curves
+from jaxgen.runs.driver import Members, Training, record, single_pick
 from jaxgen.runs.folder import Run
 from jaxgen.runs.locks import one_writer
 from jaxgen.runs.outputs import Outputs

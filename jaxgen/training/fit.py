@@ -138,9 +138,7 @@ def fit(
     if begin is not None:
         program = program._replace(state=copy_into(program.state, begin))
     require_steps_left(settings.steps, int(program.state.step))
-    return run_steps(
-        program, settings.steps, callbacks=callbacks, on_metrics=on_metrics, minutes=settings.minutes
-    )
+    return run_steps(program, settings.steps, callbacks=callbacks, on_metrics=on_metrics, minutes=settings.minutes)
 
 
 def require_steps_left(steps: int, start: int) -> None:

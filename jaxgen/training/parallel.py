@@ -2,7 +2,6 @@
 
 import contextlib
 import ctypes
-import inspect
 import math
 import os
 from collections.abc import Callable, Sequence
@@ -193,7 +192,7 @@ def compile_steps(
     Raises:
       InputError: pmap over several processes, or of an algorithm that takes no `Gradient`, which parts need too.
     """
-    if "gradient" not in inspect.signature(algorithm.step).parameters:
+    if not algorithm.takes_gradient:
         require(accumulate == 1, "accumulate", accumulate, "1 for this algorithm")
         require(parallel == "jit", "parallel", parallel, "jit for this algorithm")
     gradient = mean_gradient if accumulate == 1 else partial(_gradient_in_parts, accumulate)

@@ -36,6 +36,18 @@ class TrainState:
     extras: dict[str, Any]
 
 
+class Sizes(NamedTuple):
+    """The sizes that a `predict` takes: any multiple.
+
+    Attributes:
+      halo: pixels from which a pixel of the result may depend on another one, at most.
+      multiple: that sizes without padding are a multiple of.
+    """
+
+    halo: int
+    multiple: int
+
+
 class Algorithm(NamedTuple):
     """A record of pure functions; no base class.
 
@@ -43,16 +55,21 @@ class Algorithm(NamedTuple):
       init: (key, hparams) -> TrainState.
       step: (state, batch, key) -> (state, metrics); takes its randomness from `fold_in(key, state.step)` alone.
         A fourth argument, a `Gradient`, may take the place of `mean_gradient`: what is costly goes through it.
-      predict: (state, inputs) -> images (b, h, w, c) in [-1, 1], or logits, from the averaged parameters.
+      predict: (state, inputs, key) -> `Prediction` of images (b, *spatial, c) in [-1, 1], or logits, from the averaged
+        parameters; what it draws comes from the key.
       draw_inputs: (key, num) -> random inputs of `predict` by name, as `latents` (num, z); None where inputs are data.
       images_per_step: images of the batch that one step consumes.
+      takes_gradient: whether `step` takes the fourth argument.
+      sizes: that `predict` takes; None for the one size that it was trained on.
     """
 
     init: Callable[[PRNGKey, dict[str, float]], TrainState]
     step: Callable[..., tuple[TrainState, Metrics]]
-    predict: Callable[..., jax.Array]
+    predict: Callable[..., Any]
     draw_inputs: Callable[..., dict[str, jax.Array]] | None
     images_per_step: int
+    takes_gradient: bool = True
+    sizes: Sizes | None = None
 
 
 def mean_gradient(loss_fn: LossFn, params: Params, examples: Any) -> tuple[Params, Metrics]:

@@ -25,7 +25,9 @@ def whole(generated, at_once):
 def test_batches_are_the_array(tmp_path, compressed, at_once):
     images = np.random.default_rng(0).integers(0, 256, (10, 4, 5, 3)).astype(np.uint8)
     labels = np.arange(10) % 4
-    generated = generated_from_file(write(tmp_path / "x.npz", compressed, images=images, labels=labels, more=np.zeros(3)))
+    generated = generated_from_file(
+        write(tmp_path / "x.npz", compressed, images=images, labels=labels, more=np.zeros(3))
+    )
     assert (generated.num, generated.shape, generated.labelled) == (10, (4, 5, 3), True)
     for _ in range(2):  # more than once
         found, asked = whole(generated, at_once)

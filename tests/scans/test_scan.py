@@ -7,6 +7,10 @@ import signal
 import jax
 import numpy as np
 import pytest
+from jaxgen.scans.gan import GanScan, run_gan_scan
+from jaxgen.scans.restoration import RestorationScan, run_restoration_scan
+from jaxgen.tasks.gan.load import load_gan
+from jaxgen.tasks.restoration.load import load_restorer
 
 from jaxgen.config_json import from_dict
 from jaxgen.data.config import DataConfig
@@ -16,15 +20,11 @@ from jaxgen.runs.folder import Run, new_run, read_run_config
 from jaxgen.runs.metric_lines import read_metrics
 from jaxgen.scans import gan as scans_gan
 from jaxgen.scans import scan as scan_module
-from jaxgen.scans.gan import GanScan, run_gan_scan
-from jaxgen.scans.restoration import RestorationScan, run_restoration_scan
 from jaxgen.scans.setup import ScanConfig
 from jaxgen.tasks.gan import task as gan_recipe
 from jaxgen.tasks.gan.config import GanConfig, GanRecipe
-from jaxgen.tasks.gan.load import load_gan
 from jaxgen.tasks.gan.task import run_gan
 from jaxgen.tasks.restoration.config import RestorationConfig
-from jaxgen.tasks.restoration.load import load_restorer
 from jaxgen.training.config import TrainConfig
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")

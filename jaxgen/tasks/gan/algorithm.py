@@ -13,17 +13,17 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
-from jaxgen.training.step import Algorithm, Gradient, TrainState, as_hparams, mean_gradient, new_state
-from jaxgen.tasks.gan.diffaugment import augment_each
-from jaxgen.training.optimizers import apply_gradients, average, cosine, make_optimizer
-from jaxgen.tasks.gan.config import GanConfig
 from jaxgen.errors import require
 from jaxgen.images import to_float
 from jaxgen.losses.adversarial import ADVERSARIAL_LOSSES, AdversarialLoss
 from jaxgen.losses.penalties import interpolated_gradient_penalty, logits_and_squared_gradient
-from jaxgen.tasks.gan.pairs import make_gan_pair
 from jaxgen.networks.conditioning import Condition
-from jaxgen.types import Batch, Grid, Images, Labels, Latents, Logits, Metrics, Params, PRNGKey, PRNGKeys
+from jaxgen.tasks.gan.config import GanConfig
+from jaxgen.tasks.gan.diffaugment import augment_each
+from jaxgen.tasks.gan.pairs import make_gan_pair
+from jaxgen.training.optimizers import apply_gradients, average, cosine, make_optimizer
+from jaxgen.training.step import Algorithm, Gradient, TrainState, as_hparams, mean_gradient, new_state
+from jaxgen.types import Batch, Grid, Images, Labels, Latents, Logits, Metrics, Params, Prediction, PRNGKey, PRNGKeys
 
 
 class Gan(NamedTuple):
@@ -74,7 +74,7 @@ def make_gan(config: GanConfig, shape: Grid, batch_size: int, num_classes: int =
 
     Returns:
       An `Algorithm`; a batch holds `images` (batch_size * discriminator_updates, *spatial, c), uint8 or in [-1, 1], and
-      for a conditional GAN `labels`, integers in [0, n). `predict(state, inputs)` renders, by the averaged generator,
+      for a conditional GAN `labels`, integers in [0, n). `predict(state, inputs, key)` renders, by the averaged generator,
       what `draw_inputs(key, num)` or `draw_inputs(key, num, labels)` draws: `latents` (b, z) and, for a conditional
       GAN, `condition` (b, n), one-hot or a mixture of classes.
 
@@ -91,7 +91,7 @@ def make_gan(config: GanConfig, shape: Grid, batch_size: int, num_classes: int =
     return Algorithm(
         init=partial(init_gan, gan),
         step=partial(gan_step, gan),
-        predict=lambda state, inputs: render(gan, state.ema_params["generator"], **inputs),
+        predict=lambda state, inputs, key: Prediction(render(gan, state.ema_params["generator"], **inputs)),
         draw_inputs=partial(draw_inputs, gan),
         images_per_step=batch_size * config.discriminator_updates,
     )

@@ -23,8 +23,8 @@ from jaxgen.files import write_json
 from jaxgen.images import make_grid, readable_scale, save_png
 from jaxgen.runs.metric_lines import append_metrics
 from jaxgen.tasks.base import Trained, report
-from jaxgen.tasks.gan.sample import class_names
 from jaxgen.tasks.gan.pictures import render_all
+from jaxgen.tasks.gan.sample import class_names
 
 MEANINGS = {
     "frechet": "Fréchet distance to the reference; 0 is best",

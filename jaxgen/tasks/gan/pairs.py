@@ -7,6 +7,7 @@ from flax import linen as nn
 
 from jaxgen.errors import require
 from jaxgen.networks import dcgan, mlp, resnet
+from jaxgen.tasks.base import require_grid
 from jaxgen.tasks.gan.config import GanConfig
 from jaxgen.types import Grid
 
@@ -56,8 +57,7 @@ def make_gan_pair(config: GanConfig, shape: Grid) -> tuple[nn.Module, nn.Module]
     Raises:
       InputError: the architecture does not make images of this shape.
     """
-    *sizes, channels = shape
-    require(1 <= channels <= 4, "channels", channels, "1 to 4")
+    *sizes, _ = require_grid(shape)
     pair = PAIRS[config.architecture]
     require(pair.fits(tuple(sizes)), "image_size", tuple(sizes), pair.accepted)
     generator, discriminator = pair.make(shape, config.base_channels)

@@ -14,7 +14,8 @@ from jaxgen.evaluation.checkpoint_score import make_checkpoint_score
 from jaxgen.evaluation.generated import labels_like
 from jaxgen.images import make_grid
 from jaxgen.runs.measures import Measure
-from jaxgen.tasks.base import Data, Facts, Picture, Task, Trained, Use
+from jaxgen.runs.report import Picture
+from jaxgen.tasks.base import Data, Facts, Task, Trained, Use
 from jaxgen.tasks.gan.algorithm import make_gan
 from jaxgen.tasks.gan.config import GanRecipe
 from jaxgen.tasks.gan.evaluate import evaluate_run

@@ -15,15 +15,15 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
-from jaxgen.training.step import Algorithm, Gradient, TrainState, as_hparams, mean_gradient, new_state
-from jaxgen.training.optimizers import apply_gradients, average, cosine, make_optimizer
-from jaxgen.tasks.restoration.schedule import Schedule, in_phase, parse_schedule
-from jaxgen.tasks.restoration.config import RestorationConfig
 from jaxgen.degradations.compose import Damage, mixture, parse_mixture
 from jaxgen.images import to_float
 from jaxgen.losses.reconstruction import RECONSTRUCTION_LOSSES
+from jaxgen.tasks.restoration.config import RestorationConfig
 from jaxgen.tasks.restoration.restorers import make_restorer
-from jaxgen.types import Batch, Grid, Images, Levels, Metrics, Observation, Params, PRNGKey, per_image
+from jaxgen.tasks.restoration.schedule import Schedule, in_phase, parse_schedule
+from jaxgen.training.optimizers import apply_gradients, average, cosine, make_optimizer
+from jaxgen.training.step import Algorithm, Gradient, Sizes, TrainState, as_hparams, mean_gradient, new_state
+from jaxgen.types import Batch, Grid, Images, Levels, Metrics, Observation, Params, Prediction, PRNGKey, per_image
 
 WARM_UP = 0.01
 """Share of the schedule over which the learning rate rises."""
@@ -66,7 +66,7 @@ def make_restoration(config: RestorationConfig, shape: Grid, batch_size: int) ->
 
     Returns:
       An `Algorithm`; a batch holds clean `images` (b, *spatial, c), uint8 or in [-1, 1]. `init` reads the numbers
-      of `RestorationHparams`. `predict(state, observation)` restores by the averaged weights.
+      of `RestorationHparams`. `predict(state, observation, key)` restores by the averaged weights.
 
     Raises:
       InputError: an unknown damage or phase, or a shape that the architecture does not take.
@@ -77,10 +77,17 @@ def make_restoration(config: RestorationConfig, shape: Grid, batch_size: int) ->
     return Algorithm(
         init=partial(init_restoration, task),
         step=partial(restoration_step, task),
-        predict=lambda state, observation: network.apply({"params": state.ema_params["restorer"]}, observation),
+        predict=partial(restore, network),
         draw_inputs=None,
         images_per_step=batch_size,
+        sizes=Sizes(network.halo, network.multiple) if hasattr(network, "halo") else None,
     )
+
+
+def restore(network: nn.Module, state: TrainState, observation: Observation, key: PRNGKey) -> Prediction:
+    """Returns the images that the averaged weights restore; nothing is drawn from the key."""
+    del key
+    return Prediction(network.apply({"params": state.ema_params["restorer"]}, observation))
 
 
 def init_restoration(task: Restoration, key: PRNGKey, hparams: Mapping[str, Any]) -> TrainState:

@@ -6,15 +6,14 @@ from pathlib import Path
 import numpy as np
 
 from jaxgen.errors import require
-from jaxgen.tasks.restoration.table import Restorer, Table, evaluate_restoration, format_table, save_table
-from jaxgen.tasks.restoration.suites import suite_for
 from jaxgen.images import save_png
 from jaxgen.photos.files import find_photos
-from jaxgen.photos.writing import to_8_bits
 from jaxgen.photos.reading import read_photo
-from jaxgen.tasks.restoration.restore import adapt
-from jaxgen.tasks.restoration.load import photo_models
+from jaxgen.photos.writing import to_8_bits
+from jaxgen.tasks.restoration.pixels import adapt, photo_models
 from jaxgen.tasks.restoration.sheets import sheet_of_examples
+from jaxgen.tasks.restoration.suites import suite_for
+from jaxgen.tasks.restoration.table import Table, evaluate_restoration, format_table, save_table
 from jaxgen.types import Observation
 
 
@@ -40,7 +39,7 @@ def evaluate_photos(
     images = [to_8_bits(read_photo(path).pixels) for path in paths]
     models = photo_models(model, checkpoint)
     apply_fns = {channels: adapt(photos, channels, 1.0, masked=False) for channels, photos in models.items()}
-    used = {models[channels].name for channels in (image.shape[-1] for image in images)}
+    used = {models[channels].facts.name for channels in (image.shape[-1] for image in images)}
 
     def apply(degraded: Observation) -> np.ndarray:
         return np.asarray(apply_fns[degraded.images.shape[-1]](degraded.images, degraded.masks))
@@ -49,7 +48,7 @@ def evaluate_photos(
         print(f"{what} ({left} to go)", file=sys.stderr, flush=True)
 
     suite = suite_for(images[0].shape, photos=True)
-    table, examples = evaluate_restoration(Restorer(" and ".join(sorted(used)), apply), images, suite, seed, watch)
+    table, examples = evaluate_restoration(" and ".join(sorted(used)), apply, images, suite, seed, watch)
     print(format_table(table))
     if out is not None:
         save_table(out / "table.json", table)

@@ -4,43 +4,18 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from jaxgen.bundles.tiling import ApplyFn, Known, Pixels, restore_tiled
 from jaxgen.errors import InputError, require
 from jaxgen.files import printable
 from jaxgen.photos.files import Job, find_photos, output_paths, results
-from jaxgen.photos.writing import encoder, to_8_bits, write_photo
 from jaxgen.photos.reading import Photo, photo_size, read_photo
+from jaxgen.photos.writing import encoder, to_8_bits, write_photo
+from jaxgen.tasks.base import Trained
+from jaxgen.tasks.restoration.pixels import make_restore
 from jaxgen.tasks.restoration.restore_progress import Show, open_progress
-
-LUMA = (0.299, 0.587, 0.114)
-"""Weights of ITU-R 601, as everywhere in jaxgen where colour becomes grey."""
-
-
-class PhotoModel(NamedTuple):
-    """A restoration network that works on any size.
-
-    Attributes:
-      apply: (images float32 (1, h, w, channels) in [-1, 1], known float32 (1, h, w, 1)) -> restored, like images; may
-        be called under `jit`. `known` is 0 where a pixel is missing, 1 elsewhere and where nothing is told.
-      channels: 1 or 3.
-      halo: an output pixel depends on none farther away than this, in pixels.
-      multiple: of its coarsest grid, in pixels: 1 without downsampling.
-      takes_mask: whether it looks at masks.
-      name: for messages.
-    """
-
-    apply: Callable[[Any, Any], Any]
-    channels: int
-    halo: int
-    multiple: int
-    takes_mask: bool
-    name: str
 
 
 class RestoreOptions(NamedTuple):
@@ -67,7 +42,7 @@ DEFAULTS = RestoreOptions()
 
 
 def restore_photos(
-    arguments: Sequence[str], out: Path, models: Mapping[int, PhotoModel], options: RestoreOptions = DEFAULTS
+    arguments: Sequence[str], out: Path, models: Mapping[int, Trained], options: RestoreOptions = DEFAULTS
 ) -> int:
     """Restores photos into a folder, keeping the structure below a folder that was named, and shows progress.
 
@@ -87,7 +62,7 @@ def restore_photos(
       InputError: bad arguments or options; nothing has been done then.
       OSError: a result cannot be written.
     """
-    _check(models, options)
+    _check(options)
     jobs = output_paths(find_photos(arguments, out), out, options.compare)
     _refuse_existing(jobs, options.force)
     known = None if options.mask is None else read_mask(options.mask, [job.photo for job in jobs], options.allow_large)
@@ -119,66 +94,7 @@ def read_mask(path: Path, photos: Sequence[Path], allow_large: bool = False) -> 
     return to_8_bits(mask).max(axis=-1) < 128
 
 
-def make_restore(
-    models: Mapping[int, PhotoModel], strength: float, masked: bool, tile: int
-) -> Callable[..., np.ndarray]:
-    """A function that restores pixels of any size: restore(pixels, known, watch=None) as of `restore_tiled`.
-
-    Colour pixels whose channels are all alike are those of a grey photo, and are restored as such.
-
-    Args:
-      models: for 1 and 3 channels.
-      strength: see `adapt`, with masked.
-      masked: see there.
-      tile: pixels of a tile's edge, about.
-    """
-    apply_fns = {channels: adapt(model, channels, strength, masked) for channels, model in models.items()}
-
-    def restore(pixels: Pixels, known: Known | None, watch: Callable[[int, int], None] = lambda *_: None) -> Pixels:
-        grey = all(np.array_equal(pixels[..., 0], pixels[..., i]) for i in range(1, pixels.shape[-1]))
-        planes = pixels[..., :1] if grey else pixels
-        channels = planes.shape[-1]
-        layout = {"tile": tile, "halo": models[channels].halo, "multiple": models[channels].multiple}
-        restored = restore_tiled(apply_fns[channels], planes, known, watch=watch, **layout)
-        return restored if restored.shape == pixels.shape else np.repeat(restored, pixels.shape[-1], axis=-1)
-
-    return restore
-
-
-def adapt(model: PhotoModel, channels: int, strength: float, masked: bool) -> ApplyFn:
-    """The model for photos of some number of channels, blended with its input, compiled.
-
-    A model for colour sees grey in all three channels and the luma of its output is taken; a model for grey sees each
-    channel of colour alone.
-
-    Args:
-      model: for 1 or 3 channels.
-      channels: of the photos, 1 or 3.
-      strength: weight of the restored image; that of the input is 1 - strength.
-      masked: known pixels stay as they are.
-    """
-
-    def restored(images: jax.Array, known: jax.Array) -> jax.Array:
-        told = known if model.takes_mask else jnp.ones_like(known)
-        clean = jnp.clip(_apply(model, images, told), -1.0, 1.0)
-        blended = images + strength * (clean - images)
-        return jnp.where(known > 0.5, images, blended) if masked else blended
-
-    def _apply(model: PhotoModel, images: jax.Array, known: jax.Array) -> jax.Array:
-        if model.channels == channels:
-            return model.apply(images, known)
-        if channels == 1:
-            colour = model.apply(jnp.repeat(images, 3, axis=-1), known)
-            return jnp.sum(colour * jnp.asarray(LUMA).reshape(1, 1, 1, 3), axis=-1, keepdims=True)
-        planes = jnp.moveaxis(images, -1, 0)[..., None]
-        return jnp.moveaxis(jax.lax.map(lambda plane: model.apply(plane, known), planes)[..., 0], 0, -1)
-
-    return jax.jit(restored)
-
-
-def _check(models: Mapping[int, PhotoModel], options: RestoreOptions) -> None:
-    for model in models.values():
-        require(model.channels in (1, 3), "channels", model.channels, "1 or 3")
+def _check(options: RestoreOptions) -> None:
     require(0 <= options.strength <= 1, "strength", options.strength, "0 to 1")
     require(options.tile >= 1, "tile", options.tile, "1 or more")
 

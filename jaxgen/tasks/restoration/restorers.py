@@ -1,27 +1,52 @@
-"""Restorers by name."""
+"""The table of restorers, with the images that each takes."""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
 
 from flax import linen as nn
 
 from jaxgen.errors import require
 from jaxgen.networks.inverse import DenseInverseNetwork, InverseNetwork
 from jaxgen.networks.recurrent import RecurrentRestorer
+from jaxgen.tasks.base import require_grid
 from jaxgen.tasks.restoration.config import RestorationConfig
+from jaxgen.types import Grid
 
 
-def make_restorer(config: RestorationConfig, shape: tuple[int, int, int]) -> nn.Module:
-    """The network of `config.architecture`, trained on images or crops (h, w, c).
+class Restorer(NamedTuple):
+    """An architecture.
+
+    Attributes:
+      make: (config, shape) -> the network, an `Observation` to restored images; it has `estimates` too.
+      fits: (spatial sizes) -> whether it takes images or crops of these sizes.
+      accepted: what an error says of the sizes that it takes.
+    """
+
+    make: Callable[[RestorationConfig, Grid], nn.Module]
+    fits: Callable[[tuple[int, ...]], bool] = lambda sizes: True
+    accepted: str = "any"
+
+
+RESTORERS = {
+    "inverse": Restorer(lambda config, _: InverseNetwork(tuple(config.widths), config.blocks, config.depth)),
+    "dense": Restorer(
+        lambda _, shape: DenseInverseNetwork(shape),
+        lambda sizes: math.prod(sizes) <= 64 * 64,
+        "at most 64 x 64 for architecture dense; inverse takes any",
+    ),
+    "recurrent": Restorer(lambda config, _: RecurrentRestorer(tuple(config.widths), config.blocks, config.iterations)),
+}
+"""By name."""
+
+
+def make_restorer(config: RestorationConfig, shape: Grid) -> nn.Module:
+    """Returns the network of `config.architecture`, to be trained on images or crops (*spatial, c).
 
     Raises:
       InputError: the architecture does not take this shape or this structure.
     """
-    h, w, c = shape
-    require(1 <= c <= 4, "channels", c, "1 to 4")
-    match config.architecture:
-        case "inverse":
-            network = InverseNetwork(tuple(config.widths), config.blocks, config.depth)
-        case "dense":
-            require(h * w <= 64 * 64, "image_size", (h, w), "at most 64 x 64 for architecture dense; inverse takes any")
-            network = DenseInverseNetwork(shape)
-        case "recurrent":
-            network = RecurrentRestorer(tuple(config.widths), config.blocks, config.iterations)
-    return network.clone(dtype=config.dtype, keeps_known=config.keep_known)
+    *sizes, _ = require_grid(shape)
+    restorer = RESTORERS[config.architecture]
+    require(restorer.fits(tuple(sizes)), "image_size", tuple(sizes), restorer.accepted)
+    return restorer.make(config, shape).clone(dtype=config.dtype, keeps_known=config.keep_known)

@@ -12,10 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgen.tasks.restoration.suites import Case, Suite
+from jaxgen.files import write_json
 from jaxgen.images import to_float, to_uint8
 from jaxgen.metrics.quality import psnr, ssim
-from jaxgen.files import write_json
+from jaxgen.tasks.restoration.suites import Case, Suite
 from jaxgen.types import Observation
 
 AT_ONCE = 64 * 28 * 28 * 4
@@ -24,16 +24,8 @@ BEST = 100.0
 """PSNR in dB that equal images count as, so that a mean stays finite."""
 
 
-class Restorer(NamedTuple):
-    """What is judged.
-
-    Attributes:
-      name: for the table.
-      apply: images (b, h, w, c) in [-1, 1] with masks -> restored images of the same shape.
-    """
-
-    name: str
-    apply: Callable[[Observation], np.ndarray]
+RestoreFn = Callable[[Observation], Any]
+"""What is judged: `images` (b, h, w, c) in [-1, 1] and `masks` (b, h, w, 1) -> restored images of the same shape."""
 
 
 class Score(NamedTuple):
@@ -86,12 +78,18 @@ Watch = Callable[[str, int], None]
 
 
 def evaluate_restoration(
-    restorer: Restorer, images: list[np.ndarray], suite: Suite, seed: int = 0, watch: Watch = lambda what, left: None
+    name: str,
+    restore_fn: RestoreFn,
+    images: list[np.ndarray],
+    suite: Suite,
+    seed: int = 0,
+    watch: Watch = lambda what, left: None,
 ) -> tuple[Table, list[Example]]:
     """Damages the images in every way of a suite, restores them, and compares.
 
     Args:
-      restorer: what is judged.
+      name: of the restorer, for the table.
+      restore_fn: what is judged.
       images: uint8 (h, w, c), of any sizes.
       suite: cases, from `jaxgen.tasks.restoration.suites`.
       seed: of all damage.
@@ -103,13 +101,13 @@ def evaluate_restoration(
     rows, examples = [], []
     for i, case in enumerate(suite.cases):
         watch(f"{case.damage} {case.level}", len(suite.cases) - i)
-        row, example = _judge(restorer, images, case, jax.random.fold_in(jax.random.key(seed), i))
+        row, example = _judge(restore_fn, images, case, jax.random.fold_in(jax.random.key(seed), i))
         rows.append(row)
         examples.append(example)
-    return Table(restorer.name, suite.name, len(images), tuple(rows)), examples
+    return Table(name, suite.name, len(images), tuple(rows)), examples
 
 
-def _judge(restorer: Restorer, images: list[np.ndarray], case: Case, key: jax.Array) -> tuple[Row, Example]:
+def _judge(restore_fn: RestoreFn, images: list[np.ndarray], case: Case, key: jax.Array) -> tuple[Row, Example]:
     found: dict[str, list[tuple[float, float]]] = {}
     damage = jax.jit(lambda key, image: case.apply(key, image[None]))
     first = None
@@ -119,7 +117,7 @@ def _judge(restorer: Restorer, images: list[np.ndarray], case: Case, key: jax.Ar
             damage(jax.random.fold_in(key, i), to_float(jnp.asarray(x))) for i, x in zip(index, clean, strict=True)
         ]
         degraded = jax.tree.map(lambda *arrays: jnp.concatenate(arrays), *parts)
-        restored = to_uint8(_keep_known(degraded, np.asarray(restorer.apply(degraded))))
+        restored = to_uint8(_keep_known(degraded, np.asarray(restore_fn(degraded))))
         shown = {"input": np.asarray(degraded.images), **_floors(case, degraded), "restored": restored}
         for name, result in shown.items():
             found.setdefault(name, []).extend(_scores(result, clean))

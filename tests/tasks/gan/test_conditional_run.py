@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jaxgen.tasks.gan.load import load_gan
 from PIL import Image
 
 from jaxgen.data.config import DataConfig
@@ -17,7 +18,6 @@ from jaxgen.runs.metric_lines import read_metrics
 from jaxgen.tasks.gan import evaluate
 from jaxgen.tasks.gan.config import GanConfig, GanRecipe
 from jaxgen.tasks.gan.evaluate import describe, evaluate_run, evaluate_samples, open_splits
-from jaxgen.tasks.gan.load import load_gan
 from jaxgen.tasks.gan.sample import draw, parse_labels, sample_run
 from jaxgen.tasks.gan.task import run_gan
 from jaxgen.training.config import TrainConfig

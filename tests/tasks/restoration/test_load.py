@@ -6,12 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jaxgen.tasks.restoration.load import photo_models
+from jaxgen.tasks.restoration.pretrained import SHIPPED, shipped_file
 
 from jaxgen.errors import InputError
 from jaxgen.evaluation.features import MNIST_WEIGHTS
 from jaxgen.tasks.restoration import pretrained
-from jaxgen.tasks.restoration.load import photo_models
-from jaxgen.tasks.restoration.pretrained import SHIPPED, shipped_file
 from jaxgen.weights import load_notes
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")

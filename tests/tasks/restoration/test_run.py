@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jaxgen.tasks.restoration.load import load_restorer, photo_model
+from jaxgen.tasks.restoration.pretrained import weights_file
 from PIL import Image
 
 from experiments import inverse_photos, inverse_photos_grey
@@ -17,8 +19,6 @@ from jaxgen.errors import InputError
 from jaxgen.runs.folder import Run
 from jaxgen.tasks.restoration import task
 from jaxgen.tasks.restoration.config import RestorationConfig, RestorationHparams, RestorationRecipe
-from jaxgen.tasks.restoration.load import load_restorer, photo_model
-from jaxgen.tasks.restoration.pretrained import weights_file
 from jaxgen.tasks.restoration.restorers import make_restorer
 from jaxgen.tasks.restoration.sheets import error_map, restoration_sheet
 from jaxgen.tasks.restoration.task import images_to_judge, open_both, run_restoration

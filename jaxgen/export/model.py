@@ -1,0 +1,63 @@
+"""What is exported: a trained network, with what a manifest says of where it comes from."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from jaxgen.config_json import to_dict
+from jaxgen.errors import require
+from jaxgen.runs.metric_lines import read_metrics
+from jaxgen.tasks import table
+from jaxgen.tasks.base import Exportable, Trained
+from jaxgen.tasks.load import load, pretrained_file
+from jaxgen.weights import load_notes
+
+
+def open_model(run: str, checkpoint: str = "latest", iterations: int | None = None) -> Exportable:
+    """Returns a run's network with its averaged weights, or one that the package carries.
+
+    Args:
+      run: a run folder, or a name of `table.pretrained`.
+      checkpoint: "latest", "best" or a step.
+      iterations: of a recurrent network; None for as many as it was trained with.
+
+    Raises:
+      InputError: no such run or checkpoint, a folder that is a scan, or iterations of a network without.
+    """
+    trained = load(run, checkpoint)
+    task = trained.task
+    require(task.export is not None, "run", f"{run}, of task {task.name}", "a run of a task that can be exported")
+    model = task.export(trained, iterations)
+    packaged = run in table.pretrained()
+    name, origin = (run, _of_package(run)) if packaged else (_name(Path(run)), _of_run(Path(run), trained))
+    return model._replace(about={"kind": model.about["kind"], "name": name, **model.about, **origin})
+
+
+def _name(run: Path) -> str:
+    """Returns the name of the recipe, as a run's own folder is called after its time; else that of the folder."""
+    try:
+        return str(json.loads((run / "run.json").read_text())["recipe"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return run.resolve().name
+
+
+def _of_run(run: Path, trained: Trained) -> dict[str, Any]:
+    """Returns step, configuration, metrics and data of a run."""
+    step, config = trained.facts.step, to_dict(trained.config)
+    rows = [row for row in read_metrics(run) if row.get("step") == step] if run.is_dir() else []
+    merged = {name: value for row in rows for name, value in row.items() if name != "step" and value is not None}
+    data = config["data"]["dataset"]
+    return {"step": step, "config": config, "metrics": merged, "data": data, "licence": "not stated"}
+
+
+def _of_package(name: str) -> dict[str, Any]:
+    """Returns what the notes of the package's weights say."""
+    notes = load_notes(pretrained_file(name))
+    task = table.pretrained()[name]
+    return {
+        "step": None,
+        "config": {task: json.loads(notes[task]), "command": notes["command"]},
+        "metrics": {"result": notes["result"]},
+        "data": notes["data"],
+        "licence": notes.get("licence", "Apache-2.0"),
+    }
