@@ -2,15 +2,11 @@
 
 import dataclasses
 import re
-import sys
-import time
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from rich.progress import track
 
 from jaxgen.data.base import Source
 from jaxgen.data.config import DataConfig
@@ -21,6 +17,7 @@ from jaxgen.evaluation.generated import Batches, Fakes, fakes_of_file, labels_li
 from jaxgen.evaluation.protocol import Evaluation, Figure, evaluate
 from jaxgen.files import write_json
 from jaxgen.images import make_grid, save_png
+from jaxgen.progress import track_pass
 from jaxgen.runs.metric_lines import append_metrics
 from jaxgen.runs.report import write_report
 from jaxgen.tasks.gan.load import TrainedGan, load_gan
@@ -69,7 +66,7 @@ def evaluate_run(
     config = gan.config.data if data_dir is None else dataclasses.replace(gan.config.data, data_dir=data_dir)
     train, held_out = open_splits(config)
     fakes = fakes_of_gan(gan, train, num, seed)
-    result = evaluate(fakes, train, held_out, choose_network(gan.shape, inception_weights), seed, watch)
+    result = evaluate(fakes, train, held_out, choose_network(gan.shape, inception_weights), seed, track_pass)
     print(describe(result))
     name = f"{result.protocol.name}-seed{seed}"
     save(result, run / "evaluation", f"{name}-step{gan.step}", {"images": fakes.origin, "step": gan.step})
@@ -95,7 +92,7 @@ def evaluate_samples(
     """
     fakes = fakes_of_file(path, num, seed)
     train, held_out = open_splits(config)
-    result = evaluate(fakes, train, held_out, choose_network(fakes.shape, inception_weights), seed, watch)
+    result = evaluate(fakes, train, held_out, choose_network(fakes.shape, inception_weights), seed, track_pass)
     print(describe(result))
     save(
         result,
@@ -165,13 +162,3 @@ def format_figure(figure: Figure) -> str:
     """Value and interval, four digits."""
     interval = "" if figure.low is None else f" [{figure.low:.4g}, {figure.high:.4g}]"
     return f"{figure.value:.4g}{interval}"
-
-
-def watch(what: str, items: Iterable[Any], num: int) -> Iterator[Any]:
-    """The items, with a bar on a terminal and a line with the time elsewhere."""
-    began = time.monotonic()
-    if sys.stdout.isatty():
-        yield from track(items, what, num)
-        return
-    yield from items
-    print(f"{what}: {time.monotonic() - began:.1f} s", flush=True)

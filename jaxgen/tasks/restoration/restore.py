@@ -16,7 +16,7 @@ from jaxgen.files import printable
 from jaxgen.photos.files import Job, find_photos, output_paths, results
 from jaxgen.photos.reading import Photo, photo_size, read_photo
 from jaxgen.photos.writing import encoder, to_8_bits, write_photo
-from jaxgen.tasks.restoration.restore_progress import Show, open_progress
+from jaxgen.progress import PhotoProgress, open_photo_progress
 
 LUMA = (0.299, 0.587, 0.114)
 """Weights of ITU-R 601, as everywhere in jaxgen where colour becomes grey."""
@@ -193,7 +193,7 @@ def _refuse_existing(jobs: list[Job], force: bool) -> None:
 def _run(jobs: list[Job], restore: Callable[..., Photo], allow_large: bool) -> int:
     """All photos in turn; the exit code."""
     failed = 0
-    with open_progress(len(jobs)) as show:
+    with open_photo_progress(len(jobs)) as show:
         for job in jobs:
             try:
                 _restore_file(job, restore, allow_large, show)
@@ -205,7 +205,7 @@ def _run(jobs: list[Job], restore: Callable[..., Photo], allow_large: bool) -> i
     return 1 if failed else 0
 
 
-def _restore_file(job: Job, restore: Callable[..., Photo], allow_large: bool, show: Show) -> None:
+def _restore_file(job: Job, restore: Callable[..., Photo], allow_large: bool, show: PhotoProgress) -> None:
     """Reads, restores and writes one photo."""
     began = time.monotonic()
     encoder(job.restored)  # before the work: there may be no way to write it
