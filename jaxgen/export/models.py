@@ -14,7 +14,7 @@ from jax import export
 from jaxgen.config_json import to_dict
 from jaxgen.errors import InputError, require
 from jaxgen.runs.checkpoints import read_meta
-from jaxgen.runs.metric_lines import read_metrics
+from jaxgen.runs.reading import read_if_whole, read_metrics, read_run
 from jaxgen.tasks.gan.load import checkpoint_step, load_gan
 from jaxgen.tasks.gan.pairs import make_gan_pair
 from jaxgen.tasks.restoration.load import load_restorer
@@ -158,10 +158,7 @@ def _flat(params: Any) -> dict[str, np.ndarray]:
 
 def _name(run: Path) -> str:
     """Of the recipe, as a run's own folder is called after its time; else of the folder."""
-    try:
-        return str(json.loads((run / "run.json").read_text())["recipe"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return run.resolve().name
+    return str((read_if_whole(read_run, run) or {}).get("recipe", run.resolve().name))
 
 
 def _of_run(run: Path, step: int, config: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
 from jaxgen.files import write_bytes
-from jaxgen.runs.metric_lines import read_metrics
+from jaxgen.runs.reading import COUNTERS, read_metrics
 
 INKS = ("#2563c9", "#d2691e", "#188a5b", "#8b46c1", "#c2334d", "#6b7280", "#55524d", "#e5e1da")
 """Colours on white: six for curves, one for text, one for lines of the grid."""
@@ -51,7 +51,7 @@ def group_curves(rows: list[dict[str, Any]]) -> dict[str, list[Curve]]:
     points: dict[str, list[tuple[float, float]]] = {}
     for row in rows:
         x = row["step"] if ratio is None else row.get("images", row["step"] * ratio)
-        for name in (name for name in row if name not in ("step", "images", "time") and not is_evaluation(name)):
+        for name in (name for name in row if name not in COUNTERS and not is_evaluation(name)):
             value = math.nan if row[name] is None else row[name]
             points.setdefault(name, []).append((x, value))
     order = dict.fromkeys(name for row in rows for name in row if name in points)

@@ -1,18 +1,17 @@
 """`jaxgen runs`: what runs there are, and how two of them differ. Reads files alone, and damaged ones too."""
 
-import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tyro.conf import Positional
 
 from jaxgen.errors import require
+from jaxgen.files import read_json
+from jaxgen.runs.reading import COUNTERS, flatten, read_if_whole, read_metrics, read_run
 
 QUIET_SECONDS = 600.0
 """A run that says it is running but has written nothing for so long was killed."""
-NO_METRICS = ("step", "images", "time")
 
 
 class Listed(NamedTuple):
@@ -71,14 +70,13 @@ def describe(folder: Path, now: float | None = None) -> Listed:
     latest = max((stat.st_mtime for stat in stats), default=0.0)
     age = (time.time() if now is None else now) - latest
     size = sum(stat.st_size for stat in stats)
-    run, config = read_object(folder / "run.json"), read_object(folder / "config.json")
-    if run is None or config is None:
+    run, config = read_if_whole(read_run, folder), read_if_whole(read_json, folder / "config.json")
+    if not run or not config:
         return Listed(folder, "", "", "damaged", "", size, age)
-    rows = list(_rows(folder))
+    rows = read_metrics(folder, skip_damaged=True)
     # run.json is written at the start and at the end: what a running run has reached is in its metrics
-    step = max([_number(run.get("steps")), *(_number(row.get("step")) for row in rows)])
-    total = _object(config.get("train")).get("steps", "?")
-    data = _object(run.get("data")).get("source", "")
+    step = max([run.get("steps") or 0, *(row["step"] for row in rows)])
+    total, data = flatten(config).get("train.steps", "?"), flatten(run).get("data.source", "")
     return Listed(
         folder, str(data), f"{step:g}/{total}", _status(str(run.get("status")), age), _latest(rows), size, age
     )
@@ -86,24 +84,16 @@ def describe(folder: Path, now: float | None = None) -> Listed:
 
 def compare(first: Path, second: Path) -> str:
     """Fields of the configuration that differ, and the latest metrics of both, side by side."""
-    configs = [flat(read_object(folder / "config.json") or {}) for folder in (first, second)]
+    configs = [flatten(read_if_whole(read_json, folder / "config.json") or {}) for folder in (first, second)]
     names = sorted({*configs[0], *configs[1]})
     differing = [name for name in names if configs[0].get(name) != configs[1].get(name)]
-    metrics = [last_values(list(_rows(folder))) for folder in (first, second)]
+    metrics = [last_values(read_metrics(folder, skip_damaged=True)) for folder in (first, second)]
     shared = list(dict.fromkeys([*metrics[0], *metrics[1]]))
     rows = [["", str(first), str(second)]]
     rows += [[name, *(_shown(config.get(name, "-")) for config in configs)] for name in differing]
     rows += [["configuration", "the same", "the same"]] if not differing else []
     rows += [[], *([name, *(_shown(values.get(name, "-")) for values in metrics)] for name in shared)]
     return _columns(rows)
-
-
-def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested fields as names with dots."""
-    found: dict[str, Any] = {}
-    for name, value in values.items():
-        found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return found
 
 
 def last_values(rows: list[dict[str, Any]]) -> dict[str, Any]:
@@ -114,38 +104,14 @@ def last_values(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def read_object(path: Path) -> dict[str, Any] | None:
-    """A JSON object, or None where the file is missing, damaged or something else."""
-    try:
-        value = json.loads(path.read_text(encoding="utf8"))
-    except (OSError, ValueError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
 def _is_config(folder: Path) -> bool:
     """Whether a config.json without a run.json is jaxgen's: other programs have files of that name."""
-    return "train" in (read_object(folder / "config.json") or {})
-
-
-def _rows(folder: Path) -> Iterator[dict[str, Any]]:
-    """Lines of metrics.jsonl that can be read."""
-    try:
-        lines = (folder / "metrics.jsonl").read_bytes().splitlines()
-    except OSError:
-        return
-    for line in lines:
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(row, dict):
-            yield row
+    return "train" in (read_if_whole(read_json, folder / "config.json") or {})
 
 
 def _latest(rows: list[dict[str, Any]]) -> str:
     """What the best checkpoint is chosen by, else the losses."""
-    values = {name: value for name, value in last_values(rows).items() if name not in NO_METRICS and value is not None}
+    values = {name: value for name, value in last_values(rows).items() if name not in COUNTERS and value is not None}
     judged = {name: value for name, value in values.items() if not name.startswith(("loss/", "evaluation/"))}
     per_step = {name for name in rows[0] if name in values} if rows else set()
     chosen = {name: value for name, value in judged.items() if name not in per_step} or values
@@ -174,14 +140,6 @@ def _table(found: list[Listed], out: Path) -> str:
 def _columns(rows: list[list[str]]) -> str:
     widths = [max(len(row[i]) for row in rows if len(row) > i) for i in range(max(map(len, rows)))]
     return "\n".join("  ".join(f"{cell:{w}}" for cell, w in zip(row, widths, strict=False)).rstrip() for row in rows)
-
-
-def _object(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _number(value: Any) -> float | int:
-    return value if isinstance(value, int | float) else 0
 
 
 def _shown(value: Any) -> str:

@@ -1,5 +1,6 @@
 """Metrics out of a run: JSON lines and TensorBoard events."""
 
+import json
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -8,9 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxgen.files import append, naming, write_bytes
+from jaxgen.files import append, finite, naming, write_bytes
 from jaxgen.runs.events import open_events
-from jaxgen.runs.metric_lines import format_line, read_metrics
+from jaxgen.runs.reading import read_metrics
 
 
 class MetricWriter(NamedTuple):
@@ -44,7 +45,7 @@ def open_metrics(run_dir: Path, start_step: int = 0) -> MetricWriter:
     """
     path = Path(run_dir) / "metrics.jsonl"
     kept = [row for row in read_metrics(run_dir) if row["step"] <= start_step] if start_step else []
-    write_bytes(path, "".join(format_line(row) for row in kept).encode())
+    write_bytes(path, "".join(_format_line(row) for row in kept).encode())
     board = open_events(path.parent / "tensorboard", start_step)
     with naming(path):
         file = path.open("ab", buffering=0)
@@ -55,7 +56,7 @@ def open_metrics(run_dir: Path, start_step: int = 0) -> MetricWriter:
         metrics = {name: float(value) for name, value in values.items() if name != "images"}
         images = {"images": int(values["images"])} if "images" in values else {}
         clock = round(time.monotonic() - began, 3)
-        append(file, path, format_line({"step": int(step), **images, "time": clock, **metrics}).encode())
+        append(file, path, _format_line({"step": int(step), **images, "time": clock, **metrics}).encode())
         for name, value in metrics.items():
             if math.isfinite(value):
                 board.write_scalar(name, value, step)
@@ -68,3 +69,19 @@ def open_metrics(run_dir: Path, start_step: int = 0) -> MetricWriter:
         board.close()
 
     return MetricWriter(write, write_image, close)
+
+
+def append_metrics(run_dir: Path, step: int, values: Mapping[str, float]) -> None:
+    """Adds a line with figures measured outside the training to metrics.jsonl; the run may still be going on."""
+    path = Path(run_dir) / "metrics.jsonl"
+    row = {"step": step, **values}
+    if path.exists() and not path.read_bytes().endswith(b"\n"):  # a crash cut the last line short, or the file is empty
+        write_bytes(path, "".join(map(_format_line, [*read_metrics(run_dir), row])).encode())
+        return
+    with naming(path), path.open("ab", buffering=0) as file:  # no new file: the run may be writing to this one
+        append(file, path, _format_line(row).encode())
+
+
+def _format_line(row: Mapping[str, Any]) -> str:
+    """Returns one line of metrics.jsonl."""
+    return json.dumps(finite(row), allow_nan=False) + "\n"

@@ -3,7 +3,6 @@
 import base64
 import html
 import io
-import json
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,11 +12,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from jaxgen.errors import InputError, require
-from jaxgen.files import write_bytes
+from jaxgen.errors import InputError
+from jaxgen.files import read_json, write_bytes
 from jaxgen.progress import format_seconds, format_speed
 from jaxgen.runs.curves import Curve, draw_panel, group_curves, images_per_step, is_evaluation, x_axis
-from jaxgen.runs.metric_lines import read_metrics
+from jaxgen.runs.reading import COUNTERS, flatten, read_metrics, read_run
 from jaxgen.runs.report_style import STYLE
 
 MAX_GRIDS = 8
@@ -44,13 +43,13 @@ def write_report(run_dir: Path) -> Path:
     run_dir = Path(run_dir)
     if not run_dir.is_dir():
         raise InputError(f"{run_dir}: no such folder; accepted: a run folder")
-    run, rows, config = _read_run(run_dir / "run.json"), read_metrics(run_dir), _read_json(run_dir / "config.json")
+    run, rows, config = read_run(run_dir), read_metrics(run_dir), read_json(run_dir / "config.json")
     recipe = str(run.get("recipe", run_dir.resolve().parent.name))
     sections = [
         _headline(recipe, run, rows),
         _section("Samples", _picture(run_dir / "samples.png", "Final grid", 900)),
         _section("Restored", _picture(run_dir / "sheet.png", "Damaged, restored, original, four times the error", 900)),
-        _section("Quality", _quality(_read_json(run_dir / "table.json"))),
+        _section("Quality", _quality(read_json(run_dir / "table.json"))),
         _section("Evaluation", _evaluations(run_dir / "evaluation")),
         _section("Same noise, every class", _picture(run_dir / "same_noise.png", "A row shares its noise", 900)),
         _section("From class to class", _picture(run_dir / "class_interpolation.png", "A row shares its noise", 900)),
@@ -71,29 +70,6 @@ def write_report(run_dir: Path) -> Path:
 """
     write_bytes(run_dir / "report.html", page.encode())
     return run_dir / "report.html"
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    """A JSON object; empty where there is no file."""
-    try:
-        values = json.loads(path.read_bytes()) if path.exists() else {}
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValueError, RecursionError) as error:  # also of bytes that are no text
-        raise InputError(f"{path}: is not JSON ({error})") from None
-    if not isinstance(values, dict):
-        raise InputError(f"{path}: holds no object; accepted: a JSON object")
-    return values
-
-
-def _read_run(path: Path) -> dict[str, Any]:
-    """run.json, whose figures are numbers and whose groups are objects."""
-    run = _read_json(path)
-    for name in ("steps", "seconds", "images_per_second"):
-        require(type(run.get(name)) in (int, float, type(None)), f"{path}: {name}", run.get(name), "a number")
-    for name in ("data", "hardware"):
-        require(isinstance(run.get(name) or {}, dict), f"{path}: {name}", run.get(name), "an object")
-    return run
 
 
 def _escape(value: Any) -> str:
@@ -139,7 +115,7 @@ def _evaluations(folder: Path) -> str:
     """What each evaluation of the run found, under the protocol that it was found by."""
     parts = []
     for path in sorted(folder.glob("*.json")):
-        record = _read_json(path)
+        record = read_json(path)
         about = {"step": record.get("step")} | record.get("protocol", {})
         figures = {name: _figure(**figure) for name, figure in record.get("figures", {}).items()}
         pairs = _picture(path.with_name(f"{path.stem}-closest.png"), "Fakes nearest to a training image, above it", 900)
@@ -229,7 +205,7 @@ def _final_values(rows: list[dict[str, Any]]) -> str:
     """Table of each metric's last value and the step it is from."""
     last = {}
     for row in rows:
-        for name in (name for name in row if name not in ("step", "images", "time") and not is_evaluation(name)):
+        for name in (name for name in row if name not in COUNTERS and not is_evaluation(name)):
             value = "not finite" if row[name] is None else f"{row[name]:.5g}"
             last[name] = f"{value} (step {row['step']:,})"
     return _table(dict(sorted(last.items())))
@@ -237,18 +213,9 @@ def _final_values(rows: list[dict[str, Any]]) -> str:
 
 def _table(values: Mapping[str, Any]) -> str:
     """A table of names and values, nested ones by dotted name; nothing where there are none."""
-    cells = ((_escape(name), _escape(value)) for name, value in _flatten(values))
+    cells = ((_escape(name), _escape(value)) for name, value in flatten(values).items())
     rows = "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in cells)
     return f"<table>{rows}</table>" if rows else ""
-
-
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    """Leaves of a nested dict with dotted names."""
-    pairs = []
-    for name, value in values.items():
-        path = f"{prefix}{name}"
-        pairs += _flatten(value, f"{path}.") if isinstance(value, Mapping) else [(path, value)]
-    return pairs
 
 
 def _cards(groups: Mapping[str, Mapping[str, Any]]) -> str:

@@ -18,7 +18,7 @@ from jaxgen.evaluation.protocol import Evaluation, Figure, evaluate
 from jaxgen.files import write_json
 from jaxgen.images import make_grid, save_png
 from jaxgen.progress import track_pass
-from jaxgen.runs.metric_lines import append_metrics
+from jaxgen.runs.recording import append_metrics
 from jaxgen.runs.report import write_report
 from jaxgen.tasks.gan.load import TrainedGan, load_gan
 from jaxgen.tasks.gan.pictures import picture_scale, render_all
