@@ -1,4 +1,4 @@
-"""Metrics out of a run: JSON lines and TensorBoard events."""
+"""Writes the metrics of a run, as JSON lines and as TensorBoard events."""
 
 import json
 import math
@@ -15,33 +15,33 @@ from jaxgen.runs.reading import read_metrics
 
 
 class MetricWriter(NamedTuple):
-    """Where a run puts its metrics; made by `open_metrics`."""
+    """Writes the metrics of a run; made by `open_metrics`."""
 
     write: Callable[[int, Mapping[str, Any]], None]
-    """write(step, values): one line; numbers by `group/name`, and `images`, the count seen so far."""
+    """write(step, values): writes a line with metrics by `group/name`, and `images`, the count of images so far."""
     write_image: Callable[[int, str, np.ndarray], None]
-    """write_image(step, name, image): uint8 [H, W, C] to TensorBoard."""
+    """write_image(step, name, image): writes a uint8 image [H, W, C] to TensorBoard."""
     close: Callable[[], None]
-    """Ends both files; a second call does nothing."""
+    """Closes both files; a second call does nothing."""
 
 
 def open_metrics(run_dir: Path, start_step: int = 0) -> MetricWriter:
     """Opens metrics.jsonl and tensorboard/ of a run for writing.
 
-    A line is strict JSON: `step`, `images` if given, `time` (seconds the run has been open, over all resumes)
-    and the metrics; a value that is not finite becomes null. Each line is flushed.
+    A line is strict JSON with `step`, `images` if given, `time` (seconds of training, those before a resume
+    included) and the metrics; a value that is not finite becomes null. Each line is in the file at once.
 
     Args:
-      run_dir: the run folder; made where it lacks.
-      start_step: the step that training goes on from. 0 starts afresh; else lines and events of later steps
-        go, as they will be written again.
+      run_dir: the run folder; made if it is missing.
+      start_step: the step that training goes on from. 0 begins anew; else lines and events of later steps are
+        dropped, as they will be written again.
 
     Returns:
       The functions that write.
 
     Raises:
       InputError: the metrics.jsonl to go on from is damaged.
-      OSError: a file cannot be written, also by the functions; names it.
+      OSError: a file cannot be written; names it. The functions raise it too.
     """
     path = Path(run_dir) / "metrics.jsonl"
     kept = [row for row in read_metrics(run_dir) if row["step"] <= start_step] if start_step else []
@@ -49,7 +49,7 @@ def open_metrics(run_dir: Path, start_step: int = 0) -> MetricWriter:
     board = open_events(path.parent / "tensorboard", start_step)
     with naming(path):
         file = path.open("ab", buffering=0)
-    # A resumed run goes on counting where it stopped; the pause between is nobody's training time.
+    # A resumed run counts on from where it stopped: the pause is no training time.
     began = time.monotonic() - max((row.get("time", 0.0) for row in kept), default=0.0)
 
     def write(step: int, values: Mapping[str, Any]) -> None:
@@ -75,10 +75,10 @@ def append_metrics(run_dir: Path, step: int, values: Mapping[str, float]) -> Non
     """Adds a line with figures measured outside the training to metrics.jsonl; the run may still be going on."""
     path = Path(run_dir) / "metrics.jsonl"
     row = {"step": step, **values}
-    if path.exists() and not path.read_bytes().endswith(b"\n"):  # a crash cut the last line short, or the file is empty
+    if path.exists() and not path.read_bytes().endswith(b"\n"):  # empty, or a crash cut the last line short
         write_bytes(path, "".join(map(_format_line, [*read_metrics(run_dir), row])).encode())
         return
-    with naming(path), path.open("ab", buffering=0) as file:  # no new file: the run may be writing to this one
+    with naming(path), path.open("ab", buffering=0) as file:  # not a new file: the run may be writing to this one
         append(file, path, _format_line(row).encode())
 
 
