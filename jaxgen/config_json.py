@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from jaxgen.errors import InputError, require
-from jaxgen.files import write_bytes
+from jaxgen.files import read_json, write_bytes
 
 T = TypeVar("T")
 
@@ -68,12 +68,6 @@ def load_config(cls: type[T], path: Path) -> T:
     Raises:
       InputError: no such file, not JSON, unknown fields or values of the wrong type.
     """
-    try:
-        values = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; accepted: a run folder with a config.json") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValueError, RecursionError) as error:  # also of bytes that are no text
-        raise InputError(f"{path}: is not JSON ({error})") from None
-    return from_dict(cls, values)
+    if not path.exists():
+        raise InputError(f"{path}: no such file; accepted: a run folder with a config.json")
+    return from_dict(cls, read_json(path))

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from jaxgen.errors import InputError
+
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Writes a file so that a reader sees the old one or the new one, never a part; makes its folder.
@@ -60,6 +62,25 @@ def printable(text: object) -> str:
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Writes indented strict JSON, whole or not at all; a number that is not finite becomes null."""
     write_bytes(path, (json.dumps(finite(values), indent=2, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Reads a JSON object; the result is empty where there is no file.
+
+    Raises:
+      InputError: the file cannot be read, or holds something else.
+    """
+    try:
+        values = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError) as error:  # also of bytes that are no text
+        raise InputError(f"{path}: is not JSON ({error})") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: holds no object; accepted: a JSON object")
+    return values
 
 
 def finite(value: Any) -> Any:

@@ -1,175 +1,236 @@
-"""How far a run is: a bar on a terminal, plain lines everywhere else."""
+"""Shows how far work is: rich's bars on a terminal, plain lines without control codes everywhere else."""
 
+import contextlib
 import sys
 import time
-from collections import deque
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, TypeVar
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, Group
 from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
+from rich.progress import (
+    BarColumn,
+    ProgressColumn,
+    Task,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+    track,
+)
+from rich.progress import Progress as Bars
+from rich.table import Column
 from rich.text import Text
 
+T = TypeVar("T")
 WINDOW_SECONDS = 30.0
-"""Speed is counted over this much of the recent past, pauses for samples and checkpoints included."""
+"""The throughput is a mean over this much of the recent past, pauses for samples and checkpoints included."""
 LINE_SECONDS = 10.0
-"""Plain lines come at most this often."""
+"""Plain lines are at least this far apart."""
+ONE_LINE = Column(no_wrap=True, overflow="crop")
 
 
 class Progress(NamedTuple):
-    """What tells the user how far a run is; made by `open_progress`. Call `close` also when the run fails."""
+    """Shows the progress of a training; made by `open_progress`. Call `close` also when the training fails."""
 
     update: Callable[[int, Mapping[str, Any]], None]
-    """update(step, values): `step` steps are done; values are numbers by `group/name`.
+    """update(step, values): shows that `step` steps are done, and metrics by `group/name`.
 
-    Values still on their way from a device are waited for, as the speed counts finished work: call it every
-    few steps.
+    It waits for values that a device still computes, so that only finished work is counted: call it every few steps.
     """
     message: Callable[[str], None]
-    """message(text): a line of its own, above the bar."""
+    """message(text): prints a line of its own, above the bar."""
     close: Callable[[], None]
     """Shows the last update and ends the bar; a second call does nothing."""
 
 
-class Status(NamedTuple):
-    """A moment of a run; speed in images/s and seconds left are None while unknown."""
+class PhotoProgress(NamedTuple):
+    """Shows the progress of a restoration of photos; made by `open_photo_progress`."""
 
-    step: int
-    total_steps: int
-    images: int
-    speed: float | None
-    elapsed: float
-    left: float | None
-    values: Mapping[str, float]
+    watch: Callable[[int, int], None]
+    """watch(done, total): shows that so many tiles of the present photo are finished."""
+    done: Callable[[str], None]
+    """done(line): counts the present photo as finished and prints a line about it."""
+    failed: Callable[[str], None]
+    """failed(line): counts the present photo as left out and prints the reason to stderr."""
 
 
 def open_progress(total_steps: int, start_step: int, batch_size: int, minutes: float | None = None) -> Progress:
-    """Starts to show progress on stdout: a bar on a terminal, else a line about every 10 s.
-
-    Where stdout is no terminal (a file, CI, a notebook) no control codes are written.
+    """Starts to show the progress of a training on stdout: as a bar on a terminal, else as a line every 10 s.
 
     Args:
-      total_steps: the step at which the run ends.
+      total_steps: the step at which the training ends.
       start_step: steps done by earlier runs.
       batch_size: images a step.
-      minutes: the run also ends after so many minutes from now; None is no such limit.
+      minutes: the training also ends this many minutes from now; None sets no such limit.
 
     Returns:
-      The functions that show.
+      The functions that show it.
     """
-    measure = _make_measure(total_steps, start_step, batch_size, minutes, time.monotonic)
-    console = Console(file=sys.stdout)
-    # isatty, not console.is_terminal: FORCE_COLOR in a CI job makes that one true.
-    if sys.stdout.isatty() and not console.is_dumb_terminal:
-        return _open_bar(measure, console)
-    return _open_lines(measure, lambda line: print(line, flush=True))
+    bars, task = _track_training(total_steps, start_step, batch_size, minutes)
+    if _on_terminal():
+        return _open_bar(bars, task)
+    return _open_lines(bars, task, lambda line: print(line, flush=True))
 
 
-def _make_measure(
-    total_steps: int, start_step: int, batch_size: int, minutes: float | None, clock: Callable[[], float]
-) -> Callable[[int | None, Mapping[str, Any]], Status]:
-    """A function (step, values) -> Status that remembers recent steps; step None asks about now."""
-    began = clock()
-    marks: deque[tuple[float, int]] = deque()
+@contextlib.contextmanager
+def open_photo_progress(num_photos: int) -> Iterator[PhotoProgress]:
+    """Shows the progress of a restoration: one bar for all photos on a terminal, and a line for each photo."""
+    photos = TextColumn("{task.fields[finished]}/{task.total} photos")
+    columns = (BarColumn(), TaskProgressColumn(), photos, TimeRemainingColumn())
+    # Errors go above the bar where stderr is the same terminal, else to wherever stderr leads.
+    shown, console = _on_terminal(), Console(file=sys.stdout)
+    with Bars(*columns, console=console, disable=not shown, redirect_stderr=sys.stderr.isatty()) as bars:
+        bars.add_task("", total=num_photos, finished=0)
+        (task,) = bars.tasks
 
-    def measure(step: int | None, values: Mapping[str, Any]) -> Status:
-        values = {name: float(value) for name, value in values.items() if name != "images"}
-        now = clock()  # after the values: they may have been waited for
-        if step is not None:
-            marks.append((now, step))
-            while len(marks) > 2 and marks[1][0] <= now - WINDOW_SECONDS:
-                marks.popleft()
-        step = marks[-1][1] if marks else start_step
-        # The first mark, not the start: the time before it is compiling.
-        speed = _speed(marks[0], marks[-1]) if marks else None
-        limits = [(total_steps - step) / speed] if speed else []
-        limits += [minutes * 60 - (now - began)] if minutes is not None else []
-        left = max(min(limits), 0.0) if limits else None
-        images = step * batch_size
-        return Status(step, total_steps, images, speed and speed * batch_size, now - began, left, values)
+        def watch(done: int, total: int) -> None:
+            bars.update(task.id, completed=task.fields["finished"] + done / total)
 
-    return measure
+        def finish(line: str, failed: bool) -> None:
+            print(line, file=sys.stderr if failed else sys.stdout, flush=True)
+            finished = task.fields["finished"] + 1
+            bars.update(task.id, completed=finished, finished=finished)
+
+        yield PhotoProgress(watch, lambda line: finish(line, False), lambda line: finish(line, True))
 
 
-def _speed(old: tuple[float, int], new: tuple[float, int]) -> float | None:
-    """Steps a second between two marks (time, step); None where there is nothing between them."""
-    seconds, steps = new[0] - old[0], new[1] - old[1]
-    return steps / seconds if seconds > 0 and steps > 0 else None
+def track_pass(what: str, items: Iterable[T], num: int) -> Iterator[T]:
+    """Yields the items of a pass over data; shows a bar on a terminal, and at the end a line with the time elsewhere.
+
+    Args:
+      what: the name of the pass.
+      items: what it goes over.
+      num: how many there are.
+    """
+    began, shown = time.monotonic(), _on_terminal()
+    yield from track(items, what, num) if shown else items
+    if not shown:
+        print(f"{what}: {time.monotonic() - began:.1f} s", flush=True)
 
 
-def _open_lines(measure: Callable[..., Status], write: Callable[[str], None]) -> Progress:
-    """Progress as plain lines: the first update, then at most one in `LINE_SECONDS`, and the last."""
+def _on_terminal() -> bool:
+    """Returns whether stdout can show a bar. Rich alone would say yes to FORCE_COLOR, which CI jobs set."""
+    return sys.stdout.isatty() and not Console(file=sys.stdout).is_dumb_terminal
+
+
+class _Computed(ProgressColumn):
+    """A column with the text that a function returns for a task."""
+
+    def __init__(self, text_fn: Callable[[Task], str]) -> None:
+        super().__init__(ONE_LINE)
+        self._text_fn = text_fn
+
+    def render(self, task: Task) -> Text:
+        """Returns the text."""
+        return Text(self._text_fn(task))
+
+
+def _track_training(
+    total_steps: int,
+    start_step: int,
+    batch_size: int,
+    minutes: float | None,
+    clock: Callable[[], float] = time.monotonic,
+) -> tuple[Bars, Task]:
+    """Returns a bar, not shown yet, and its task, which counts steps and measures their speed."""
+    bars = Bars(
+        BarColumn(None, table_column=Column(ratio=1)),
+        TextColumn("{task.completed:,}/{task.total:,}", table_column=ONE_LINE),
+        _Computed(_format_throughput),
+        TimeElapsedColumn(ONE_LINE),
+        _Computed(_format_eta),
+        console=Console(file=sys.stdout),
+        expand=True,
+        get_time=clock,
+    )
+    limit = None if minutes is None else 60 * minutes
+    fields = {"batch_size": batch_size, "limit": limit, "values": {}, "updated": clock()}
+    bars.add_task("", total=total_steps, completed=start_step, **fields)
+    return bars, bars.tasks[0]
+
+
+def _update(bars: Bars, task: Task, step: int, values: Mapping[str, Any]) -> None:
+    """Tells the task that `step` steps are done."""
+    numbers = {name: float(value) for name, value in values.items() if name != "images"}
+    now = bars.get_time()  # after the values, as a device may have computed them until now
+    # Rich drops older samples and needs two of them, which slow steps would not leave in the window.
+    bars.speed_estimate_period = max(WINDOW_SECONDS, 2 * (now - task.fields["updated"]))
+    bars.update(task.id, completed=step, values=numbers, updated=now)
+
+
+def _open_lines(bars: Bars, task: Task, write: Callable[[str], None]) -> Progress:
+    """Shows a training as plain lines: the first update, then at most one in `LINE_SECONDS`, and the last."""
     shown_at: float | None = None
-    unseen: Status | None = None
+    pending = False
 
-    def show(status: Status) -> None:
-        nonlocal shown_at, unseen
-        write(format_line(status))
-        shown_at, unseen = status.elapsed, None
+    def show() -> None:
+        nonlocal shown_at, pending
+        write(format_line(task))
+        shown_at, pending = task.elapsed, False
 
     def update(step: int, values: Mapping[str, Any]) -> None:
-        nonlocal unseen
-        unseen = measure(step, values)
-        if shown_at is None or step >= unseen.total_steps or unseen.elapsed - shown_at >= LINE_SECONDS:
-            show(unseen)
+        nonlocal pending
+        _update(bars, task, step, values)
+        pending = True
+        if shown_at is None or step >= task.total or task.elapsed - shown_at >= LINE_SECONDS:
+            show()
 
     def close() -> None:
-        if unseen is not None:
-            show(unseen)
+        if pending:
+            show()
 
     return Progress(update, write, close)
 
 
-def _open_bar(measure: Callable[..., Status], console: Console) -> Progress:
-    """Progress as a bar that stays at the bottom of a terminal."""
-    latest: Mapping[str, float] = {}
-    live = Live(console=console, get_renderable=lambda: render_bar(measure(None, latest)), refresh_per_second=4)
+def _open_bar(bars: Bars, task: Task) -> Progress:
+    """Shows a training as a bar that stays at the bottom of a terminal."""
+    live = Live(console=bars.console, get_renderable=lambda: _render(bars, task), refresh_per_second=4)
     live.start()
 
-    def update(step: int, values: Mapping[str, Any]) -> None:
-        nonlocal latest
-        latest = measure(step, values).values
-
     def message(text: str) -> None:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
+        bars.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
-    return Progress(update, message, live.stop)
-
-
-def format_line(status: Status) -> str:
-    """One plain line, ASCII: steps, images, and where known images/s, time left and metrics."""
-    parts = [f"step {status.step}/{status.total_steps}", f"{status.images:,} images"]
-    parts += [f"{format_speed(status.speed)} images/s"] if status.speed else []
-    parts += [f"eta {format_seconds(status.left)}"] if status.left is not None else []
-    return "  ".join([*parts, *_values(status.values)])
+    return Progress(lambda step, values: _update(bars, task, step, values), message, live.stop)
 
 
-def render_bar(status: Status) -> RenderableType:
-    """The bar with its numbers, the metrics on a second line; both cut at the edge of a narrow terminal."""
-    speed = f"{format_speed(status.speed)} images/s  " if status.speed else ""
-    left = f"  eta {format_seconds(status.left)}" if status.left is not None else ""
-    numbers = f"{status.step:,}/{status.total_steps:,}  {speed}{format_seconds(status.elapsed)}{left}"
-    row = Table.grid(padding=(0, 2), expand=True)
-    row.add_column(ratio=1)
-    row.add_column(no_wrap=True, overflow="crop")
-    row.add_row(ProgressBar(max(status.total_steps, 1), status.step), Text(numbers, no_wrap=True, overflow="crop"))
-    return Group(row, Text("  ".join(_values(status.values)), style="dim", no_wrap=True, overflow="crop"))
+def _render(bars: Bars, task: Task) -> Group:
+    """Returns the bar and, on a second line, the metrics; a narrow terminal crops both."""
+    metrics = Text("  ".join(_format_metrics(task)), style="dim", no_wrap=True, overflow="crop")
+    return Group(bars, metrics)
+
+
+def format_line(task: Task) -> str:
+    """Returns a plain ASCII line with steps, images and, where they are known, images/s, time left and metrics."""
+    counts = [f"step {task.completed}/{task.total}", f"{task.completed * task.fields['batch_size']:,} images"]
+    return "  ".join(filter(None, [*counts, _format_throughput(task), _format_eta(task), *_format_metrics(task)]))
+
+
+def _format_throughput(task: Task) -> str:
+    """Returns the images per second; empty while unknown."""
+    return f"{format_speed(task.speed * task.fields['batch_size'])} images/s" if task.speed else ""
+
+
+def _format_eta(task: Task) -> str:
+    """Returns the time until the last step or the limit, whichever comes first; empty while unknown."""
+    limit = task.fields["limit"]
+    ends = [task.remaining / task.speed] if task.speed else []
+    ends += [limit - task.elapsed] if limit is not None else []
+    return f"eta {format_seconds(max(min(ends), 0.0))}" if ends else ""
+
+
+def _format_metrics(task: Task) -> list[str]:
+    """Returns each metric as `name value`."""
+    return [f"{name} {value:.3g}" for name, value in task.fields["values"].items()]
 
 
 def format_seconds(seconds: float) -> str:
-    """Seconds as 3:12 or, from an hour on, 1:03:12."""
+    """Returns seconds as 3:12 or, from an hour on, as 1:03:12."""
     minutes, second = divmod(round(seconds), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
 
 
 def format_speed(value: float) -> str:
-    """A speed with three digits or all of its whole ones: 0.52, 8.31, 1,020."""
+    """Returns a speed with three digits, or with all digits before the point: 0.52, 8.31, 1,020."""
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def _values(values: Mapping[str, float]) -> list[str]:
-    """Metrics as `name value`."""
-    return [f"{name} {value:.3g}" for name, value in values.items()]

@@ -297,5 +297,5 @@ def test_choices_of_several_are_checked_in_python_too():
 
 def test_a_list_is_no_configuration(tmp_path):
     (tmp_path / "config.json").write_text("[1]")
-    with pytest.raises(InputError, match=r"got \[1\]; accepted: an object with the fields of TrainConfig"):
+    with pytest.raises(InputError, match=r"config\.json: holds no object; accepted: a JSON object"):
         load_config(TrainConfig, tmp_path / "config.json")

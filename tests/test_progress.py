@@ -23,8 +23,11 @@ class Clock:
 
 def open_lines(clock: Clock, total_steps: int, minutes: float | None = None) -> tuple[progress.Progress, list[str]]:
     written: list[str] = []
-    measure = progress._make_measure(total_steps, 0, 64, minutes, clock)
-    return progress._open_lines(measure, written.append), written
+    return progress._open_lines(*progress._track_training(total_steps, 0, 64, minutes, clock), written.append), written
+
+
+def parts(line: str) -> list[str]:
+    return line.split("  ")
 
 
 def test_first_then_every_ten_seconds_then_last() -> None:
@@ -63,44 +66,52 @@ def test_line_by_hand() -> None:
     )
 
 
-def test_speed_is_of_the_recent_past() -> None:
+def test_throughput_is_of_the_recent_past() -> None:
     clock = Clock()
-    measure = progress._make_measure(10**6, 0, 2, None, clock)
+    shown, written = open_lines(clock, 10**6)
     for step in range(10):  # ten steps of 60 s, then a hundred of 1 s
         clock.now += 60
-        measure(step, {})
+        shown.update(step, {})
     for step in range(10, 110):
         clock.now += 1
-        status = measure(step, {})
-    assert status.speed == pytest.approx(2.0)
-    assert status.elapsed == pytest.approx(700.0)
+        shown.update(step, {})
+    shown.close()
+    assert parts(written[-1])[2] == "64 images/s"
 
 
-def test_slow_steps_still_have_a_speed() -> None:
+def test_a_pause_counts() -> None:
     clock = Clock()
-    measure = progress._make_measure(10, 0, 6, None, clock)
+    shown, written = open_lines(clock, 1000)
+    for step, seconds in ((1, 1), (2, 1), (3, 98)):
+        clock.now += seconds
+        shown.update(step, {})
+    assert parts(written[-1])[2] == "1.29 images/s"  # 2 steps of 64 images in 99 s
+
+
+def test_slow_steps_still_have_a_throughput() -> None:
+    clock = Clock()
+    shown, written = open_lines(clock, 10)
     for step in (1, 2, 3):
         clock.now += 120
-        status = measure(step, {})
-    assert status.speed == pytest.approx(6 / 120)
-    assert status.left == pytest.approx(7 * 120)
+        shown.update(step, {})
+    assert parts(written[-1])[2:] == ["0.533 images/s", "eta 14:00"]  # 64 images and 7 more steps, 120 s each
 
 
-@pytest.mark.parametrize(("minutes", "left"), [(None, 980.0), (1.0, 30.0), (100.0, 980.0), (0.1, 0.0)])
-def test_time_left_is_the_smaller(minutes: float | None, left: float) -> None:
+@pytest.mark.parametrize(("minutes", "left"), [(None, "16:20"), (1.0, "0:40"), (100.0, "16:20"), (0.1, "0:00")])
+def test_time_left_is_the_smaller(minutes: float | None, left: str) -> None:
     clock = Clock()
-    measure = progress._make_measure(1000, 0, 1, minutes, clock)
+    shown, written = open_lines(clock, 1000, minutes)
     for step in (10, 20):
         clock.now += 10
-        measure(step, {})
-    clock.now += 10
-    assert measure(None, {}).left == pytest.approx(left)
+        shown.update(step, {})
+    assert parts(written[-1])[3] == f"eta {left}"  # a step a second: 980 s
 
 
-def test_nothing_known_before_the_first_step() -> None:
-    status = progress._make_measure(1000, 40, 8, None, Clock())(None, {})
-    assert (status.step, status.images, status.speed, status.left) == (40, 320, None, None)
-    assert progress._make_measure(1000, 40, 8, 2.0, Clock())(None, {}).left == 120.0
+def test_a_resumed_training_goes_on_from_its_step() -> None:
+    line = progress.format_line(progress._track_training(1000, 40, 8, None, Clock())[1])
+    assert line == "step 40/1000  320 images"
+    line = progress.format_line(progress._track_training(1000, 40, 8, 2.0, Clock())[1])
+    assert line == "step 40/1000  320 images  eta 2:00"
 
 
 @pytest.mark.parametrize(
@@ -159,12 +170,48 @@ def test_a_terminal_gets_a_bar(monkeypatch) -> None:
 
 @pytest.mark.parametrize("width", [10, 30, 40, 80, 200])
 def test_bar_keeps_to_its_two_lines(width: int) -> None:
-    values = {f"loss/part_{i}": 0.123 for i in range(12)}
-    status = progress.Status(1000, 20000, 64000, 1020.0, 61.0, 192.0, values)
+    clock = Clock()
+    bars, task = progress._track_training(20000, 0, 64, None, clock)
+    for step in (500, 1000):
+        clock.now += 31.375  # 500 steps of 64 images in this time are 1,020 images/s, 19,000 take 19:52
+        progress._update(bars, task, step, {f"loss/part_{i}": 0.123 for i in range(12)})
     console = Console(file=(out := io.StringIO()), width=width, force_terminal=False)
-    console.print(progress.render_bar(status))
+    console.print(progress._render(bars, task))
     lines = out.getvalue().splitlines()
     assert len(lines) == 2
     assert max(map(len, lines)) <= width
     if width >= 80:
-        assert "1,000/20,000  1,020 images/s  1:01  eta 3:12" in lines[0]
+        assert "1,000/20,000 1,020 images/s 0:01:02 eta 19:52" in lines[0]
+
+
+@pytest.mark.parametrize("width", [40, 120])
+def test_a_pass_has_a_bar_on_a_terminal(width: int, monkeypatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setattr(sys, "stdout", terminal := Terminal())
+    assert list(progress.track_pass("reference", iter("abc"), 3)) == ["a", "b", "c"]
+    assert "reference" in terminal.getvalue()
+    assert "100%" in terminal.getvalue()
+
+
+def test_a_pass_has_a_line_with_its_time_elsewhere(capsys, monkeypatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert list(progress.track_pass("reference", iter("abc"), 3)) == ["a", "b", "c"]
+    assert re.fullmatch(r"reference: 0\.\d s\n", capsys.readouterr().out)
+
+
+def test_the_bar_of_photos_counts_tiles_and_errors_go_to_stderr(monkeypatch, capsys) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setattr(sys, "stdout", terminal := Terminal())
+    with progress.open_photo_progress(4) as shown:
+        shown.watch(1, 2)
+        shown.done("a.png -> out/a.png")
+        shown.failed("b.png: is no photo")
+        shown.watch(1, 5)  # 2 of 4 photos and a fifth of the third
+    out = terminal.getvalue()
+    assert "a.png -> out/a.png" in out
+    assert " 55%" in out
+    assert "2/4 photos" in out
+    assert "b.png" not in out
+    assert capsys.readouterr().err == "b.png: is no photo\n"

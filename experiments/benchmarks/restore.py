@@ -45,7 +45,7 @@ CROP, DIGIT = 64, (28, 28, 1)
 Timings = dict[str, common.Timing]
 Rows = list[dict[str, Any]]
 Makers = list[train_step.Maker]
-Facts = dict[str, dict[str, float]]
+Compilation = dict[str, dict[str, float]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -218,7 +218,12 @@ def hparams(batch_size: int) -> dict[str, float]:
 
 
 def _jaxgen_step(
-    label: str, algorithm: Algorithm, images: np.ndarray, devices: int | None, k: int, compilation: Facts | None = None
+    label: str,
+    algorithm: Algorithm,
+    images: np.ndarray,
+    devices: int | None,
+    k: int,
+    compilation: Compilation | None = None,
 ) -> common.Candidate:
     """Steps as the training loop runs them; where `compilation` is given it takes what compiling them cost."""
     mesh, key = parallel.make_mesh(len(images), devices), jax.random.key(0)
@@ -272,7 +277,7 @@ def recurrent_algorithm(form: str, batch_size: int) -> Algorithm:
 
 def _recurrent(config: RestoreConfig) -> dict[str, Any]:
     images, k = common.pictures(config.batch_size, *DIGIT[1:]), parallel.STEPS_PER_DISPATCH[jax.default_backend()]
-    compilation: Facts = {}
+    compilation: Compilation = {}
     algorithms = {form: recurrent_algorithm(form, len(images)) for form in FORMS}
     steps = {form: partial(_jaxgen_step, form, algorithms[form], images, None, k, compilation) for form in FORMS}
     columns = {"compile s": ("compile_seconds", ".1f"), "MB": ("megabytes", ".0f"), "× scan": ("ratio_to_scan", ".2f")}
@@ -283,7 +288,7 @@ def _recurrent(config: RestoreConfig) -> dict[str, Any]:
     return {**case, "restoration": to_dict(RECURRENT), "parameters": parameters}
 
 
-def recurrent_rows(timings: Timings, compilation: Facts, batch_size: int) -> Rows:
+def recurrent_rows(timings: Timings, compilation: Compilation, batch_size: int) -> Rows:
     """Timings and facts of compilation as rows: `ratio_to_scan` is speed over that of the form that is shipped."""
     scan = timings.get(next(iter(FORMS)))
     rows = train_step.make_rows(timings, batch_size)

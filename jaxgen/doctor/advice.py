@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from jaxgen.doctor.facts import Facts
+from jaxgen.doctor.facts import Machine
 
 SLOW_DISK = 50e6
 """Bytes a second below which a checkpoint takes seconds."""
@@ -18,12 +18,12 @@ BUSY = 0.3
 """Cores kept busy by others from which rates are called disturbed."""
 
 
-def advise(facts: Facts) -> list[str]:
+def advise(facts: Machine) -> list[str]:
     """What would be slow or fail and what to do about it, a line each, the gravest first."""
     return [*_idle_devices(facts), *_lack(facts), *_speeds(facts)]
 
 
-def _idle_devices(facts: Facts) -> Iterator[str]:
+def _idle_devices(facts: Machine) -> Iterator[str]:
     """What the machine has and training would not use."""
     on_cpu = facts.backend == "cpu"
     if on_cpu and facts.accelerator:
@@ -46,7 +46,7 @@ def _idle_devices(facts: Facts) -> Iterator[str]:
         yield "TensorFlow holds an accelerator that JAX needs: install tensorflow-cpu in its place"
 
 
-def _lack(facts: Facts) -> Iterator[str]:
+def _lack(facts: Machine) -> Iterator[str]:
     """Memory, disk and a cache that are too small, too slow or not there."""
     disk = facts.rates["disk"]
     if disk is None:
@@ -64,7 +64,7 @@ def _lack(facts: Facts) -> Iterator[str]:
         )
 
 
-def _speeds(facts: Facts) -> Iterator[str]:
+def _speeds(facts: Machine) -> Iterator[str]:
     """Rates that are low beside others."""
     if (facts.busy_cores or 0.0) > BUSY:
         yield f"other programs keep {facts.busy_cores:.1f} cores busy: the rates above are lower than the machine's"

@@ -19,7 +19,7 @@ WATCHED = 0.3
 """Seconds for which other programs are watched."""
 
 
-class Facts(NamedTuple):
+class Machine(NamedTuple):
     """What was found; None is what could not be told.
 
     Attributes:
@@ -57,7 +57,7 @@ class Facts(NamedTuple):
     rates: dict[str, float | None]
 
 
-def examine(out: Path) -> Facts:
+def examine(out: Path) -> Machine:
     """Looks at the machine and measures it; all processes of a slice must do it together.
 
     Args:
@@ -68,7 +68,7 @@ def examine(out: Path) -> Facts:
     time.sleep(WATCHED)
     busy = since()  # before this program works
     devices = jax.local_devices()
-    return Facts(
+    return Machine(
         backend=jax.default_backend(),
         platforms=os.environ.get("JAX_PLATFORMS", ""),
         cores=parallel.num_cores(),

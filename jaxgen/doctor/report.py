@@ -1,4 +1,4 @@
-"""Facts and advice as text."""
+"""Machine and advice as text."""
 
 import importlib.metadata
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import jax
 
 from jaxgen.doctor.advice import advise
-from jaxgen.doctor.facts import DIGIT, Facts, examine
+from jaxgen.doctor.facts import DIGIT, Machine, examine
 from jaxgen.hardware import describe_hardware
 
 MORE_PACKAGES = ("orbax-checkpoint", "tensorflow-datasets", "tensorflow", "tensorflow-cpu", "libtpu")
@@ -22,7 +22,7 @@ def diagnose(out: Path) -> None:
     print(describe(examine(out)))
 
 
-def describe(facts: Facts) -> str:
+def describe(facts: Machine) -> str:
     """All lines: versions, the machine, rates, and what would be slow."""
     advice = advise(facts) or ["nothing that these checks know of"]
     return "\n".join(
@@ -37,7 +37,7 @@ def describe(facts: Facts) -> str:
     )
 
 
-def _machine(facts: Facts) -> list[str]:
+def _machine(facts: Machine) -> list[str]:
     hardware = describe_hardware()
     kinds = ", ".join(f"{count} x {kind}" for kind, count in hardware["devices"].items())
     limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")

@@ -6,7 +6,7 @@ from typing import Any
 
 from jaxgen.config_json import to_dict
 from jaxgen.errors import require
-from jaxgen.runs.metric_lines import read_metrics
+from jaxgen.runs.reading import read_metrics
 from jaxgen.tasks import table
 from jaxgen.tasks.base import Exportable, Trained
 from jaxgen.tasks.load import load, pretrained_file

@@ -1,4 +1,4 @@
-"""What a checkpoint on disk holds: committed steps, the JSON record, the arrays, any damage."""
+"""Reads checkpoints from the disk: their steps, JSON records and arrays; finds damaged ones."""
 
 import contextlib
 import errno
@@ -21,17 +21,22 @@ from jaxgen.errors import InputError, require
 from jaxgen.runs.checksums import checksums
 
 
-class Damage(Exception):
-    """A checkpoint that cannot be used; the message says why."""
+class DamagedCheckpoint(Exception):
+    """Says why a checkpoint cannot be used."""
 
 
 def by_score(scores: Mapping[int, float]) -> list[int]:
-    """Steps, the lowest score first and the newest of equals."""
+    """Returns the steps by score, the lowest first; of equal scores the newest step comes first."""
     return sorted(scores, key=lambda step: (scores[step], -step))
 
 
 def read_state(path: epath.Path, target: Mapping[str, Any]) -> tuple[list[jax.Array], dict[str, Any]]:
-    """Leaves in the order of `target`, and meta."""
+    """Reads a checkpoint; returns its leaves in the order of `target`, and its meta.
+
+    Raises:
+      DamagedCheckpoint: it cannot be read, or a checksum differs.
+      InputError: its leaves have other names, shapes or dtypes.
+    """
     record = read_record(path)
     _require_same_leaves(path, record["leaves"], target)
     wanted = {n: jax.ShapeDtypeStruct(t.shape, t.dtype, sharding=_sharding(t)) for n, t in target.items()}
@@ -41,32 +46,35 @@ def read_state(path: epath.Path, target: Mapping[str, Any]) -> tuple[list[jax.Ar
             arrays[name] = jax.device_put(jnp.zeros(leaf.shape, leaf.dtype), leaf.sharding)
     for name, found in zip(wanted, checksums([arrays[name] for name in wanted]), strict=True):
         if found != record["leaves"][name][2]:
-            raise Damage(f"the checksum of {name} differs")
+            raise DamagedCheckpoint(f"the checksum of {name} differs")
     return [_placed(arrays[name], leaf) for name, leaf in target.items()], record["meta"]
 
 
 def _read_arrays(path: epath.Path, wanted: dict[str, jax.ShapeDtypeStruct]) -> dict[str, jax.Array]:
+    """Reads arrays by name; raises `DamagedCheckpoint` if that fails."""
     try:
         with ocp.Checkpointer(ocp.StandardCheckpointHandler()) as reader:
             return reader.restore(path, args=ocp.args.StandardRestore(wanted))
     except (MemoryError, jax.errors.JaxRuntimeError):
-        raise  # the device is full: the files are not to blame
+        raise  # memory is full, the files may be whole
     except Exception as error:  # Orbax raises a bare Exception for a truncated file
-        raise Damage(one_line(error)) from None
+        raise DamagedCheckpoint(one_line(error)) from None
 
 
 def _sharding(target: Any) -> jax.sharding.Sharding:
+    """Returns the sharding to read a leaf with: its own, else the first device."""
     first = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     return getattr(target, "sharding", None) or first
 
 
 def _placed(leaf: jax.Array, target: Any) -> jax.Array:
-    """Orbax commits arrays to devices; an uncommitted one goes wherever the others of a jitted call are."""
+    """Returns the leaf uncommitted if its target is: Orbax commits arrays, which jit then moves nowhere else."""
     placed = target.committed if isinstance(target, jax.Array) else getattr(target, "sharding", None)
     return leaf if placed else jnp.array(np.asarray(leaf))
 
 
 def _require_same_leaves(path: epath.Path, found: Mapping[str, Any], target: Mapping[str, Any]) -> None:
+    """Raises `InputError` with the first leaf whose name, dtype or shape differs."""
     expected = {name: _spec(leaf) for name, leaf in target.items()}
     for name in [*expected, *found]:
         spec = found[name][:2] if name in found else None
@@ -76,12 +84,12 @@ def _require_same_leaves(path: epath.Path, found: Mapping[str, Any], target: Map
 
 
 def _spec(leaf: Any) -> list[Any]:
-    """Dtype and shape as JSON values."""
+    """Returns dtype and shape as JSON values."""
     return [str(leaf.dtype), list(leaf.shape)]
 
 
 def new_record(leaves: Mapping[str, Any], meta: Mapping[str, Any], score: float | None) -> dict[str, Any]:
-    """The record of one checkpoint; the digest tells a damaged one."""
+    """Returns the JSON record of a checkpoint: meta, score, its leaves with checksums, and a digest of all that."""
     sums = checksums(list(leaves.values()))
     described = {n: [*_spec(leaf), s] for (n, leaf), s in zip(leaves.items(), sums, strict=True)}
     try:
@@ -92,13 +100,17 @@ def new_record(leaves: Mapping[str, Any], meta: Mapping[str, Any], score: float 
 
 
 def score_of(metrics: Mapping[str, Any], name: str | None) -> float | None:
-    """The metric of that name, if it is there and finite."""
+    """Returns the metric of that name if it is there and finite."""
     score = float(metrics[name]) if metrics.get(name) is not None else math.nan
     return score if math.isfinite(score) else None
 
 
 def read_record(path: epath.Path) -> dict[str, Any]:
-    """Raises `Damage` unless the record is there and whole."""
+    """Reads the record of a checkpoint.
+
+    Raises:
+      DamagedCheckpoint: the record is missing or damaged.
+    """
     try:
         record = json.loads((path / "meta" / "metadata").read_text())
         digest = record.pop("digest")
@@ -106,12 +118,12 @@ def read_record(path: epath.Path) -> dict[str, Any]:
             raise ValueError("its digest differs")
         _require_form(record)
     except (OSError, ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
-        raise Damage(f"record: {one_line(error)}") from error
+        raise DamagedCheckpoint(f"record: {one_line(error)}") from error
     return record
 
 
 def _require_form(record: Mapping[str, Any]) -> None:
-    """Raises `ValueError`, or what comes of taking it for one, unless this is a record of `new_record`."""
+    """Raises `ValueError`, `TypeError` or the like unless the record has the form that `new_record` gives it."""
     score = record["score"]
     leaves = [[type(value) for value in leaf] for leaf in record["leaves"].values()]
     if not all(leaf == [str, list, int] for leaf in leaves) or type(record["meta"]) is not dict:
@@ -121,21 +133,21 @@ def _require_form(record: Mapping[str, Any]) -> None:
 
 
 def _digest(record: Mapping[str, Any]) -> str:
-    """SHA-256 of a record in its canonical JSON."""
+    """Returns the SHA-256 of a record as JSON with sorted keys."""
     return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()
 
 
 def scores_by_step(folder: epath.Path) -> dict[int, float]:
-    """Score by step, of those that have one."""
+    """Returns the score of each step that has one."""
     scores = {}
     for step in committed_steps(folder):
-        with contextlib.suppress(Damage):
+        with contextlib.suppress(DamagedCheckpoint):
             scores[step] = read_record(folder / str(step))["score"]
     return {step: score for step, score in scores.items() if score is not None}
 
 
 def is_full_disk(error: BaseException | None) -> bool:
-    """Looks through the causes too; tensorstore reports a full disk in words alone."""
+    """Returns whether an error or one of its causes is a full disk, which tensorstore reports only in words."""
     words = ("no space left", "file too large", "quota exceeded")
     return error is not None and (
         getattr(error, "errno", None) in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
@@ -145,7 +157,7 @@ def is_full_disk(error: BaseException | None) -> bool:
 
 
 def named_leaves(tree: Any) -> tuple[dict[str, Any], Any]:
-    """Leaves by path (params/generator/kernel), in the order of the tree, and its structure."""
+    """Returns the leaves of a tree by path (params/generator/kernel), in its order, and its structure."""
     paths, treedef = jax.tree_util.tree_flatten_with_path(tree)
     leaves = {jax.tree_util.keystr(path, simple=True, separator="/"): leaf for path, leaf in paths}
     require(len(leaves) == len(paths), "state", list(leaves), "leaves whose paths differ")
@@ -153,7 +165,7 @@ def named_leaves(tree: Any) -> tuple[dict[str, Any], Any]:
 
 
 def committed_steps(folder: epath.Path) -> list[int]:
-    """Committed steps, ascending; from the disk, as another process may write there."""
+    """Lists the committed steps in ascending order; reads the disk anew, as another process may write there."""
     keep_orbax_quiet()
     try:
         paths = [path for path in folder.iterdir() if path.name.isdigit()]
@@ -167,14 +179,15 @@ def committed_steps(folder: epath.Path) -> list[int]:
 
 
 def keep_orbax_quiet() -> None:
-    """Drops Orbax's notes on its own working, and the traces of errors that are raised here as one line."""
-    logging.getLogger("absl").addFilter(_is_worth_printing)  # adds a function once only
+    """Silences Orbax's log of its own work, and its tracebacks of errors that are raised here as one line."""
+    logging.getLogger("absl").addFilter(_is_worth_printing)  # adding it again does nothing
     logging.getLogger("asyncio").addFilter(_is_worth_printing)
     if getattr(sys.unraisablehook, "func", None) is not _print_unraisable:
         sys.unraisablehook = functools.partial(_print_unraisable, sys.unraisablehook)
 
 
 def _is_worth_printing(record: logging.LogRecord) -> bool:
+    """Returns False for a log record of Orbax, unless it is an error that is raised nowhere."""
     if record.name == "asyncio":
         return "/orbax/" not in record.getMessage()
     raised_too = record.filename in ("async_checkpointer.py", "checkpoint_manager.py", "future.py")
@@ -182,7 +195,7 @@ def _is_worth_printing(record: logging.LogRecord) -> bool:
 
 
 def _print_unraisable(print_it: Callable[[Any], None], event: Any) -> None:
-    """Passes over what failed reads and writes of Orbax leave: coroutines, calls to a closed loop."""
+    """Prints an exception that nothing can catch, unless it is left over from a failed read or write of Orbax."""
     code = getattr(event.object, "cr_code", None)
     closed_loop = event.object is None and str(event.exc_value) == "Event loop is closed"
     if not closed_loop and "/orbax/" not in getattr(code, "co_filename", ""):
@@ -190,6 +203,6 @@ def _print_unraisable(print_it: Callable[[Any], None], event: Any) -> None:
 
 
 def one_line(error: Exception) -> str:
-    """Type and message of an error, cut to fit one line."""
+    """Returns type and message of an error, cut to one line."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text[:160]}"

@@ -1,9 +1,9 @@
-"""Checkpoints: asynchronous saves, a checksum of every array, a fallback when one is damaged; never pickle.
+"""Saves and restores checkpoints: asynchronously, with a checksum of every array, and never by pickle.
 
-One run writes to a folder (`open_checkpoints`, `save`, `wait`, `close`); anyone reads it by its path, also
-while the run goes on (`restore`, `read_meta`, `latest_step`, `best_step`). Orbax writes and commits. Beside
-the arrays each step holds a JSON record: the caller's `meta`, the score, and of each array dtype, shape and
-checksum.
+One run writes to a folder (`open_checkpoints`, `save`, `wait`, `close`). Others may read it by its path while the run
+goes on (`restore`, `read_meta`, `latest_step`, `best_step`). Orbax writes and commits the arrays. Each step also holds
+a JSON record with the caller's `meta`, the score, and dtype, shape and checksum of each array. If the newest
+checkpoint is damaged, an older one is restored.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ from orbax.checkpoint import checkpoint_managers as policies
 
 from jaxgen.errors import InputError, require
 from jaxgen.runs.checkpoint_files import (
-    Damage,
+    DamagedCheckpoint,
     by_score,
     committed_steps,
     is_full_disk,
@@ -45,18 +45,19 @@ Step = int | Literal["best"] | None
 
 
 class Checkpoints(NamedTuple):
-    """The folder that one run writes to; made by `open_checkpoints`."""
+    """A folder that is open for writing; made by `open_checkpoints`."""
 
     manager: ocp.CheckpointManager
     best_metric: str | None
 
 
-Source = Checkpoints | str | os.PathLike
+CheckpointFolder = Checkpoints | str | os.PathLike
+"""A folder of checkpoints, open for writing or by its path."""
 
 
 @dataclasses.dataclass(frozen=True)
 class _KeepBest(policies.PreservationPolicy):
-    """Keeps the n steps of lowest score, by the records. Orbax's BestN stops on a damaged metrics file."""
+    """Keeps the n steps of lowest score. Orbax's BestN fails on a damaged metrics file, so this reads the records."""
 
     folder: epath.Path
     n: int
@@ -71,23 +72,23 @@ class _KeepBest(policies.PreservationPolicy):
 def open_checkpoints(
     directory: str | os.PathLike, *, keep_latest: int = 2, keep_best: int = 1, best_metric: str | None = None
 ) -> Checkpoints:
-    """Opens a folder for writing, one writer at a time; clears what a crash in mid-save left there.
+    """Opens a folder for writing, by one process at a time, and removes what a crash during a save left there.
 
     Args:
-      directory: made if it is not there.
-      keep_latest: how many of the newest checkpoints stay, 1 or more (2: one to fall back to).
-      keep_best: how many of the best checkpoints stay besides, where `best_metric` is given.
-      best_metric: name in `save`'s metrics, lower is better; missing and non-finite values never count.
+      directory: the folder; made if it is missing.
+      keep_latest: how many of the newest checkpoints to keep, 1 or more; with 2 there is one to fall back to.
+      keep_best: how many of the best checkpoints to keep besides, if `best_metric` is given.
+      best_metric: a name in `save`'s metrics; lower is better, missing and non-finite values do not count.
 
     Raises:
-      InputError: a count is out of range, or the folder cannot be made.
+      InputError: a count is too low, or the folder cannot be made.
     """
     require(keep_latest >= 1, "keep_latest", keep_latest, "1 or more")
     require(keep_best >= 0, "keep_best", keep_best, "0 or more")
     keep_orbax_quiet()
     folder = _folder(directory)
     keep = policies.AnyPreservationPolicy([policies.LatestN(keep_latest), _KeepBest(folder, keep_best)])
-    # Folders made in the background would let a save that fails early hang for minutes.
+    # If folders were made in the background, a save that fails early would hang for minutes.
     waiting = ocp.AsyncOptions(create_directories_asynchronously=False)
     try:
         options = ocp.CheckpointManagerOptions(
@@ -105,15 +106,15 @@ def save(
     meta: Mapping[str, Any],
     metrics: Mapping[str, Any] | None = None,
 ) -> None:
-    """Starts to save, on every process; the arrays may be donated as soon as it returns.
+    """Starts to save a checkpoint; all processes call it, and the arrays may be donated as soon as it returns.
 
-    Saving the same arrays at the same step again does nothing. A damaged one in the way is moved aside.
+    Saving the same arrays at the same step again does nothing. A damaged checkpoint of that step is moved aside.
 
     Args:
-      checkpoints: from `open_checkpoints`.
-      step: steps done so far, above every step in the folder.
-      state: pytree of jax arrays.
-      meta: JSON values: configuration, data position, whatever is no array.
+      checkpoints: what `open_checkpoints` returned.
+      step: the number of steps done so far, above every step in the folder.
+      state: a pytree of jax arrays.
+      meta: JSON values such as the configuration and the data position.
       metrics: numbers by name; only `best_metric` is read.
 
     Raises:
@@ -138,17 +139,17 @@ def save(
 
 
 def wait(checkpoints: Checkpoints) -> None:
-    """Blocks until the pending save is committed.
+    """Waits until the pending save is committed.
 
     Raises:
-      OSError: it could not be written; older checkpoints are intact.
+      OSError: the save could not be written; older checkpoints are intact.
     """
     with _one_clear_error(checkpoints, checkpoints.manager.latest_step()):
         checkpoints.manager.wait_until_finished()
 
 
 def close(checkpoints: Checkpoints) -> None:
-    """Like `wait`, and releases the threads even if that fails.
+    """Waits for the pending save and closes the folder, even if the save fails.
 
     Raises:
       OSError: the pending save could not be written; older checkpoints are intact.
@@ -159,60 +160,62 @@ def close(checkpoints: Checkpoints) -> None:
         checkpoints.manager.close()
 
 
-def restore(source: Source, target_state: Any, step: Step = None) -> tuple[Any, dict[str, Any]]:
-    """Reads (state, meta) of the newest checkpoint that is whole; names each damaged one in a warning.
+def restore(checkpoints: CheckpointFolder, target_state: Any, step: Step = None) -> tuple[Any, dict[str, Any]]:
+    """Returns (state, meta) of the newest checkpoint that is whole; warns of each damaged one.
 
-    From a path nothing in the folder changes, and a step that a running run deletes meanwhile is passed over.
-    From `Checkpoints`, the run that will write, damaged ones are moved aside, to `STEP.damaged`.
+    By its path, a folder is not changed, and a step that a running run deletes meanwhile is skipped. In a folder that
+    is open for writing, damaged checkpoints are renamed to `STEP.damaged`.
 
     Args:
-      source: a folder, or what `open_checkpoints` gave.
-      target_state: pytree of arrays or `jax.ShapeDtypeStruct`: structure, shapes, dtypes, shardings to give.
-        A leaf without sharding, or that is not committed to devices, comes back uncommitted.
-      step: one step, without fallback; "best" for that of the lowest metric; None for the newest.
+      checkpoints: the path of a folder, or what `open_checkpoints` returned.
+      target_state: a pytree of arrays or `jax.ShapeDtypeStruct` with the structure, shapes, dtypes and shardings to
+        return. A leaf without a sharding, or not committed to devices, comes back uncommitted.
+      step: a step, without fallback; "best" for that of the lowest metric; None for the newest.
 
     Raises:
-      InputError: no checkpoint, none usable, or of another architecture (names the first leaf that differs).
+      InputError: there is no usable checkpoint, or it is of another architecture (names the first leaf that differs).
     """
     target, treedef = named_leaves(target_state)
-    leaves, meta = _first_usable(source, step, lambda path: read_state(path, target), set_aside=True)
+    leaves, meta = _first_usable(checkpoints, step, lambda path: read_state(path, target), set_aside=True)
     return jax.tree.unflatten(treedef, leaves), meta
 
 
-def read_meta(source: Source, step: Step = None) -> tuple[int, dict[str, Any]]:
-    """Reads (step, meta) alone, as `restore` does, and changes nothing; for the configuration in it.
+def read_meta(checkpoints: CheckpointFolder, step: Step = None) -> tuple[int, dict[str, Any]]:
+    """Returns (step, meta) of the checkpoint that `restore` would read, without its arrays; changes nothing.
 
     Raises:
-      InputError: no checkpoint, or none whose record is readable.
+      InputError: there is no checkpoint with a readable record.
     """
-    return _first_usable(source, step, lambda path: (int(path.name), read_record(path)["meta"]))
+    return _first_usable(checkpoints, step, lambda path: (int(path.name), read_record(path)["meta"]))
 
 
-def latest_step(source: Source) -> int | None:
-    """Newest committed step, damaged or not; None in an empty folder."""
-    return max(committed_steps(_folder(source)), default=None)
+def latest_step(checkpoints: CheckpointFolder) -> int | None:
+    """Returns the newest committed step, damaged or not; None in an empty folder."""
+    return max(committed_steps(_folder(checkpoints)), default=None)
 
 
-def best_step(source: Source) -> int | None:
-    """Committed step of the lowest metric, the newest of equals; None where none has one."""
-    return next(iter(by_score(scores_by_step(_folder(source)))), None)
+def best_step(checkpoints: CheckpointFolder) -> int | None:
+    """Returns the committed step of the lowest metric, the newest of equals; None if no step has a metric."""
+    return next(iter(by_score(scores_by_step(_folder(checkpoints)))), None)
 
 
-def _first_usable(source: Source, step: Step, read: Callable[[epath.Path], T], set_aside: bool = False) -> T:
-    """What `read` gives for the first whole candidate; lists anew each time, as a run adds and deletes."""
-    writer = source if isinstance(source, Checkpoints) else None
+def _first_usable(
+    checkpoints: CheckpointFolder, step: Step, read: Callable[[epath.Path], T], set_aside: bool = False
+) -> T:
+    """Returns what `read` returns for the first whole candidate; a run may add and delete some meanwhile."""
+    writer = checkpoints if isinstance(checkpoints, Checkpoints) else None
     if writer:
         wait(writer)
-    folder, tried, damaged = _folder(source), set(), {}
+    folder, tried, damaged = _folder(checkpoints), set(), {}
     while remaining := [s for s in _candidates(folder, step) if s not in tried]:
         found = remaining[0]
         tried.add(found)
         try:
             result = read(folder / str(found))
-        except Damage as damage:
-            time.sleep(0 if writer else 0.1)  # a run that is deleting this step takes a moment
+        except DamagedCheckpoint as error:
+            time.sleep(0 if writer else 0.1)  # a run may be deleting this step
             if (folder / str(found)).exists():
-                damaged[found] = str(damage)
+                damaged[found] = str(error)
             continue
         for bad, why in damaged.items():
             _warn(f"{folder}: checkpoint {bad} is damaged ({why}); step {found} is used instead")
@@ -227,22 +230,22 @@ def _first_usable(source: Source, step: Step, read: Callable[[epath.Path], T], s
 
 
 def _candidates(folder: epath.Path, step: Step) -> list[int]:
-    """Committed steps to try, in order of preference."""
+    """Returns the committed steps to try, in order of preference."""
     if step == "best":
         return by_score(scores_by_step(folder))
     return [s for s in reversed(committed_steps(folder)) if step in (None, s)]
 
 
 def _make_way(checkpoints: Checkpoints, step: int, record: dict[str, Any], target: dict[str, Any]) -> bool:
-    """Moves damaged checkpoints from `step` on aside; False if these very arrays are saved there already."""
+    """Moves damaged checkpoints from `step` on aside; returns False if the same arrays are saved there already."""
     folder, later = _folder(checkpoints), [s for s in committed_steps(_folder(checkpoints)) if s >= step]
     for other in later:
         try:
-            with contextlib.suppress(InputError):  # another architecture: whole, as far as anyone can tell
+            with contextlib.suppress(InputError):  # of another architecture, but not damaged
                 read_state(folder / str(other), target)
             there = read_record(folder / str(other))
-        except Damage as damage:
-            _warn(f"{folder}: checkpoint {other} is damaged ({damage}); it is moved aside for a new one")
+        except DamagedCheckpoint as error:
+            _warn(f"{folder}: checkpoint {other} is damaged ({error}); it is moved aside for a new one")
             _set_aside(checkpoints, other)
             continue
         if later == [step] and there["leaves"] == record["leaves"]:
@@ -252,9 +255,9 @@ def _make_way(checkpoints: Checkpoints, step: int, record: dict[str, Any], targe
 
 
 def _set_aside(checkpoints: Checkpoints, step: int) -> None:
-    """Renames a damaged checkpoint: its number is free again, it counts no more, and nothing is lost."""
+    """Renames a damaged checkpoint, so that its step can be saved again and nothing is lost."""
     path = _folder(checkpoints) / str(step)
-    distributed.wait_for_all(f"checkpoint {step} seen")  # else another process might find it gone already
+    distributed.wait_for_all(f"checkpoint {step} seen")  # or another process could find it gone before it has read it
     if distributed.is_main() and path.exists():
         aside = path.parent / f"{step}.damaged"
         if aside.exists():
@@ -266,14 +269,14 @@ def _set_aside(checkpoints: Checkpoints, step: int) -> None:
 
 @contextlib.contextmanager
 def _one_clear_error(checkpoints: Checkpoints, step: int | None) -> Iterator[None]:
-    """Turns whatever Orbax raises into one `OSError`, and makes the manager fit for the next save."""
+    """Raises any error of Orbax as one `OSError`, and prepares the manager for the next save."""
     try:
         yield
     except Exception as error:
         folder = _folder(checkpoints)
         if jax.process_count() > 1 and not (is_full_disk(error) or isinstance(error, OSError)):
-            raise distributed.LostProcessError(one_line(error)) from error  # none of them finishes a save alone
-        for unfinished in folder.glob(f"{step}.orbax-checkpoint-tmp*"):  # frees the disk
+            raise distributed.LostProcessError(one_line(error)) from error  # no process can finish a save alone
+        for unfinished in folder.glob(f"{step}.orbax-checkpoint-tmp*"):  # to free the disk
             shutil.rmtree(unfinished, ignore_errors=True)
         checkpoints.manager.reload()
         code, reason = getattr(error, "errno", None) or errno.EIO, one_line(error)
@@ -284,10 +287,12 @@ def _one_clear_error(checkpoints: Checkpoints, step: int | None) -> Iterator[Non
         ) from error
 
 
-def _folder(source: Source) -> epath.Path:
-    path = source.manager.directory if isinstance(source, Checkpoints) else source
+def _folder(checkpoints: CheckpointFolder) -> epath.Path:
+    """Returns the absolute path of a folder, which may be an address as gs://bucket/folder."""
+    path = checkpoints.manager.directory if isinstance(checkpoints, Checkpoints) else checkpoints
     return epath.Path(path) if "://" in str(path) else epath.Path(os.path.abspath(path))
 
 
 def _warn(line: str) -> None:
+    """Logs a warning of one line."""
     logging.getLogger("jaxgen").warning(line)

@@ -1,4 +1,4 @@
-"""One exact number per array, to tell a damaged checkpoint."""
+"""Computes checksums of arrays, by which a damaged checkpoint is found."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -9,32 +9,34 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 
 def checksums(leaves: Sequence[jax.Array]) -> list[int]:
-    """One 32-bit number per array, computed where it lives from its bits and their positions.
+    """Returns a 32-bit checksum of each array, computed on its own device from its words and their positions.
 
-    Integer arithmetic, so exact and the same for every sharding; a change of any one word changes it.
+    It uses integers only, so it is exact and does not depend on the sharding; a change of any one word changes it.
 
     Args:
-      leaves: arrays of any shape: integers, bool, floats of 8 bits or more.
+      leaves: arrays of integers, bool or floats of 8 bits or more, of any shape.
     """
-    # One call per array: XLA compiles each shape once, and a state holds most shapes several times.
+    # One call for each array: XLA compiles each shape once, and a state has most shapes several times.
     return [int(value) for value in jax.device_get([_jitted_sum(_everywhere(leaf))(leaf) for leaf in leaves])]
 
 
 def _everywhere(leaf: jax.Array) -> NamedSharding | None:
-    """Sharding of the sums: on all devices, so that each process can read them."""
+    """Returns a sharding that puts a checksum on all devices, so that each process can read it."""
     mesh = leaf.sharding.mesh if isinstance(leaf.sharding, NamedSharding) else None
     return NamedSharding(mesh, PartitionSpec()) if mesh else None
 
 
 @functools.cache
 def _jitted_sum(sharding: NamedSharding | None) -> Callable[[jax.Array], jax.Array]:
+    """Returns `_word_sum` compiled for a sharding of its result."""
     return jax.jit(_word_sum, out_shardings=sharding)
 
 
 def _word_sum(leaf: jax.Array) -> jax.Array:
-    """Sum mod 2^32 of mix(word + odd * position); mix is the finalizer of MurmurHash3, a bijection.
+    """Returns the sum mod 2^32 of mix(word + odd * position); mix is the finalizer of MurmurHash3, a bijection.
 
-    A sum with odd weights alone misses x and -x changing places: such weights differ by an even number.
+    A sum with odd weights alone would not change if x and -x, which differ in the highest bit, changed places: odd
+    weights differ by even numbers.
     """
     words = _words(leaf)
     position = jnp.zeros((1,) * words.ndim, jnp.uint32)
@@ -48,7 +50,7 @@ def _word_sum(leaf: jax.Array) -> jax.Array:
 
 
 def _words(leaf: jax.Array) -> jax.Array:
-    """The bits of an array as uint32; numbers of 64 bits give one more axis."""
+    """Returns the bits of an array as uint32; 64-bit numbers give one more axis."""
     if leaf.dtype.itemsize == 8:
         return jax.lax.bitcast_convert_type(leaf, jnp.uint32)
     if jnp.issubdtype(leaf.dtype, jnp.floating):

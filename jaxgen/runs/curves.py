@@ -1,4 +1,4 @@
-"""Curves of the metrics of a run."""
+"""Draws the metrics of a run as curves."""
 
 import io
 import math
@@ -12,14 +12,14 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
 from jaxgen.files import write_bytes
-from jaxgen.runs.metric_lines import read_metrics
+from jaxgen.runs.reading import COUNTERS, read_metrics
 
 INKS = ("#2563c9", "#d2691e", "#188a5b", "#8b46c1", "#c2334d", "#6b7280", "#55524d", "#e5e1da")
-"""Colours on white: six for curves, one for text, one for lines of the grid."""
+"""Colours on white: six for curves, one for text, one for grid lines."""
 
 
 class Curve(NamedTuple):
-    """One metric over a run: x [k] in steps or images, y [k] and smooth [k], NaN for what is not finite."""
+    """Holds a metric over a run: x [k] in steps or images, y [k] and its moving mean smooth [k]; NaN if not finite."""
 
     name: str
     x: np.ndarray
@@ -28,30 +28,30 @@ class Curve(NamedTuple):
 
 
 def images_per_step(rows: list[dict[str, Any]]) -> float | None:
-    """Images seen a step, from the last row that counts them; None where none does."""
+    """Returns the images per step, from the last row that counts images; None if no row does."""
     ratios = (row["images"] / row["step"] for row in reversed(rows) if row["step"] and "images" in row)
     return next(ratios, None)
 
 
 def x_axis(rows: list[dict[str, Any]]) -> str:
-    """What curves are drawn over: "images seen", else "step"."""
+    """Returns the label of the x axis: "images seen" if the rows count images, else "step"."""
     return "step" if images_per_step(rows) is None else "images seen"
 
 
 def group_curves(rows: list[dict[str, Any]]) -> dict[str, list[Curve]]:
-    """Sorts metrics into groups, the text before the first "/", in the order they first appear.
+    """Groups metrics by the text before the first "/", in the order of their first rows.
 
     Args:
-      rows: as from `read_metrics`.
+      rows: what `read_metrics` returns.
 
     Returns:
-      Curves by group. `smooth` is a centred mean over a twentieth of the curve; below 40 points it is y.
+      The curves of each group. `smooth` is a centred mean over a twentieth of the curve; below 40 points it is y.
     """
     ratio = images_per_step(rows)
     points: dict[str, list[tuple[float, float]]] = {}
     for row in rows:
         x = row["step"] if ratio is None else row.get("images", row["step"] * ratio)
-        for name in (name for name in row if name not in ("step", "images", "time") and not is_evaluation(name)):
+        for name in (name for name in row if name not in COUNTERS and not is_evaluation(name)):
             value = math.nan if row[name] is None else row[name]
             points.setdefault(name, []).append((x, value))
     order = dict.fromkeys(name for row in rows for name in row if name in points)
@@ -64,19 +64,19 @@ def group_curves(rows: list[dict[str, Any]]) -> dict[str, list[Curve]]:
 
 
 def is_evaluation(name: str) -> bool:
-    """Whether a metric was measured once, after the training: no curve, and a table of its own in the report."""
+    """Returns whether a metric was measured after the training: it has no curve, but a table in the report."""
     return name.startswith("evaluation/")
 
 
 def smooth(values: np.ndarray, radius: int) -> np.ndarray:
-    """Mean of the finite values among each value and `radius` neighbours on either side, fewer at the ends.
+    """Returns a moving mean: of each value and `radius` neighbours on either side, as far as they exist and are finite.
 
     Args:
       values: [k], NaN allowed.
       radius: 0 or more.
 
     Returns:
-      [k]; NaN stays NaN, so that a gap is seen.
+      [k]; NaN stays NaN, so that a gap stays visible.
     """
     finite = np.isfinite(values)
     window = np.ones(2 * radius + 1)
@@ -86,10 +86,10 @@ def smooth(values: np.ndarray, radius: int) -> np.ndarray:
 
 
 def plot_curves(run_dir: Path) -> Path:
-    """Draws curves.png of a run: a panel a group, the smoothed line over the faint raw one.
+    """Draws curves.png of a run: one panel for each group, each smoothed line over its faint raw one.
 
     Args:
-      run_dir: the run folder; with no metrics in it the picture says so.
+      run_dir: the run folder; if it has no metrics yet, the picture says so.
 
     Returns:
       The path of curves.png.
@@ -98,7 +98,7 @@ def plot_curves(run_dir: Path) -> Path:
     groups = group_curves(rows) or {"no metrics yet": []}
     columns = min(len(groups), 2)
     down = -(-len(groups) // columns)
-    # Figure alone, not pyplot: no global state, no window, safe in a thread.
+    # pyplot would keep global state, may open windows and is not safe in a thread.
     figure = Figure(figsize=(6.4 * columns, 3.4 * down), dpi=120, layout="constrained")
     for place, (group, curves) in enumerate(groups.items(), start=1):
         ax = figure.add_subplot(down, columns, place)
@@ -113,13 +113,13 @@ def plot_curves(run_dir: Path) -> Path:
 
 
 def draw_panel(ax: Axes, curves: list[Curve], x_label: str, inks: Sequence[str] = INKS) -> None:
-    """Draws one group of curves, the smoothed line over the faint raw one; rare spikes may leave the panel.
+    """Draws one group of curves, each smoothed line over its faint raw one; rare spikes may leave the panel.
 
     Args:
-      ax: matplotlib axes, drawn into.
+      ax: the matplotlib axes to draw into.
       curves: the curves of one group.
-      x_label: what x counts, as from `x_axis`.
-      inks: eight colours: six for curves, one for text, one for lines of the grid.
+      x_label: what x counts; see `x_axis`.
+      inks: eight colours, in the order of `INKS`.
     """
     *colours, text, line = inks
     for index, curve in enumerate(curves):
@@ -127,7 +127,7 @@ def draw_panel(ax: Axes, curves: list[Curve], x_label: str, inks: Sequence[str] 
         ax.plot(curve.x, curve.smooth, label=curve.name, linewidth=1.6, **style)
         if not np.array_equal(curve.y, curve.smooth, equal_nan=True):
             ax.plot(curve.x, curve.y, color=style["color"], alpha=0.25, linewidth=0.8, zorder=1)
-    # The whole smoothed lines and all but the rarest raw values: one bad step must not flatten the rest.
+    # The panel shows all smoothed values and all but the rarest raw ones: one bad step must not flatten the rest.
     spread = [np.nanquantile(c.y, [0.01, 0.99]) for c in curves if np.isfinite(c.y).any()]
     extent = [value for c in curves for value in c.smooth if np.isfinite(value)] + [*np.ravel(spread)]
     if extent and (margin := 0.05 * (max(extent) - min(extent))) > 0:

@@ -1,4 +1,4 @@
-"""TensorBoard events, each written at once: a failing disk is then an error of the run, not of a thread in hiding."""
+"""Writes TensorBoard events, each at once: a failing disk then stops the run instead of a background thread."""
 
 import socket
 import struct
@@ -16,26 +16,30 @@ from jaxgen.files import append, naming
 
 
 class EventWriter(NamedTuple):
-    """Where events go; made by `open_events`."""
+    """Writes events to one file; made by `open_events`."""
 
     write_scalar: Callable[[str, float, int], None]
-    """write_scalar(name, value, step)."""
+    """write_scalar(name, value, step): writes one number."""
     write_image: Callable[[str, np.ndarray, int], None]
-    """write_image(name, image, step): uint8 [H, W, C]."""
+    """write_image(name, image, step): writes a uint8 image [H, W, C]."""
     close: Callable[[], None]
+    """Closes the file."""
 
 
 def open_events(folder: Path, start_step: int) -> EventWriter:
-    """Opens a new file of events in a folder, which is made where it lacks.
+    """Opens a new event file in a folder; makes the folder if it is missing.
 
     Args:
-      folder: of all the event files of a run.
-      start_step: the step that training goes on from; events of later steps in earlier files are purged by readers.
+      folder: holds all event files of a run.
+      start_step: the step that training goes on from; TensorBoard drops later steps of older files.
+
+    Returns:
+      The functions that write.
 
     Raises:
-      OSError: the file cannot be written; so do the functions that write. Names the file.
+      OSError: the file cannot be written; names it. The functions raise it too.
     """
-    # names count seconds: the step keeps a quick restart from writing over the file
+    # the time in the name has whole seconds; the step keeps a quick restart from writing into the same file
     path = folder / f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}.{start_step:08}"
     with naming(path):
         folder.mkdir(parents=True, exist_ok=True)
@@ -54,7 +58,7 @@ def open_events(folder: Path, start_step: int) -> EventWriter:
 
 
 def _append_record(file: BinaryIO, path: Path, data: bytes) -> None:
-    """One record of the TFRecord format: length, its checksum, data, its checksum."""
+    """Appends one record of the TFRecord format: the length, its checksum, the data, its checksum."""
     length = struct.pack("<Q", len(data))
     checks = [struct.pack("<I", masked_crc32c(part)) for part in (length, data)]
     append(file, path, length + checks[0] + data + checks[1])

@@ -1,22 +1,22 @@
-"""`jaxgen runs`: what runs there are, and how two of them differ. Reads files alone, and damaged ones too."""
+"""Lists runs and compares two of them, for `jaxgen runs`; it reads only files, damaged ones included."""
 
-import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rich.filesize import decimal
 from tyro.conf import Positional
 
 from jaxgen.errors import require
+from jaxgen.files import read_json
+from jaxgen.runs.reading import COUNTERS, flatten, read_if_whole, read_metrics, read_run
 
 QUIET_SECONDS = 600.0
-"""A run that says it is running but has written nothing for so long was killed."""
-NO_METRICS = ("step", "images", "time")
+"""A run counts as killed if run.json says that it is running and no file has changed for this long."""
 
 
 class Listed(NamedTuple):
-    """A run as the list shows it; times in seconds, sizes in bytes."""
+    """A row of the list; `size` is in bytes, `age` in seconds since a file last changed."""
 
     folder: Path
     data: str
@@ -30,12 +30,12 @@ class Listed(NamedTuple):
 def runs(
     what: Positional[str] = "runs", first: Positional[str | None] = None, second: Positional[str | None] = None
 ) -> None:
-    """Lists runs with data, progress, metrics, size and age; `compare A B` shows how two differ.
+    """Lists runs with their data, progress, metrics, size and age; `compare A B` shows how two differ.
 
     Args:
-      what: folder of runs, or the word compare.
-      first: of a comparison, a run folder.
-      second: of a comparison, another.
+      what: a folder of runs, or the word compare.
+      first: the first run folder to compare.
+      second: the second run folder to compare.
     """
     if what == "compare":
         for field, folder in (("first", first), ("second", second)):
@@ -48,11 +48,11 @@ def runs(
         what == "runs" or Path(what).is_dir(), "runs", what, "a folder that holds runs, made by jaxgen train (--out)"
     )
     found = [describe(folder) for folder in find_runs(Path(what))]
-    print(_table(found, Path(what)) if found else f"no runs in {what}; jaxgen train gan_mnist makes one")
+    print(_table(found) if found else f"no runs in {what}; jaxgen train gan_mnist makes one")
 
 
 def find_runs(out: Path) -> list[Path]:
-    """Run folders, the newest last: OUT itself, OUT/TIMESTAMP or OUT/RECIPE/TIMESTAMP; other folders are passed by."""
+    """Returns the run folders OUT, OUT/TIMESTAMP and OUT/RECIPE/TIMESTAMP, the newest last; it skips other folders."""
     marked = [path.parent for depth in ("", "*/", "*/*/") for path in out.glob(f"{depth}run.json")]
     marked += [path.parent for depth in ("", "*/", "*/*/") for path in out.glob(f"{depth}config.json")]
     ours = [folder for folder in dict.fromkeys(marked) if (folder / "run.json").exists() or _is_config(folder)]
@@ -60,36 +60,35 @@ def find_runs(out: Path) -> list[Path]:
 
 
 def describe(folder: Path, now: float | None = None) -> Listed:
-    """One run, as far as its files can be read.
+    """Describes a run; a damaged run.json or config.json gives the status "damaged".
 
     Args:
-      folder: of the run.
-      now: seconds since the epoch; None asks the clock.
+      folder: the run folder.
+      now: the time in seconds since the epoch; None takes the present.
     """
     files = [path for path in folder.rglob("*") if path.is_file()]
     stats = [path.stat() for path in files]
     latest = max((stat.st_mtime for stat in stats), default=0.0)
     age = (time.time() if now is None else now) - latest
     size = sum(stat.st_size for stat in stats)
-    run, config = read_object(folder / "run.json"), read_object(folder / "config.json")
-    if run is None or config is None:
+    run, config = read_if_whole(read_run, folder), read_if_whole(read_json, folder / "config.json")
+    if not run or not config:
         return Listed(folder, "", "", "damaged", "", size, age)
-    rows = list(_rows(folder))
-    # run.json is written at the start and at the end: what a running run has reached is in its metrics
-    step = max([_number(run.get("steps")), *(_number(row.get("step")) for row in rows)])
-    total = _object(config.get("train")).get("steps", "?")
-    data = _object(run.get("data")).get("source", "")
+    rows = read_metrics(folder, skip_damaged=True)
+    # run.json is written only at the start and at the end; the metrics say how far a running run is
+    step = max([run.get("steps") or 0, *(row["step"] for row in rows)])
+    total, data = flatten(config).get("train.steps", "?"), flatten(run).get("data.source", "")
     return Listed(
         folder, str(data), f"{step:g}/{total}", _status(str(run.get("status")), age), _latest(rows), size, age
     )
 
 
 def compare(first: Path, second: Path) -> str:
-    """Fields of the configuration that differ, and the latest metrics of both, side by side."""
-    configs = [flat(read_object(folder / "config.json") or {}) for folder in (first, second)]
+    """Returns a table of the configuration fields that differ, and of the latest metrics of both runs."""
+    configs = [flatten(read_if_whole(read_json, folder / "config.json") or {}) for folder in (first, second)]
     names = sorted({*configs[0], *configs[1]})
     differing = [name for name in names if configs[0].get(name) != configs[1].get(name)]
-    metrics = [last_values(list(_rows(folder))) for folder in (first, second)]
+    metrics = [last_values(read_metrics(folder, skip_damaged=True)) for folder in (first, second)]
     shared = list(dict.fromkeys([*metrics[0], *metrics[1]]))
     rows = [["", str(first), str(second)]]
     rows += [[name, *(_shown(config.get(name, "-")) for config in configs)] for name in differing]
@@ -98,54 +97,22 @@ def compare(first: Path, second: Path) -> str:
     return _columns(rows)
 
 
-def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested fields as names with dots."""
-    found: dict[str, Any] = {}
-    for name, value in values.items():
-        found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return found
-
-
 def last_values(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """The latest value of each metric and of `step`, `images` and `time`."""
+    """Returns the latest value of each metric and of `step`, `images` and `time`."""
     found: dict[str, Any] = {}
     for row in rows:
         found |= row
     return found
 
 
-def read_object(path: Path) -> dict[str, Any] | None:
-    """A JSON object, or None where the file is missing, damaged or something else."""
-    try:
-        value = json.loads(path.read_text(encoding="utf8"))
-    except (OSError, ValueError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
 def _is_config(folder: Path) -> bool:
-    """Whether a config.json without a run.json is jaxgen's: other programs have files of that name."""
-    return "train" in (read_object(folder / "config.json") or {})
-
-
-def _rows(folder: Path) -> Iterator[dict[str, Any]]:
-    """Lines of metrics.jsonl that can be read."""
-    try:
-        lines = (folder / "metrics.jsonl").read_bytes().splitlines()
-    except OSError:
-        return
-    for line in lines:
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(row, dict):
-            yield row
+    """Returns whether jaxgen wrote the config.json; other programs have files of that name too."""
+    return "train" in (read_if_whole(read_json, folder / "config.json") or {})
 
 
 def _latest(rows: list[dict[str, Any]]) -> str:
-    """What the best checkpoint is chosen by, else the losses."""
-    values = {name: value for name, value in last_values(rows).items() if name not in NO_METRICS and value is not None}
+    """Returns the metric that the best checkpoint is chosen by; without one, the losses."""
+    values = {name: value for name, value in last_values(rows).items() if name not in COUNTERS and value is not None}
     judged = {name: value for name, value in values.items() if not name.startswith(("loss/", "evaluation/"))}
     per_step = {name for name in rows[0] if name in values} if rows else set()
     chosen = {name: value for name, value in judged.items() if name not in per_step} or values
@@ -153,6 +120,7 @@ def _latest(rows: list[dict[str, Any]]) -> str:
 
 
 def _status(recorded: str, age: float) -> str:
+    """Returns the status of a run in one or two words, from that in run.json and the age of its files."""
     if recorded == "running":
         return "running" if age < QUIET_SECONDS else "interrupted"
     if recorded == "complete":
@@ -162,43 +130,29 @@ def _status(recorded: str, age: float) -> str:
     return "interrupted" if recorded.startswith("stopped by SIG") else recorded.partition(":")[0]
 
 
-def _table(found: list[Listed], out: Path) -> str:
+def _table(found: list[Listed]) -> str:
+    """Returns the list as text."""
     rows = [["run", "data", "steps", "status", "age", "size", "metrics"]]
     for run in found:
-        rows.append(
-            [str(run.folder), run.data, run.progress, run.status, _span(run.age), _bytes(run.size), run.metrics]
-        )
+        age, size = _format_age(run.age), decimal(run.size)
+        rows.append([str(run.folder), run.data, run.progress, run.status, age, size, run.metrics])
     return _columns(rows)
 
 
 def _columns(rows: list[list[str]]) -> str:
+    """Returns rows of cells as lines of text with aligned columns."""
     widths = [max(len(row[i]) for row in rows if len(row) > i) for i in range(max(map(len, rows)))]
     return "\n".join("  ".join(f"{cell:{w}}" for cell, w in zip(row, widths, strict=False)).rstrip() for row in rows)
 
 
-def _object(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _number(value: Any) -> float | int:
-    return value if isinstance(value, int | float) else 0
-
-
 def _shown(value: Any) -> str:
+    """Returns a value as text; a float has four digits."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _span(seconds: float) -> str:
-    """Seconds as 40 s, 12 min, 5 h or 3 d."""
+def _format_age(seconds: float) -> str:
+    """Returns seconds as 40 s, 12 min, 5 h or 3 d."""
     for length, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
         if seconds >= length:
             return f"{seconds / length:.0f} {unit}"
     return f"{max(seconds, 0):.0f} s"
-
-
-def _bytes(size: int) -> str:
-    """Bytes as 1.2 GB, 3.4 MB or 5 kB."""
-    for length, unit in ((1e9, "GB"), (1e6, "MB")):
-        if size >= length:
-            return f"{size / length:.1f} {unit}"
-    return f"{size / 1e3:.0f} kB"

@@ -1,5 +1,6 @@
-"""Metrics out of a run: JSON lines and TensorBoard events."""
+"""Writes the metrics of a run, as JSON lines and as TensorBoard events."""
 
+import json
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -8,54 +9,54 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxgen.files import append, naming, write_bytes
+from jaxgen.files import append, finite, naming, write_bytes
 from jaxgen.runs.events import open_events
-from jaxgen.runs.metric_lines import format_line, read_metrics
+from jaxgen.runs.reading import read_metrics
 
 
 class MetricWriter(NamedTuple):
-    """Where a run puts its metrics; made by `open_metrics`."""
+    """Writes the metrics of a run; made by `open_metrics`."""
 
     write: Callable[[int, Mapping[str, Any]], None]
-    """write(step, values): one line; numbers by `group/name`, and `images`, the count seen so far."""
+    """write(step, values): writes a line with metrics by `group/name`, and `images`, the count of images so far."""
     write_image: Callable[[int, str, np.ndarray], None]
-    """write_image(step, name, image): uint8 [H, W, C] to TensorBoard."""
+    """write_image(step, name, image): writes a uint8 image [H, W, C] to TensorBoard."""
     close: Callable[[], None]
-    """Ends both files; a second call does nothing."""
+    """Closes both files; a second call does nothing."""
 
 
 def open_metrics(run_dir: Path, start_step: int = 0) -> MetricWriter:
     """Opens metrics.jsonl and tensorboard/ of a run for writing.
 
-    A line is strict JSON: `step`, `images` if given, `time` (seconds the run has been open, over all resumes)
-    and the metrics; a value that is not finite becomes null. Each line is flushed.
+    A line is strict JSON with `step`, `images` if given, `time` (seconds of training, those before a resume
+    included) and the metrics; a value that is not finite becomes null. Each line is in the file at once.
 
     Args:
-      run_dir: the run folder; made where it lacks.
-      start_step: the step that training goes on from. 0 starts afresh; else lines and events of later steps
-        go, as they will be written again.
+      run_dir: the run folder; made if it is missing.
+      start_step: the step that training goes on from. 0 begins anew; else lines and events of later steps are
+        dropped, as they will be written again.
 
     Returns:
       The functions that write.
 
     Raises:
       InputError: the metrics.jsonl to go on from is damaged.
-      OSError: a file cannot be written, also by the functions; names it.
+      OSError: a file cannot be written; names it. The functions raise it too.
     """
     path = Path(run_dir) / "metrics.jsonl"
     kept = [row for row in read_metrics(run_dir) if row["step"] <= start_step] if start_step else []
-    write_bytes(path, "".join(format_line(row) for row in kept).encode())
+    write_bytes(path, "".join(_format_line(row) for row in kept).encode())
     board = open_events(path.parent / "tensorboard", start_step)
     with naming(path):
         file = path.open("ab", buffering=0)
-    # A resumed run goes on counting where it stopped; the pause between is nobody's training time.
+    # A resumed run counts on from where it stopped: the pause is no training time.
     began = time.monotonic() - max((row.get("time", 0.0) for row in kept), default=0.0)
 
     def write(step: int, values: Mapping[str, Any]) -> None:
         metrics = {name: float(value) for name, value in values.items() if name != "images"}
         images = {"images": int(values["images"])} if "images" in values else {}
         clock = round(time.monotonic() - began, 3)
-        append(file, path, format_line({"step": int(step), **images, "time": clock, **metrics}).encode())
+        append(file, path, _format_line({"step": int(step), **images, "time": clock, **metrics}).encode())
         for name, value in metrics.items():
             if math.isfinite(value):
                 board.write_scalar(name, value, step)
@@ -68,3 +69,19 @@ def open_metrics(run_dir: Path, start_step: int = 0) -> MetricWriter:
         board.close()
 
     return MetricWriter(write, write_image, close)
+
+
+def append_metrics(run_dir: Path, step: int, values: Mapping[str, float]) -> None:
+    """Adds a line with figures measured outside the training to metrics.jsonl; the run may still be going on."""
+    path = Path(run_dir) / "metrics.jsonl"
+    row = {"step": step, **values}
+    if path.exists() and not path.read_bytes().endswith(b"\n"):  # empty, or a crash cut the last line short
+        write_bytes(path, "".join(map(_format_line, [*read_metrics(run_dir), row])).encode())
+        return
+    with naming(path), path.open("ab", buffering=0) as file:  # not a new file: the run may be writing to this one
+        append(file, path, _format_line(row).encode())
+
+
+def _format_line(row: Mapping[str, Any]) -> str:
+    """Returns one line of metrics.jsonl."""
+    return json.dumps(finite(row), allow_nan=False) + "\n"

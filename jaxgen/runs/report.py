@@ -1,9 +1,8 @@
-"""One self-contained page about a run: report.html, from what lies in the run folder."""
+"""Writes report.html, a self-contained page about a run, from the files in the run folder."""
 
 import base64
 import html
 import io
-import json
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,19 +12,19 @@ import numpy as np
 from matplotlib.figure import Figure
 from PIL import Image
 
-from jaxgen.errors import InputError, require
-from jaxgen.files import write_bytes
+from jaxgen.errors import InputError
+from jaxgen.files import read_json, write_bytes
 from jaxgen.progress import format_seconds, format_speed
 from jaxgen.runs.curves import Curve, draw_panel, group_curves, images_per_step, is_evaluation, x_axis
-from jaxgen.runs.metric_lines import read_metrics
+from jaxgen.runs.reading import COUNTERS, flatten, read_metrics, read_run
 from jaxgen.runs.report_style import STYLE
 
 MAX_GRIDS = 8
-"""Grids shown of those saved over time."""
+"""The most grids of samples over time that are shown."""
 MAX_POINTS = 600
-"""Points of a curve that are drawn: about as many as a screen shows."""
+"""The most points of a curve that are drawn, about as many as a screen shows."""
 INKS = {f"#01010{index}": f"c{index}" for index in range(6)} | {"#010200": "soft", "#010201": "line"}
-"""Colours to draw with: each stands in for a variable of the style, so that dark pages get their own."""
+"""Colours that the drawing uses in place of variables of the style, which differ on dark pages."""
 
 
 class Picture(NamedTuple):
@@ -50,17 +49,17 @@ def write_report(run_dir: Path, pictures: Sequence[Picture] = (), commands: Sequ
       The path of report.html.
 
     Raises:
-      InputError: no such folder, or a file in it that is damaged.
+      InputError: there is no such folder, or a file in it is damaged.
     """
     run_dir = Path(run_dir)
     if not run_dir.is_dir():
         raise InputError(f"{run_dir}: no such folder; accepted: a run folder")
-    run, rows, config = _read_run(run_dir / "run.json"), read_metrics(run_dir), _read_json(run_dir / "config.json")
+    run, rows, config = read_run(run_dir), read_metrics(run_dir), read_json(run_dir / "config.json")
     recipe = str(run.get("recipe", run_dir.resolve().parent.name))
     sections = [
         _headline(recipe, run, rows),
         *(_section(p.title, _picture(run_dir / p.file, p.caption, p.width)) for p in pictures),
-        _section("Quality", _quality(_read_json(run_dir / "table.json"))),
+        _section("Quality", _quality(read_json(run_dir / "table.json"))),
         _section("Evaluation", _evaluations(run_dir / "evaluation")),
         _section("Over time", _grids_over_time(run_dir, rows)),
         _section("Curves", _panels(rows)),
@@ -80,48 +79,25 @@ def write_report(run_dir: Path, pictures: Sequence[Picture] = (), commands: Sequ
     return run_dir / "report.html"
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    """A JSON object; empty where there is no file."""
-    try:
-        values = json.loads(path.read_bytes()) if path.exists() else {}
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValueError, RecursionError) as error:  # also of bytes that are no text
-        raise InputError(f"{path}: is not JSON ({error})") from None
-    if not isinstance(values, dict):
-        raise InputError(f"{path}: holds no object; accepted: a JSON object")
-    return values
-
-
-def _read_run(path: Path) -> dict[str, Any]:
-    """run.json, whose figures are numbers and whose groups are objects."""
-    run = _read_json(path)
-    for name in ("steps", "seconds", "images_per_second"):
-        require(type(run.get(name)) in (int, float, type(None)), f"{path}: {name}", run.get(name), "a number")
-    for name in ("data", "hardware"):
-        require(isinstance(run.get(name) or {}, dict), f"{path}: {name}", run.get(name), "an object")
-    return run
-
-
 def _escape(value: Any) -> str:
-    """A JSON value as text for HTML."""
+    """Returns a JSON value as text for HTML."""
     if isinstance(value, list):
         value = ", ".join(map(str, value))
     return html.escape("none" if value is None else str(value))
 
 
 def _section(title: str, body: str) -> str:
-    """A headed part of the page; nothing where there is nothing to show."""
+    """Returns a section of the page with a heading; nothing if its body is empty."""
     return f"<section><h2>{title}</h2>{body}</section>\n" if body else ""
 
 
 def _card(body: str) -> str:
-    """A framed part; nothing where there is nothing to show."""
+    """Returns a body in a frame; nothing if it is empty."""
     return f'<div class="card">{body}</div>' if body else ""
 
 
 def _headline(recipe: str, run: Mapping[str, Any], rows: list[dict[str, Any]]) -> str:
-    """Recipe, when it started, and the run in five numbers."""
+    """Returns the head of the page: the recipe, the time of the start, and steps, images, time, speed and status."""
     steps = run.get("steps") or (rows[-1]["step"] if rows else 0)
     seconds, speed, status = run.get("seconds"), run.get("images_per_second"), str(run.get("status") or "")
     facts = {
@@ -143,10 +119,10 @@ def _headline(recipe: str, run: Mapping[str, Any], rows: list[dict[str, Any]]) -
 
 
 def _evaluations(folder: Path) -> str:
-    """What each evaluation of the run found, under the protocol that it was found by."""
+    """Returns the figures of each evaluation of the run with their protocol."""
     parts = []
     for path in sorted(folder.glob("*.json")):
-        record = _read_json(path)
+        record = read_json(path)
         about = {"step": record.get("step")} | record.get("protocol", {})
         figures = {name: _figure(**figure) for name, figure in record.get("figures", {}).items()}
         pairs = _picture(path.with_name(f"{path.stem}-closest.png"), "Fakes nearest to a training image, above it", 900)
@@ -155,7 +131,7 @@ def _evaluations(folder: Path) -> str:
 
 
 def _quality(table: Mapping[str, Any]) -> str:
-    """What a restorer reached on each damage: PSNR in dB / SSIM of the damaged input, the floors and the result."""
+    """Returns PSNR in dB / SSIM for each damage: of the damaged input, of the floors and of the restorer."""
     scores = {
         f"{row['damage']} {row['level']}": {
             name: f"{score['psnr']:.2f} dB / {score['ssim']:.3f}" for name, score in row["scores"].items()
@@ -166,13 +142,13 @@ def _quality(table: Mapping[str, Any]) -> str:
 
 
 def _figure(value: float | None, low: float | None, high: float | None) -> str:
-    """A value with its interval, four digits; None is what was not finite."""
+    """Returns a value with its interval, in four digits; None stands for a value that was not finite."""
     shown = "not finite" if value is None else f"{value:.4g}"
     return shown if low is None or high is None else f"{shown} [{low:.4g}, {high:.4g}]"
 
 
 def _picture(path: Path, caption: str, room: int) -> str:
-    """A PNG or GIF as a figure, enlarged by a whole number into `room` pixels; nothing where it lacks."""
+    """Returns a PNG or GIF, enlarged by a whole number up to `room` pixels; nothing if the file is missing."""
     if not path.exists():
         return ""
     data = path.read_bytes()
@@ -187,7 +163,7 @@ def _picture(path: Path, caption: str, room: int) -> str:
 
 
 def _grids_over_time(run_dir: Path, rows: list[dict[str, Any]]) -> str:
-    """Grids of the same latents, evenly spaced over the run, first and last included."""
+    """Returns grids of the same latents, evenly spaced over the run, with the first and the last."""
     paths = sorted(path for path in (run_dir / "samples").glob("*.png") if path.stem.isdecimal())
     chosen = np.unique(np.linspace(0, len(paths) - 1, min(len(paths), MAX_GRIDS)).round().astype(int))
     ratio = images_per_step(rows)
@@ -200,17 +176,17 @@ def _grids_over_time(run_dir: Path, rows: list[dict[str, Any]]) -> str:
 
 
 def _panels(rows: list[dict[str, Any]]) -> str:
-    """Every group of metrics as a drawn panel."""
+    """Returns a panel for each group of metrics."""
     panels = [_panel(group, curves, x_axis(rows)) for group, curves in group_curves(rows).items()]
     return f'<div class="two">{"".join(panels)}</div>' if panels else ""
 
 
 def _panel(group: str, curves: list[Curve], x_label: str) -> str:
-    """One group: title, curves as inline SVG, legend."""
+    """Returns one group with its title, its curves as inline SVG, and a legend."""
     figure = Figure(figsize=(5.2, 2.7), layout="constrained")
     draw_panel(figure.subplots(), [_thin(curve) for curve in curves], x_label, tuple(INKS))
     buffer = io.StringIO()
-    # No metadata: it names addresses on the network, though nothing would ask them.
+    # The metadata would name addresses on the network.
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
     svg = buffer.getvalue()
@@ -223,7 +199,7 @@ def _panel(group: str, curves: list[Curve], x_label: str) -> str:
 
 
 def _thin(curve: Curve) -> Curve:
-    """A long curve cut to `MAX_POINTS`: the least and the greatest value of each short stretch."""
+    """Thins a long curve to `MAX_POINTS`: keeps the least and the greatest value of each short stretch."""
     if len(curve.y) <= MAX_POINTS:
         return curve
     low, high = np.nan_to_num(curve.y, nan=np.inf), np.nan_to_num(curve.y, nan=-np.inf)
@@ -233,42 +209,33 @@ def _thin(curve: Curve) -> Curve:
 
 
 def _final_values(rows: list[dict[str, Any]]) -> str:
-    """Table of each metric's last value and the step it is from."""
+    """Returns a table with the last value of each metric and its step."""
     last = {}
     for row in rows:
-        for name in (name for name in row if name not in ("step", "images", "time") and not is_evaluation(name)):
+        for name in (name for name in row if name not in COUNTERS and not is_evaluation(name)):
             value = "not finite" if row[name] is None else f"{row[name]:.5g}"
             last[name] = f"{value} (step {row['step']:,})"
     return _table(dict(sorted(last.items())))
 
 
 def _table(values: Mapping[str, Any]) -> str:
-    """A table of names and values, nested ones by dotted name; nothing where there are none."""
-    cells = ((_escape(name), _escape(value)) for name, value in _flatten(values))
+    """Returns a table of names and values, nested ones by names with dots; nothing if there are none."""
+    cells = ((_escape(name), _escape(value)) for name, value in flatten(values).items())
     rows = "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in cells)
     return f"<table>{rows}</table>" if rows else ""
 
 
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    """Leaves of a nested dict with dotted names."""
-    pairs = []
-    for name, value in values.items():
-        path = f"{prefix}{name}"
-        pairs += _flatten(value, f"{path}.") if isinstance(value, Mapping) else [(path, value)]
-    return pairs
-
-
 def _cards(groups: Mapping[str, Mapping[str, Any]]) -> str:
-    """Tables in frames, side by side where there is room."""
+    """Returns tables in frames, side by side if there is room."""
     cards = [_card(f"<h3>{_escape(name)}</h3>{_table(values)}") for name, values in groups.items() if values]
     return f'<div class="two">{"".join(cards)}</div>' if cards else ""
 
 
 def _commands(run_dir: Path, run: Mapping[str, Any], commands: Sequence[str]) -> str:
-    """What to type to run it again and to use what it learned."""
+    """Returns the commands that repeat the run and that use what it learned."""
     command = run.get("command")
     again = shlex.join(command) if isinstance(command, list) else command
-    # An absolute path says more about its owner's disk than a reader can use.
+    # An absolute path would show a reader how its owner's disk is laid out.
     folder = Path(*run_dir.parts[-3:]) if run_dir.is_absolute() else run_dir
     repeat = f'<p class="soft">Run it again</p><pre>{_escape(again)}</pre>' if again else ""
     quoted = shlex.quote(str(folder))
@@ -277,7 +244,7 @@ def _commands(run_dir: Path, run: Mapping[str, Any], commands: Sequence[str]) ->
 
 
 def _facts(run: Mapping[str, Any]) -> str:
-    """What run.json says beyond the headline: data, hardware, versions, notes."""
+    """Returns tables of what run.json holds besides the headline: data, hardware, versions, notes."""
     shown = ("command", "recipe", "started", "status", "steps", "seconds", "images_per_second")
     rest = {name: value for name, value in run.items() if name not in shown}
     hardware = dict(rest.get("hardware") or {})
@@ -290,6 +257,6 @@ def _facts(run: Mapping[str, Any]) -> str:
 
 
 def _config(config: Mapping[str, Any]) -> str:
-    """The whole configuration, a table a group; what is in no group comes first."""
+    """Returns the whole configuration, one table for each group; fields of no group come first."""
     groups = {name: value for name, value in config.items() if isinstance(value, Mapping)}
     return _cards({"general": {name: value for name, value in config.items() if name not in groups}} | groups)

@@ -12,8 +12,8 @@ from jaxgen.files import write_json
 from jaxgen.hardware import describe_hardware
 from jaxgen.runs import checkpoints
 from jaxgen.runs.ledger import Entry, from_json, last_score
-from jaxgen.runs.metric_lines import read_metrics
 from jaxgen.runs.outputs import BEST_METRIC
+from jaxgen.runs.reading import read_metrics
 from jaxgen.runs.recording import open_metrics
 from jaxgen.scans.setup import Scan, member_config
 from jaxgen.training.population import make_pick, parse_plan, population_target

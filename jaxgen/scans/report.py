@@ -2,7 +2,6 @@
 
 import html
 import itertools
-import json
 import math
 import shlex
 from collections.abc import Sequence
@@ -11,7 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxgen.files import write_bytes
+from jaxgen.files import read_json, write_bytes
+from jaxgen.runs.reading import read_run
 from jaxgen.runs.report_style import STYLE
 
 MAX_MAPS = 6
@@ -49,8 +49,7 @@ def write_scan_report(directory: Path) -> Path:
     Returns:
       The path of scan.html.
     """
-    scan = json.loads((directory / "scan.json").read_text())
-    run = json.loads((directory / "run.json").read_text()) if (directory / "run.json").exists() else {}
+    scan, run = read_json(directory / "scan.json"), read_run(directory)
     members, names, higher = scan["members"], scan["varied"], bool(scan.get("higher_is_better"))
     pairs = list(itertools.combinations(names, 2))[:MAX_MAPS] or [(name, None) for name in names]
     sections = {

@@ -7,7 +7,7 @@ import pytest
 from jaxgen import cli
 from jaxgen.data.config import DataConfig
 from jaxgen.doctor.advice import advise
-from jaxgen.doctor.facts import Facts
+from jaxgen.doctor.facts import Machine
 from jaxgen.errors import InputError
 from jaxgen.training.config import TrainConfig
 
@@ -22,7 +22,7 @@ RATES = {
     "images by tf.data": 1e5,
     "disk": 1e9,
 }
-GOOD = Facts("gpu", "", 16, 1, 1, 1, "gpu", 0, "/cache", True, "runs", 100.0, 50.0, 0.0, RATES)
+GOOD = Machine("gpu", "", 16, 1, 1, 1, "gpu", 0, "/cache", True, "runs", 100.0, 50.0, 0.0, RATES)
 
 
 def with_rates(**changes):

@@ -7,8 +7,9 @@ import pytest
 
 from jaxgen.config_json import load_config, save_config, to_dict
 from jaxgen.errors import InputError
+from jaxgen.runs import listing
 from jaxgen.runs.folder import find_run
-from jaxgen.runs.metric_lines import read_metrics
+from jaxgen.runs.reading import read_metrics
 from jaxgen.runs.recording import open_metrics
 from jaxgen.runs.report import write_report
 from jaxgen.tasks.gan.config import GanRecipe
@@ -141,6 +142,27 @@ def test_the_report_of_a_run_with_garbage(name: str, file: str, tmp_path: Path) 
     """Either a page or one line."""
     (tmp_path / file).write_bytes(GARBAGE[name])
     assert_page_or_line(tmp_path, file)
+
+
+@pytest.mark.parametrize("file", ["run.json", "config.json", "metrics.jsonl"])
+@pytest.mark.parametrize("name", GARBAGE)
+def test_the_list_and_the_comparison_of_runs_with_garbage(name: str, file: str, tmp_path: Path) -> None:
+    """The damaged run is listed, and does not keep another from being shown."""
+    for folder in (tmp_path / "whole", tmp_path / "zz damaged"):
+        folder.mkdir()
+        (folder / "config.json").write_text('{"train": {"steps": 9}, "hparams": {"lr": 0.125}}')
+        (folder / "run.json").write_text('{"status": "complete", "steps": 4, "data": {"source": "digits"}}')
+        (folder / "metrics.jsonl").write_text('{"step": 4, "loss/x": 0.5}\n')
+    (folder / file).write_bytes(GARBAGE[name] + b"\n" + GARBAGE[name])
+    whole, damaged = (listing.describe(folder) for folder in listing.find_runs(tmp_path))
+    assert whole[1:5] == ("digits", "4/9", "finished", "loss/x 0.5")
+    if file == "metrics.jsonl":
+        assert damaged[1:5] == ("digits", "4/9", "finished", "")
+    else:
+        assert damaged.status == "damaged"
+    rows = [line.split() for line in listing.compare(whole.folder, damaged.folder).splitlines()]
+    assert ["hparams.lr", "0.125", "-"] in rows or file != "config.json"
+    assert ["loss/x", "0.5", "-" if file == "metrics.jsonl" else "0.5"] in rows
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from jaxgen.cli import exit_cleanly
 from jaxgen.data.config import DataConfig
 from jaxgen.data.sources import open_source
 from jaxgen.images import make_grid, save_gif, save_png
-from jaxgen.runs import events, metric_lines, recording
+from jaxgen.runs import events, reading, recording
 from jaxgen.runs.checkpoints import latest_step, read_meta
 from jaxgen.runs.curves import plot_curves
 from jaxgen.runs.driver import Hooks, run_training
@@ -178,7 +178,7 @@ def test_a_full_disk_ends_a_run_with_one_line(
         assert (run.directory / picture).read_bytes() == (finished / picture).read_bytes()
     assert json.loads((run.directory / "run.json").read_text())["status"] == "complete"
     rows, expected = (
-        [{k: v for k, v in row.items() if k != "time"} for row in metric_lines.read_metrics(folder)]
+        [{k: v for k, v in row.items() if k != "time"} for row in reading.read_metrics(folder)]
         for folder in (run.directory, finished)
     )
     assert rows == expected

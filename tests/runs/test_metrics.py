@@ -16,8 +16,8 @@ from tensorboardX.proto.event_pb2 import Event
 
 from jaxgen import files, hardware
 from jaxgen.errors import InputError
-from jaxgen.runs import curves, metric_lines, recording
-from jaxgen.runs.metric_lines import append_metrics
+from jaxgen.runs import curves, reading, recording
+from jaxgen.runs.recording import append_metrics
 
 
 def lines(run_dir: Path) -> list[dict]:
@@ -106,13 +106,13 @@ def test_events_hold_scalars_images_and_the_purge(tmp_path) -> None:
 
 
 def test_read_metrics(tmp_path) -> None:
-    assert metric_lines.read_metrics(tmp_path) == []
+    assert reading.read_metrics(tmp_path) == []
     path = tmp_path / "metrics.jsonl"
     path.write_bytes(b'{"step": 1, "a/b": null}\n{"step": 2, "a/\xc3')
-    assert metric_lines.read_metrics(tmp_path) == [{"step": 1, "a/b": None}]
+    assert reading.read_metrics(tmp_path) == [{"step": 1, "a/b": None}]
     path.write_text('{"step": 1}\n{"st\n{"step": 3}\n')
     with pytest.raises(InputError, match="line 2"):
-        metric_lines.read_metrics(tmp_path)
+        reading.read_metrics(tmp_path)
 
 
 def test_write_json_is_strict_and_readable(tmp_path) -> None:

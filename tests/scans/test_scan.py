@@ -17,7 +17,7 @@ from jaxgen.data.config import DataConfig
 from jaxgen.errors import InputError, NonFiniteError
 from jaxgen.runs.checkpoints import read_meta
 from jaxgen.runs.folder import Run, new_run, read_run_config
-from jaxgen.runs.metric_lines import read_metrics
+from jaxgen.runs.reading import read_metrics
 from jaxgen.scans import gan as scans_gan
 from jaxgen.scans import scan as scan_module
 from jaxgen.scans.setup import ScanConfig

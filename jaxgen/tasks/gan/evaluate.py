@@ -2,15 +2,11 @@
 
 import dataclasses
 import re
-import sys
-import time
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from rich.progress import track
 
 from jaxgen.data.base import Source
 from jaxgen.data.config import DataConfig
@@ -21,7 +17,8 @@ from jaxgen.evaluation.generated import Batches, Generated, generated_from_file,
 from jaxgen.evaluation.protocol import Evaluation, Figure, evaluate
 from jaxgen.files import write_json
 from jaxgen.images import make_grid, readable_scale, save_png
-from jaxgen.runs.metric_lines import append_metrics
+from jaxgen.progress import track_pass
+from jaxgen.runs.recording import append_metrics
 from jaxgen.tasks.base import Trained, report
 from jaxgen.tasks.gan.pictures import render_all
 from jaxgen.tasks.gan.sample import class_names
@@ -68,7 +65,7 @@ def evaluate_run(
     config = gan.config.data if data_dir is None else dataclasses.replace(gan.config.data, data_dir=data_dir)
     train, held_out = open_splits(config)
     generated = generated_by(gan, train, num, seed)
-    result = evaluate(generated, train, held_out, choose_network(gan.facts.shape, inception_weights), seed, watch)
+    result = evaluate(generated, train, held_out, choose_network(gan.facts.shape, inception_weights), seed, track_pass)
     print(describe(result))
     name, step = f"{result.protocol.name}-seed{seed}", gan.facts.step
     save(result, run / "evaluation", f"{name}-step{step}", {"images": generated.origin, "step": step})
@@ -94,7 +91,7 @@ def evaluate_samples(
     """
     generated = generated_from_file(path, num, seed)
     train, held_out = open_splits(config)
-    result = evaluate(generated, train, held_out, choose_network(generated.shape, inception_weights), seed, watch)
+    result = evaluate(generated, train, held_out, choose_network(generated.shape, inception_weights), seed, track_pass)
     print(describe(result))
     save(
         result,
@@ -165,13 +162,3 @@ def format_figure(figure: Figure) -> str:
     """Value and interval, four digits."""
     interval = "" if figure.low is None else f" [{figure.low:.4g}, {figure.high:.4g}]"
     return f"{figure.value:.4g}{interval}"
-
-
-def watch(what: str, items: Iterable[Any], num: int) -> Iterator[Any]:
-    """The items, with a bar on a terminal and a line with the time elsewhere."""
-    began = time.monotonic()
-    if sys.stdout.isatty():
-        yield from track(items, what, num)
-        return
-    yield from items
-    print(f"{what}: {time.monotonic() - began:.1f} s", flush=True)

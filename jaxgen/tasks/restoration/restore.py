@@ -13,9 +13,9 @@ from jaxgen.files import printable
 from jaxgen.photos.files import Job, find_photos, output_paths, results
 from jaxgen.photos.reading import Photo, photo_size, read_photo
 from jaxgen.photos.writing import encoder, to_8_bits, write_photo
+from jaxgen.progress import PhotoProgress, open_photo_progress
 from jaxgen.tasks.base import Trained
 from jaxgen.tasks.restoration.pixels import make_restore
-from jaxgen.tasks.restoration.restore_progress import Show, open_progress
 
 
 class RestoreOptions(NamedTuple):
@@ -109,7 +109,7 @@ def _refuse_existing(jobs: list[Job], force: bool) -> None:
 def _run(jobs: list[Job], restore: Callable[..., Photo], allow_large: bool) -> int:
     """All photos in turn; the exit code."""
     failed = 0
-    with open_progress(len(jobs)) as show:
+    with open_photo_progress(len(jobs)) as show:
         for job in jobs:
             try:
                 _restore_file(job, restore, allow_large, show)
@@ -121,7 +121,7 @@ def _run(jobs: list[Job], restore: Callable[..., Photo], allow_large: bool) -> i
     return 1 if failed else 0
 
 
-def _restore_file(job: Job, restore: Callable[..., Photo], allow_large: bool, show: Show) -> None:
+def _restore_file(job: Job, restore: Callable[..., Photo], allow_large: bool, show: PhotoProgress) -> None:
     """Reads, restores and writes one photo."""
     began = time.monotonic()
     encoder(job.restored)  # before the work: there may be no way to write it

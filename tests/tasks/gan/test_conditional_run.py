@@ -14,7 +14,7 @@ from jaxgen.data.config import DataConfig
 from jaxgen.errors import InputError
 from jaxgen.evaluation import classifier_score
 from jaxgen.runs.folder import new_run
-from jaxgen.runs.metric_lines import read_metrics
+from jaxgen.runs.reading import read_metrics
 from jaxgen.tasks.gan import evaluate
 from jaxgen.tasks.gan.config import GanConfig, GanRecipe
 from jaxgen.tasks.gan.evaluate import describe, evaluate_run, evaluate_samples, open_splits

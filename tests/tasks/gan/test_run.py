@@ -6,15 +6,15 @@ import json
 import jax
 import numpy as np
 import pytest
+from jaxgen.tasks.gan.load import load_gan
 from PIL import Image
 
 from jaxgen.data.config import DataConfig
 from jaxgen.errors import InputError, NonFiniteError
 from jaxgen.runs.checkpoints import latest_step, read_meta
 from jaxgen.runs.folder import Run, find_run, new_run
-from jaxgen.runs.metric_lines import read_metrics
+from jaxgen.runs.reading import read_metrics
 from jaxgen.tasks.gan.config import GanConfig, GanHparams, GanRecipe
-from jaxgen.tasks.gan.load import load_gan
 from jaxgen.tasks.gan.pictures import interpolate
 from jaxgen.tasks.gan.sample import draw, sample_run
 from jaxgen.tasks.gan.task import run_gan
