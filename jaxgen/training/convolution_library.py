@@ -31,8 +31,9 @@ DEFAULT = "ynn"
 OPTIONS: dict[str, dict[str, str]] = {DEFAULT: {}, "eigen": {"xla_cpu_experimental_ynn_fusion_type": ""}}
 """Options of the compiler by name of a library."""
 NAMES = {"ynn": "YNNPACK", "eigen": "Eigen"}
-MIN_STEPS, MIN_SECONDS = 500, 60.0
-"""A run with less left is not timed: the second program takes 5 to 20 s to compile, and saves a fifth at most."""
+MIN_STEPS, MIN_SECONDS, MIN_RATIO = 500, 60.0, 10.0
+"""Nothing is timed where less is left of a run, or less than so many times what it took to compile the first program:
+a second one takes as long to compile, and saves a fifth of the rest at most."""
 GAIN = 0.97
 """Another library must take at most this part of the default's time, by the best round and by the median one."""
 MIN_ROUNDS, MAX_ROUNDS, ROUNDS_SECONDS = 2, 5, 10.0
@@ -71,16 +72,16 @@ def fastest_steps(
 ) -> tuple[Dispatch, Choice]:
     """Returns what `compile_steps` does, with the faster library, and which one that is.
 
-    Timed is only a program with convolutions, of one process on a CPU, not pmap, with `MIN_STEPS` and `MIN_SECONDS`
-    left; elsewhere the choice is the default. A run that goes on must be given the choice of its beginning, since the
-    libraries differ in the last bits.
+    Timed is only a program with convolutions, of one process on a CPU, not pmap, with enough left of the run
+    (`MIN_STEPS`, `MIN_SECONDS`, `MIN_RATIO`); elsewhere the choice is the default. A run that goes on must be given the
+    choice of its beginning, since the libraries differ in the last bits.
 
     Args:
       algorithm: for `compile_steps`, as `key`, `mesh`, `parallel` and `accumulate`.
       key: base key of the run.
       mesh: devices.
       state: where the run starts; is not changed, and its buffers are not taken.
-      batches: those of a dispatch, (k, b, ...): arrays on the devices, or shapes, for random ones.
+      batches: those of a dispatch, (k, b, ...): arrays on the devices, or `batch_shapes`, for random ones.
       steps_left: of the run.
       parallel: "jit" or "pmap".
       accumulate: parts of a batch.
@@ -111,6 +112,12 @@ def fastest_steps(
     steps = len(jax.tree.leaves(batches)[0])
     choice = choose(start, steps, steps_left, memory_of(program))
     return dispatches.get(choice.library) or compiled(choice.library), choice
+
+
+def batch_shapes(steps: int, num_images: int, shape: tuple[int, int, int], labelled: bool) -> dict[str, Any]:
+    """Returns the shapes of the batches of a dispatch, as `data.pipeline` makes them, for `fastest_steps`."""
+    shapes = {"images": jax.ShapeDtypeStruct((steps, num_images, *shape), np.uint8)}
+    return shapes | ({"labels": jax.ShapeDtypeStruct((steps, num_images), np.int32)} if labelled else {})
 
 
 def _has_choice(parallel: str) -> bool:
@@ -163,8 +170,9 @@ def choose(
     if remembered is not None:
         return remembered
     trials = {DEFAULT: start(DEFAULT)}
-    trials[DEFAULT]()  # compiles, which a run without a choice does too
-    if _seconds(trials[DEFAULT], clock) / steps * steps_left < MIN_SECONDS:
+    first = _seconds(trials[DEFAULT], clock)  # compiles, which a run without a choice does too
+    left = _seconds(trials[DEFAULT], clock) / steps * steps_left
+    if left < max(MIN_SECONDS, MIN_RATIO * first):
         return Choice(DEFAULT)
     try:
         for name in OPTIONS:

@@ -72,9 +72,10 @@ def test_the_line_names_the_choice_and_both_times() -> None:
     assert library.Choice("ynn").line is None
 
 
-def test_a_short_rest_is_not_worth_a_second_program() -> None:
-    machine = Machine(ynn=1.0, eigen=0.5)
-    assert machine.choose(steps_left=590) == library.Choice("ynn")
+@pytest.mark.parametrize(("ynn", "steps_left"), [([1.0], 590), ([31.0, 1.0], 3000)])
+def test_a_short_rest_is_not_worth_a_second_program(ynn: list[float], steps_left: int) -> None:
+    machine = Machine(ynn=ynn, eigen=0.5)
+    assert machine.choose(steps_left=steps_left) == library.Choice("ynn")
     assert machine.compiled == ["ynn"]
 
 
@@ -180,6 +181,7 @@ def test_programs_are_timed_and_the_next_run_makes_the_chosen_one(
     monkeypatch: pytest.MonkeyPatch, compiled: list[Any], tmp_path: Path
 ) -> None:
     monkeypatch.setattr(library, "MIN_SECONDS", 0.0)
+    monkeypatch.setattr(library, "MIN_RATIO", 0.0)
     monkeypatch.setattr(library, "memory_of", lambda program: tmp_path / "choice.json")
     monkeypatch.setattr(library, "_fastest", lambda rounds: "eigen")
     values, choice = steps(blur)
