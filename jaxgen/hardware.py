@@ -26,7 +26,7 @@ def describe_hardware() -> dict[str, Any]:
     """
     has_affinity = hasattr(os, "sched_getaffinity")
     return {
-        "cpu": _cpu_model(),
+        "cpu": cpu_model(),
         "cpu_cores": len(os.sched_getaffinity(0)) if has_affinity else os.cpu_count(),
         "memory_gib": _memory_gib(),
         "backend": jax.default_backend(),
@@ -37,7 +37,7 @@ def describe_hardware() -> dict[str, Any]:
     }
 
 
-def _cpu_model() -> str:
+def cpu_model() -> str:
     """Model name of the processor, from Linux where there is one."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []

@@ -4,7 +4,7 @@ import contextlib
 import ctypes
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal
 
@@ -172,7 +172,12 @@ def init_state(algorithm: Algorithm, key: PRNGKey, hparams: dict[str, Any], mesh
 
 
 def compile_steps(
-    algorithm: Algorithm, key: PRNGKey, mesh: Mesh, parallel: Literal["jit", "pmap"] = "jit", accumulate: int = 1
+    algorithm: Algorithm,
+    key: PRNGKey,
+    mesh: Mesh,
+    parallel: Literal["jit", "pmap"] = "jit",
+    accumulate: int = 1,
+    compiler_options: Mapping[str, str] | None = None,
 ) -> Dispatch:
     """Train steps in one compiled call: (state, batches (k, b, ...)) -> (state, metrics (k,)).
 
@@ -185,6 +190,7 @@ def compile_steps(
       parallel: "jit": one program over the mesh, which XLA divides. "pmap": a program for each device, all of one
         process, which draws all that is random for the whole batch and takes the gradient of its own part.
       accumulate: parts in which a gradient is computed one after another; the sum is that of the whole batch.
+      compiler_options: of XLA, for this program alone; pmap knows none.
 
     Wait for the metrics before the next call: on the CPU, two calls in flight over several host devices can block each
     other for ever.
@@ -209,6 +215,7 @@ def compile_steps(
         in_shardings=(None, batch_sharding(mesh)),
         out_shardings=(None, replicated(mesh)),
         donate_argnums=0,
+        compiler_options=dict(compiler_options or {}) or None,
     )
 
 

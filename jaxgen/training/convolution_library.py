@@ -1,0 +1,245 @@
+"""Which library computes the convolutions of a train step on a CPU: the faster one, timed when a run starts.
+
+XLA takes YNNPACK by itself. Its gradient of a kernel is slow for some sizes, and a step with Eigen then takes down to
+0.8 of the time; of other steps it takes more. So both are tried, and the result is kept beside the compiled programs.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import jaxlib
+import numpy as np
+from jax.sharding import Mesh
+
+from jaxgen.errors import require
+from jaxgen.files import write_json
+from jaxgen.hardware import cpu_model, num_cores
+from jaxgen.training.parallel import Dispatch, batch_sharding, compile_steps
+from jaxgen.training.step import Algorithm, TrainState
+from jaxgen.types import PRNGKey
+
+DEFAULT = "ynn"
+OPTIONS: dict[str, dict[str, str]] = {DEFAULT: {}, "eigen": {"xla_cpu_experimental_ynn_fusion_type": ""}}
+"""Options of the compiler by name of a library."""
+NAMES = {"ynn": "YNNPACK", "eigen": "Eigen"}
+MIN_STEPS, MIN_SECONDS, MIN_RATIO = 500, 60.0, 10.0
+"""Nothing is timed where less is left of a run, or less than so many times what it took to compile the first program:
+a second one takes as long to compile, and saves a fifth of the rest at most."""
+GAIN = 0.97
+"""Another library must take at most this part of the default's time, by the best round and by the median one."""
+MIN_ROUNDS, MAX_ROUNDS, ROUNDS_SECONDS = 2, 5, 10.0
+"""Timed dispatches of each library; from the second on no further one after so many seconds."""
+
+Trial = Callable[[], None]
+"""Runs a compiled program once, and waits for its result."""
+
+
+class Choice(NamedTuple):
+    """A library by its name in `OPTIONS`, to be recorded with the run, and seconds of a step by name, if timed."""
+
+    library: str
+    seconds: dict[str, float] | None = None
+    remembered: bool = False
+
+    @property
+    def line(self) -> str | None:
+        """What was chosen and why, in one line; None where nothing was timed."""
+        if self.seconds is None:
+            return None
+        times = ", ".join(f"{NAMES[name]} {1e3 * value:.1f} ms a step" for name, value in self.seconds.items())
+        return f"convolutions: {NAMES[self.library]} ({times}{', timed by an earlier run' * self.remembered})"
+
+
+def fastest_steps(
+    algorithm: Algorithm,
+    key: PRNGKey,
+    mesh: Mesh,
+    state: TrainState,
+    batches: Any,
+    steps_left: int,
+    parallel: Literal["jit", "pmap"] = "jit",
+    accumulate: int = 1,
+    library: str | None = None,
+) -> tuple[Dispatch, Choice]:
+    """Returns what `compile_steps` does, with the faster library, and which one that is.
+
+    Timed is only a program with convolutions, of one process on a CPU, not pmap, with enough left of the run
+    (`MIN_STEPS`, `MIN_SECONDS`, `MIN_RATIO`); elsewhere the choice is the default. A run that goes on must be given the
+    choice of its beginning, since the libraries differ in the last bits.
+
+    Args:
+      algorithm: for `compile_steps`, as `key`, `mesh`, `parallel` and `accumulate`.
+      key: base key of the run.
+      mesh: devices.
+      state: where the run starts; is not changed, and its buffers are not taken.
+      batches: those of a dispatch, (k, b, ...): arrays on the devices, or `batch_shapes`, for random ones.
+      steps_left: of the run.
+      parallel: "jit" or "pmap".
+      accumulate: parts of a batch.
+      library: a name in `OPTIONS`, which is taken untimed; None times them.
+
+    Raises:
+      InputError: an unknown library, or as `compile_steps` does.
+    """
+    require(library in (None, *OPTIONS), "library", library, ", ".join(OPTIONS))
+
+    def compiled(name: str) -> Dispatch:
+        options = OPTIONS[name] if jax.default_backend() == "cpu" else None
+        return compile_steps(algorithm, key, mesh, parallel, accumulate, options)
+
+    dispatch = compiled(library or DEFAULT)
+    if library is not None or steps_left < MIN_STEPS or not _has_choice(parallel):
+        return dispatch, Choice(library or DEFAULT)
+    batches = _arrays(batches, mesh)
+    program = dispatch.lower(state, batches).as_text()
+    if "stablehlo.convolution" not in program:
+        return dispatch, Choice(DEFAULT)
+    dispatches = {DEFAULT: dispatch}
+
+    def start(name: str) -> Trial:
+        dispatches[name] = dispatches.get(name) or compiled(name)
+        return _trial(dispatches[name], state, batches)
+
+    steps = len(jax.tree.leaves(batches)[0])
+    choice = choose(start, steps, steps_left, memory_of(program))
+    return dispatches.get(choice.library) or compiled(choice.library), choice
+
+
+def batch_shapes(steps: int, num_images: int, shape: tuple[int, int, int], labelled: bool) -> dict[str, Any]:
+    """Returns the shapes of the batches of a dispatch, as `data.pipeline` makes them, for `fastest_steps`."""
+    shapes = {"images": jax.ShapeDtypeStruct((steps, num_images, *shape), np.uint8)}
+    return shapes | ({"labels": jax.ShapeDtypeStruct((steps, num_images), np.int32)} if labelled else {})
+
+
+def _has_choice(parallel: str) -> bool:
+    """Whether there is more than one library, for a program that a single process compiles."""
+    return jax.default_backend() == "cpu" and jax.process_count() == 1 and parallel == "jit"
+
+
+def _arrays(batches: Any, mesh: Mesh) -> Any:
+    """Random arrays on the devices where there are shapes: bytes of images, and 0 or 1 as labels."""
+    rng = np.random.default_rng(0)
+
+    def make(leaf: Any) -> Any:
+        if isinstance(leaf, jax.Array):
+            return leaf
+        values = rng.integers(0, 256 if leaf.dtype == np.uint8 else 2, leaf.shape)
+        return jax.device_put(values.astype(leaf.dtype), batch_sharding(mesh))
+
+    return jax.tree.map(make, batches)
+
+
+def _trial(dispatch: Dispatch, state: TrainState, batches: Any) -> Trial:
+    """A trial that trains a copy of the state on, always with the same batches."""
+    copy = jax.tree.map(jnp.copy, state)
+
+    def run() -> None:
+        nonlocal copy
+        copy, metrics = dispatch(copy, batches)
+        jax.device_get(metrics)  # as the training loop does
+
+    return run
+
+
+def choose(
+    start: Callable[[str], Trial],
+    steps: int,
+    steps_left: int,
+    memory: Path | None = None,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Choice:
+    """Returns the choice that is remembered, or times the libraries and remembers.
+
+    Args:
+      start: compiles the program with a library, lazily: the first run of the trial may do so.
+      steps: of a trial.
+      steps_left: of the run.
+      memory: the file; None remembers nothing.
+      clock: seconds.
+    """
+    remembered = _read(memory)
+    if remembered is not None:
+        return remembered
+    trials = {DEFAULT: start(DEFAULT)}
+    first = _seconds(trials[DEFAULT], clock)  # compiles, which a run without a choice does too
+    left = _seconds(trials[DEFAULT], clock) / steps * steps_left
+    if left < max(MIN_SECONDS, MIN_RATIO * first):
+        return Choice(DEFAULT)
+    try:
+        for name in OPTIONS:
+            if name not in trials:
+                trials[name] = start(name)
+                trials[name]()
+    except jax.errors.JaxRuntimeError:  # this version of XLA has no such option
+        return Choice(DEFAULT)
+    rounds = _race(trials, clock)
+    choice = Choice(_fastest(rounds), {name: min(values) / steps for name, values in rounds.items()})
+    _write(memory, choice)
+    return choice
+
+
+def _fastest(rounds: Mapping[str, list[float]]) -> str:
+    """The library of the least time, if it is clearly less than the default's."""
+    name = min(rounds, key=lambda name: min(rounds[name]))
+    ratios = [value / default for value, default in zip(rounds[name], rounds[DEFAULT], strict=True)]
+    clearly = max(statistics.median(ratios), min(rounds[name]) / min(rounds[DEFAULT])) <= GAIN
+    return name if clearly else DEFAULT
+
+
+def _race(trials: Mapping[str, Trial], clock: Callable[[], float]) -> dict[str, list[float]]:
+    """Seconds of each trial by round, run in turns, so that other work on the machine disturbs all alike."""
+    rounds: dict[str, list[float]] = {name: [] for name in trials}
+    began = clock()
+    for i in range(MAX_ROUNDS):
+        if i >= MIN_ROUNDS and clock() - began > ROUNDS_SECONDS:
+            break
+        for name in list(trials)[:: -1 if i % 2 else 1]:
+            rounds[name].append(_seconds(trials[name], clock))
+    return rounds
+
+
+def _seconds(trial: Trial, clock: Callable[[], float]) -> float:
+    began = clock()
+    trial()
+    return clock() - began
+
+
+def memory_of(program: str) -> Path | None:
+    """The file that remembers the choice for a program on this machine; None where JAX keeps no programs in a folder.
+
+    Args:
+      program: its text before XLA compiles it.
+    """
+    folder = jax.config.jax_compilation_cache_dir
+    if not folder or "://" in folder or not jax.config.jax_enable_compilation_cache:
+        return None
+    flags = os.environ.get("XLA_FLAGS", "")
+    facts = [program, cpu_model(), num_cores(), jax.device_count(), jax.__version__, jaxlib.__version__, flags]
+    name = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:32]
+    return Path(folder) / "convolutions" / f"{name}.json"
+
+
+def _read(memory: Path | None) -> Choice | None:
+    """What is remembered; None where nothing is, or nothing that can be used."""
+    try:
+        values = json.loads(memory.read_text()) if memory else {}
+        seconds = {name: float(values["seconds"][name]) for name in OPTIONS}
+        return Choice(values["library"], seconds, remembered=True) if values["library"] in OPTIONS else None
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
+
+def _write(memory: Path | None, choice: Choice) -> None:
+    """Remembers, if it can: a full disk or a folder that is not ours is no reason to stop."""
+    if memory:
+        with contextlib.suppress(OSError):
+            write_json(memory, {"library": choice.library, "seconds": choice.seconds})
