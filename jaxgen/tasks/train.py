@@ -18,6 +18,7 @@ from jaxgen.runs.outputs import Outputs
 from jaxgen.tasks import table
 from jaxgen.tasks.base import Task, Trained, facts_of, fix_schedule, report
 from jaxgen.tasks.load import warm_start
+from jaxgen.training.convolution_library import DEFAULT
 from jaxgen.training.fit import OnMetrics, Program, copy_into, prepare
 from jaxgen.training.step import TrainState
 
@@ -57,7 +58,8 @@ def train_run(
     weights = getattr(config, "initial_weights", None)
     if weights is not None and not run.resumed:
         algorithm = warm_start(algorithm, weights)
-    program = prepare(algorithm, data.train, vars(config.hparams), config.train, config.data.flip)
+    library = _library(run) if run.resumed else None
+    program = prepare(algorithm, data.train, vars(config.hparams), config.train, config.data.flip, library)
     program = _started(run, program, begin)
     measures = task.measures(config, algorithm, data)
     protocol = measures[0].protocol if measures else "none; the newest is the best"
@@ -74,9 +76,17 @@ def train_run(
     training = Training(
         config, data.train, algorithm.images_per_step, measures, program, Members(), single_pick,
         _sampler(run, task.show(config, algorithm, data), readable_scale(facts.shape[0])), finish, task.name,
-        notes={"best_checkpoint_by": protocol}, messages=(f"best checkpoint by: {protocol}",),
+        notes={"best_checkpoint_by": protocol, "convolutions": program.convolutions.library},
+        messages=tuple(filter(None, (f"best checkpoint by: {protocol}", program.convolutions.line))),
+        meta=lambda: {"convolutions": program.convolutions.library},
     )  # fmt: skip
     return trained(record(run, training, on_metrics))
+
+
+def _library(run: Run) -> str:
+    """Returns the library that computed the convolutions of a run so far: it decides the last bits."""
+    _, meta = checkpoints.read_meta(run.directory / "checkpoints")
+    return meta.get("convolutions", DEFAULT)
 
 
 def _started(run: Run, program: Program, begin: TrainState | None) -> Program:

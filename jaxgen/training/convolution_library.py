@@ -25,7 +25,7 @@ from jaxgen.files import write_json
 from jaxgen.hardware import cpu_model, num_cores
 from jaxgen.training.parallel import Dispatch, batch_sharding, compile_steps
 from jaxgen.training.step import Algorithm, TrainState
-from jaxgen.types import PRNGKey
+from jaxgen.types import Grid, PRNGKey
 
 DEFAULT = "ynn"
 OPTIONS: dict[str, dict[str, str]] = {DEFAULT: {}, "eigen": {"xla_cpu_experimental_ynn_fusion_type": ""}}
@@ -114,7 +114,7 @@ def fastest_steps(
     return dispatches.get(choice.library) or compiled(choice.library), choice
 
 
-def batch_shapes(steps: int, num_images: int, shape: tuple[int, int, int], labelled: bool) -> dict[str, Any]:
+def batch_shapes(steps: int, num_images: int, shape: Grid, labelled: bool) -> dict[str, Any]:
     """Returns the shapes of the batches of a dispatch, as `data.pipeline` makes them, for `fastest_steps`."""
     shapes = {"images": jax.ShapeDtypeStruct((steps, num_images, *shape), np.uint8)}
     return shapes | ({"labels": jax.ShapeDtypeStruct((steps, num_images), np.int32)} if labelled else {})

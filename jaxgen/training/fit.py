@@ -13,6 +13,7 @@ from jaxgen.data.transfer import chunks, put_global
 from jaxgen.errors import require
 from jaxgen.training import distributed, parallel
 from jaxgen.training.config import TrainConfig
+from jaxgen.training.convolution_library import DEFAULT, Choice, batch_shapes, fastest_steps
 from jaxgen.training.loop import Callback, Stop, chunk_sizes, train
 from jaxgen.training.step import Algorithm, TrainState
 
@@ -29,6 +30,7 @@ class Program(NamedTuple):
       batches: (step) -> endless host batches from that step on.
       sharding: where stacked batches (k, ...) are put.
       per_dispatch: steps of a call at most.
+      convolutions: the library that computes them, where there is a choice.
     """
 
     state: Any
@@ -36,10 +38,16 @@ class Program(NamedTuple):
     batches: Callable[[int], Iterator[dict[str, np.ndarray]]]
     sharding: jax.sharding.Sharding
     per_dispatch: int
+    convolutions: Choice = Choice(DEFAULT)
 
 
 def prepare(
-    algorithm: Algorithm, source: Source, hparams: Mapping[str, Any], settings: TrainConfig, flip: bool = False
+    algorithm: Algorithm,
+    source: Source,
+    hparams: Mapping[str, Any],
+    settings: TrainConfig,
+    flip: bool = False,
+    library: str | None = None,
 ) -> Program:
     """Returns the program of one training: its initial state, its compiled steps and its batches.
 
@@ -49,6 +57,7 @@ def prepare(
       hparams: numbers by name; `schedule_images` set.
       settings: devices, batch size, seed.
       flip: mirror half of the images.
+      library: that computes convolutions, of a run that goes on; None takes the faster one.
 
     Raises:
       InputError: devices and a batch size that do not fit, or a way to share a step that the algorithm does not take.
@@ -62,13 +71,13 @@ def prepare(
             process_index=jax.process_index(), process_count=jax.process_count(),
         )  # fmt: skip
 
-    return Program(
-        parallel.init_state(algorithm, key_init, dict(hparams), mesh),
-        parallel.compile_steps(algorithm, key_steps, mesh, settings.parallel, settings.accumulate),
-        host_batches,
-        parallel.batch_sharding(mesh),
-        settings.steps_per_dispatch or parallel.STEPS_PER_DISPATCH.get(jax.default_backend(), 10),
+    state = parallel.init_state(algorithm, key_init, dict(hparams), mesh)
+    per_dispatch = settings.steps_per_dispatch or parallel.STEPS_PER_DISPATCH.get(jax.default_backend(), 10)
+    shapes = batch_shapes(per_dispatch, algorithm.images_per_step, source.shape, source.labels is not None)
+    dispatch, choice = fastest_steps(
+        algorithm, key_steps, mesh, state, shapes, settings.steps, settings.parallel, settings.accumulate, library
     )
+    return Program(state, dispatch, host_batches, parallel.batch_sharding(mesh), per_dispatch, choice)
 
 
 def run_steps(
