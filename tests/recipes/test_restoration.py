@@ -21,6 +21,7 @@ from jaxgen.recipes.restoration import RestorationRecipe, images_to_judge, open_
 from jaxgen.recipes.sheets import error_map, restoration_sheet
 from jaxgen.training.outputs import Run
 from jaxgen.training.weights import load_params
+from jaxgen.types import Observation
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -118,7 +119,7 @@ def test_weights_of_another_network_are_refused_and_named(run, folder, tmp_path)
 def test_shipped_weights_fit_the_experiment_that_they_come_from(name, recipe):
     shape = (64, 64, recipe.CONFIG.data.channels)
     network = make_restorer(recipe.CONFIG.restoration, shape)
-    shapes = jax.eval_shape(lambda: network.init(jax.random.key(0), jnp.zeros((1, *shape)))["params"])
+    shapes = jax.eval_shape(lambda: network.init(jax.random.key(0), Observation(jnp.zeros((1, *shape))))["params"])
     chex.assert_trees_all_equal_shapes(load_params(weights_file(name)), shapes)
 
 
