@@ -1,6 +1,7 @@
-"""What jaxgen's convolution buys on a CPU: the GAN step with it and with XLA's own gradients.
+"""What jaxgen's convolution buys on a CPU: the GAN step with it and with XLA's own gradients, and volumes by slices.
 
-XLA's kernel gradient of a convolution loses its fast path inside any loop; `jaxgen.networks.layers.conv` keeps it.
+XLA's kernel gradient of a convolution loses its fast path inside any loop; `jaxgen.networks.convolution.conv` keeps it,
+and convolves volumes as images of joined slices.
 
 Command:  python -m experiments.benchmarks.convolution [--repeats N] [--out FILE.json]
 """
@@ -20,7 +21,7 @@ from experiments.benchmarks import common
 from jaxgen.cli import exit_cleanly, parse
 from jaxgen.config_json import to_dict
 from jaxgen.errors import require
-from jaxgen.networks import layers
+from jaxgen.networks import convolution, layers
 from jaxgen.tasks.base import fix_schedule
 from jaxgen.tasks.gan.algorithm import make_gan
 from jaxgen.training import parallel
@@ -28,6 +29,9 @@ from jaxgen.training.step import Algorithm, TrainState
 from jaxgen.types import Batch, Metrics
 
 SHAPE = (28, 28, 1)
+VOLUMES = ((16, 16, 16), (16, 32, 32), (8, 128, 32))
+"""Edge of the volumes, channels in and out."""
+VOLUME_BATCH = 16
 Run = Callable[[], None]
 
 
@@ -51,9 +55,11 @@ class ConvolutionConfig:
             require(getattr(self, field) >= 1, field, getattr(self, field), "1 or more")
 
 
-def plain_conv(x: jax.Array, kernel: jax.Array, padding: layers.Padding | None = None) -> jax.Array:
-    """`jaxgen.networks.layers.conv` for images, with the gradients that JAX and XLA give it."""
-    return lax.conv_general_dilated(x, kernel, (1, 1), padding or "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+def plain_conv(x: jax.Array, kernel: jax.Array, padding: convolution.Padding | None = None) -> jax.Array:
+    """`jaxgen.networks.convolution.conv` as one convolution of XLA, with the gradients that JAX and XLA give it."""
+    spatial = "DHW"[5 - x.ndim :]
+    layout = (f"N{spatial}C", f"{spatial}IO", f"N{spatial}C")
+    return lax.conv_general_dilated(x, kernel, (1,) * (x.ndim - 2), padding or "SAME", dimension_numbers=layout)
 
 
 CONVOLUTIONS = {"jaxgen's convolution": layers.conv, "plain lax convolution": plain_conv}
@@ -112,6 +118,39 @@ def _runner(program: Callable[[Any], Any], argument: Any) -> Run:
     return lambda: jax.block_until_ready(program(argument)) and None
 
 
+def volume_candidates(size: int, channels: int, features: int) -> list[common.Candidate]:
+    """A 3 x 3 x 3 convolution of volumes, forward and with both gradients, in both forms."""
+    keys = jax.random.split(jax.random.key(0))
+    x = jax.random.normal(keys[0], (VOLUME_BATCH, *(size,) * 3, channels))
+    kernel = jax.random.normal(keys[1], (3, 3, 3, channels, features)) / (27 * channels) ** 0.5
+    found = []
+    for name, conv in CONVOLUTIONS.items():
+
+        def loss(x: jax.Array, kernel: jax.Array, conv: Callable[..., jax.Array] = conv) -> jax.Array:
+            return jnp.mean(jnp.square(conv(x, kernel)))
+
+        for what, fn in (("forward", conv), ("with gradients", jax.grad(loss, (0, 1)))):
+            program = jax.jit(fn).lower(x, kernel).compile()
+            found.append(common.Candidate(f"{name}, {what}", _runner(lambda both, p=program: p(*both), (x, kernel)), 1))
+    return found
+
+
+def volume_rows(repeats: int) -> list[dict[str, Any]]:
+    """GFLOP/s of each convolution of volumes: of jaxgen's and of the plain one; and prints them."""
+    rows, cells = [], []
+    for size, channels, features in VOLUMES:
+        timings = common.race(volume_candidates(size, channels, features), repeats, steps=1)
+        forward = 2 * 27 * channels * features * VOLUME_BATCH * size**3 / 1e9
+        for what, work in (("forward", forward), ("with gradients", 3 * forward)):
+            rates = [work / timings[f"{name}, {what}"].median for name in CONVOLUTIONS]
+            place = f"{size}^3, {channels} to {features}, {what}"
+            rows.append({"place": place, "jaxgen": rates[0], "plain": rates[1], "ratio": rates[0] / rates[1]})
+            cells.append((place, *(f"{rate:.0f}" for rate in rates), f"{rates[0] / rates[1]:.1f}"))
+    title = f"convolution of volumes, batch {VOLUME_BATCH}; GFLOP/s"
+    common.print_table(title, ("volumes", *CONVOLUTIONS, "ratio"), cells)
+    return rows
+
+
 def run(config: ConvolutionConfig) -> dict[str, Any]:
     """Measures, prints a table and writes the document.
 
@@ -130,7 +169,7 @@ def run(config: ConvolutionConfig) -> dict[str, Any]:
         cells.append((place, *(f"{1e3 * timing.median:.1f}" for timing in pair), f"{ratio:.1f}"))
     title = f"GAN step of gan_mnist, batch {config.batch_size}, 1 device; ms per step (of a member)"
     common.print_table(title, ("step", *CONVOLUTIONS, "ratio"), cells)
-    document = common.describe("convolution", to_dict(config), rows=rows)
+    document = common.describe("convolution", to_dict(config), rows=rows, volumes=volume_rows(config.repeats))
     common.save(config.out, document)
     return document
 

@@ -18,7 +18,7 @@ class Kind(NamedTuple):
     """One kind of damage; level 0 is exactly the identity."""
 
     apply: Callable[[PRNGKey, Images, Levels], Observation]
-    """(key, images (b, *spatial, c) in [-1, 1], levels (b,)) to damaged images and masks, all ones if nothing is told."""
+    """(key, images (b, *spatial, c) in [-1, 1], levels (b,)) to images and masks, all ones where nothing is told."""
     highest: float
     """The highest level that makes sense."""
     unit: str

@@ -39,8 +39,8 @@ def ssim(restored: Restored, clean: Clean) -> Float64[np.ndarray, " n"]:
     """Structural similarity of each image, the mean over all windows that lie inside of it and over channels.
 
     (2 m_x m_y + C1) (2 s_xy + C2) / ((m_x^2 + m_y^2 + C1) (s_x^2 + s_y^2 + C2)) with means, variances and covariance
-    weighted by a Gaussian of 11 x 11 (x 11) pixels, sigma 1.5; C1 = (0.01 peak)^2 and C2 = (0.03 peak)^2. The original form:
-    variances of the population, no downscaling before. Range and types as in `psnr`.
+    weighted by a Gaussian of 11 x 11 (x 11) pixels, sigma 1.5; C1 = (0.01 peak)^2 and C2 = (0.03 peak)^2. The original
+    form: variances of the population, no downscaling before. Range and types as in `psnr`.
 
     Args:
       restored: [n, *spatial, c], uint8, or float in [0, 1]; two or three spatial axes of 11 or more, c 1 to 4.

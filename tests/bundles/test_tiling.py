@@ -21,16 +21,16 @@ HALO = 13
 
 
 SHAPES = [(4, 4), (16, 4), (16, 16), (4, 12), (3, 3)]
-"""Channels: image and mask 4 -> 4; halved 16 -> 4; halved again 16 -> 16; doubled 4 -> 12; doubled again 3 -> 3."""
+"""Channels: image and known 4 -> 4; halved 16 -> 4; halved again 16 -> 16; doubled 4 -> 12; doubled again 3 -> 3."""
 NOISE = np.random.default_rng(1)
 KERNELS = [(NOISE.normal(size=(3, 3, *shape)) / (9 * shape[0]) ** 0.5).astype(np.float32) for shape in SHAPES]
 
 
 @jax.jit
-def network(images: jax.Array, masks: jax.Array) -> jax.Array:
+def network(images: jax.Array, known: jax.Array) -> jax.Array:
     """A little U on two coarser grids; sizes that are no multiples are continued by edge values and cut again."""
     _, h, w, _ = images.shape
-    x = jnp.concatenate([images, masks], axis=-1)
+    x = jnp.concatenate([images, known], axis=-1)
     x = jnp.pad(x, ((0, 0), (0, -h % MULTIPLE), (0, -w % MULTIPLE), (0, 0)), mode="edge")
     first, second, third, fourth, last = map(jnp.asarray, KERNELS)
     x = leaky_relu(conv(x, first) + 0.3)
@@ -49,15 +49,15 @@ def example(height: int, width: int, dtype: type = np.uint8) -> tuple[np.ndarray
 @functools.cache
 def whole(height: int, width: int) -> np.ndarray:
     """The network on all of the image at once."""
-    pixels, mask = example(height, width)
+    pixels, known = example(height, width)
     image = pixels[None].astype(np.float32) / 127.5 - 1.0
-    return np.asarray(network(jnp.asarray(image), jnp.asarray(mask[None, ..., None], jnp.float32)))[0]
+    return np.asarray(network(jnp.asarray(image), jnp.asarray(known[None, ..., None], jnp.float32)))[0]
 
 
 def assembled(height: int, width: int, halo: int, tile: int = 24) -> np.ndarray:
-    pixels, mask = example(height, width)
+    pixels, known = example(height, width)
     result = np.full(pixels.shape, np.nan, np.float32)
-    for rows, columns, values in restored_tiles(network, pixels, mask, tile=tile, halo=halo, multiple=MULTIPLE):
+    for rows, columns, values in restored_tiles(network, pixels, known, tile=tile, halo=halo, multiple=MULTIPLE):
         assert np.isnan(result[rows, columns]).all(), "given twice"
         result[rows, columns] = values
     return result
@@ -74,10 +74,10 @@ def test_tiles_equal_the_whole_image(size: tuple[int, int]) -> None:
 def test_the_whole_image_was_not_simply_taken_whole() -> None:
     shapes = []
 
-    def apply_fn(images: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    def apply_fn(images: np.ndarray, known: np.ndarray) -> np.ndarray:
         shapes.append(images.shape)
-        assert masks.shape == (*images.shape[:3], 1)
-        assert images.dtype == masks.dtype == np.float32
+        assert known.shape == (*images.shape[:3], 1)
+        assert images.dtype == known.dtype == np.float32
         return images
 
     restore_tiled(apply_fn, *example(150, 201), tile=24, halo=HALO, multiple=MULTIPLE)
@@ -92,8 +92,8 @@ def test_too_small_a_halo_differs(halo: int) -> None:
 
 
 def test_a_wrong_multiple_differs() -> None:
-    pixels, mask = example(150, 201)
-    tiles = restored_tiles(network, pixels, mask, tile=38, halo=HALO, multiple=1)
+    pixels, known = example(150, 201)
+    tiles = restored_tiles(network, pixels, known, tile=38, halo=HALO, multiple=1)
     assert max(np.abs(values - whole(150, 201)[rows, columns]).max() for rows, columns, values in tiles) > 1e-3
 
 
@@ -139,41 +139,41 @@ def test_large_photos_are_not_computed_twice() -> None:
 def test_every_value_comes_back(dtype: type) -> None:
     largest = np.iinfo(dtype).max
     pixels = np.arange(largest + 1, dtype=dtype).reshape(-1, 128, 1)
-    restored = restore_tiled(lambda images, masks: images, pixels, tile=64, halo=0, multiple=1)
+    restored = restore_tiled(lambda images, known: images, pixels, tile=64, halo=0, multiple=1)
     assert restored.dtype == dtype
     np.testing.assert_array_equal(restored, pixels)
-    mirrored = restore_tiled(lambda images, masks: -images, pixels, tile=64, halo=0, multiple=1)
+    mirrored = restore_tiled(lambda images, known: -images, pixels, tile=64, halo=0, multiple=1)
     np.testing.assert_array_equal(mirrored, largest - pixels)
 
 
 def test_values_beyond_the_range_are_clipped_and_rounded() -> None:
     pixels = np.zeros((1, 4, 1), np.uint8)
     values = np.array([-1.5, 1.5, 0.0039, -0.005], np.float32).reshape(1, 1, 4, 1)  # 127.997 and 126.86 of 255
-    restored = restore_tiled(lambda images, masks: values, pixels, tile=64, halo=0, multiple=1)
+    restored = restore_tiled(lambda images, known: values, pixels, tile=64, halo=0, multiple=1)
     np.testing.assert_array_equal(restored[0, :, 0], [0, 255, 128, 127])
 
 
-def test_masks_are_zero_where_none_is_given_and_continued_at_the_edge() -> None:
-    pixels, mask = example(3, 5)
+def test_all_is_known_where_nothing_is_given_and_masks_are_continued_at_the_edge() -> None:
+    pixels, known = example(3, 5)
     seen = []
 
-    def apply_fn(images: np.ndarray, masks: np.ndarray) -> np.ndarray:
-        seen.append(masks)
+    def apply_fn(images: np.ndarray, known: np.ndarray) -> np.ndarray:
+        seen.append(known)
         return images
 
     restore_tiled(apply_fn, pixels, tile=8, halo=1, multiple=4)
-    restore_tiled(apply_fn, pixels, mask, tile=8, halo=1, multiple=4)
-    assert not seen[0].any()
-    np.testing.assert_array_equal(seen[1][0, :3, :5, 0], mask)
-    np.testing.assert_array_equal(seen[1][0, 3, :5, 0], mask[2])
-    np.testing.assert_array_equal(seen[1][0, :3, 6, 0], mask[:, 4])
+    restore_tiled(apply_fn, pixels, known, tile=8, halo=1, multiple=4)
+    assert seen[0].all()
+    np.testing.assert_array_equal(seen[1][0, :3, :5, 0], known)
+    np.testing.assert_array_equal(seen[1][0, 3, :5, 0], known[2])
+    np.testing.assert_array_equal(seen[1][0, :3, 6, 0], known[:, 4])
 
 
 def test_watch_counts_to_the_end() -> None:
     seen = []
     pixels, _ = example(150, 201)
     restore_tiled(
-        lambda images, masks: images, pixels, tile=24, halo=4, multiple=4, watch=lambda *marks: seen.append(marks)
+        lambda images, known: images, pixels, tile=24, halo=4, multiple=4, watch=lambda *marks: seen.append(marks)
     )
     total = seen[0][1]
     assert total > 4
@@ -183,6 +183,6 @@ def test_watch_counts_to_the_end() -> None:
 def test_refusals() -> None:
     pixels, _ = example(2, 2)
     with pytest.raises(FloatingPointError, match="rows 0 to 2"):
-        restore_tiled(lambda images, masks: images * np.float32(np.nan), pixels, tile=8, halo=0, multiple=1)
+        restore_tiled(lambda images, known: images * np.float32(np.nan), pixels, tile=8, halo=0, multiple=1)
     with pytest.raises(InputError, match="tile: got 0"):
-        restore_tiled(lambda images, masks: images, pixels, tile=0, halo=0, multiple=1)
+        restore_tiled(lambda images, known: images, pixels, tile=0, halo=0, multiple=1)

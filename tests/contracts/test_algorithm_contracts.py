@@ -15,6 +15,7 @@ from jaxgen.tasks.gan.config import GanConfig, GanHparams
 from jaxgen.tasks.restoration.algorithm import make_restoration
 from jaxgen.tasks.restoration.config import RestorationConfig, RestorationHparams
 from jaxgen.training.step import Algorithm, TrainState
+from jaxgen.types import Observation
 
 BATCH, NUM_CLASSES, SCHEDULE_IMAGES = 4, 3, 100.0
 ALL_AUGMENTATIONS = ("translation", "cutout", "color")
@@ -194,7 +195,9 @@ def test_rate_in_the_metrics_follows_the_cosine_in_images(case: Traced) -> None:
 def test_prediction_has_the_shape_of_the_images(case: Traced) -> None:
     draw = case.algorithm.draw_inputs
     inputs = (
-        {"images": to_float(jnp.asarray(case.batches[0]["images"][:3]))} if draw is None else draw(jax.random.key(0), 3)
+        Observation(to_float(jnp.asarray(case.batches[0]["images"][:3])))
+        if draw is None
+        else draw(jax.random.key(0), 3)
     )
     images = jax.jit(case.algorithm.predict)(case.states[-1], inputs)
     assert (images.shape, images.dtype) == ((3, *case.setup.shape), jnp.float32)

@@ -13,7 +13,6 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jaxgen.degradations.compose import (
     KINDS,
     Damage,
-    Degraded,
     degrade,
     format_damage,
     format_mixture,
@@ -24,6 +23,7 @@ from jaxgen.degradations.compose import (
 from jaxgen.degradations.jpeg import jpeg
 from jaxgen.degradations.resampling import grey
 from jaxgen.errors import InputError
+from jaxgen.types import Observation
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -151,7 +151,7 @@ def test_masks_multiply_and_missing_pixels_stay_mid_grey() -> None:
 CHOICES = parse_mixture("centre_hole:2|centre_hole:4|centre_hole:6+gaussian:0")
 
 
-def widths(result: Degraded) -> np.ndarray:
+def widths(result: Observation) -> np.ndarray:
     return np.sqrt((np.asarray(result.masks) == 0).sum((1, 2, 3)))
 
 

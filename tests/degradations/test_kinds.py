@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgen.degradations.compose import KINDS, Degraded
+from jaxgen.degradations.compose import KINDS
+from jaxgen.types import Observation
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 SHAPE = (5, 24, 32, 3)
@@ -26,15 +27,15 @@ def test_contract(name: str) -> None:
     levels = jnp.asarray(levels_of(name))
 
     @jax.jit
-    def apply_and_slope(seed: jax.Array) -> tuple[Degraded, jax.Array]:
-        def total(images: jax.Array) -> tuple[jax.Array, Degraded]:
+    def apply_and_slope(seed: jax.Array) -> tuple[Observation, jax.Array]:
+        def total(images: jax.Array) -> tuple[jax.Array, Observation]:
             degraded = KINDS[name].apply(jax.random.key(seed), images, levels)
             return jnp.sum(degraded.images), degraded
 
         (_, degraded), slope = jax.value_and_grad(total, has_aux=True)(IMAGES)
         return degraded, slope
 
-    (images, masks), slope = jax.tree.map(np.asarray, apply_and_slope(jnp.uint32(0)))
+    (images, masks, _), slope = jax.tree.map(np.asarray, apply_and_slope(jnp.uint32(0)))
     again, other = apply_and_slope(jnp.uint32(0))[0], apply_and_slope(jnp.uint32(1))[0]
     assert (images.shape, images.dtype, masks.shape, masks.dtype) == (SHAPE, np.float32, (*SHAPE[:3], 1), np.float32)
     assert np.isfinite(images).all()

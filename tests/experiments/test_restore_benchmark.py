@@ -13,12 +13,12 @@ import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
 from experiments.benchmarks import common, restore
-from jaxgen.degradations.kinds import Degraded
 from jaxgen.errors import InputError
 from jaxgen.tasks.restoration import algorithm as restoration
 from jaxgen.tasks.restoration.config import RestorationConfig, RestorationHparams
 from jaxgen.tasks.restoration.restorers import make_restorer
 from jaxgen.training import parallel
+from jaxgen.types import Observation
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_compilation")]
 needs_torch = pytest.mark.skipif(
@@ -47,7 +47,7 @@ def random_params(config, channels, seed=0):
     """Parameters of which none is zero, since biases that are would hide a wrong order."""
     draw = np.random.default_rng(seed).normal
     shapes = jax.eval_shape(
-        make_restorer(config, (28, 28, channels)).init, jax.random.key(0), np.zeros((1, 28, 28, channels), np.float32)
+        make_restorer(config, (28, 28, channels)).init, jax.random.key(0), Observation(jnp.zeros((1, 28, 28, channels)))
     )
     return jax.tree.map(lambda p: jnp.asarray(0.7 * draw(size=p.shape) / p.size**0.4, jnp.float32), shapes["params"])
 
@@ -75,7 +75,7 @@ def test_twin_is_the_same_network(channels, size):
     load_parameters(twin, params)
     assert sum(p.numel() for p in twin.parameters()) == common.num_parameters(params)
     network = make_restorer(SMALL, (16, 16, channels))
-    expected = jax.jit(network.apply)({"params": params}, jnp.asarray(images))
+    expected = jax.jit(network.apply)({"params": params}, Observation(jnp.asarray(images)))
     assert np.abs(expected - images).max() > 0.01
     for memory in (torch.contiguous_format, torch.channels_last):
         x = channels_first(images).contiguous(memory_format=memory)
@@ -91,7 +91,7 @@ def test_twin_has_the_same_gradients():
 
     params, clean, images = random_params(SMALL, 3), images_of(2, 14, 16, 3), images_of(4, 14, 16, 3)[2:]
     task = restoration.Restoration(SMALL, make_restorer(SMALL, (14, 16, 3)), (), (), (14, 16, 3), 2)
-    degraded = Degraded(jnp.asarray(images), jnp.ones((2, 14, 16, 1)))
+    degraded = Observation(jnp.asarray(images), jnp.ones((2, 14, 16, 1)))
     grads = jax.jit(
         jax.grad(lambda p: restoration.reconstruction(task, p, restoration.Examples(jnp.asarray(clean), degraded))[0])
     )(params)
@@ -115,7 +115,7 @@ def test_torch_steps_are_the_same_steps(channels_last, monkeypatch):
     noise = 0.3 * images_of(batch, *shape)
     masks = jnp.ones((batch, 8, 8, 1))
     monkeypatch.setattr(
-        restoration, "damage_in_phase", lambda task, key, clean, *_: Degraded(clean + jnp.asarray(noise), masks)
+        restoration, "damage_in_phase", lambda task, key, clean, *_: Observation(clean + jnp.asarray(noise), masks)
     )
     algorithm = restoration.make_restoration(SMALL, shape, batch)
     params = random_params(SMALL, 3)
@@ -222,7 +222,7 @@ def test_unrolled_network_is_the_scanned_one(small):
     masks = jnp.asarray(images_of(2, 7, 9, 1) > 0.0, jnp.float32)
 
     def loss(network, params):
-        estimates = network.apply({"params": params}, images, masks, method="estimates")
+        estimates = network.apply({"params": params}, Observation(images, masks), method="estimates")
         assert estimates.shape == (3, 2, 7, 9, 1)
         return jnp.sum(jnp.square(estimates) * jnp.arange(1.0, 4.0)[:, None, None, None, None])
 

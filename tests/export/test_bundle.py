@@ -10,19 +10,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jaxgen.export.models import open_model
+from jaxgen.tasks.gan.load import load_gan
+from jaxgen.tasks.restoration.load import load_restorer, photo_model
 
 import jaxgen
 from jaxgen.bundles.manifest import read_manifest
 from jaxgen.errors import InputError
 from jaxgen.export import bundle
 from jaxgen.export.bundle import export_run
-from jaxgen.export.models import open_model
 from jaxgen.tasks.gan.config import GanConfig, GanRecipe
-from jaxgen.tasks.gan.load import load_gan
 from jaxgen.tasks.gan.sample import draw
 from jaxgen.tasks.restoration.config import RestorationConfig, RestorationRecipe
-from jaxgen.tasks.restoration.load import load_restorer, photo_model
 from jaxgen.tasks.restoration.restore import adapt
+from jaxgen.types import Observation
 from tests.bundle_runs import write_gan, write_restorer
 from tests.command_line import call
 
@@ -135,7 +136,7 @@ def test_restored_images_are_those_of_the_run(config, tmp_path):
     known = jnp.asarray(1.0 - mask[None, ..., None].astype(np.float32))
     images = jnp.asarray(image[None, ..., None] / np.float32(127.5) - 1)
     whole = jnp.ones_like(known)
-    restored = [trained.network.apply({"params": trained.params}, images * k, k) for k in (whole, known)]
+    restored = [trained.network.apply({"params": trained.params}, Observation(images * k, k)) for k in (whole, known)]
     expected = [np.clip((np.asarray(x)[0, ..., 0] + 1) * 127.5, 0, 255) for x in restored]
     np.testing.assert_allclose(model.restore(image), expected[0], atol=0.6)
     found = model.restore(image, mask)
@@ -152,7 +153,7 @@ def test_colour_by_a_model_for_grey(tmp_path):
     model = jaxgen.load(tmp_path / "bundle")
     image = np.random.default_rng(0).integers(0, 256, (16, 20, 3), np.uint8)
     images = jnp.asarray(image[None] / np.float32(127.5) - 1)
-    restored = adapt(photo_model(load_restorer(run)), 3, 1.0, masked=False)(images, jnp.zeros((1, 16, 20, 1)))
+    restored = adapt(photo_model(load_restorer(run)), 3, 1.0, masked=False)(images, jnp.ones((1, 16, 20, 1)))
     np.testing.assert_allclose(model.restore(image), (np.asarray(restored[0]) + 1) * 127.5, atol=0.6)
     for bad in (image[..., :2], image.astype(np.int32), image / 100, image[:0]):
         with pytest.raises(InputError, match=r"^image: "):

@@ -13,6 +13,7 @@ from jaxgen.tasks.gan.config import GanConfig
 from jaxgen.tasks.gan.pairs import make_gan_pair
 from jaxgen.tasks.restoration.config import RestorationConfig
 from jaxgen.tasks.restoration.restorers import make_restorer
+from jaxgen.types import Observation
 
 onnx = pytest.importorskip("onnx", reason="needs pip install 'jaxgen[onnx]'")
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs pip install 'jaxgen[onnx]'")
@@ -78,8 +79,10 @@ def test_restorers_at_any_size(config, channels):
     for size in ((1, 16, 16), (2, 12, 20), (3, 32, 8)):
         images = np.clip(noise.normal(size=(*size, channels)), -1, 1).astype(np.float32)
         arrays.append([images, (noise.random((*size, 1)) < 0.3).astype(np.float32)])
-    params = moved(network.init(jax.random.key(0), *map(jnp.asarray, arrays[0]))["params"])
-    _, error = difference(lambda x, m: network.apply({"params": params}, x * (1 - m), 1 - m), inputs, arrays)
+    params = moved(network.init(jax.random.key(0), Observation(*map(jnp.asarray, arrays[0])))["params"])
+    _, error = difference(
+        lambda x, m: network.apply({"params": params}, Observation(x * (1 - m), 1 - m)), inputs, arrays
+    )
     assert error < 2e-5
 
 
@@ -89,8 +92,10 @@ def test_the_dense_restorer():
     inputs = {"images": shape_of(b, 8, 8, 1), "missing": shape_of(b, 8, 8, 1)}
     noise = np.random.default_rng(3)
     arrays = [[noise.uniform(0, 1, (n, 8, 8, 1)).astype(np.float32) for _ in range(2)] for n in (1, 3)]
-    params = network.init(jax.random.key(0), *map(jnp.asarray, arrays[0]))["params"]
-    _, error = difference(lambda x, m: network.apply({"params": params}, x * (1 - m), 1 - m), inputs, arrays)
+    params = network.init(jax.random.key(0), Observation(*map(jnp.asarray, arrays[0])))["params"]
+    _, error = difference(
+        lambda x, m: network.apply({"params": params}, Observation(x * (1 - m), 1 - m)), inputs, arrays
+    )
     assert error < 2e-5
 
 

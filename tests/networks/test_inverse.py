@@ -14,6 +14,7 @@ from jaxgen.networks.inverse import DenseInverseNetwork, InverseNetwork, join_pl
 from jaxgen.networks.recurrent import RecurrentRestorer
 from jaxgen.tasks.restoration.config import RestorationConfig
 from jaxgen.tasks.restoration.restorers import make_restorer
+from jaxgen.types import Observation
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -32,14 +33,14 @@ def some_masks(b: int, h: int, w: int, seed: int = 1) -> jax.Array:
 @functools.cache
 def params_of(network: Any, shape: tuple[int, int, int]) -> Any:
     """Parameters moved off their small or zero beginnings, so that everything has an effect."""
-    params = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, *shape)))["params"]
+    params = jax.eval_shape(network.init, jax.random.key(0), Observation(jnp.zeros((1, *shape))))["params"]
     draws = np.random.default_rng(0)
     return jax.tree.map(lambda a: jnp.asarray(0.3 * draws.standard_normal(a.shape), jnp.float32), params)
 
 
 @functools.cache
 def compiled(network: Any) -> Any:
-    return jax.jit(lambda params, *inputs: network.apply({"params": params}, *inputs))
+    return jax.jit(lambda params, *inputs: network.apply({"params": params}, Observation(*inputs)))
 
 
 def restore(network: Any, images: jax.Array, *told: Any) -> np.ndarray:
@@ -48,11 +49,11 @@ def restore(network: Any, images: jax.Array, *told: Any) -> np.ndarray:
 
 def test_planes_say_where_pixels_are_missing_and_how_strong_the_noise_is() -> None:
     images, masks, sigma = noise(2, 3, 4, 2), some_masks(2, 3, 4), jnp.array([0.1, 0.7])
-    planes = np.asarray(join_planes(images, masks, sigma))
+    planes = np.asarray(join_planes(Observation(images, masks, sigma)))
     np.testing.assert_array_equal(planes[..., :2], images)
     np.testing.assert_array_equal(planes[..., 2:3], 1 - np.asarray(masks))
     np.testing.assert_array_equal(planes[..., 3], np.broadcast_to(np.float32([[[0.1]], [[0.7]]]), (2, 3, 4)))
-    np.testing.assert_array_equal(np.asarray(join_planes(images, None, None))[..., 2:], 0.0)
+    np.testing.assert_array_equal(np.asarray(join_planes(Observation(images)))[..., 2:], 0.0)
 
 
 @pytest.mark.parametrize(("size", "padded"), [((1, 1), (4, 4)), ((5, 8), (8, 8)), ((4, 7), (4, 8))])
@@ -67,7 +68,7 @@ def test_padding_repeats_the_last_row_and_column(size: tuple[int, int], padded: 
 def test_any_size_and_one_to_four_channels(size: tuple[int, int], dtype: str) -> None:
     for c in (1, 2, 3, 4):
         network, images = TINY.clone(dtype=dtype), jnp.zeros((2, *size, c))
-        out, variables = jax.eval_shape(network.init_with_output, jax.random.key(0), images)
+        out, variables = jax.eval_shape(network.init_with_output, jax.random.key(0), Observation(images))
         assert (out.shape, out.dtype) == (images.shape, jnp.float32)
         assert set(variables) == {"params"}
         assert {a.dtype for a in jax.tree.leaves(variables)} == {np.dtype("float32")}
@@ -103,7 +104,7 @@ def test_halo_is_the_reach_and_hardly_more(network: Any) -> None:
     inputs = 0.1 * jnp.abs(noise(1, height, width, 1)), some_masks(1, height, width)
 
     def pixel(row: jax.Array, images: jax.Array, masks: jax.Array) -> jax.Array:
-        return jnp.sum(network.apply({"params": params}, images, masks)[0, row, 0])
+        return jnp.sum(network.apply({"params": params}, Observation(images, masks))[0, row, 0])
 
     rows = middle + jnp.arange(network.multiple)  # every place within the smallest grid
     slopes = jax.jit(jax.vmap(jax.grad(pixel, argnums=(1, 2)), in_axes=(0, None, None)))(rows, *inputs)
@@ -176,7 +177,7 @@ def test_a_half_trusted_pixel_is_seen_and_not_kept() -> None:
 
 def test_training_starts_nearer_to_the_damaged_image_than_to_nothing() -> None:
     network, images = InverseNetwork(widths=(8, 8, 8), depth=1), noise(2, 8, 8, 3)
-    out, _ = jax.jit(network.init_with_output)(jax.random.key(0), images)
+    out, _ = jax.jit(network.init_with_output)(jax.random.key(0), Observation(images))
     change = float(jnp.sqrt(jnp.mean(jnp.square(out - images)) / jnp.mean(jnp.square(images))))
     assert 0.0 < change < 0.8
 
@@ -205,7 +206,7 @@ def test_size_and_grids_of_the_dense_form() -> None:
     network, images = DenseInverseNetwork((28, 28, 1)), jnp.zeros((2, 28, 28, 1))
 
     def run(key: jax.Array) -> Any:
-        return network.init_with_output(key, images, capture_intermediates=True)[1]
+        return network.init_with_output(key, Observation(images), capture_intermediates=True)[1]
 
     found = jax.eval_shape(run, jax.random.key(0))
     convolutions = (3 * 3 * 3 + 1) * 32 + (3 * 3 * 128 + 1) * 64 + (3 * 3 * 256 + 1) * 128 + (3 * 3 * 512 + 1) * 256

@@ -10,6 +10,7 @@ import pytest
 
 from jaxgen.networks.filling import fill
 from jaxgen.networks.recurrent import Memory, RecurrentCell, RecurrentRestorer
+from jaxgen.types import Observation
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -29,18 +30,18 @@ MASKS = (noise(*SHAPE[:3], 1, seed=1) > 0.0).astype(jnp.float32)
 @functools.cache
 def params_of(network: RecurrentRestorer = NETWORK) -> Any:
     """Parameters with which everything has an effect, and the changes become smaller for some iterations."""
-    params = jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((1, 4, 4, 2)))["params"]
+    params = jax.eval_shape(network.init, jax.random.key(0), Observation(jnp.zeros((1, 4, 4, 2))))["params"]
     draws = np.random.default_rng(34)
     return jax.tree.map(lambda a: jnp.asarray(0.3 * draws.standard_normal(a.shape), jnp.float32), params)
 
 
 def estimates(network: RecurrentRestorer, params: Any, *inputs: Any) -> jax.Array:
-    return jax.jit(functools.partial(network.apply, method="estimates"))({"params": params}, *inputs)
+    return jax.jit(functools.partial(network.apply, method="estimates"))({"params": params}, Observation(*inputs))
 
 
-def until_still(*inputs: Any, network: RecurrentRestorer = NETWORK, **limits: Any) -> tuple[np.ndarray, int]:
-    estimate, num = jax.jit(functools.partial(network.apply, method="until_still", **limits))(
-        {"params": params_of()}, *inputs
+def until_converged(*inputs: Any, network: RecurrentRestorer = NETWORK, **limits: Any) -> tuple[np.ndarray, int]:
+    estimate, num = jax.jit(functools.partial(network.apply, method="until_converged", **limits))(
+        {"params": params_of()}, Observation(*inputs)
     )
     return np.asarray(estimate), int(num)
 
@@ -54,7 +55,7 @@ def by_hand(network: RecurrentRestorer, params: Any, *inputs: Any) -> jax.Array:
     state = jnp.zeros((b, h // size, w // size, network.widths[-1]))
     memory, found = Memory(fill(images, masks, len(network.widths) + 1), state), []
     for _ in range(network.iterations):
-        memory = cell.apply({"params": params["cell"]}, memory, *inputs)
+        memory = cell.apply({"params": params["cell"]}, memory, Observation(*inputs))
         found.append(memory.estimate)
     return jnp.stack(found)
 
@@ -90,15 +91,15 @@ def test_on_two_grids_the_state_is_on_the_smaller() -> None:
 def test_it_starts_from_a_smooth_surface_where_pixels_are_missing_or_may_be_salt_or_pepper() -> None:
     images = jnp.zeros((1, 8, 8, 1)).at[0, 2, 3].set(1.0).at[0, 5, 5].set(-1.0).at[0, 6, 1].set(0.9)
     masks = jnp.ones((1, 8, 8, 1)).at[0, 6, 1].set(0.0)
-    start, num = until_still(jnp.repeat(images, 2, axis=-1), masks, jnp.zeros(1), most=0)
+    start, num = until_converged(jnp.repeat(images, 2, axis=-1), masks, jnp.zeros(1), most=0)
     assert num == 0
     np.testing.assert_allclose(start, 0.0, atol=1e-6)
-    seen, _ = until_still(jnp.repeat(images, 2, axis=-1), masks + 0.5 * (1.0 - masks), jnp.zeros(1), most=0)
+    seen, _ = until_converged(jnp.repeat(images, 2, axis=-1), masks + 0.5 * (1.0 - masks), jnp.zeros(1), most=0)
     np.testing.assert_allclose(seen[0, 6, 1], 0.9, atol=1e-6)  # half trusted: shown, and not to be kept
 
 
 def test_the_result_is_the_last_estimate() -> None:
-    result = jax.jit(NETWORK.apply)({"params": params_of()}, *INPUTS)
+    result = jax.jit(NETWORK.apply)({"params": params_of()}, Observation(*INPUTS))
     np.testing.assert_allclose(result, reference()[2], atol=1e-5)
 
 
@@ -117,7 +118,7 @@ def test_slopes_are_those_of_a_plain_loop() -> None:
 
 def test_parameters_do_not_depend_on_the_number_of_iterations() -> None:
     def made(num: int) -> Any:
-        return NETWORK.clone(iterations=num).init(jax.random.key(0), jnp.zeros((1, 5, 7, 3)))
+        return NETWORK.clone(iterations=num).init(jax.random.key(0), Observation(jnp.zeros((1, 5, 7, 3))))
 
     one, four = jax.jit(made, static_argnums=0)(1), jax.jit(made, static_argnums=0)(4)
     jax.tree.map(np.testing.assert_array_equal, one, four)
@@ -135,14 +136,14 @@ def test_odd_sizes_are_the_same_image_with_its_edge_repeated(size: tuple[int, in
     expected = jax.jit(functools.partial(by_hand, NETWORK))(params_of(), *map(jnp.asarray, larger), SIGMA)
     np.testing.assert_allclose(estimates(NETWORK, params_of(), images, masks, SIGMA), expected[:, :, :h, :w], atol=1e-5)
     np.testing.assert_allclose(
-        until_still(images, masks, SIGMA, most=3, tolerance=0.0)[0], expected[2, :, :h, :w], atol=1e-5
+        until_converged(images, masks, SIGMA, most=3, tolerance=0.0)[0], expected[2, :, :h, :w], atol=1e-5
     )
 
 
 def test_one_to_four_channels_in_either_dtype() -> None:
     for c in (1, 2, 3, 4):
         network, images = NETWORK.clone(dtype="bfloat16" if c % 2 else "float32"), jnp.zeros((2, 7, 3, c))
-        out, variables = jax.eval_shape(network.init_with_output, jax.random.key(0), images)
+        out, variables = jax.eval_shape(network.init_with_output, jax.random.key(0), Observation(images))
         assert (out.shape, out.dtype) == (images.shape, jnp.float32)
         assert {a.dtype for a in jax.tree.leaves(variables)} == {np.dtype("float32")}
 
@@ -163,13 +164,15 @@ def test_known_pixels_are_kept_to_the_bit_in_every_estimate() -> None:
         np.testing.assert_array_equal(estimate[known], np.asarray(IMAGES)[known])
         assert (estimate[~known] != np.asarray(IMAGES)[~known]).all()
     np.testing.assert_allclose(found, jax.jit(functools.partial(by_hand, keeping))(params_of(), *INPUTS), atol=1e-5)
-    np.testing.assert_array_equal(until_still(*INPUTS, network=keeping, most=2)[0][known], np.asarray(IMAGES)[known])
+    np.testing.assert_array_equal(
+        until_converged(*INPUTS, network=keeping, most=2)[0][known], np.asarray(IMAGES)[known]
+    )
 
 
 @pytest.mark.parametrize("most", [0, 1, 5])
 def test_without_tolerance_as_many_iterations_as_allowed(most: int) -> None:
     """More than the network's own number, too."""
-    estimate, num = until_still(*INPUTS, most=most, tolerance=0.0)
+    estimate, num = until_converged(*INPUTS, most=most, tolerance=0.0)
     assert num == most
     np.testing.assert_allclose(estimate, [START, *reference()][most], atol=1e-5)
 
@@ -180,7 +183,7 @@ def test_stops_at_the_first_iteration_in_which_no_image_changes_by_more() -> Non
     seen = []
     for tolerance in (1.0, 0.78, 0.72, 0.1):
         expected = next((i for i, change in enumerate(changes, start=1) if change <= tolerance), 6)
-        estimate, num = until_still(*INPUTS, most=6, tolerance=tolerance)
+        estimate, num = until_converged(*INPUTS, most=6, tolerance=tolerance)
         assert num == expected
         np.testing.assert_allclose(estimate, every[num], atol=1e-5)
         seen.append(num)
@@ -197,7 +200,7 @@ def test_one_iteration_against_numpy() -> None:
     images, masks = noise(b, 2, 2, c), jnp.asarray([1.0, 0.0, 1.0, 1.0] * b, jnp.float32).reshape(b, 2, 2, 1)
     memory, sigma = Memory(noise(b, 2, 2, c, seed=1), noise(b, 1, 1, f, seed=2)), jnp.array([0.1, 0.0, 0.7])
     params = params_of()["cell"]
-    after = RecurrentCell((f,), 1).apply({"params": params}, memory, images, masks, sigma)
+    after = RecurrentCell((f,), 1).apply({"params": params}, memory, Observation(images, masks, sigma))
 
     def linear(name: str, *x: np.ndarray, within: Any = params) -> np.ndarray:
         return np.concatenate(x, 1) @ np.asarray(within[name]["kernel"])[1, 1] + np.asarray(within[name]["bias"])

@@ -15,7 +15,7 @@ from jaxgen.data.config import DataConfig
 from jaxgen.data.sources import open_source
 from jaxgen.tasks.restoration.restore import PhotoModel, restore_photos
 
-STUB = PhotoModel(lambda images, masks: -images, 3, 0, 1, False, "stub")
+STUB = PhotoModel(lambda images, known: -images, 3, 0, 1, False, "stub")
 PIXELS = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
 
 

@@ -118,7 +118,7 @@ def gan_step(
     Args:
       gan: what is static.
       state: before the step.
-      batch: `images` (batch_size * discriminator_updates, *spatial, c), uint8 or in [-1, 1]; `labels` where conditional.
+      batch: `images` (batch_size * discriminator_updates, *spatial, c), uint8 or in [-1, 1]; `labels` if conditional.
       key: of the run; the step's own is `fold_in(key, state.step)`.
       gradient: how gradients are taken.
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flax import linen as nn
 
-from jaxgen.degradations.compose import Degraded, parse_mixture
+from jaxgen.degradations.compose import parse_mixture
 from jaxgen.errors import InputError
 from jaxgen.networks.recurrent import RecurrentRestorer
 from jaxgen.tasks.restoration import algorithm as restoration
@@ -23,11 +23,11 @@ from jaxgen.tasks.restoration.algorithm import (
     one_channel,
     reconstruction,
     restoration_step,
-    restore,
 )
 from jaxgen.tasks.restoration.config import RestorationConfig, RestorationHparams
 from jaxgen.tasks.restoration.schedule import parse_schedule
 from jaxgen.training.step import TrainState
+from jaxgen.types import Observation, per_image
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -40,13 +40,17 @@ class Shows(nn.Module):
 
     mask: bool = False
 
+    def estimates(self, observation: Observation) -> jax.Array:
+        return self(observation)[None]
+
     @nn.compact
-    def __call__(self, images: jax.Array, masks: Any = None, sigma: Any = None) -> jax.Array:
+    def __call__(self, observation: Observation) -> jax.Array:
+        images, masks, sigma = observation
         mixing = self.param("mixing", lambda _: jnp.eye(images.shape[-1]))
         offset = self.param("offset", nn.initializers.constant(0.5), ())
         if self.mask and masks is not None:
             images = jnp.broadcast_to(masks, images.shape)
-        return images @ mixing + offset + (0.0 if sigma is None else sigma[:, None, None, None])
+        return images @ mixing + offset + (0.0 if sigma is None else per_image(sigma, images))
 
 
 def make(network: nn.Module | None = None, schedule: str = "damage:1", damage: str = NO_CHANGE, **structure: Any):
@@ -80,7 +84,7 @@ def loss_of(task: Restoration, state: TrainState, images: Any = CLEAN, seed: int
     return float(step_of(task, state, {"images": images}, jax.random.key(seed))[1]["loss/restorer"])
 
 
-def degraded_of(task: Restoration, noisy: bool, noise_share: float, num: int = BATCH) -> tuple[jax.Array, Degraded]:
+def degraded_of(task: Restoration, noisy: bool, noise_share: float, num: int = BATCH) -> tuple[jax.Array, Observation]:
     clean = colours(num)
     fn = jax.jit(damage_in_phase, static_argnums=0)
     return clean, fn(task, jax.random.key(3), clean, jnp.asarray(noisy), jnp.asarray(noise_share, jnp.float32))
@@ -251,10 +255,10 @@ def test_the_first_state() -> None:
 
 def test_the_recurrent_loss_is_the_mean_over_its_iterations() -> None:
     network = RecurrentRestorer(widths=(2,), blocks=1, iterations=3)
-    task, degraded = make(network, loss="l1"), Degraded(colours(seed=1), jnp.ones((BATCH, 4, 6, 1)))
-    params = jax.jit(network.init)(jax.random.key(0), CLEAN)["params"]
+    task, degraded = make(network, loss="l1"), Observation(colours(seed=1), jnp.ones((BATCH, 4, 6, 1)))
+    params = jax.jit(network.init)(jax.random.key(0), Observation(CLEAN))["params"]
     params = jax.tree.map(lambda a: 4.0 * a, params)
-    estimates = network.apply({"params": params}, *degraded, method="estimates")
+    estimates = network.apply({"params": params}, degraded, method="estimates")
     each = np.abs(np.asarray(estimates) - np.asarray(CLEAN)[None]).mean((1, 2, 3, 4))
     assert np.ptp(each) > 1e-3
     assert float(reconstruction(task, params, Examples(CLEAN, degraded))[0]) == pytest.approx(each.mean(), rel=1e-5)
@@ -267,18 +271,10 @@ def test_prediction_uses_the_averaged_weights_and_what_it_is_told(monkeypatch: p
     assert algorithm.images_per_step == BATCH
     state = algorithm.init(jax.random.key(0), vars(RestorationHparams(schedule_images=1.0)))
     state = state.replace(params=jax.tree.map(lambda a: 7.0 * a, state.params))
-    np.testing.assert_allclose(algorithm.predict(state, {"images": CLEAN}), CLEAN + 0.5, rtol=1e-6)
+    np.testing.assert_allclose(algorithm.predict(state, Observation(CLEAN)), CLEAN + 0.5, rtol=1e-6)
     sigma = jnp.arange(4.0)
-    told = algorithm.predict(state, {"images": CLEAN, "sigma": sigma, "masks": jnp.ones((BATCH, 4, 6, 1))})
+    told = algorithm.predict(state, Observation(CLEAN, jnp.ones((BATCH, 4, 6, 1)), sigma))
     np.testing.assert_allclose(told, CLEAN + 0.5 + sigma[:, None, None, None], rtol=1e-6)
-
-
-def test_restoring_hands_on_the_mask() -> None:
-    masks = jnp.asarray(np.random.default_rng(0).integers(0, 2, (BATCH, 4, 6, 1)), jnp.float32)
-    result = restore(
-        Shows(mask=True), {"mixing": jnp.eye(3), "offset": jnp.zeros(())}, {"images": CLEAN, "masks": masks}
-    )
-    np.testing.assert_array_equal(result, np.broadcast_to(masks, CLEAN.shape))
 
 
 @pytest.mark.parametrize(

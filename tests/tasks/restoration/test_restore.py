@@ -21,19 +21,19 @@ from jaxgen.tasks.restoration.restore import PhotoModel, RestoreOptions, adapt, 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
-def negative(images: jax.Array, masks: jax.Array) -> jax.Array:
+def negative(images: jax.Array, known: jax.Array) -> jax.Array:
     """White becomes black: 255 - x, or 65535 - x."""
     return -images
 
 
-def only_first(images: jax.Array, masks: jax.Array) -> jax.Array:
+def only_first(images: jax.Array, known: jax.Array) -> jax.Array:
     """Keeps the first channel, the others become black."""
     return jnp.concatenate([images[..., :1], -jnp.ones_like(images[..., 1:])], axis=-1)
 
 
-def shows_mask(images: jax.Array, masks: jax.Array) -> jax.Array:
-    """White where the mask is, black elsewhere."""
-    return jnp.broadcast_to(2.0 * masks - 1.0, images.shape)
+def shows_mask(images: jax.Array, known: jax.Array) -> jax.Array:
+    """White where a pixel is missing, black elsewhere."""
+    return jnp.broadcast_to(1.0 - 2.0 * known, images.shape)
 
 
 def model_of(apply=negative, channels: int = 3, takes_mask: bool = False) -> PhotoModel:
@@ -68,7 +68,7 @@ def test_every_model_restores_every_photo(
 
 @pytest.mark.parametrize("masked", [False, True])
 def test_a_photo_whose_channels_are_alike_is_restored_as_the_grey_one_that_it_is(masked: bool) -> None:
-    models = {1: model_of(channels=1), 3: model_of(lambda images, masks: images)}
+    models = {1: model_of(channels=1), 3: model_of(lambda images, known: images)}
     restore = make_restore(models, 1.0, masked, 64)
     grey, colour = np.repeat(noise(9, 70, 1), 3, axis=-1), noise(9, 70, 3)
     mask = np.ones((9, 70), bool) if masked else None
@@ -86,7 +86,7 @@ def test_grey_takes_the_luma_of_a_colour_model(tmp_path: Path) -> None:
 def test_a_grey_model_sees_each_channel_alone(tmp_path: Path) -> None:
     """It moves everything by one column; channels must not mix."""
     pixels = save(tmp_path / "in/a.png", noise(8, 8, 3))
-    assert run(tmp_path, model_of(lambda images, masks: jnp.roll(images, 1, axis=2), channels=1)) == 0
+    assert run(tmp_path, model_of(lambda images, known: jnp.roll(images, 1, axis=2), channels=1)) == 0
     np.testing.assert_array_equal(read_photo(tmp_path / "out/a.png").pixels, np.roll(pixels, 1, axis=1))
 
 
@@ -118,13 +118,13 @@ def test_strength_blends(tmp_path: Path, strength: float, dtype: type) -> None:
 
 def test_strength_is_the_same_for_values_beyond_the_range() -> None:
     """The network's output is clipped before it is blended: 1.8 counts as white."""
-    apply_fn = adapt(model_of(lambda images, masks: images * 0.0 + 1.8), 3, 0.5, masked=False)
+    apply_fn = adapt(model_of(lambda images, known: images * 0.0 + 1.8), 3, 0.5, masked=False)
     black = np.full((1, 2, 2, 3), -1.0, np.float32)
     np.testing.assert_allclose(apply_fn(black, black[..., :1]), 0.0, atol=1e-7)
 
 
 def test_no_strength_does_not_ask_the_model(tmp_path: Path) -> None:
-    def fail(images: jax.Array, masks: jax.Array) -> jax.Array:
+    def fail(images: jax.Array, known: jax.Array) -> jax.Array:
         raise AssertionError
 
     save(tmp_path / "in/a.png", noise(8, 8, 3))
@@ -231,7 +231,7 @@ def test_large_photos_need_leave(tmp_path: Path, monkeypatch, capsys) -> None:
 
 def test_a_model_that_gives_no_numbers_is_an_error(tmp_path: Path, capsys) -> None:
     save(tmp_path / "in/a.png", noise(10, 10, 3))
-    assert run(tmp_path, model_of(lambda images, masks: images / 0.0 * 0.0)) == 1
+    assert run(tmp_path, model_of(lambda images, known: images / 0.0 * 0.0)) == 1
     assert f"{tmp_path}/in/a.png: the model gave no numbers" in capsys.readouterr().err
     assert not (tmp_path / "out/a.png").exists()
 
@@ -269,7 +269,7 @@ def _interrupt(*_: object) -> None:
 def test_photos_of_one_size_compile_once(tmp_path: Path) -> None:
     traced = []
 
-    def count(images: jax.Array, masks: jax.Array) -> jax.Array:
+    def count(images: jax.Array, known: jax.Array) -> jax.Array:
         traced.append(images.shape)
         return images
 

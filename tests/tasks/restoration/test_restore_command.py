@@ -12,6 +12,7 @@ from jaxgen.config_json import to_dict
 from jaxgen.tasks.restoration import evaluate, suites
 from jaxgen.tasks.restoration.config import RestorationConfig
 from jaxgen.tasks.restoration.restorers import make_restorer
+from jaxgen.types import Observation
 from jaxgen.weights import save_params
 from tests.command_line import call
 
@@ -22,7 +23,7 @@ CONFIG = RestorationConfig(widths=(2, 4), depth=1)
 @pytest.fixture(scope="module")
 def network():
     restorer = make_restorer(CONFIG, (16, 16, 3))
-    params = jax.jit(restorer.init)(jax.random.key(0), jnp.zeros((1, 16, 16, 3)))["params"]
+    params = jax.jit(restorer.init)(jax.random.key(0), Observation(jnp.zeros((1, 16, 16, 3))))["params"]
     # weights that half precision holds, large enough that the network changes what it sees
     return restorer, jax.tree.map(lambda x: jnp.asarray(np.asarray(3 * x + 0.05, np.float16), jnp.float32), params)
 
@@ -52,7 +53,9 @@ def test_a_photo_comes_out_as_the_network_says(network, model, photo, monkeypatc
     assert call(monkeypatch, "restore", photo, "--out", tmp_path / "out", "--model", model) == 0
     restorer, params = network
     images = jnp.asarray(pixels(photo)[None] / np.float32(127.5) - 1)
-    expected = np.clip((np.asarray(jax.jit(restorer.apply)({"params": params}, images)[0]) + 1) * 127.5, 0, 255)
+    expected = np.clip(
+        (np.asarray(jax.jit(restorer.apply)({"params": params}, Observation(images))[0]) + 1) * 127.5, 0, 255
+    )
     found = pixels(tmp_path / "out" / "a.png")
     assert np.abs(found - expected).max() <= 0.51
     assert np.abs(found.astype(int) - pixels(photo)).max() > 3
@@ -70,7 +73,9 @@ def test_with_a_mask_the_network_is_told_what_is_missing_and_the_rest_stays(
     known = jnp.asarray((missing == 0)[None, ..., None].astype(np.float32))
     images = jnp.asarray(pixels(photo)[None] / np.float32(127.5) - 1)
     expected = np.clip(
-        (np.asarray(jax.jit(restorer.apply)({"params": params}, images * known, known)[0]) + 1) * 127.5, 0, 255
+        (np.asarray(jax.jit(restorer.apply)({"params": params}, Observation(images * known, known))[0]) + 1) * 127.5,
+        0,
+        255,
     )
     found = pixels(tmp_path / "out" / "a.png")
     np.testing.assert_array_equal(found[missing == 0], pixels(photo)[missing == 0])

@@ -23,6 +23,7 @@ from jaxgen.tasks.restoration.restorers import make_restorer
 from jaxgen.tasks.restoration.sheets import error_map, restoration_sheet
 from jaxgen.tasks.restoration.task import images_to_judge, open_both, run_restoration
 from jaxgen.training.config import TrainConfig
+from jaxgen.types import Observation
 from jaxgen.weights import load_params
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -121,7 +122,7 @@ def test_weights_of_another_network_are_refused_and_named(run, folder, tmp_path)
 def test_shipped_weights_fit_the_experiment_that_they_come_from(name, recipe):
     shape = (64, 64, recipe.CONFIG.data.channels)
     network = make_restorer(recipe.CONFIG.restoration, shape)
-    shapes = jax.eval_shape(lambda: network.init(jax.random.key(0), jnp.zeros((1, *shape)))["params"])
+    shapes = jax.eval_shape(lambda: network.init(jax.random.key(0), Observation(jnp.zeros((1, *shape))))["params"])
     chex.assert_trees_all_equal_shapes(load_params(weights_file(name)), shapes)
 
 

@@ -32,7 +32,7 @@ def suite(**cases):
 
 
 def test_scores_are_those_of_scikit_image_averaged_over_images_of_all_sizes():
-    restorer = Restorer("paler", lambda inputs: np.asarray(inputs["images"]) * 0.47)
+    restorer = Restorer("paler", lambda inputs: np.asarray(inputs.images) * 0.47)
     table, _ = evaluate_restoration(restorer, IMAGES, suite(darker=(darker, {})))
     (row,) = table.rows
     inputs = [image / 127.5 - 1 - 0.2 for image in IMAGES]
@@ -50,7 +50,7 @@ def test_scores_are_those_of_scikit_image_averaged_over_images_of_all_sizes():
 
 
 def test_the_input_is_judged_as_it_is_without_clipping():
-    table, _ = evaluate_restoration(Restorer("none", lambda i: i["images"]), IMAGES, suite(darker=(darker, {})))
+    table, _ = evaluate_restoration(Restorer("none", lambda i: i.images), IMAGES, suite(darker=(darker, {})))
     assert table.rows[0].scores["input"].psnr == pytest.approx(-10 * math.log10(0.1**2), abs=1e-3)  # 0.2 of 2 is 0.1
 
 
@@ -63,8 +63,8 @@ def test_masks_reach_restorer_and_floors():
         return image
 
     def apply(inputs):
-        assert set(np.unique(inputs["masks"])) == {0.0, 1.0}
-        return inputs["images"]
+        assert set(np.unique(inputs.masks)) == {0.0, 1.0}
+        return inputs.images
 
     table, examples = evaluate_restoration(Restorer("none", apply), IMAGES, suite(gone=(half_missing, {"f": floor})))
     assert set(table.rows[0].scores) == {"input", "f", "restored"}
@@ -80,8 +80,8 @@ def test_damage_of_an_image_does_not_depend_on_the_others():
 
     def watching(name):
         def apply(inputs):
-            seen.setdefault(name, []).extend(np.asarray(inputs["images"]))
-            return inputs["images"]
+            seen.setdefault(name, []).extend(np.asarray(inputs.images))
+            return inputs.images
 
         return Restorer(name, apply)
 
@@ -97,7 +97,7 @@ def test_equal_images_count_as_a_hundred_decibels():
     clean = {image.shape: image for image in IMAGES[2:]}
 
     def apply(inputs):
-        return clean[inputs["images"].shape[1:]][None] / np.float32(127.5) - 1
+        return clean[inputs.images.shape[1:]][None] / np.float32(127.5) - 1
 
     table, _ = evaluate_restoration(Restorer("perfect", apply), IMAGES[2:], suite(darker=(darker, {})))
     assert table.rows[0].scores["restored"] == pytest.approx((100.0, 1.0))
@@ -105,7 +105,7 @@ def test_equal_images_count_as_a_hundred_decibels():
 
 def test_table_as_text_and_as_file(tmp_path):
     table, _ = evaluate_restoration(
-        Restorer("none", lambda i: i["images"]), IMAGES, suite(gone=(half_missing, {"zero": lambda x, m: 0 * x}))
+        Restorer("none", lambda i: i.images), IMAGES, suite(gone=(half_missing, {"zero": lambda x, m: 0 * x}))
     )
     save_table(tmp_path / "t.json", table)
     record = json.loads((tmp_path / "t.json").read_text())
@@ -130,7 +130,7 @@ def test_the_protocol_gives_the_known_psnr_of_noise_and_the_floors_help():
     flat = [np.full((64, 64, 1), 128, np.uint8)]
     by_name = {(case.damage, case.level): case for case in photo_suite().cases}
     cases = tuple(by_name[name] for name in (("gaussian", "25/255"), ("salt_and_pepper", "50%"), ("pixels", "50%")))
-    table, _ = evaluate_restoration(Restorer("none", lambda i: i["images"]), flat, Suite("s", 1, cases))
+    table, _ = evaluate_restoration(Restorer("none", lambda i: i.images), flat, Suite("s", 1, cases))
     noise, salt, pixels = (row.scores for row in table.rows)
     assert noise["input"].psnr == pytest.approx(20.17, abs=0.2)
     assert noise["non-local means"].psnr > 30
@@ -143,7 +143,7 @@ def test_floors_of_blur_know_the_kernel():
     y, x = np.mgrid[:48, :48]
     image = [np.uint8(127.5 + 100 * np.sin(x / 2.0) * np.sin(y / 3.0))[..., None]]
     blur = next(case for case in photo_suite().cases if case.damage == "gaussian_blur")
-    table, _ = evaluate_restoration(Restorer("none", lambda i: i["images"]), image, Suite("s", 1, (blur,)))
+    table, _ = evaluate_restoration(Restorer("none", lambda i: i.images), image, Suite("s", 1, (blur,)))
     scores = table.rows[0].scores
     assert min(scores["Wiener"].psnr, scores["Richardson-Lucy"].psnr) > scores["input"].psnr + 3
 
@@ -156,7 +156,7 @@ def test_clean_pixels_are_those_neither_black_nor_white():
 
 
 def test_known_pixels_count_as_they_came_where_some_are_missing_and_not_under_noise():
-    worse = Restorer("worse", lambda inputs: np.asarray(inputs["images"]) + 0.5)
+    worse = Restorer("worse", lambda inputs: np.asarray(inputs.images) + 0.5)
     cases = suite(gone=(half_missing, {}), darker=(darker, {}))
     _, (gone, noisy) = evaluate_restoration(worse, IMAGES, cases)
     np.testing.assert_array_equal(gone.restored[::2], IMAGES[0][::2])
