@@ -11,7 +11,7 @@ import pytest
 import jaxgen
 from jaxgen import api
 from jaxgen.errors import InputError
-from jaxgen.tasks.gan.load import load_gan
+from jaxgen.tasks.load import load
 from jaxgen.tasks.restoration.config import RestorationConfig
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -37,7 +37,7 @@ def test_at_most_fifteen_public_names():
 
 def test_history_and_samples(trained, capsys):
     gan, history = trained
-    assert gan.step == 12
+    assert gan.facts.step == 12
     assert {value.shape for value in history.values()} == {(12,)}
     assert "loss/generator" in history
     images = jaxgen.sample(gan, 5, seed=1)
@@ -63,7 +63,7 @@ def test_the_command_line_gives_the_same_weights(trained, tmp_path, monkeypatch)
     gan_mnist.main()
     signal.signal(signal.SIGTERM, before)
     (run,) = (tmp_path / "runs" / "gan_mnist").iterdir()
-    assert same(load_gan(run).state.params, trained[0].state.params)
+    assert same(load(run).state.params, trained[0].state.params)
 
 
 def test_going_on_is_as_never_having_stopped(trained):
@@ -126,19 +126,19 @@ def test_bad_input_raises_a_value_error(call):
 
 def test_an_interrupt_returns_what_was_trained_and_leaves_the_handlers(monkeypatch):
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    run_training = api.run_training
+    whole = api.fit
 
-    def interrupted(*args, watch, **more):
+    def interrupted(*args, on_metrics, **more):
         def then(step, values):
-            watch(step, values)
+            on_metrics(step, values)
             signal.raise_signal(signal.SIGINT)
 
-        return run_training(*args, watch=then, **more)
+        return whole(*args, on_metrics=then, **more)
 
-    monkeypatch.setattr(api, "run_training", interrupted)
+    monkeypatch.setattr(api, "fit", interrupted)
     gan, history = api.train_gan(IMAGES, steps=40, batch_size=8, config=SMALL, progress=False)
-    assert 0 < gan.step < 40
-    assert len(history["loss/generator"]) == gan.step
+    assert 0 < gan.facts.step < 40
+    assert len(history["loss/generator"]) == gan.facts.step
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
 
 
@@ -149,7 +149,7 @@ def test_it_trains_in_a_thread():
     )
     work.start()
     work.join()
-    assert found[0][0].step == 2
+    assert found[0][0].facts.step == 2
 
 
 def test_evaluate_arrays():

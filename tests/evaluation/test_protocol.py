@@ -221,7 +221,7 @@ def test_fewer_images_than_features():
 
 
 @pytest.mark.parametrize(
-    ("generated images", "message"),
+    ("generated", "message"),
     [
         (make_fakes(FAKES[:5]), "images: got 5; accepted: 6 or more"),
         (

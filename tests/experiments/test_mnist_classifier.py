@@ -6,10 +6,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments import mnist_classifier
-from experiments.mnist_classifier import ClassifierRecipe, run_classifier
+from experiments.mnist_classifier import TASK, ClassifierRecipe
 from jaxgen.data.base import Source
 from jaxgen.networks.classifier import Classifier
 from jaxgen.runs.folder import new_run
+from jaxgen.tasks.train import train_run
 from jaxgen.training.config import TrainConfig
 from jaxgen.weights import load_params, sha256_of
 
@@ -27,7 +28,7 @@ def test_weights_and_their_record(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(mnist_classifier, "NUM_WATCHED", 64)
     settings = TrainConfig(steps=30, batch_size=8, checkpoint_every=30, steps_per_dispatch=10, devices=1)
     run = new_run("classifier", str(tmp_path), "python -m experiments.mnist_classifier")
-    run_classifier(run, ClassifierRecipe(train=settings))
+    train_run(run, ClassifierRecipe(train=settings), TASK)
     record = json.loads((run.directory / "classifier.json").read_text())
     path = run.directory / "classifier.safetensors"
     assert record["sha256"] == sha256_of(path)

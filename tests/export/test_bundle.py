@@ -1,5 +1,6 @@
 """Bundles of runs: written by the command, read in a process without training code, equal to the run."""
 
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -10,19 +11,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jaxgen.export.models import open_model
-from jaxgen.tasks.gan.load import load_gan
-from jaxgen.tasks.restoration.load import load_restorer, photo_model
 
 import jaxgen
 from jaxgen.bundles.manifest import read_manifest
 from jaxgen.errors import InputError
 from jaxgen.export import bundle
 from jaxgen.export.bundle import export_run
+from jaxgen.export.model import open_model
 from jaxgen.tasks.gan.config import GanConfig, GanRecipe
 from jaxgen.tasks.gan.sample import draw
+from jaxgen.tasks.load import load
 from jaxgen.tasks.restoration.config import RestorationConfig, RestorationRecipe
-from jaxgen.tasks.restoration.restore import adapt
+from jaxgen.tasks.restoration.pixels import adapt
+from jaxgen.tasks.restoration.restorers import make_restorer
 from jaxgen.types import Observation
 from tests.bundle_runs import write_gan, write_restorer
 from tests.command_line import call
@@ -53,7 +54,7 @@ def gan_bundle(gan_run, tmp_path_factory):
 
 def test_the_images_of_a_bundle_in_a_process_of_its_own_are_the_runs(gan_run, gan_bundle, tmp_path):
     subprocess.run([sys.executable, "-c", READ, gan_bundle, tmp_path / "x.npy"], check=True)
-    expected = draw(load_gan(gan_run), 5, 3, [1, 2])["images"]
+    expected = draw(load(gan_run), 5, 3, [1, 2])["images"]
     found = np.load(tmp_path / "x.npy", allow_pickle=False)
     assert np.abs(found.astype(int) - expected).max() <= 1
     assert expected.std() > 5
@@ -64,14 +65,14 @@ def test_an_image_depends_on_its_number_and_seed_alone(gan_run, gan_bundle):
     many = model.sample(70, seed=1)
     np.testing.assert_allclose(model.sample(3, seed=1), many[:3], atol=1)
     assert np.abs(model.sample(3, seed=2).astype(int) - many[:3]).max() > 5
-    expected = draw(load_gan(gan_run), 70, 1)["images"]  # the classes drawn are the same too
+    expected = draw(load(gan_run), 70, 1)["images"]  # the classes drawn are the same too
     np.testing.assert_allclose(many.astype(int), expected, atol=1)
 
 
 def test_truncation_moves_the_latents_to_the_middle(gan_run, gan_bundle):
-    gan = load_gan(gan_run)
+    gan = load(gan_run)
     inputs = {"latents": jnp.zeros((1, 4)), "condition": jnp.asarray([[1.0, 0.0, 0.0]])}
-    expected = (np.asarray(gan.algorithm.predict(gan.state, inputs)) + 1) * 127.5
+    expected = (np.asarray(gan.algorithm.predict(gan.state, inputs, jax.random.key(0)).images) + 1) * 127.5
     found = jaxgen.load(gan_bundle).sample(2, label="bright", truncation=0.0)
     np.testing.assert_allclose(found, np.repeat(expected, 2, axis=0), atol=0.51)
 
@@ -128,7 +129,7 @@ RESTORERS = [
 def test_restored_images_are_those_of_the_run(config, tmp_path):
     run = write_restorer(tmp_path / "run", RestorationRecipe(restoration=config))
     export_run(str(run), tmp_path / "bundle", "stablehlo")
-    model, trained = jaxgen.load(tmp_path / "bundle"), load_restorer(run)
+    model, trained = jaxgen.load(tmp_path / "bundle"), load(run)
     size = (16, 16) if config.architecture == "dense" else (21, 34)
     image = np.random.default_rng(0).integers(0, 256, size, np.uint8)
     mask = np.zeros(size, bool)
@@ -136,7 +137,8 @@ def test_restored_images_are_those_of_the_run(config, tmp_path):
     known = jnp.asarray(1.0 - mask[None, ..., None].astype(np.float32))
     images = jnp.asarray(image[None, ..., None] / np.float32(127.5) - 1)
     whole = jnp.ones_like(known)
-    restored = [trained.network.apply({"params": trained.params}, Observation(images * k, k)) for k in (whole, known)]
+    predict, key = trained.algorithm.predict, jax.random.key(0)
+    restored = [predict(trained.state, Observation(images * k, k), key).images for k in (whole, known)]
     expected = [np.clip((np.asarray(x)[0, ..., 0] + 1) * 127.5, 0, 255) for x in restored]
     np.testing.assert_allclose(model.restore(image), expected[0], atol=0.6)
     found = model.restore(image, mask)
@@ -153,7 +155,7 @@ def test_colour_by_a_model_for_grey(tmp_path):
     model = jaxgen.load(tmp_path / "bundle")
     image = np.random.default_rng(0).integers(0, 256, (16, 20, 3), np.uint8)
     images = jnp.asarray(image[None] / np.float32(127.5) - 1)
-    restored = adapt(photo_model(load_restorer(run)), 3, 1.0, masked=False)(images, jnp.ones((1, 16, 20, 1)))
+    restored = adapt(load(run), 3, 1.0, masked=False)(images, jnp.ones((1, 16, 20, 1)))
     np.testing.assert_allclose(model.restore(image), (np.asarray(restored[0]) + 1) * 127.5, atol=0.6)
     for bad in (image[..., :2], image.astype(np.int32), image / 100, image[:0]):
         with pytest.raises(InputError, match=r"^image: "):
@@ -167,10 +169,12 @@ def test_colour_by_a_model_for_grey(tmp_path):
 def test_more_iterations_than_in_training(tmp_path):
     run = write_restorer(tmp_path / "run", RestorationRecipe(restoration=RESTORERS[1]))
     export_run(str(run), tmp_path / "bundle", "stablehlo", iterations=4)
-    model, trained = jaxgen.load(tmp_path / "bundle"), load_restorer(run)
+    model, trained = jaxgen.load(tmp_path / "bundle"), load(run)
     image = np.random.default_rng(0).uniform(0, 1, (8, 8)).astype(np.float32)
-    longer, images = trained.network.clone(iterations=4), jnp.asarray(2 * image[None, ..., None] - 1)
-    expected = longer.apply({"params": trained.params}, images, jnp.ones_like(images))
+    longer = make_restorer(dataclasses.replace(trained.config.restoration, iterations=4), (8, 8, 1))
+    images = jnp.asarray(2 * image[None, ..., None] - 1)
+    seen = Observation(images, jnp.ones_like(images))
+    expected = longer.apply({"params": trained.state.ema_params["restorer"]}, seen)
     clipped = np.clip(np.asarray(expected)[0, ..., 0], -1, 1)
     np.testing.assert_allclose(2 * model.restore(image) - 1, clipped, atol=1e-5)
     assert model.manifest.halo == longer.halo
@@ -184,9 +188,9 @@ def test_the_command_writes_onnx_too(gan_run, monkeypatch, capsys, tmp_path):
     session = onnxruntime.InferenceSession((out / "model.onnx").read_bytes(), providers=["CPUExecutionProvider"])
     inputs = {"latents": np.ones((3, 4), np.float32), "condition": np.eye(3, dtype=np.float32)}
     (found,) = session.run(["images"], inputs)
-    gan = load_gan(gan_run)
+    gan = load(gan_run)
     arrays = {name: jnp.asarray(array) for name, array in inputs.items()}
-    np.testing.assert_allclose(found, gan.algorithm.predict(gan.state, arrays), atol=1e-5)
+    np.testing.assert_allclose(found, gan.algorithm.predict(gan.state, arrays, jax.random.key(0)).images, atol=1e-5)
 
 
 def test_weights_alone(gan_run, tmp_path):

@@ -21,16 +21,18 @@ from jaxgen.cli import exit_cleanly
 from jaxgen.data.config import DataConfig
 from jaxgen.data.sources import open_source
 from jaxgen.images import make_grid, save_gif, save_png
-from jaxgen.runs import events, reading, recording
+from jaxgen.runs import checkpoints, events, reading, recording
 from jaxgen.runs.checkpoints import latest_step, read_meta
 from jaxgen.runs.curves import plot_curves
-from jaxgen.runs.driver import Hooks, run_training
+from jaxgen.runs.driver import Members, Training, record, single_pick
 from jaxgen.runs.folder import Run, new_run
-from jaxgen.runs.recording import MetricWriter
+from jaxgen.runs.measures import Measure
+from jaxgen.runs.outputs import Outputs
 from jaxgen.runs.report import write_report
 from jaxgen.tasks.gan.config import GanRecipe
 from jaxgen.tasks.gan.sample import save_arrays
 from jaxgen.training.config import TrainConfig
+from jaxgen.training.fit import prepare
 from jaxgen.training.step import Algorithm, TrainState, new_state
 
 STEPS = 8
@@ -67,20 +69,24 @@ def train(run: Run, config: GanRecipe) -> None:
     def grid(state: TrainState) -> np.ndarray:
         return make_grid(jnp.clip(state.params["net"]["kernel"], -1, 1)[None, :, :, None])
 
-    def make_hooks(writer: MetricWriter) -> Hooks:
-        def sample(at: int, state: TrainState) -> None:
-            save_png(run.directory / "samples" / f"{at:08d}.png", grid(state), 8)
-            writer.write_image(at, "samples", grid(state))
+    def sample(at: int, state: TrainState, outputs: Outputs) -> None:
+        save_png(run.directory / "samples" / f"{at:08d}.png", grid(state), 8)
+        outputs.writer.write_image(at, "samples", grid(state))
 
-        return Hooks(sample, lambda state: {"quality/x": float(state.params["net"]["kernel"].mean())}, "the mean")
-
-    def finish(state: TrainState) -> None:
+    def finish(state: TrainState) -> Path:
         save_png(run.directory / "samples.png", grid(state))
         save_gif(run.directory / "interpolation.gif", np.stack([grid(state)] * 2))
         plot_curves(run.directory)
-        write_report(run.directory)
+        return write_report(run.directory)
 
-    run_training(run, config, TOY, open_source(config.data), make_hooks, finish)
+    source = open_source(config.data)
+    measure = Measure("quality/x", "the mean", lambda state: float(state.params["net"]["kernel"].mean()))
+    program = prepare(TOY, source, vars(config.hparams), config.train)
+    if run.resumed:
+        restored, _ = checkpoints.restore(run.directory / "checkpoints", program.state)
+        program = program._replace(state=restored)
+    per_step = TOY.images_per_step
+    record(run, Training(config, source, per_step, (measure,), program, Members(), single_pick, sample, finish, "gan"))
 
 
 def end_of(work: Callable[[], object], capsys: pytest.CaptureFixture) -> tuple[int, str]:

@@ -13,9 +13,10 @@ from PIL import Image
 
 from jaxgen.data.config import DataConfig
 from jaxgen.data.sources import open_source
-from jaxgen.tasks.restoration.restore import PhotoModel, restore_photos
+from jaxgen.tasks.restoration.restore import restore_photos
+from tests.stand_ins import restorer_of
 
-STUB = PhotoModel(lambda images, known: -images, 3, 0, 1, False, "stub")
+STUB = restorer_of(lambda images, known: -images, 3, 0, 1, "stub")
 PIXELS = np.random.default_rng(0).integers(0, 256, (16, 16, 3), np.uint8)
 
 

@@ -11,7 +11,7 @@ import pytest
 from experiments.scan_gan_mnist import CONFIG
 from jaxgen.config_json import load_config
 from jaxgen.runs.folder import Run, new_run
-from jaxgen.scans.gan import GanScan, run_gan_scan
+from jaxgen.scans.scan import run_or_extract
 from tests.pairs import Ended, environment, run_pair
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_compilation")]
@@ -50,10 +50,10 @@ def test_process_0_alone_speaks_and_writes(pair: tuple[Path, list[Ended]]) -> No
 
 def test_members_and_scores_are_those_of_one_process(pair: tuple[Path, list[Ended]], tmp_path: Path) -> None:
     folder, _ = pair
-    config = load_config(GanScan, folder / "config.json")
+    config = load_config(type(CONFIG), folder / "config.json")
     assert config != CONFIG
     alone: Run = new_run("scan", str(tmp_path), "")
-    run_gan_scan(alone, dataclasses.replace(config, scan=dataclasses.replace(config.scan, population="map")))
+    run_or_extract(alone, dataclasses.replace(config, scan=dataclasses.replace(config.scan, population="map")))
     spread, expected = members(folder), members(alone.directory)
     assert sorted(spread) == sorted(expected) == [0, 1, 2, 3]
     for number, member in expected.items():

@@ -7,24 +7,22 @@ import signal
 import jax
 import numpy as np
 import pytest
-from jaxgen.scans.gan import GanScan, run_gan_scan
-from jaxgen.scans.restoration import RestorationScan, run_restoration_scan
-from jaxgen.tasks.gan.load import load_gan
-from jaxgen.tasks.restoration.load import load_restorer
 
 from jaxgen.config_json import from_dict
 from jaxgen.data.config import DataConfig
 from jaxgen.errors import InputError, NonFiniteError
+from jaxgen.runs import driver
 from jaxgen.runs.checkpoints import read_meta
 from jaxgen.runs.folder import Run, new_run, read_run_config
+from jaxgen.runs.measures import Measure
 from jaxgen.runs.reading import read_metrics
-from jaxgen.scans import gan as scans_gan
-from jaxgen.scans import scan as scan_module
-from jaxgen.scans.setup import ScanConfig
-from jaxgen.tasks.gan import task as gan_recipe
+from jaxgen.scans.scan import run_or_extract
+from jaxgen.scans.setup import ScanConfig, scan_of
+from jaxgen.tasks.gan import task as gan_task
 from jaxgen.tasks.gan.config import GanConfig, GanRecipe
-from jaxgen.tasks.gan.task import run_gan
-from jaxgen.tasks.restoration.config import RestorationConfig
+from jaxgen.tasks.load import load
+from jaxgen.tasks.restoration.config import RestorationConfig, RestorationRecipe
+from jaxgen.tasks.train import train_run
 from jaxgen.training.config import TrainConfig
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -39,15 +37,15 @@ def npz(tmp_path_factory):
     return path
 
 
-def make_config(npz, scan=None, train=TRAIN, **hparams) -> GanScan:
-    config = GanScan(data=DataConfig(dataset=f"npz:{npz}"), gan=STRUCTURE, train=train)
+def make_config(npz, scan=None, train=TRAIN, **hparams):
+    config = scan_of(GanRecipe(data=DataConfig(dataset=f"npz:{npz}"), gan=STRUCTURE, train=train))
     numbers = dataclasses.replace(config.hparams, **({"lr": "1e-2,2e-2,1e30", "r1": "0.5"} | hparams))
     return dataclasses.replace(config, hparams=numbers, scan=scan or ScanConfig(seeds=2, population="map"))
 
 
 def start(out, config, resume=None) -> Run:
     run = new_run("tiny", str(out), "python -m experiments.tiny") if resume is None else resume._replace(resumed=True)
-    run_gan_scan(run, config)
+    run_or_extract(run, config)
     return run
 
 
@@ -61,9 +59,10 @@ def cheap_judge(monkeypatch):
     """In the place of the distance: how far the first weight of the generator is from zero."""
 
     def evaluate(state):
-        return {"quality/weight": float(abs(jax.tree.leaves(state.ema_params)[1].ravel()[0]))}
+        return float(abs(jax.tree.leaves(state.ema_params)[1].ravel()[0]))
 
-    monkeypatch.setattr(scans_gan, "make_evaluate", lambda *args: (evaluate, "a weight"))
+    measure = Measure("quality/weight", "a weight", evaluate)
+    monkeypatch.setattr(gan_task, "TASK", gan_task.TASK._replace(measures=lambda *args: (measure,)))
 
 
 def scan_json(run: Run):
@@ -90,36 +89,36 @@ def test_a_scan_leaves_a_leaderboard_and_flags_the_diverged(finished, capsys):
 @pytest.mark.slow
 def test_a_member_taken_out_is_the_run_that_it_would_have_been(finished, npz, tmp_path):
     config = make_config(npz, ScanConfig(extract=3))
-    run_gan_scan(finished._replace(resumed=True), config)
+    run_or_extract(finished._replace(resumed=True), config)
     folder = finished.directory / "members" / "3"
     recipe = read_run_config(folder, GanRecipe)
     assert (recipe.train.seed, recipe.hparams.lr, recipe.hparams.schedule_images) == (1, 0.02, 32.0)
-    taken = load_gan(folder)
-    assert (taken.step, int(taken.state.step)) == (8, 8)
+    taken = load(folder)
+    assert (taken.facts.step, int(taken.state.step)) == (8, 8)
     alone = new_run("tiny", str(tmp_path), "")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(gan_recipe, "_finish", lambda *args: None)  # no pictures, no report
-        run_gan(alone, recipe)
-    expected = load_gan(alone.directory).state
+        patch.setattr(gan_task, "TASK", gan_task.TASK._replace(finish=lambda *args: None))  # no pictures
+        train_run(alone, recipe)
+    expected = load(alone.directory).state
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=0, atol=1e-5), taken.state, expected)
     judged = [[row["quality/frechet_32"] for row in read_metrics(f) if "quality/frechet_32" in row]
               for f in (folder, alone.directory)]  # fmt: skip
     assert len(judged[0]) == 2  # both evaluations of the scan; those of the run had fakes of its own seed
     with pytest.raises(InputError, match="a folder that is not there yet"):
-        run_gan_scan(finished._replace(resumed=True), config)
+        run_or_extract(finished._replace(resumed=True), config)
     with pytest.raises(InputError, match=r"extract: got 9; accepted: .* 0, 1, 2, 3, 4, 5"):
-        run_gan_scan(finished._replace(resumed=True), make_config(npz, ScanConfig(extract=9)))
+        run_or_extract(finished._replace(resumed=True), make_config(npz, ScanConfig(extract=9)))
 
 
 def test_stopped_by_a_signal_and_resumed_is_the_same_to_the_bit(finished, npz, tmp_path, monkeypatch):
-    flag = scan_module._flag
+    flag = driver._flag_diverged
 
     def flag_and_stop(*args):
         flag(*args)
         signal.raise_signal(signal.SIGTERM)
 
     with monkeypatch.context() as patch:
-        patch.setattr(scan_module, "_flag", flag_and_stop)
+        patch.setattr(driver, "_flag_diverged", flag_and_stop)
         run = start(tmp_path, make_config(npz))
     assert read_meta(run.directory / "checkpoints")[0] == 2  # a dispatch has two steps, which divide eight
     assert json.loads((run.directory / "run.json").read_text())["status"] == "stopped by SIGTERM"
@@ -161,20 +160,19 @@ def test_a_scan_ends_when_all_members_have_diverged(npz, tmp_path, cheap_judge):
 @pytest.mark.slow
 def test_restorers_can_be_scanned(npz, tmp_path):
     structure = RestorationConfig(widths=(2,), depth=1, schedule="noise:2,damage:2", damage="gaussian:0.1")
-    config = RestorationScan(
-        data=DataConfig(dataset=f"npz:{npz}"),
-        restoration=structure,
-        scan=ScanConfig(population="map"),
-        train=dataclasses.replace(TRAIN, steps=4),
-    )
-    config = dataclasses.replace(config, hparams=dataclasses.replace(config.hparams, lr="1e-3,1e-2"))
+    train = dataclasses.replace(TRAIN, steps=4)
+    config = scan_of(RestorationRecipe(data=DataConfig(dataset=f"npz:{npz}"), restoration=structure, train=train))
+    hparams = dataclasses.replace(config.hparams, lr="1e-3,1e-2")
+    config = dataclasses.replace(config, hparams=hparams, scan=ScanConfig(population="map"))
     run = new_run("tiny", str(tmp_path), "")
-    run_restoration_scan(run, config)
+    run_or_extract(run, config)
     scan = scan_json(run)
-    assert scan["metric"] == "quality/error_db"
+    assert (scan["metric"], scan["higher_is_better"]) == ("quality/psnr", True)
+    first, second = (m["scores"][-1][1] for m in scan["members"])
+    assert 0 < second <= first
     assert [m["scores"][-1][0] for m in scan["members"]] == [4, 4]
-    run_restoration_scan(run._replace(resumed=True), dataclasses.replace(config, scan=ScanConfig(extract=1)))
-    assert load_restorer(run.directory / "members" / "1").shape == (8, 8, 1)
+    run_or_extract(run._replace(resumed=True), dataclasses.replace(config, scan=ScanConfig(extract=1)))
+    assert load(run.directory / "members" / "1").facts.shape == (8, 8, 1)
 
 
 @pytest.mark.parametrize("values", [{"seeds": 0}, {"random": 0}, {"halving": True}])
@@ -185,4 +183,4 @@ def test_bad_scan_settings(values):
 
 def test_the_configuration_survives_json(npz):
     config = make_config(npz)
-    assert from_dict(GanScan, json.loads(json.dumps(dataclasses.asdict(config)))) == config
+    assert from_dict(type(config), json.loads(json.dumps(dataclasses.asdict(config)))) == config

@@ -6,7 +6,6 @@ import json
 import jax
 import numpy as np
 import pytest
-from jaxgen.tasks.gan.load import load_gan
 from PIL import Image
 
 from jaxgen.data.config import DataConfig
@@ -17,7 +16,8 @@ from jaxgen.runs.reading import read_metrics
 from jaxgen.tasks.gan.config import GanConfig, GanHparams, GanRecipe
 from jaxgen.tasks.gan.pictures import interpolate
 from jaxgen.tasks.gan.sample import draw, sample_run
-from jaxgen.tasks.gan.task import run_gan
+from jaxgen.tasks.load import load
+from jaxgen.tasks.train import train_run
 from jaxgen.training.config import TrainConfig
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -51,7 +51,7 @@ def make_config(npz, **changes) -> GanRecipe:
 
 def start(tmp_path, config) -> Run:
     run = new_run("tiny", str(tmp_path), "python -m experiments.tiny")
-    run_gan(run, config)
+    train_run(run, config)
     return run
 
 
@@ -65,7 +65,7 @@ def final_images(run: Run) -> np.ndarray:
 
 
 def drawn(run: Run, num: int, seed: int) -> np.ndarray:
-    return draw(load_gan(run.directory), num, seed)["images"]
+    return draw(load(run.directory), num, seed)["images"]
 
 
 def test_a_run_leaves_what_it_promises(finished):
@@ -95,7 +95,7 @@ def test_stopped_and_resumed_is_the_same_to_the_bit(finished, npz, tmp_path):
     run = start(tmp_path, make_config(npz, minutes=1e-9))  # one dispatch
     assert latest_step(run.directory / "checkpoints") == 3
     config = dataclasses.replace(make_config(npz), hparams=GanHparams(schedule_images=96.0))
-    run_gan(run._replace(resumed=True), config)
+    train_run(run._replace(resumed=True), config)
     np.testing.assert_array_equal(final_images(run), final_images(finished))
     lines = [row["step"] for row in read_metrics(run.directory) if "quality/frechet_100" in row]
     assert lines == [3, 6, 12]
@@ -108,10 +108,10 @@ def test_the_seed_decides(finished, npz, tmp_path):
 
 def test_a_longer_resume_goes_on(npz, tmp_path):
     run = start(tmp_path, make_config(npz, steps=6))
-    run_gan(run._replace(resumed=True), make_config(npz, steps=9))
+    train_run(run._replace(resumed=True), make_config(npz, steps=9))
     assert latest_step(run.directory / "checkpoints") == 9
     with pytest.raises(InputError, match="steps: got 3; accepted: at least 9"):
-        run_gan(run._replace(resumed=True), make_config(npz, steps=3))
+        train_run(run._replace(resumed=True), make_config(npz, steps=3))
 
 
 def test_divergence_names_step_and_last_good_checkpoint(npz, tmp_path):
@@ -120,7 +120,7 @@ def test_divergence_names_step_and_last_good_checkpoint(npz, tmp_path):
     config = dataclasses.replace(config, gan=hot, hparams=GanHparams(lr=1e6, lr_final=1e6))
     run = new_run("tiny", str(tmp_path), "")
     with pytest.raises(NonFiniteError, match=r"(at|by) step \d+; (last good checkpoint: .*|no checkpoint yet)"):
-        run_gan(run, config)
+        train_run(run, config)
     assert json.loads((run.directory / "run.json").read_text())["status"].startswith("failed")
 
 
@@ -141,13 +141,13 @@ def test_two_runs_of_one_second_do_not_share_a_folder(tmp_path):
 
 
 def test_sample_writes_arrays_and_pictures(finished, tmp_path):
-    line = sample_run(finished.directory, 5, 3, tmp_path / "x.npz")
+    line = sample_run(load(finished.directory), 5, 3, tmp_path / "x.npz")
     assert "5 images from step 12" in line
     images = np.load(tmp_path / "x.npz")["images"]
     assert (images.shape, images.dtype) == ((5, 12, 12, 1), np.uint8)
     np.testing.assert_array_equal(images, drawn(finished, 5, 3))
     assert (images != drawn(finished, 5, 4)).any()
-    sample_run(finished.directory, 5, 3, tmp_path / "new" / "x.png")
+    sample_run(load(finished.directory), 5, 3, tmp_path / "new" / "x.png")
     assert Image.open(tmp_path / "new" / "x.png").mode == "L"
 
 
@@ -164,7 +164,7 @@ def test_more_samples_begin_with_the_same(finished):
 def test_sample_refuses(finished, tmp_path, change, message):
     call = {"run": finished.directory, "num": 1, "seed": 0, "out": "x.png"} | change
     with pytest.raises(InputError, match=message):
-        sample_run(type(tmp_path)(call["run"]), call["num"], call["seed"], type(tmp_path)(call["out"]))
+        sample_run(load(call["run"]), call["num"], call["seed"], type(tmp_path)(call["out"]))
 
 
 def test_interpolation_passes_through_its_points_at_constant_speed():

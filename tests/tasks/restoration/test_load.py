@@ -2,47 +2,48 @@
 
 import hashlib
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from jaxgen.tasks.restoration.load import photo_models
-from jaxgen.tasks.restoration.pretrained import SHIPPED, shipped_file
 
 from jaxgen.errors import InputError
 from jaxgen.evaluation.features import MNIST_WEIGHTS
-from jaxgen.tasks.restoration import pretrained
+from jaxgen.tasks.load import pretrained_file
+from jaxgen.tasks.restoration import task
+from jaxgen.tasks.restoration.pixels import adapt, photo_models
 from jaxgen.weights import load_notes
 
+SHIPPED = task.TASK.pretrained
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 def test_all_weights_of_the_package_take_four_megabytes_at_most():
-    files = [MNIST_WEIGHTS, *map(shipped_file, SHIPPED)]
+    files = [MNIST_WEIGHTS, *map(pretrained_file, SHIPPED)]
     assert sum(file.stat().st_size for file in files) <= 4_000_000
 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_where_they_come_from_is_recorded(name):
-    assert hashlib.sha256(shipped_file(name).read_bytes()).hexdigest() == SHIPPED[name]
-    notes = load_notes(shipped_file(name))
+    assert hashlib.sha256(pretrained_file(name).read_bytes()).hexdigest() == SHIPPED[name]
+    notes = load_notes(pretrained_file(name))
     assert {"command", "data", "hardware", "result", "restoration", "shape"} <= set(notes)
     assert notes["command"].startswith("python -m experiments.inverse_photos")
 
 
 def test_damaged_weights_are_refused(monkeypatch):
-    monkeypatch.setitem(pretrained.SHIPPED, "photos-grey", "0" * 64)
+    changed = {**SHIPPED, "photos-grey": "0" * 64}
+    monkeypatch.setattr(task, "TASK", task.TASK._replace(pretrained=changed))
     with pytest.raises(InputError, match=r"photos-grey.safetensors: damaged .*; accepted: 0000"):
         photo_models()
 
 
 def test_there_is_one_for_grey_photos_and_one_for_colour():
     models = photo_models()
-    assert {n: (model.channels, model.name) for n, model in models.items()} == {
+    assert {n: (model.facts.shape[-1], model.facts.name) for n, model in models.items()} == {
         1: (1, "photos-grey"),
         3: (3, "photos"),
     }
-    assert {model.name for model in photo_models("photos").values()} == {"photos"}
+    assert {model.facts.name for model in photo_models("photos").values()} == {"photos"}
 
 
 @pytest.mark.parametrize("grey", [True, False])
@@ -55,5 +56,5 @@ def test_it_removes_noise_from_a_picture_that_it_has_not_seen(grey):
     noise = np.random.default_rng(0).normal(0, 2 * 25 / 255, (64, 64, len(tints)))
     model = photo_models()[1 if grey else 3]
     noisy = jnp.asarray(clean + noise, jnp.float32)[None]
-    restored = np.asarray(jax.jit(model.apply)(noisy, jnp.ones((1, 64, 64, 1))))[0]
+    restored = np.asarray(adapt(model, len(tints), 1.0, masked=False)(noisy, jnp.ones((1, 64, 64, 1))))[0]
     assert np.mean((restored - clean) ** 2) < 0.25 * np.mean((np.asarray(noisy[0]) - clean) ** 2)

@@ -15,8 +15,11 @@ from jaxgen.errors import InputError
 from jaxgen.photos import reading
 from jaxgen.photos.reading import Photo, read_photo
 from jaxgen.photos.writing import write_photo
+from jaxgen.tasks.base import Trained
 from jaxgen.tasks.restoration import restore
-from jaxgen.tasks.restoration.restore import PhotoModel, RestoreOptions, adapt, make_restore, restore_photos
+from jaxgen.tasks.restoration.pixels import adapt, make_restore
+from jaxgen.tasks.restoration.restore import RestoreOptions, restore_photos
+from tests.stand_ins import restorer_of
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -36,8 +39,8 @@ def shows_mask(images: jax.Array, known: jax.Array) -> jax.Array:
     return jnp.broadcast_to(1.0 - 2.0 * known, images.shape)
 
 
-def model_of(apply=negative, channels: int = 3, takes_mask: bool = False) -> PhotoModel:
-    return PhotoModel(apply, channels, halo=2, multiple=2, takes_mask=takes_mask, name="fake")
+def model_of(apply=negative, channels: int = 3) -> Trained:
+    return restorer_of(apply, channels)
 
 
 def noise(*shape: int, dtype: type = np.uint8, seed: int = 0) -> np.ndarray:
@@ -49,7 +52,7 @@ def save(path: Path, pixels: np.ndarray, **extra) -> np.ndarray:
     return pixels
 
 
-def run(tmp_path: Path, model: PhotoModel | None = None, *names: str, **options) -> int:
+def run(tmp_path: Path, model: Trained | None = None, *names: str, **options) -> int:
     arguments = [str(tmp_path / name) for name in names or ["in"]]
     models = dict.fromkeys((1, 3), model or model_of())
     return restore_photos(arguments, tmp_path / "out", models, RestoreOptions(**options))

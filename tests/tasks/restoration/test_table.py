@@ -10,7 +10,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from jaxgen.degradations.kinds import unmasked
 from jaxgen.tasks.restoration.suites import Case, Suite, clean_pixels, digit_suite, hole_suite, photo_suite, suite_for
-from jaxgen.tasks.restoration.table import Restorer, evaluate_restoration, format_table, save_table
+from jaxgen.tasks.restoration.table import evaluate_restoration, format_table, save_table
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -32,8 +32,9 @@ def suite(**cases):
 
 
 def test_scores_are_those_of_scikit_image_averaged_over_images_of_all_sizes():
-    restorer = Restorer("paler", lambda inputs: np.asarray(inputs.images) * 0.47)
-    table, _ = evaluate_restoration(restorer, IMAGES, suite(darker=(darker, {})))
+    table, _ = evaluate_restoration(
+        "paler", lambda seen: np.asarray(seen.images) * 0.47, IMAGES, suite(darker=(darker, {}))
+    )
     (row,) = table.rows
     inputs = [image / 127.5 - 1 - 0.2 for image in IMAGES]
     restored = [np.clip(np.rint((0.47 * x + 1) * 127.5), 0, 255).astype(np.uint8) for x in inputs]
@@ -50,7 +51,7 @@ def test_scores_are_those_of_scikit_image_averaged_over_images_of_all_sizes():
 
 
 def test_the_input_is_judged_as_it_is_without_clipping():
-    table, _ = evaluate_restoration(Restorer("none", lambda i: i.images), IMAGES, suite(darker=(darker, {})))
+    table, _ = evaluate_restoration("none", lambda i: i.images, IMAGES, suite(darker=(darker, {})))
     assert table.rows[0].scores["input"].psnr == pytest.approx(-10 * math.log10(0.1**2), abs=1e-3)  # 0.2 of 2 is 0.1
 
 
@@ -66,7 +67,7 @@ def test_masks_reach_restorer_and_floors():
         assert set(np.unique(inputs.masks)) == {0.0, 1.0}
         return inputs.images
 
-    table, examples = evaluate_restoration(Restorer("none", apply), IMAGES, suite(gone=(half_missing, {"f": floor})))
+    table, examples = evaluate_restoration("none", apply, IMAGES, suite(gone=(half_missing, {"f": floor})))
     assert set(table.rows[0].scores) == {"input", "f", "restored"}
     assert len(seen) == len(IMAGES)
     assert all(mask.dtype == bool and mask[::2].all() and not mask[1::2].any() for mask in seen)
@@ -83,11 +84,11 @@ def test_damage_of_an_image_does_not_depend_on_the_others():
             seen.setdefault(name, []).extend(np.asarray(inputs.images))
             return inputs.images
 
-        return Restorer(name, apply)
+        return name, apply
 
-    evaluate_restoration(watching("both"), IMAGES[:2], cases)
-    evaluate_restoration(watching("first"), IMAGES[:1], cases)
-    evaluate_restoration(watching("other seed"), IMAGES[:1], cases, seed=1)
+    evaluate_restoration(*watching("both"), IMAGES[:2], cases)
+    evaluate_restoration(*watching("first"), IMAGES[:1], cases)
+    evaluate_restoration(*watching("other seed"), IMAGES[:1], cases, seed=1)
     np.testing.assert_array_equal(seen["both"][0], seen["first"][0])
     assert not np.array_equal(seen["both"][0], seen["both"][1])
     assert not np.array_equal(seen["first"][0], seen["other seed"][0])
@@ -99,13 +100,13 @@ def test_equal_images_count_as_a_hundred_decibels():
     def apply(inputs):
         return clean[inputs.images.shape[1:]][None] / np.float32(127.5) - 1
 
-    table, _ = evaluate_restoration(Restorer("perfect", apply), IMAGES[2:], suite(darker=(darker, {})))
+    table, _ = evaluate_restoration("perfect", apply, IMAGES[2:], suite(darker=(darker, {})))
     assert table.rows[0].scores["restored"] == pytest.approx((100.0, 1.0))
 
 
 def test_table_as_text_and_as_file(tmp_path):
     table, _ = evaluate_restoration(
-        Restorer("none", lambda i: i.images), IMAGES, suite(gone=(half_missing, {"zero": lambda x, m: 0 * x}))
+        "none", lambda i: i.images, IMAGES, suite(gone=(half_missing, {"zero": lambda x, m: 0 * x}))
     )
     save_table(tmp_path / "t.json", table)
     record = json.loads((tmp_path / "t.json").read_text())
@@ -130,7 +131,7 @@ def test_the_protocol_gives_the_known_psnr_of_noise_and_the_floors_help():
     flat = [np.full((64, 64, 1), 128, np.uint8)]
     by_name = {(case.damage, case.level): case for case in photo_suite().cases}
     cases = tuple(by_name[name] for name in (("gaussian", "25/255"), ("salt_and_pepper", "50%"), ("pixels", "50%")))
-    table, _ = evaluate_restoration(Restorer("none", lambda i: i.images), flat, Suite("s", 1, cases))
+    table, _ = evaluate_restoration("none", lambda i: i.images, flat, Suite("s", 1, cases))
     noise, salt, pixels = (row.scores for row in table.rows)
     assert noise["input"].psnr == pytest.approx(20.17, abs=0.2)
     assert noise["non-local means"].psnr > 30
@@ -143,7 +144,7 @@ def test_floors_of_blur_know_the_kernel():
     y, x = np.mgrid[:48, :48]
     image = [np.uint8(127.5 + 100 * np.sin(x / 2.0) * np.sin(y / 3.0))[..., None]]
     blur = next(case for case in photo_suite().cases if case.damage == "gaussian_blur")
-    table, _ = evaluate_restoration(Restorer("none", lambda i: i.images), image, Suite("s", 1, (blur,)))
+    table, _ = evaluate_restoration("none", lambda i: i.images, image, Suite("s", 1, (blur,)))
     scores = table.rows[0].scores
     assert min(scores["Wiener"].psnr, scores["Richardson-Lucy"].psnr) > scores["input"].psnr + 3
 
@@ -156,9 +157,9 @@ def test_clean_pixels_are_those_neither_black_nor_white():
 
 
 def test_known_pixels_count_as_they_came_where_some_are_missing_and_not_under_noise():
-    worse = Restorer("worse", lambda inputs: np.asarray(inputs.images) + 0.5)
+    worse = "worse", lambda seen: np.asarray(seen.images) + 0.5
     cases = suite(gone=(half_missing, {}), darker=(darker, {}))
-    _, (gone, noisy) = evaluate_restoration(worse, IMAGES, cases)
+    _, (gone, noisy) = evaluate_restoration(*worse, IMAGES, cases)
     np.testing.assert_array_equal(gone.restored[::2], IMAGES[0][::2])
     assert np.all(gone.restored[1::2] == 191)  # a missing pixel is 0, and (0 + 0.5 + 1) * 127.5 is 191.25
     assert not np.array_equal(noisy.restored[::2], noisy.degraded[::2])

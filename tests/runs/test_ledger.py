@@ -3,7 +3,7 @@
 import json
 import math
 
-from jaxgen.scans import ledger as book
+from jaxgen.runs import ledger as book
 
 
 def settings(num):
