@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from jaxgen.cli import using
-from jaxgen.scans.gan import GanScan
+from jaxgen.scans.setup import scan_type
 from jaxgen.tasks.gan.config import GanRecipe
 from jaxgen.tasks.restoration.config import RestorationRecipe
 
@@ -35,7 +35,7 @@ def test_flags_named_exist():
     named = ("sample", "evaluate", "restore", "evaluate_restoration", "doctor", "export", "web")
     for command in (getattr(using, name) for name in named):
         fields |= {name.replace("_", "-") for name in inspect.signature(command).parameters}
-    for group in (field for recipe in (GanRecipe, RestorationRecipe, GanScan) for field in dataclasses.fields(recipe)):
+    for group in (field for recipe in (GanRecipe, RestorationRecipe, scan_type(GanRecipe)) for field in dataclasses.fields(recipe)):
         prefix = "hparams." if group.name == "hparams" else ""
         inner = dataclasses.fields(group.default) if dataclasses.is_dataclass(group.default) else [group]
         fields |= {prefix + f.name.replace("_", "-") for f in inner}

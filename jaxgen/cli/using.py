@@ -232,10 +232,12 @@ def web(
       force: replace an earlier page in `out`.
     """
     from jaxgen.web.command import make_page
+    from jaxgen.web.models import is_bundle
 
-    _setup()
-    found = tuple(map(_shipped_or_run, runs))
-    make_page(found, Path(out), serve, port, _path(ort), force)
+    if "latest" in runs or not all(map(is_bundle, runs)):  # else no JAX, which takes long to load, and to clear away
+        _setup()
+        runs = tuple(map(_shipped_or_run, runs))
+    make_page(runs, Path(out), serve, port, _path(ort), force)
 
 
 def doctor(out: str = "runs") -> None:

@@ -8,7 +8,6 @@ import numpy as np
 
 from jaxgen.bundles.manifest import MANIFEST, ONNX, read_file, read_manifest
 from jaxgen.errors import require
-from jaxgen.export.bundle import export_run
 from jaxgen.web.directions import Generate
 
 INPUTS = {
@@ -32,6 +31,11 @@ class PageModel(NamedTuple):
     generate: Generate | None = None
 
 
+def is_bundle(run: str) -> bool:
+    """Whether it is a folder of `jaxgen export`; such a one is read without JAX."""
+    return (Path(run) / MANIFEST).is_file()
+
+
 def open_model(run: str) -> PageModel:
     """Reads a bundle, or makes one of a run.
 
@@ -41,8 +45,10 @@ def open_model(run: str) -> PageModel:
     Raises:
       InputError: no such folder, or one that is damaged or of a kind that the page does not know.
     """
-    if (Path(run) / MANIFEST).is_file():
+    if is_bundle(run):
         return _read_bundle(Path(run))
+    from jaxgen.export.bundle import export_run  # only now, as it loads JAX
+
     with tempfile.TemporaryDirectory() as scratch:
         export_run(run, Path(scratch) / "bundle", "onnx", "latest", None, False)
         return _read_bundle(Path(scratch) / "bundle")

@@ -65,7 +65,6 @@ def open_server(folder: Path, port: int) -> http.server.ThreadingHTTPServer:
 
 def serve(server: http.server.ThreadingHTTPServer) -> None:
     """Serves until Ctrl-C or SIGTERM; prints the address."""
-    with server:
+    with server, contextlib.suppress(KeyboardInterrupt):
         print(f"http://127.0.0.1:{server.server_port}/ (Ctrl-C ends)", flush=True)
-        with contextlib.suppress(KeyboardInterrupt):
-            server.serve_forever()
+        server.serve_forever()

@@ -1,5 +1,6 @@
 """One browser and one built page for all tests here; they are skipped where the browser or the runtime is missing."""
 
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -60,3 +61,11 @@ def page(browser: Page) -> Page:
     browser.size(1280, 900)
     browser.media()
     return browser
+
+
+@pytest.fixture
+def heeded() -> Iterator[None]:
+    """Processes started here heed SIGINT, though a shell that runs the tests in its background has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

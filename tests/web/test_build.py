@@ -264,18 +264,31 @@ def test_a_generator_that_cannot_be_run_gets_random_directions(ort: Path, tmp_pa
     np.testing.assert_allclose(directions @ directions.T, np.eye(5), atol=1e-4)
 
 
+@pytest.mark.usefixtures("heeded")
 def test_the_command_builds_and_serves_until_it_is_interrupted(ort: Path, tmp_path: Path) -> None:
     bundle = write_bundle(tmp_path / "bundle", {})
     command = [sys.executable, "-m", "jaxgen", "web", str(bundle), "--out", str(tmp_path / "page"), "--ort", str(ort)]
-    process = subprocess.Popen([*command, "--serve", "--port", "0"], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    lines = [process.stdout.readline() for _ in range(2)]
-    address = re.search(r"http://127\.0\.0\.1:(\d+)/", lines[1])
-    assert address, lines
-    with urllib.request.urlopen(address[0], timeout=10) as answer:
-        assert b"<!doctype html>" in answer.read()
-    process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=20) == 0
+    with subprocess.Popen([*command, "--serve", "--port", "0"], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            lines = [process.stdout.readline() for _ in range(2)]
+            address = re.search(r"http://127\.0\.0\.1:(\d+)/", lines[1])
+            assert address, lines
+            with urllib.request.urlopen(address[0], timeout=10) as answer:
+                assert b"<!doctype html>" in answer.read()
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=20) == 0
+        finally:
+            process.kill()  # nothing where it has ended
     again = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (again.returncode, again.stderr.count("\n")) == (2, 1)
     assert "replaced only with --force" in again.stderr
+
+
+def test_a_page_of_bundles_needs_no_jax(ort: Path, tmp_path: Path) -> None:
+    """Which takes long to load and, when the server is interrupted, to clear away."""
+    code = "import sys; from jaxgen.cli import main; main(sys.argv[1:]); sys.exit('jax' in sys.modules)"
+    bundle = write_bundle(tmp_path / "bundle", {})
+    command = [sys.executable, "-c", code, "web", str(bundle), "--out", str(tmp_path / "page"), "--ort", str(ort)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert is_page(tmp_path / "page")

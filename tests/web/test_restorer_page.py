@@ -105,17 +105,33 @@ def test_blur_is_gaussian(page: Page, address: str, tmp_path: Path) -> None:
     np.testing.assert_allclose(blurred[..., 0], 255 * np.exp(-squares / 2) / (2 * np.pi), atol=1)
 
 
+def assert_dot(page: Page, row: float, column: float) -> None:
+    """The brush has marked one disc around that place, and nothing else."""
+    brush = int(page.run("document.querySelector('#brush').value"))
+    rows, columns = np.nonzero(missing(page, (333, 601)))
+    assert len(rows) == pytest.approx(np.pi * brush**2 / 4, rel=0.2)
+    assert (rows.mean(), columns.mean()) == pytest.approx((row, column), abs=1.5)
+    assert np.hypot(rows - row, columns - column).max() < brush / 2 + 1.5
+
+
 def test_the_brush_paints_by_keyboard(page: Page, address: str, photo: Path) -> None:
     page.open(f"{address}#model=mean")
     take(page, photo)
     page.run("document.querySelector('#damaged').focus()")
     page.press("ArrowRight")
+    assert not missing(page, (333, 601)).any()
     page.press(" ")
-    mask = missing(page, (333, 601))
-    rows, columns = np.nonzero(mask)
     brush = int(page.run("document.querySelector('#brush').value"))
-    assert mask.sum() == pytest.approx(np.pi * brush**2 / 4, rel=0.2)
-    assert (rows.mean(), columns.mean()) == pytest.approx((333 / 2, 601 / 2 + brush / 2), abs=1.5)
+    assert_dot(page, 333 / 2, 601 / 2 + brush / 2)
+    assert not page.run("document.querySelector('#clear').disabled")
+
+
+def test_a_click_paints_a_dot(page: Page, address: str, photo: Path) -> None:
+    page.open(f"{address}#model=mean")
+    take(page, photo)
+    box = page.run("(b => [b.x, b.y, b.width, b.height])(document.querySelector('#damaged').getBoundingClientRect())")
+    page.drag([(box[0] + 0.25 * box[2], box[1] + 0.75 * box[3])])
+    assert_dot(page, 0.75 * 333, 0.25 * 601)
 
 
 def test_the_divider_moves_by_keyboard(page: Page, address: str, photo: Path) -> None:

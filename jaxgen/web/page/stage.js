@@ -37,14 +37,19 @@ export function openStage(signal, onPaint) {
     context.drawImage(marks, 0, 0);
   }
 
-  /** Marks the way from the cursor to (x, y). */
+  /** Marks the way from the cursor to (x, y); a dot where it is there already. */
   function paintTo(x, y) {
     for (const context of [marks.getContext("2d"), damaged.getContext("2d")]) {
-      Object.assign(context, { strokeStyle: colour(), lineWidth: brush, lineCap: "round" });
+      Object.assign(context, { strokeStyle: colour(), fillStyle: colour(), lineWidth: brush, lineCap: "round" });
       context.beginPath();
-      context.moveTo(cursor.x, cursor.y);
-      context.lineTo(x, y);
-      context.stroke();
+      if (x === cursor.x && y === cursor.y) {
+        context.arc(x, y, brush / 2, 0, 2 * Math.PI); // a canvas leaves lines of no length out, with their caps
+        context.fill();
+      } else {
+        context.moveTo(cursor.x, cursor.y);
+        context.lineTo(x, y);
+        context.stroke();
+      }
     }
     cursor = { x, y };
     painted = true;
