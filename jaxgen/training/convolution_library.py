@@ -8,7 +8,6 @@ import contextlib
 import hashlib
 import json
 import os
-import statistics
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -35,9 +34,9 @@ MIN_STEPS, MIN_SECONDS, MIN_RATIO = 500, 60.0, 10.0
 """Nothing is timed where less is left of a run, or less than so many times what it took to compile the first program:
 a second one takes as long to compile, and saves a fifth of the rest at most."""
 GAIN = 0.97
-"""Another library must take at most this part of the default's time, by the best round and by the median one."""
-MIN_ROUNDS, MAX_ROUNDS, ROUNDS_SECONDS = 2, 5, 10.0
-"""Timed dispatches of each library; from the second on no further one after so many seconds."""
+"""Another library must take at most this part of the default's time, by its best round, and less in every round."""
+MIN_ROUNDS, MAX_ROUNDS, ROUNDS_SECONDS = 3, 5, 10.0
+"""Timed dispatches of each library; from the third on no further one after so many seconds."""
 
 Trial = Callable[[], None]
 """Runs a compiled program once, and waits for its result."""
@@ -190,8 +189,8 @@ def choose(
 def _fastest(rounds: Mapping[str, list[float]]) -> str:
     """The library of the least time, if it is clearly less than the default's."""
     name = min(rounds, key=lambda name: min(rounds[name]))
-    ratios = [value / default for value, default in zip(rounds[name], rounds[DEFAULT], strict=True)]
-    clearly = max(statistics.median(ratios), min(rounds[name]) / min(rounds[DEFAULT])) <= GAIN
+    always = all(value < default for value, default in zip(rounds[name], rounds[DEFAULT], strict=True))
+    clearly = always and min(rounds[name]) <= GAIN * min(rounds[DEFAULT])
     return name if clearly else DEFAULT
 
 
