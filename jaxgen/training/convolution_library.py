@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import jaxlib
 import numpy as np
 from jax.sharding import Mesh
@@ -139,7 +138,8 @@ def _arrays(batches: Any, mesh: Mesh) -> Any:
 
 def _trial(dispatch: Dispatch, state: TrainState, batches: Any) -> Trial:
     """A trial that trains a copy of the state on, always with the same batches."""
-    copy = jax.tree.map(jnp.copy, state)
+    # through NumPy, since a copy on the devices would compile a program for each shape
+    copy = jax.tree.map(lambda leaf: jax.device_put(np.array(leaf), leaf.sharding), state)
 
     def run() -> None:
         nonlocal copy
