@@ -57,6 +57,7 @@ def test_compiling_does_not_count_and_one_lucky_round_is_not_enough() -> None:
     assert Machine(ynn=[20.0, 1.0], eigen=[40.0, 0.8]).choose().library == "eigen"
     assert Machine(ynn=1.0, eigen=[1.0, 0.5, 1.0, 1.0, 1.0]).choose().library == "ynn"
     assert Machine(ynn=[1.0, 1.0, 1.0, 5.0, 5.0, 5.0], eigen=1.0).choose().library == "ynn"
+    assert Machine(ynn=1.0, eigen=[0.8, 0.8, 0.8, 1.1, 0.8, 0.8]).choose().library == "ynn"
 
 
 def test_slow_programs_are_run_less_often() -> None:
