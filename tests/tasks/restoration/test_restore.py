@@ -74,9 +74,9 @@ def test_a_photo_whose_channels_are_alike_is_restored_as_the_grey_one_that_it_is
     models = {1: model_of(channels=1), 3: model_of(lambda images, known: images)}
     restore = make_restore(models, 1.0, masked, 64)
     grey, colour = np.repeat(noise(9, 70, 1), 3, axis=-1), noise(9, 70, 3)
-    mask = np.ones((9, 70), bool) if masked else None
-    np.testing.assert_array_equal(restore(grey, mask), 255 - grey)
-    np.testing.assert_array_equal(restore(colour, mask), colour)
+    known = np.zeros((9, 70), bool) if masked else None
+    np.testing.assert_array_equal(restore(grey, known), 255 - grey)
+    np.testing.assert_array_equal(restore(colour, known), colour)
 
 
 def test_grey_takes_the_luma_of_a_colour_model(tmp_path: Path) -> None:
