@@ -35,7 +35,9 @@ def test_flags_named_exist():
     named = ("sample", "evaluate", "restore", "evaluate_restoration", "doctor", "export", "web")
     for command in (getattr(using, name) for name in named):
         fields |= {name.replace("_", "-") for name in inspect.signature(command).parameters}
-    for group in (field for recipe in (GanRecipe, RestorationRecipe, scan_type(GanRecipe)) for field in dataclasses.fields(recipe)):
+    for group in (
+        field for recipe in (GanRecipe, RestorationRecipe, scan_type(GanRecipe)) for field in dataclasses.fields(recipe)
+    ):
         prefix = "hparams." if group.name == "hparams" else ""
         inner = dataclasses.fields(group.default) if dataclasses.is_dataclass(group.default) else [group]
         fields |= {prefix + f.name.replace("_", "-") for f in inner}

@@ -136,12 +136,12 @@ def require_finite(values: dict[str, np.ndarray], before: int) -> None:
 
 
 @jax.jit
-def _all_finite(state: TrainState) -> jax.Array:
+def _all_finite(state: Any) -> jax.Array:
     floats = [x for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.floating)]
     return jnp.stack([jnp.isfinite(x).all() for x in floats]).all()
 
 
-def require_finite_state(step: int, state: TrainState) -> None:
+def require_finite_state(step: int, state: Any) -> None:
     """Raises `NonFiniteError` if any array of the state is not finite, before it is saved as a good one."""
     if not bool(_all_finite(state)):
         raise NonFiniteError(f"parameters or optimizer state became non-finite by step {step}")

@@ -199,7 +199,7 @@ def test_prediction_has_the_shape_of_the_images(case: Traced) -> None:
         if draw is None
         else draw(jax.random.key(0), 3)
     )
-    images = jax.jit(case.algorithm.predict)(case.states[-1], inputs)
+    images = jax.jit(case.algorithm.predict)(case.states[-1], inputs, jax.random.key(0)).images
     assert (images.shape, images.dtype) == ((3, *case.setup.shape), jnp.float32)
     assert len({image.tobytes() for image in np.asarray(images)}) == 3
     # what is added to an image is not clipped

@@ -10,17 +10,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
-
 from jaxgen.algorithms.classifier import MAX_SHIFT, shift
 from jaxgen.algorithms.diffaugment import AUGMENTATIONS, augment_each
 from jaxgen.algorithms.gan import make_gan
 from jaxgen.algorithms.restoration import all_levels_of_noise, make_restoration, one_channel
 from jaxgen.config import GanConfig, GanHparams, InputError, RestorationConfig, RestorationHparams
+from jaxgen.inference.restorer import TrainedRestorer, photo_model
+
 from jaxgen.degradations import blur, masks, noise, resampling
 from jaxgen.degradations.compose import KINDS, Damage, degrade, mixture, parse_mixture
 from jaxgen.degradations.jpeg import jpeg
 from jaxgen.degradations.linear import adjoint
-from jaxgen.inference.restorer import TrainedRestorer, photo_model
 from jaxgen.losses.reconstruction import RECONSTRUCTION_LOSSES
 from jaxgen.metrics.quality import psnr, ssim
 from jaxgen.networks import layers, make_gan_pair, make_restorer

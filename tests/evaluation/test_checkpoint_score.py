@@ -22,10 +22,10 @@ def source():
 
 
 def test_small_sources_are_judged_by_what_there_is(source):
-    judge = make_checkpoint_score(source, 0)
-    assert (judge.metric, judge.num_generated) == ("quality/frechet_700", 700)
-    assert "700 generated images against 700 training images" in judge.protocol
-    assert "untrained" in judge.protocol
+    score = make_checkpoint_score(source, 0)
+    assert (score.name, score.num_generated) == ("quality/frechet_700", 700)
+    assert "700 generated images against 700 training images" in score.protocol
+    assert "untrained" in score.protocol
 
 
 def test_the_distance_is_that_of_all_training_images(source):
@@ -38,13 +38,13 @@ def test_the_distance_is_that_of_all_training_images(source):
 
 
 def test_better_fakes_are_nearer(source):
-    judge = make_checkpoint_score(source, 0)
-    near, far = judge.distance(make_images(700, 1)), judge.distance(make_images(700, 1, 128))
+    score = make_checkpoint_score(source, 0)
+    near, far = score.distance(make_images(700, 1)), score.distance(make_images(700, 1, 128))
     assert 0 < near < 0.1 * far
 
 
 def test_of_a_large_source_a_part_is_used():
     images = make_images(12_000, 0)
-    judge = make_checkpoint_score(Source("toy", "toy", SHAPE, len(images), images=images), 0)
-    assert (judge.metric, judge.num_generated) == ("quality/frechet_2k", 2000)
-    assert "2000 generated images against 10000 training images" in judge.protocol
+    score = make_checkpoint_score(Source("toy", "toy", SHAPE, len(images), images=images), 0)
+    assert (score.name, score.num_generated) == ("quality/frechet_2k", 2000)
+    assert "2000 generated images against 10000 training images" in score.protocol

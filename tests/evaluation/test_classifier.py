@@ -71,7 +71,7 @@ def test_prediction_is_by_the_average_without_dropout(algorithm):
     state = algorithm.init(jax.random.key(0), HPARAMS)
     state = state.replace(params=jax.tree.map(jnp.zeros_like, state.params))
     images = batch()["images"]
-    logits = jax.jit(algorithm.predict)(state, images)
+    logits = jax.jit(algorithm.predict)(state, images, jax.random.key(0))
     as_float = jnp.asarray(images, jnp.float32) / 127.5 - 1
     expected = Classifier(3).apply({"params": state.ema_params["classifier"]}, as_float)[1]
     np.testing.assert_allclose(logits, expected, rtol=1e-5)

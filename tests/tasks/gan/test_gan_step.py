@@ -263,7 +263,7 @@ def test_first_average_is_the_first_parameters() -> None:
 def test_prediction_comes_from_the_average() -> None:
     algorithm = make()
     state = make_state(algorithm)
-    images = jax.jit(algorithm.predict)(state, {"latents": jnp.zeros((BATCH, LATENT_DIM))})
+    images = jax.jit(algorithm.predict)(state, {"latents": jnp.zeros((BATCH, LATENT_DIM))}, jax.random.key(0)).images
     np.testing.assert_allclose(images, render(state.ema_params["generator"]), atol=1e-6)
 
 

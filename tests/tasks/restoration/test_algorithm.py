@@ -271,9 +271,11 @@ def test_prediction_uses_the_averaged_weights_and_what_it_is_told(monkeypatch: p
     assert algorithm.images_per_step == BATCH
     state = algorithm.init(jax.random.key(0), vars(RestorationHparams(schedule_images=1.0)))
     state = state.replace(params=jax.tree.map(lambda a: 7.0 * a, state.params))
-    np.testing.assert_allclose(algorithm.predict(state, Observation(CLEAN)), CLEAN + 0.5, rtol=1e-6)
+    np.testing.assert_allclose(
+        algorithm.predict(state, Observation(CLEAN), jax.random.key(0)).images, CLEAN + 0.5, rtol=1e-6
+    )
     sigma = jnp.arange(4.0)
-    told = algorithm.predict(state, Observation(CLEAN, jnp.ones((BATCH, 4, 6, 1)), sigma))
+    told = algorithm.predict(state, Observation(CLEAN, jnp.ones((BATCH, 4, 6, 1)), sigma), jax.random.key(0)).images
     np.testing.assert_allclose(told, CLEAN + 0.5 + sigma[:, None, None, None], rtol=1e-6)
 
 
