@@ -10,25 +10,31 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
-from jaxgen.algorithms.classifier import MAX_SHIFT, shift
-from jaxgen.algorithms.diffaugment import AUGMENTATIONS, augment_each
-from jaxgen.algorithms.gan import make_gan
-from jaxgen.algorithms.restoration import all_levels_of_noise, make_restoration, one_channel
-from jaxgen.config import GanConfig, GanHparams, InputError, RestorationConfig, RestorationHparams
-from jaxgen.inference.restorer import TrainedRestorer, photo_model
 
 from jaxgen.degradations import blur, masks, noise, resampling
 from jaxgen.degradations.compose import KINDS, Damage, degrade, mixture, parse_mixture
 from jaxgen.degradations.jpeg import jpeg
 from jaxgen.degradations.linear import adjoint
+from jaxgen.errors import InputError
+from jaxgen.evaluation.classifier import MAX_SHIFT, shift
 from jaxgen.losses.reconstruction import RECONSTRUCTION_LOSSES
 from jaxgen.metrics.quality import psnr, ssim
-from jaxgen.networks import layers, make_gan_pair, make_restorer
+from jaxgen.networks import layers
 from jaxgen.networks.classifier import Classifier
 from jaxgen.networks.convolution import conv
 from jaxgen.networks.filling import fill, suspects
 from jaxgen.networks.inception import prepare_images
+from jaxgen.tasks.base import Facts
+from jaxgen.tasks.gan.algorithm import make_gan
+from jaxgen.tasks.gan.config import GanConfig, GanHparams
+from jaxgen.tasks.gan.diffaugment import AUGMENTATIONS, augment_each
+from jaxgen.tasks.gan.pairs import make_gan_pair
+from jaxgen.tasks.restoration.algorithm import all_levels_of_noise, make_restoration, one_channel
+from jaxgen.tasks.restoration.config import RestorationConfig, RestorationHparams
+from jaxgen.tasks.restoration.pixels import require_any_size
+from jaxgen.tasks.restoration.restorers import make_restorer
 from jaxgen.types import Observation, per_image
+from tests.stand_ins import restorer_of
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -194,9 +200,9 @@ def test_jpeg_inception_photographs_and_strokes_name_what_they_take() -> None:
     for fn in (lambda x: jpeg(x, jnp.array([50.0])), prepare_images):
         with pytest.raises(InputError, match=r"images: got volumes \(3 spatial axes\); accepted: images \(2\)"):
             fn(volumes)
-    network = make_restorer(RestorationConfig(), (8, 8, 8, 1))
+    volumes = restorer_of(None)._replace(facts=Facts((8, 8, 8, 1), name="x"))
     with pytest.raises(InputError, match=r"model: got 'x'; accepted: a network for images \(2 spatial axes\)"):
-        photo_model(TrainedRestorer("x", network, {}, (8, 8, 8, 1)))
+        require_any_size(volumes)
     with pytest.raises(AssertionError, match="2 spatial axes"):
         masks.brush_strokes(KEY, (1, 4, 4, 4), jnp.array([0.2]))
     with pytest.raises(InputError, match=r"shape: got .*; accepted: .*volumes"):

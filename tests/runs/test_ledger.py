@@ -4,6 +4,9 @@ import json
 import math
 
 from jaxgen.runs import ledger as book
+from jaxgen.runs.driver import Members
+from jaxgen.runs.measures import Measure
+from jaxgen.scans.scan import format_leaderboard
 
 
 def settings(num):
@@ -32,7 +35,8 @@ def test_the_leaderboard_puts_the_diverged_last():
     ledger = ledger_of([3.0, 1.0, 2.0])
     ledger = book.changed(ledger, {1: ledger[1]._replace(status="diverged")})
     assert [e.number for e in book.leaderboard(ledger)] == [2, 0, 1]
-    lines = book.format_leaderboard(ledger, ["lr"], "distance").splitlines()
+    measure = Measure("distance", "", lambda state: 0.0)
+    lines = format_leaderboard(Members(ledger, ["lr"], single=False), measure).splitlines()
     assert [line.split() for line in lines] == [
         ["member", "distance", "steps", "lr", "seed"],
         ["1", "2", "2", "10", "0.3", "0"],

@@ -49,6 +49,13 @@ class Page(HTMLParser):
         return [attrs for tag, attrs in self.tags if tag == "img"]
 
 
+USE = "python -m jaxgen sample {run}"
+PICTURES = (
+    report.Picture("samples.png", "Samples", "Final grid"),
+    report.Picture("interpolation.gif", "Interpolation", "Between latents, in a loop", 600),
+)
+
+
 @pytest.fixture
 def run_dir(tmp_path) -> Path:
     folder = tmp_path / "out" / "digits_gan" / "20250601-100000"
@@ -85,7 +92,7 @@ def run_dir(tmp_path) -> Path:
 
 
 def test_headline_and_facts(run_dir) -> None:
-    path = report.write_report(run_dir)
+    path = report.write_report(run_dir, PICTURES, (USE,))
     assert path == run_dir / "report.html"
     page = Page(path)
     expected = {
@@ -105,14 +112,14 @@ def test_headline_and_facts(run_dir) -> None:
         "quality/distance": "12.25 (step 1,000)",
         "quality/broken": "not finite (step 1,000)",
         "Run it again": "python -m experiments.digits_gan --name 'a b'",
-        "Sample from it": "python -m jaxgen sample out/digits_gan/20250601-100000",
+        "Use it": "python -m jaxgen sample out/digits_gan/20250601-100000",
     }
     assert {label: page.after(label) for label in expected} == expected
     assert page.text.count("digits_gan") == 1
 
 
 def test_pictures_are_the_files(run_dir) -> None:
-    page = Page(report.write_report(run_dir))
+    page = Page(report.write_report(run_dir, PICTURES, (USE,)))
     data = [base64.b64decode(attrs["src"].partition("base64,")[2]) for attrs in page.pictures()]
     assert data[0] == (run_dir / "samples.png").read_bytes()
     assert data[1] == (run_dir / "interpolation.gif").read_bytes()
@@ -125,7 +132,7 @@ def test_pictures_are_the_files(run_dir) -> None:
 
 
 def test_small_pictures_are_enlarged_by_whole_numbers(run_dir) -> None:
-    page = Page(report.write_report(run_dir))
+    page = Page(report.write_report(run_dir, PICTURES, (USE,)))
     for attrs, side in zip(page.pictures()[:3], (22, 22, 8), strict=True):
         assert attrs["class"] == "pixels"
         assert int(attrs["width"]) % side == 0
@@ -133,7 +140,7 @@ def test_small_pictures_are_enlarged_by_whole_numbers(run_dir) -> None:
 
 
 def test_nothing_is_asked_of_elsewhere(run_dir) -> None:
-    path = report.write_report(run_dir)
+    path = report.write_report(run_dir, PICTURES, (USE,))
     page, source = Page(path), path.read_text()
     assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in page.tags}
     addresses = [attrs[k] for _, attrs in page.tags for k in ("src", "href", "xlink:href") if k in attrs]
@@ -146,7 +153,7 @@ def test_nothing_is_asked_of_elsewhere(run_dir) -> None:
 
 
 def test_curves_take_the_colours_of_the_page(run_dir) -> None:
-    page = Page(report.write_report(run_dir))
+    page = Page(report.write_report(run_dir, PICTURES, (USE,)))
     panels = [attrs["aria-label"] for tag, attrs in page.tags if tag == "svg"]
     assert panels == ["loss", "quality"]
     strokes = [
@@ -159,7 +166,7 @@ def test_curves_take_the_colours_of_the_page(run_dir) -> None:
 
 
 def test_ids_of_clips_are_not_shared(run_dir) -> None:
-    page = Page(report.write_report(run_dir))
+    page = Page(report.write_report(run_dir, PICTURES, (USE,)))
     clips = [attrs["id"] for tag, attrs in page.tags if tag == "clippath"]
     assert len(clips) == len(set(clips)) >= 2
 
@@ -176,9 +183,9 @@ def test_ids_of_clips_are_not_shared(run_dir) -> None:
     ],
 )
 def test_missing_pieces_are_left_out(run_dir, missing: str, title: str) -> None:
-    assert title in Page(report.write_report(run_dir)).text
+    assert title in Page(report.write_report(run_dir, PICTURES, (USE,))).text
     (run_dir / missing).rename(run_dir.parent / "away")
-    assert title not in Page(report.write_report(run_dir)).text
+    assert title not in Page(report.write_report(run_dir, PICTURES, (USE,))).text
 
 
 def test_an_empty_folder_has_a_page(tmp_path) -> None:
@@ -190,7 +197,7 @@ def test_an_empty_folder_has_a_page(tmp_path) -> None:
 
 def test_a_running_run_has_a_page(run_dir) -> None:
     files.write_json(run_dir / "run.json", {"status": "running", "steps": None, "seconds": None, "hardware": None})
-    page = Page(report.write_report(run_dir))
+    page = Page(report.write_report(run_dir, PICTURES, (USE,)))
     assert page.after("Steps") == "1,000"
     assert page.after("Status") == "running"
     assert "Time" not in page.text
@@ -201,7 +208,7 @@ def test_refusals(run_dir) -> None:
         report.write_report(run_dir / "none")
     (run_dir / "run.json").write_text("{")
     with pytest.raises(InputError, match=r"run\.json: is not JSON"):
-        report.write_report(run_dir)
+        report.write_report(run_dir, PICTURES, (USE,))
 
 
 def test_long_curves_keep_their_extremes() -> None:
