@@ -46,8 +46,8 @@ def pad_to_multiple(x: Images, multiple: int) -> Float[Array, "b *p c"]:
     return jnp.pad(x, ((0, 0), *((0, -size % multiple) for size in x.shape[1:-1]), (0, 0)), mode="edge")
 
 
-def cut_to(x: Float[Array, "..."], sizes: Sequence[int]) -> Array:
-    """Takes what `pad_to_multiple` has added off again: (..., *spatial, c) to the sizes given."""
+def cut_to(x: Float[Array, "..."], sizes: Sequence[Any]) -> Array:
+    """Takes what `pad_to_multiple` has added off again: (..., *spatial, c) to the sizes given, symbolic ones too."""
     return x[(..., *(slice(size) for size in sizes), slice(None))]
 
 

@@ -170,7 +170,7 @@ def test_more_iterations_than_in_training(tmp_path):
     model, trained = jaxgen.load(tmp_path / "bundle"), load_restorer(run)
     image = np.random.default_rng(0).uniform(0, 1, (8, 8)).astype(np.float32)
     longer, images = trained.network.clone(iterations=4), jnp.asarray(2 * image[None, ..., None] - 1)
-    expected = longer.apply({"params": trained.params}, images, jnp.ones_like(images))
+    expected = longer.apply({"params": trained.params}, Observation(images, jnp.ones_like(images)))
     clipped = np.clip(np.asarray(expected)[0, ..., 0], -1, 1)
     np.testing.assert_allclose(2 * model.restore(image) - 1, clipped, atol=1e-5)
     assert model.manifest.halo == longer.halo
