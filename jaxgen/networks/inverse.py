@@ -47,7 +47,7 @@ def pad_to_multiple(x: Images, multiple: int) -> Float[Array, "b *p c"]:
 
 
 def cut_to(x: Float[Array, "..."], sizes: Sequence[Any]) -> Array:
-    """Takes what `pad_to_multiple` has added off again: (..., *spatial, c) to the sizes given."""
+    """Takes what `pad_to_multiple` has added off again: (..., *spatial, c) to the sizes given, symbolic ones too."""
     return x[(..., *(slice(size) for size in sizes), slice(None))]
 
 
