@@ -80,16 +80,12 @@ def train(args: list[str]) -> None:
 def scan(args: list[str]) -> None:
     """Trains many at once over hyperparameters and seeds, as one compiled program."""
     name, rest = _named(args, "scan", scannable())
-    preset = presets().get(name)
-    recipe = name if preset is None else preset.scan_recipe or preset.recipe
+    recipe = _scan_recipe(name)
     if recipe.startswith("scan_"):
         _run_module(recipe, f"jaxgen scan {name}", rest)
         return
-    from jaxgen.scans.setup import scan_of
-
-    module = importlib.import_module(f"experiments.{recipe}")
     description = f"Many runs of {recipe} at once, over hyperparameters and seeds."
-    run_recipe(f"scan_{recipe}", scan_of(module.CONFIG), description, call=(f"jaxgen scan {name}", rest))
+    run_recipe(f"scan_{recipe}", scan_config(name), description, call=(f"jaxgen scan {name}", rest))
 
 
 def recipes() -> dict[str, str]:
@@ -114,8 +110,28 @@ def trainable() -> dict[str, str]:
 def scannable() -> dict[str, str]:
     """Returns what `jaxgen scan` knows, with a line about each: presets, scans, then recipes."""
     known = recipes()
-    found = {name: f"short for {p.scan_recipe or p.recipe}" for name, p in presets().items()}
+    found = {name: f"short for {_scan_recipe(name)}" for name in presets()}
     return found | {n: known[n] for n in sorted(known, key=lambda n: not n.startswith("scan_"))}
+
+
+def train_config(name: str) -> Any:
+    """Returns the configuration that `jaxgen train` starts from, for a preset before it is fitted to data."""
+    preset = presets().get(name)
+    return importlib.import_module(f"experiments.{preset.recipe if preset else name}").CONFIG
+
+
+def scan_config(name: str) -> Any:
+    """Returns the configuration that `jaxgen scan` starts from."""
+    from jaxgen.scans.setup import is_scan, scan_of
+
+    config = importlib.import_module(f"experiments.{_scan_recipe(name)}").CONFIG
+    return config if is_scan(config) else scan_of(config)
+
+
+def _scan_recipe(name: str) -> str:
+    """Returns the recipe that `jaxgen scan` starts from."""
+    preset = presets().get(name)
+    return name if preset is None else preset.scan_recipe or preset.recipe
 
 
 def _named(args: list[str], command: str, known: dict[str, str]) -> tuple[str, list[str]]:
