@@ -1,4 +1,4 @@
-"""The table of commands, help about them all, and `main`. To add one: a function, and an entry in `COMMANDS`."""
+"""The table of commands, their help, and `main`. To add a command: a function, and an entry in `COMMANDS`."""
 
 import importlib.metadata
 import sys
@@ -19,10 +19,8 @@ class Command(NamedTuple):
     """A command.
 
     Attributes:
-      run: what it does; its docstring's first line is its help, its signature its flags.
-      examples: lines to copy, shown by --help.
-
-    Of a command in `NAMES`, `run` takes all arguments as they were typed.
+      run: a function whose arguments are the flags; of a command in `NAMES`, it takes the list of arguments.
+      examples: lines shown by --help.
     """
 
     run: Callable[..., None]
@@ -95,14 +93,14 @@ COMMANDS = {
     ),
     "doctor": Command(using.doctor, "jaxgen doctor\njaxgen doctor --out /mnt/bucket/runs"),
 }
-"""Name to command, in the order of --help."""
+"""Commands by name, in the order of --help."""
 
 
 def main(args: list[str] | None = None) -> None:
-    """Entry of `jaxgen` and `python -m jaxgen`.
+    """Runs `jaxgen` or `python -m jaxgen`.
 
     Args:
-      args: what follows the program's name; None takes sys.argv.
+      args: what follows the program's name; by default from sys.argv.
     """
     with exit_cleanly():
         args = sys.argv[1:] if args is None else args
@@ -134,13 +132,13 @@ def _run(name: str, args: list[str]) -> None:
 
 
 def _print_program_help() -> None:
-    """Prints what `jaxgen --help` shows; tyro would take twice as long for it."""
+    """Prints the help of the program; with tyro it takes twice as long."""
     rows = {name: about(command.run) for name, command in COMMANDS.items()}
     examples = [COMMANDS[name].examples.splitlines()[0] for name in ("train", "sample", "restore", "runs")]
     _print_help(f"{PROG} COMMAND ...", "Generate and restore images in JAX.", "commands", rows, "\n".join(examples))
     print(
         f"\n{PROG} COMMAND --help: flags and examples of a command\n{PROG} --version\n"
-        f"{PROG} --print-completion {'|'.join(SHELLS)}: a script that completes commands, names and flags; for bash:\n"
+        f"{PROG} --print-completion {'|'.join(SHELLS)}: completion script (takes seconds; save it to a file)\n"
         f'  eval "$({PROG} --print-completion bash)"'
     )
 

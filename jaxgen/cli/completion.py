@@ -1,4 +1,4 @@
-"""Completion scripts for shells, as tyro prints them, with files where it knows only flags."""
+"""Completion scripts for shells: those of tyro, which also complete files for positional arguments."""
 
 import contextlib
 import functools
@@ -15,7 +15,7 @@ _PRINT = "    for completion in completions:"
 _OR_FILES = """    if not [*words, ''][current_index].startswith('-'):
         completions = [found for found in completions if found[0] != '-'] or ['__TYRO_COMPLETE_FILES__']
 """
-"""Goes into the Python program that all three scripts run at a key press."""
+"""Is added to the short Python program, without imports of packages, that each script runs at the Tab key."""
 
 
 def completion(shell: str, prog: str, commands: dict[str, Any]) -> str:
@@ -24,7 +24,7 @@ def completion(shell: str, prog: str, commands: dict[str, Any]) -> str:
     Args:
       shell: one of `SHELLS`.
       prog: the program's name.
-      commands: by name, a function or class with the flags of a command, or a dictionary of what may follow it.
+      commands: by name, a function or class whose arguments are the flags, or a dictionary of what may follow.
 
     Raises:
       InputError: there is none for this shell.
@@ -34,13 +34,13 @@ def completion(shell: str, prog: str, commands: dict[str, Any]) -> str:
     with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
         tyro.cli(_one_of(commands), prog=prog, args=["--tyro-write-completion", shell, "-"])
     script = printed.getvalue().replace(_PRINT, _OR_FILES + _PRINT)
-    if shell == "bash":  # readline completes files better: it puts a slash after a folder
+    if shell == "bash":  # readline completes files itself, with a slash after a folder
         script = script.replace('COMPREPLY=($(compgen -f -- "$cur"))', "COMPREPLY=()")
         return f"{script}complete -o default -F _tyro_{prog} {prog}\n"
-    if shell == "zsh":  # tyro prints the body of a function for zsh to load
+    if shell == "zsh":  # tyro prints the body of a function for autoload
         load = "(( $+functions[compdef] )) || { autoload -U compinit && compinit; }"
         return f"{load}\n_{prog}() {{\n{script}}}\ncompdef _{prog} {prog}\n"
-    # the program is longer than an argument may be, and must know the word that is being typed
+    # fish: the program exceeds the maximum length of an argument, and needs the current word
     return script.replace(
         '($python_cmd -c "$pycode" $words $current)',
         '(echo "$pycode" | $python_cmd - $words (commandline -ct) $current)',
@@ -48,7 +48,7 @@ def completion(shell: str, prog: str, commands: dict[str, Any]) -> str:
 
 
 def _one_of(commands: dict[str, Any]) -> Any:
-    """Returns the type that tyro reads as a choice of commands."""
+    """Returns the type that tyro parses as one of these commands."""
     options = []
     for name, flags in commands.items():
         constructor = _one_of(flags) if isinstance(flags, dict) else flags
