@@ -1,6 +1,6 @@
 """The command line: `jaxgen COMMAND`, `python -m jaxgen COMMAND`, and the recipes of experiments/.
 
-One clear line and exit code 2 for bad input. Nothing here imports JAX before a command's flags are read.
+Bad input gives one line on stderr and exit code 2. JAX is imported only after the flags have been parsed.
 """
 
 from jaxgen.cli.commands import main

@@ -1,9 +1,9 @@
-"""The table of commands, help about them all, and `main`. To add one: a function, and an entry in `COMMANDS`."""
+"""The table of commands, their help, and `main`. To add a command: a function, and an entry in `COMMANDS`."""
 
 import importlib.metadata
 import sys
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jaxgen.cli import recipes, using
 from jaxgen.cli.completion import SHELLS, completion
@@ -19,19 +19,31 @@ class Command(NamedTuple):
     """A command.
 
     Attributes:
-      run: what it does; its docstring's first line is its help, its signature its flags.
-      examples: lines to copy, shown by --help.
-
-    Of a command in `NAMES`, `run` takes all arguments as they were typed.
+      run: a function whose arguments are the flags; of a command in `NAMES`, it takes the list of arguments.
+      examples: lines shown by --help.
     """
 
     run: Callable[..., None]
     examples: str
 
 
-NAMES = {"train": recipes.trainable, "scan": recipes.scannable}
-"""Commands whose first argument is a name, and what names there are, each with a line about it."""
+class Names(NamedTuple):
+    """The names that may follow a command.
 
+    Attributes:
+      about: returns them, each with a line of help.
+      config: returns the configuration of one, whose fields are its flags.
+    """
+
+    about: Callable[[], dict[str, str]]
+    config: Callable[[str], Any]
+
+
+NAMES = {
+    "train": Names(recipes.trainable, recipes.train_config),
+    "scan": Names(recipes.scannable, recipes.scan_config),
+}
+"""Commands whose first argument is a name."""
 
 COMMANDS = {
     "train": Command(
@@ -81,25 +93,24 @@ COMMANDS = {
     ),
     "doctor": Command(using.doctor, "jaxgen doctor\njaxgen doctor --out /mnt/bucket/runs"),
 }
-"""Name to command, in the order of --help."""
+"""Commands by name, in the order of --help."""
 
 
 def main(args: list[str] | None = None) -> None:
-    """Entry of `jaxgen` and `python -m jaxgen`.
+    """Runs `jaxgen` or `python -m jaxgen`.
 
     Args:
-      args: what follows the program's name; None takes sys.argv.
+      args: what follows the program's name; by default from sys.argv.
     """
     with exit_cleanly():
         args = sys.argv[1:] if args is None else args
         if not args or args[0] in ("-h", "--help", "help"):
-            print(_help())
+            _print_program_help()
         elif args[0] == "--version":
             print(importlib.metadata.version("jaxgen"))
         elif args[0].partition("=")[0] == "--print-completion":
             shell = args[0].partition("=")[2] or next(iter(args[1:2]), "")
-            functions = {name: command.run for name, command in COMMANDS.items()}
-            print(completion(shell, PROG, functions, {name: list(known()) for name, known in NAMES.items()}), end="")
+            print(completion(shell, PROG, _words()), end="")
         elif args[0] in COMMANDS:
             _run(args[0], args[1:])
         elif args[0].startswith("-"):
@@ -109,42 +120,48 @@ def main(args: list[str] | None = None) -> None:
 
 
 def _run(name: str, args: list[str]) -> None:
-    """Runs one command, or shows its help."""
-    command = COMMANDS[name]
-    examples = "examples:\n" + "\n".join(f"  {line}" for line in command.examples.splitlines())
+    """Runs a command, or prints its help."""
+    command, prog = COMMANDS[name], f"{PROG} {name}"
     if name not in NAMES:
-        call(command.run, args, f"{PROG} {name}", examples)
+        call(command.run, args, prog, _lines("examples", command.examples.splitlines()))
     elif not args or args[0] in ("-h", "--help"):
-        print(f"usage: {PROG} {name} NAME [flags]\n\n{about(command.run)}\n\n{examples}\n\n{_listing(name)}")
+        _print_help(f"{prog} NAME [flags]", about(command.run), "names", NAMES[name].about(), command.examples)
+        print(f"\n{prog} NAME --help: all flags")
     else:
         command.run(args)
 
 
-def _listing(name: str) -> str:
-    """Recipes and presets, a line each."""
-    known = NAMES[name]()
-    rows = [f"  {recipe:18}{line}" for recipe, line in known.items()]
-    return "\n".join(["names, presets first:", *rows, "", f"{PROG} {name} NAME --help: all flags"])
-
-
-def _help() -> str:
-    """All commands in a screen."""
-    rows = [f"  {name:22}{about(command.run)}" for name, command in COMMANDS.items()]
-    examples = [f"  {COMMANDS[name].examples.splitlines()[0]}" for name in ("train", "sample", "restore", "runs")]
-    return "\n".join(
-        [
-            f"usage: {PROG} COMMAND ...",
-            "",
-            "Generate and restore images in JAX.",
-            "",
-            "commands:",
-            *rows,
-            "",
-            "examples:",
-            *examples,
-            "",
-            f"{PROG} COMMAND --help: its flags and examples; --version;",
-            f"--print-completion {'|'.join(SHELLS)}: a completion script, e.g. in ~/.bashrc:",
-            f'  eval "$({PROG} --print-completion bash)"',
-        ]
+def _print_program_help() -> None:
+    """Prints the help of the program; with tyro it takes twice as long."""
+    rows = {name: about(command.run) for name, command in COMMANDS.items()}
+    examples = [COMMANDS[name].examples.splitlines()[0] for name in ("train", "sample", "restore", "runs")]
+    _print_help(f"{PROG} COMMAND ...", "Generate and restore images in JAX.", "commands", rows, "\n".join(examples))
+    print(
+        f"\n{PROG} COMMAND --help: flags and examples of a command\n{PROG} --version\n"
+        f"{PROG} --print-completion {'|'.join(SHELLS)}: completion script (takes seconds; save it to a file)\n"
+        f'  eval "$({PROG} --print-completion bash)"'
     )
+
+
+def _print_help(usage: str, what: str, heading: str, rows: dict[str, str], examples: str) -> None:
+    """Prints a table of commands or names, with examples."""
+    width = max(map(len, rows))
+    table = _lines(heading, [f"{name:{width}}  {line}" for name, line in rows.items()])
+    print(f"usage: {usage}\n\n{what}\n\n{table}\n\n{_lines('examples', examples.splitlines())}")
+
+
+def _lines(heading: str, lines: list[str]) -> str:
+    """Returns indented lines below a heading."""
+    return "\n  ".join([f"{heading}:", *lines])
+
+
+def _words() -> dict[str, Any]:
+    """Returns all commands and names with their flags, for `completion`; imports the recipes, and with them JAX."""
+    words: dict[str, Any] = {name: command.run for name, command in COMMANDS.items()}
+    for command, names in NAMES.items():
+        words[command] = {name: type(names.config(name)) for name in names.about()}
+    return words | {"--version": _nothing, "--print-completion": dict.fromkeys(SHELLS, _nothing)}
+
+
+def _nothing() -> None:
+    """Stands for what has no flags."""

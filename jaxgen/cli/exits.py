@@ -1,4 +1,4 @@
-"""How a command ends: one clear line and an exit code. Imports no JAX: what JAX raises is known once it is loaded."""
+"""Errors of a command become one line and an exit code. Does not import JAX."""
 
 import contextlib
 import logging
@@ -12,9 +12,9 @@ from jaxgen.errors import InputError
 
 @contextlib.contextmanager
 def exit_cleanly() -> Iterator[None]:
-    """One line and an exit code: 2 for bad input, 1 for divergence or a failing disk, 130 if interrupted early."""
+    """Turns errors into one line and an exit code: 2 for bad input, 1 for divergence or I/O errors, 130 for Ctrl-C."""
     logging.basicConfig(level=logging.WARNING)
-    for handler in logging.getLogger().handlers:  # a package may have set one up when it was imported
+    for handler in logging.getLogger().handlers:  # imported packages may have set up their own
         if type(handler) is logging.StreamHandler:
             handler.setFormatter(logging.Formatter("%(message)s"))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -22,7 +22,7 @@ def exit_cleanly() -> Iterator[None]:
         yield
     except InputError as error:
         fail(str(error), 2)
-    except BrokenPipeError:  # `| head` has seen enough
+    except BrokenPipeError:  # for example `| head`
         sys.stderr.close()
         sys.exit(1)
     except OSError as error:
@@ -55,5 +55,5 @@ def fail(message: str, code: int) -> NoReturn:
 
 
 def _loaded(module: str, name: str) -> tuple[Any, ...]:
-    """The exception as `except` takes it; of a module that is not loaded nothing can have been raised."""
+    """Returns an exception class of a module as a tuple for `except`, empty if the module is not imported."""
     return (getattr(sys.modules[module], name),) if module in sys.modules else ()

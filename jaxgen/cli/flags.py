@@ -1,4 +1,4 @@
-"""Flags to values, by tyro; what is refused is said in one line."""
+"""Parses flags with tyro; an error is one line."""
 
 import contextlib
 import difflib
@@ -16,40 +16,41 @@ T = TypeVar("T")
 
 
 def parse(default: C, args: list[str], prog: str, description: str | None) -> C:
-    """Flags to a configuration like `default`.
+    """Returns `default` changed by flags.
 
     Raises:
-      InputError: a flag or value is not accepted; names it.
-      SystemExit: --help was asked for.
+      InputError: a flag or value is not accepted; the message names it.
+      SystemExit: after --help.
     """
     read = functools.partial(tyro.cli, type(default), default=default, args=args, prog=prog, description=description)
     return in_one_line(read, prog)
 
 
 def call(command: Callable[..., None], args: list[str], prog: str, examples: str) -> None:
-    """Calls a command with the flags that its signature names.
+    """Calls a command with arguments from the command line.
 
     Args:
-      command: its first docstring paragraph is shown by --help, and its arguments with their descriptions.
-      args: after the command's name.
-      prog: what was typed before them.
+      command: a function; --help shows the first line and the arguments of its docstring.
+      args: what follows the command's name.
+      prog: what precedes them.
       examples: lines shown by --help.
 
     Raises:
-      InputError: a flag or value is not accepted, or what the command raises.
+      InputError: a flag or value is not accepted.
     """
     description = f"{about(command)}\n\n{examples}"
-    read = functools.partial(tyro.cli, _later(command), args=args, prog=prog, description=description)
+    config = (tyro.conf.PositionalMetavarFromFieldName,)
+    read = functools.partial(tyro.cli, _later(command), args=args, prog=prog, description=description, config=config)
     in_one_line(read, prog)()
 
 
 def about(command: Any) -> str:
-    """The first line of a docstring."""
+    """Returns the first line of a docstring."""
     return (command.__doc__ or "").strip().splitlines()[0]
 
 
 def in_one_line(read: Callable[[], T], prog: str) -> T:
-    """Calls tyro; what it would say in a frame becomes the one line of an `InputError`."""
+    """Calls tyro and turns its framed error message into an `InputError` of one line."""
     caught = io.StringIO()
     try:
         with contextlib.redirect_stderr(caught):
@@ -61,7 +62,7 @@ def in_one_line(read: Callable[[], T], prog: str) -> T:
 
 
 def refuse_unknown(what: str, name: str, known: Iterable[str]) -> NoReturn:
-    """Raises `InputError` that names what is nearest to `name`, or all that is known where nothing is near."""
+    """Raises `InputError` with the names most similar to `name`; without a similar one, with all names."""
     known = list(known)
     near = difflib.get_close_matches(name, known, 3, 0.5) or [k for k in known if name and (name in k or k in name)]
     accepted = f"perhaps {' or '.join(near)}" if near else ", ".join(known)
@@ -69,7 +70,7 @@ def refuse_unknown(what: str, name: str, known: Iterable[str]) -> NoReturn:
 
 
 def value_of(args: list[str], flag: str) -> str | None:
-    """What follows a flag, as `--flag VALUE` or `--flag=VALUE`, before anything is parsed; the last one counts."""
+    """Returns the value of a flag (`--flag VALUE` or `--flag=VALUE`) before parsing; the last occurrence counts."""
     found = None
     for i, arg in enumerate(args):
         name, equals, value = arg.partition("=")
@@ -79,7 +80,7 @@ def value_of(args: list[str], flag: str) -> str | None:
 
 
 def _later(command: Callable[..., None]) -> Callable[..., Callable[[], None]]:
-    """The command's flags, read as it would read them, but its work left for later: what it prints is its own."""
+    """Returns a function with the same flags that returns the call, so that it can run after parsing."""
 
     @functools.wraps(command)
     def read(*args: Any, **kwargs: Any) -> Callable[[], None]:
@@ -89,7 +90,7 @@ def _later(command: Callable[..., None]) -> Callable[..., Callable[[], None]]:
 
 
 def _unboxed(text: str) -> str:
-    """The message of tyro's framed error, in one line."""
+    """Returns the message inside tyro's frame, in one line."""
     lines = [line.strip("│ ").strip() for line in text.splitlines() if line.startswith("│")]
     message = []
     for line in lines:

@@ -1,4 +1,4 @@
-"""Recipes: `run_recipe`, the `main` of each, and `jaxgen train` and `jaxgen scan`, which find them by name."""
+"""Recipes: `run_recipe`, which each recipe's `main` calls, and `jaxgen train` and `jaxgen scan`."""
 
 import ast
 import dataclasses
@@ -28,17 +28,17 @@ def run_recipe(
     task: "Task | None" = None,
     call: tuple[str, list[str]] | None = None,
 ) -> None:
-    """Runs the `main` of an experiment: flags to a configuration, a run folder, training.
+    """Runs a recipe: parses the flags, makes a run folder and trains.
 
-    With `--resume RUN` (or `latest`, also if no value follows) that run's own configuration takes the place of
-    `default`, and the other flags change it.
+    With `--resume RUN` (a folder, or `latest`, also without a value), the flags change the configuration of that run
+    instead of `default`.
 
     Args:
-      recipe: name of the experiment, a folder in OUT.
-      default: configuration of a run of a task, or of a scan.
+      recipe: its name, also that of the folder in OUT.
+      default: configuration of a run or of a scan.
       description: shown by --help.
-      task: the kind of training; None finds it in the table.
-      call: what was typed and the flags after it; None takes them from sys.argv.
+      task: by default the one of the table that the configuration belongs to.
+      call: program and flags; by default from sys.argv.
     """
     with exit_cleanly():
         prog, typed = call or _typed(recipe)
@@ -49,7 +49,7 @@ def run_recipe(
 
 
 def _start(recipe: str, config: Any, task: "Task | None", command: str, read: Callable[[Any], Any]) -> None:
-    """Finds or names the run's folder, and trains; imports JAX only now, when the flags are known to be good."""
+    """Finds or chooses the run folder, and trains; imports JAX only here, after the flags have been parsed."""
     from jaxgen.runs.folder import Run, find_run, new_run, read_run_config
     from jaxgen.scans.scan import run_or_extract
     from jaxgen.scans.setup import is_scan
@@ -69,7 +69,7 @@ def _start(recipe: str, config: Any, task: "Task | None", command: str, read: Ca
 
 
 def train(args: list[str]) -> None:
-    """Trains a GAN or a restorer: a recipe by its name, or a preset and your own data."""
+    """Trains a model: a recipe by its name, or a preset on your own data."""
     name, rest = _named(args, "train", trainable())
     if name in presets():
         _run_preset(name, rest)
@@ -78,22 +78,18 @@ def train(args: list[str]) -> None:
 
 
 def scan(args: list[str]) -> None:
-    """Trains many at once over hyperparameters and seeds, as one compiled program."""
+    """Trains many models at once, over hyperparameters and seeds, as one compiled program."""
     name, rest = _named(args, "scan", scannable())
-    preset = presets().get(name)
-    recipe = name if preset is None else preset.scan_recipe or preset.recipe
+    recipe = _scan_recipe(name)
     if recipe.startswith("scan_"):
         _run_module(recipe, f"jaxgen scan {name}", rest)
         return
-    from jaxgen.scans.setup import scan_of
-
-    module = importlib.import_module(f"experiments.{recipe}")
     description = f"Many runs of {recipe} at once, over hyperparameters and seeds."
-    run_recipe(f"scan_{recipe}", scan_of(module.CONFIG), description, call=(f"jaxgen scan {name}", rest))
+    run_recipe(f"scan_{recipe}", scan_config(name), description, call=(f"jaxgen scan {name}", rest))
 
 
 def recipes() -> dict[str, str]:
-    """Returns the names of the recipes and the first line of what each says of itself, read without importing them."""
+    """Returns the names of the recipes with the first lines of their docstrings, without importing them."""
     spec = importlib.util.find_spec("experiments")
     folders = [] if spec is None else list(spec.submodule_search_locations or [])
     found = {}
@@ -106,20 +102,40 @@ def recipes() -> dict[str, str]:
 
 
 def trainable() -> dict[str, str]:
-    """Returns what `jaxgen train` knows, with a line about each: presets, then recipes."""
+    """Returns the names for `jaxgen train`, presets first, with a line about each."""
     found = {name: f"{preset.about} (--dataset of your own)" for name, preset in presets().items()}
     return found | {name: line for name, line in recipes().items() if not name.startswith("scan_")}
 
 
 def scannable() -> dict[str, str]:
-    """Returns what `jaxgen scan` knows, with a line about each: presets, scans, then recipes."""
+    """Returns the names for `jaxgen scan`, presets first, then scans, with a line about each."""
     known = recipes()
-    found = {name: f"short for {p.scan_recipe or p.recipe}" for name, p in presets().items()}
+    found = {name: f"short for {_scan_recipe(name)}" for name in presets()}
     return found | {n: known[n] for n in sorted(known, key=lambda n: not n.startswith("scan_"))}
 
 
+def train_config(name: str) -> Any:
+    """Returns the default configuration of `jaxgen train NAME`; data may still change that of a preset."""
+    preset = presets().get(name)
+    return importlib.import_module(f"experiments.{preset.recipe if preset else name}").CONFIG
+
+
+def scan_config(name: str) -> Any:
+    """Returns the default configuration of `jaxgen scan NAME`."""
+    from jaxgen.scans.setup import is_scan, scan_of
+
+    config = importlib.import_module(f"experiments.{_scan_recipe(name)}").CONFIG
+    return config if is_scan(config) else scan_of(config)
+
+
+def _scan_recipe(name: str) -> str:
+    """Returns the recipe that `jaxgen scan NAME` runs."""
+    preset = presets().get(name)
+    return name if preset is None else preset.scan_recipe or preset.recipe
+
+
 def _named(args: list[str], command: str, known: dict[str, str]) -> tuple[str, list[str]]:
-    """The recipe's name and the flags after it."""
+    """Returns the name and the flags after it."""
     if not args or args[0].startswith("-"):
         raise InputError(f"{command}: got no name; accepted: {', '.join(known)} (see jaxgen {command} --help)")
     name = args[0].removeprefix("experiments.").removesuffix(".py").replace("-", "_")
@@ -129,7 +145,7 @@ def _named(args: list[str], command: str, known: dict[str, str]) -> tuple[str, l
 
 
 def _run_module(name: str, prog: str, args: list[str]) -> None:
-    """Calls the `main` of a recipe's file as if it had been typed."""
+    """Runs the `main` of a recipe with these arguments."""
     module = importlib.import_module(f"experiments.{name}")
     before = sys.argv
     sys.argv = [prog, *args]
@@ -140,7 +156,7 @@ def _run_module(name: str, prog: str, args: list[str]) -> None:
 
 
 def _run_preset(name: str, args: list[str]) -> None:
-    """Runs a preset: a recipe's configuration, fitted to the data that the flags name."""
+    """Runs a preset: the configuration of a recipe, adapted to the data given by the flags."""
     preset, dataset, size = presets()[name], value_of(args, "--dataset") or "", value_of(args, "--image-size") or ""
     recipe = preset.folder_recipe if preset.folder_recipe and dataset.startswith("folder:") else preset.recipe
     module = importlib.import_module(f"experiments.{recipe}")
@@ -151,13 +167,13 @@ def _run_preset(name: str, args: list[str]) -> None:
 
 
 def _typed(recipe: str) -> tuple[str, list[str]]:
-    """How this recipe was called, and the flags."""
+    """Returns the program and the flags from sys.argv."""
     prog = sys.argv[0] if sys.argv[0].startswith("jaxgen ") else f"python -m experiments.{recipe}"
     return prog, sys.argv[1:]
 
 
 def _name_the_latest(args: list[str]) -> list[str]:
-    """`--resume` without a value means `--resume latest`."""
+    """Returns the arguments with `--resume latest` in place of `--resume` without a value."""
     named = []
     for i, arg in enumerate(args):
         named.append(arg)
@@ -167,6 +183,6 @@ def _name_the_latest(args: list[str]) -> list[str]:
 
 
 def _without_the_call(config: C) -> C:
-    """The configuration without what holds for one call alone: where to go on, and which process this is."""
+    """Returns the configuration without the settings of one call: which run to resume, and which process this is."""
     fields = ("resume", "coordinator", "num_processes", "process_id")
     return dataclasses.replace(config, train=dataclasses.replace(config.train, **dict.fromkeys(fields)))

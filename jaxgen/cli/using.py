@@ -1,4 +1,4 @@
-"""Commands that use what was trained. What a command needs is imported when it runs, so that --help needs no JAX."""
+"""Commands that use trained models, and `doctor`. They import JAX only when they run, so that --help is fast."""
 
 import sys
 from collections.abc import Callable
@@ -15,13 +15,16 @@ from jaxgen.training.config import TrainConfig
 RUNS = Path("runs")
 
 
-def find_trained(name: str, field: str = "run", also: str = "") -> Path:
-    """A run folder: itself, or by the name of a recipe its newest run in `runs`; "latest" is the newest of all.
+def find_run_by_name(name: str, field: str = "run", also: str = "") -> Path:
+    """Returns a run folder.
 
-    `also` ends the list of what is accepted, in the message of the error.
+    Args:
+      name: a path, the name of a recipe for its newest run in `RUNS`, or "latest" for the newest run there.
+      field: the argument that an error is about.
+      also: what an error lists as accepted besides runs.
 
     Raises:
-      InputError: there is no such folder.
+      InputError: there is no such run.
     """
     if name == "latest" or not Path(name).exists():
         found = [path.parent for path in RUNS.glob("*/*/config.json") if name in ("latest", path.parts[-3])]
@@ -33,27 +36,30 @@ def find_trained(name: str, field: str = "run", also: str = "") -> Path:
 
 
 def _setup() -> None:
+    """Sets JAX up; imports it."""
     from jaxgen.training.parallel import setup_backend
 
     setup_backend()
 
 
 def _path(text: str | None) -> Path | None:
+    """Returns a path, or None for None."""
     return None if text is None else Path(text)
 
 
 def _model(name: str | None) -> str | None:
+    """Returns what `--model` names, or None for None."""
     return None if name is None else _shipped_or_run(name, "model")
 
 
 def _shipped_or_run(name: str, field: str = "run") -> str:
-    """Returns the name of weights that the package carries, or a run folder."""
+    """Returns the name of pretrained weights unchanged, or else a run folder."""
     known = pretrained()
-    return name if name in known else str(find_trained(name, field, f"; {', '.join(known)}"))
+    return name if name in known else str(find_run_by_name(name, field, f"; {', '.join(known)}"))
 
 
 def _load_for(use: str, folder: Path, checkpoint: str) -> tuple[Any, Callable[..., Any]]:
-    """Returns what a run has trained, and the function that its task has for a command."""
+    """Returns what a run has trained, and the function of its task that carries out a command."""
     from jaxgen.tasks.load import load, require_use
 
     _setup()
@@ -70,18 +76,18 @@ def sample(
     checkpoint: str = "latest",
     force: bool = False,
 ) -> None:
-    """Draws images from a GAN's run, finished or running.
+    """Draws images from a generative model, trained or still in training.
 
     Args:
-      run: run folder, OUT/RECIPE/TIMESTAMP, the name of a recipe for its newest run in runs, or latest.
-      num: how many images; 64, or as many as there are labels.
-      label: of a conditional GAN, the class, as 7, or several in order, as 3,1,4,1,5.
-      seed: decides which.
-      out: a picture of them all (.png), or arrays `images` (uint8, n h w c) and, where there are any, `labels` (.npz).
-      checkpoint: latest, best (by the distance followed in training) or a step.
-      force: overwrite a file that exists.
+      run: run folder (OUT/RECIPE/TIMESTAMP), name of a recipe (its newest run in runs/), or latest.
+      num: number of images; by default 64, or one for each label.
+      label: class of a conditional model, such as 7, or several in order, such as 3,1,4,1,5.
+      seed: random seed.
+      out: .png for one picture of all images; .npz for the arrays `images` (uint8, n h w c) and `labels` (if any).
+      checkpoint: latest, best (lowest distance measured in training) or a step.
+      force: overwrite an existing file.
     """
-    folder = find_trained(run)
+    folder = find_run_by_name(run)
     if Path(out).exists() and not force:
         raise InputError(f"out: {out} exists already; overwritten only with --force")
     trained, draw = _load_for("sample", folder, checkpoint)
@@ -100,25 +106,25 @@ def evaluate(
     inception_weights: str | None = None,
     seed: int = 0,
 ) -> None:
-    """Measures how good the images of a GAN's run, or of a file, are.
+    """Measures the quality of images from a generative model or a file.
 
     Args:
-      run: run folder, OUT/RECIPE/TIMESTAMP, the name of a recipe for its newest run in runs, or latest.
-      samples: in its place, an .npz with `images` (n h w c, uint8 or floats in 0 to 1) and perhaps `labels`.
-      num: how many images to judge; figures for other numbers are not comparable.
-      checkpoint: of the run: latest, best or a step.
-      dataset: real images that the samples are compared with; a run knows its own.
-      data_dir: folder that holds TFDS data sets; a run knows where its own lay.
-      image_size: pixels to cut the real images to, as the samples are; a run knows its own.
-      channels: 1 (grey) or 3 (RGB) of the real images, as the samples have; a run knows its own.
-      inception_weights: weights file of the FID literature (.pth or .safetensors), to compare in its features.
-      seed: of every random choice.
+      run: run folder (OUT/RECIPE/TIMESTAMP), name of a recipe (its newest run in runs/), or latest.
+      samples: .npz file to evaluate instead of a run: `images` (n h w c, uint8 or floats in [0, 1]), maybe `labels`.
+      num: number of images; results are comparable only for the same number.
+      checkpoint: latest, best or a step.
+      dataset: real images to compare with; only for --samples.
+      data_dir: folder of the TFDS data sets; by default that of the run.
+      image_size: side in pixels of the real images; only for --samples.
+      channels: 1 (grey) or 3 (RGB) for the real images; only for --samples.
+      inception_weights: weights of the FID Inception network (.pth, .safetensors), to compare in its features.
+      seed: random seed.
     """
     if (run is None) == (samples is None):
         raise InputError(f"run: got {run!r} and --samples {samples!r}; accepted: one of the two")
     require(num > 5, "num", num, "6 or more")
     require(0 <= seed < 2**32, "seed", seed, "0 to 4294967295")
-    folder = None if run is None else find_trained(run)
+    folder = None if run is None else find_run_by_name(run)
     if folder is not None:
         trained, judge = _load_for("evaluate", folder, checkpoint)
         judge(trained, folder, num, seed, data_dir, _path(inception_weights))
@@ -141,18 +147,18 @@ def restore(
     force: bool = False,
     allow_large: bool = False,
 ) -> None:
-    """Restores photographs: noise, JPEG, salt and pepper, scratches, and regions marked by a mask.
+    """Restores photographs: removes noise, JPEG artifacts, salt and pepper and scratches, fills masked regions.
 
     Args:
-      photos: files, folders or patterns; JPEG, PNG, WebP, TIFF or BMP, 8 or 16 bits.
-      out: folder for the results.
-      strength: 0 gives the photo back, 1 is all that the network does.
-      mask: file of the photo's size, white where it is to be filled in; all else stays as it is.
-      model: a run of your own, as of sample, or its restorer.safetensors, in place of the shipped one.
-      checkpoint: of that run: latest, best or a step.
-      compare: also write photo and result side by side.
-      force: overwrite results that exist.
-      allow_large: also photos above the limit that guards against decompression bombs.
+      photos: files, folders or patterns (*.jpg); JPEG, PNG, WebP, TIFF or BMP with 8 or 16 bits.
+      out: folder for the restored photographs.
+      strength: from 0 (the photo unchanged) to 1 (full restoration).
+      mask: image of the photo's size, white where to fill in; the rest stays unchanged.
+      model: run (folder, recipe or latest) or restorer.safetensors file; by default the pretrained model.
+      checkpoint: of the run given by --model: latest, best or a step.
+      compare: also write each photo beside its result.
+      force: overwrite existing results.
+      allow_large: accept photos above the size limit, which protects against decompression bombs.
     """
     from jaxgen.tasks.restoration.pixels import photo_models
     from jaxgen.tasks.restoration.restore import RestoreOptions, restore_photos
@@ -173,15 +179,15 @@ def evaluate_restoration(
     seed: int = 0,
     out: str | None = None,
 ) -> None:
-    """Damages clean photographs in the standard ways, restores them, and prints PSNR and SSIM beside classical floors.
+    """Measures restoration of artificially damaged photographs: PSNR and SSIM, beside classical methods.
 
     Args:
-      folder: clean photographs.
-      model: a run of your own, as of sample, or its restorer.safetensors, in place of the shipped one.
-      checkpoint: of that run: latest, best or a step.
-      num: the first so many photographs; all where it is not given.
-      seed: of the damage.
-      out: folder for table.json and sheet.png.
+      folder: folder of clean photographs.
+      model: run (folder, recipe or latest) or restorer.safetensors file; by default the pretrained model.
+      checkpoint: of the run given by --model: latest, best or a step.
+      num: use only the first NUM photographs.
+      seed: random seed of the damage.
+      out: folder for table.json and sheet.png; by default nothing is written.
     """
     from jaxgen.tasks.restoration.evaluate import evaluate_photos
 
@@ -197,15 +203,15 @@ def export(
     iterations: int | None = None,
     force: bool = False,
 ) -> None:
-    """Writes a bundle: a trained network that runs without the code that trained it, by jaxgen.load or an ONNX runtime.
+    """Exports a trained model as a bundle, for jaxgen.load or an ONNX runtime.
 
     Args:
-      run: as of sample, also of a restorer, or a scan's members/NUMBER; photos, photos-grey: the shipped ones.
-      out: folder of the bundle.
-      format: stablehlo, onnx (model.onnx as well), or safetensors (weights and manifest alone).
+      run: run (folder, recipe or latest), members/NUMBER of a scan, or a pretrained model (photos, photos-grey).
+      out: folder for the bundle.
+      format: stablehlo, onnx (StableHLO and ONNX) or safetensors (only weights and manifest).
       checkpoint: latest, best or a step.
-      iterations: of a recurrent network; as many as it was trained with.
-      force: replace a bundle that is there.
+      iterations: of a recurrent network; by default as in training.
+      force: replace an existing bundle.
     """
     from jaxgen.export.bundle import export_run
 
@@ -221,30 +227,30 @@ def web(
     ort: str | None = None,
     force: bool = False,
 ) -> None:
-    """Makes a web page of trained models: a folder for any file server, which computes in the browser.
+    """Makes a web page that runs trained models in the browser, as a folder for any web server.
 
     Args:
-      runs: as of export, or folders that it wrote with --format onnx.
+      runs: as for export, or bundles exported with --format onnx.
       out: folder for the page.
-      serve: then serve it to this machine alone until Ctrl-C; without `runs`, serve a page made before.
-      port: to serve on.
-      ort: folder with onnxruntime-web's dist files, or its .tgz, in place of what npm fetches.
-      force: replace an earlier page in `out`.
+      serve: serve the page to this machine until Ctrl-C; without runs, serve an existing page.
+      port: port to serve on.
+      ort: folder or .tgz of onnxruntime-web; by default npm downloads it.
+      force: replace an existing page.
     """
     from jaxgen.web.command import make_page
     from jaxgen.web.models import is_bundle
 
-    if "latest" in runs or not all(map(is_bundle, runs)):  # else no JAX, which takes long to load, and to clear away
+    if "latest" in runs or not all(map(is_bundle, runs)):  # a page of bundles needs no JAX, which is slow to import
         _setup()
         runs = tuple(map(_shipped_or_run, runs))
     make_page(runs, Path(out), serve, port, _path(ort), force)
 
 
 def doctor(out: str = "runs") -> None:
-    """Says what this machine is, how fast it is, and what would be slow; needs no data and no network.
+    """Reports hardware, software, speed and likely problems of this machine; needs no data and no network.
 
     Args:
-      out: where runs would go.
+      out: folder where runs would be written.
     """
     require("://" not in out, "out", out, "a folder; a bucket can be mounted as one (TPU_SETUP.md)")
     from jaxgen.doctor.report import diagnose

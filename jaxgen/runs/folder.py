@@ -1,4 +1,4 @@
-"""Where a run lives."""
+"""Folders of runs."""
 
 import datetime
 import itertools
@@ -12,7 +12,7 @@ C = TypeVar("C")
 
 
 class Run(NamedTuple):
-    """Where a run lives, how it was asked for, and whether it shows its progress."""
+    """A run: its folder, the command that started it, and whether it shows progress."""
 
     recipe: str
     directory: Path
@@ -22,7 +22,7 @@ class Run(NamedTuple):
 
 
 def new_run(recipe: str, out: str, command: str) -> Run:
-    """A run that will live in OUT/RECIPE/TIMESTAMP; the folder is made when training starts."""
+    """Returns a run in a new folder OUT/RECIPE/TIMESTAMP, which is made when training starts."""
     stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
     names = itertools.chain([stamp], (f"{stamp}-{i}" for i in itertools.count(2)))
     free = (folder for name in names if not (folder := Path(out) / recipe / name).exists())
@@ -30,10 +30,10 @@ def new_run(recipe: str, out: str, command: str) -> Run:
 
 
 def find_run(resume: str, recipe: str, out: str) -> Path:
-    """The run folder that `--resume` means: a path, or the newest run of the recipe for "latest".
+    """Returns the run folder that `--resume` names: a path, or for "latest" the newest run of the recipe.
 
     Raises:
-      InputError: there is none.
+      InputError: there is no such run.
     """
     if resume == "latest":
         found = sorted(path.parent for path in (Path(out) / recipe).glob("*/config.json"))
@@ -44,9 +44,9 @@ def find_run(resume: str, recipe: str, out: str) -> Path:
 
 
 def read_run_config(directory: Path, cls: type[C]) -> C:
-    """The configuration that a run was started with.
+    """Returns the configuration of a run.
 
     Raises:
-      InputError: none is there, or it is of another kind.
+      InputError: it is missing, or of another type.
     """
     return load_config(cls, directory / "config.json")

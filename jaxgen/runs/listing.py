@@ -30,7 +30,7 @@ class Listed(NamedTuple):
 def runs(
     what: Positional[str] = "runs", first: Positional[str | None] = None, second: Positional[str | None] = None
 ) -> None:
-    """Lists runs with their data, progress, metrics, size and age; `compare A B` shows how two differ.
+    """Lists runs with data, progress, metrics, size and age; `compare A B` compares two.
 
     Args:
       what: a folder of runs, or the word compare.
@@ -47,11 +47,11 @@ def runs(
     require(
         what == "runs" or Path(what).is_dir(), "runs", what, "a folder that holds runs, made by jaxgen train (--out)"
     )
-    found = [describe(folder) for folder in find_runs(Path(what))]
+    found = [describe(folder) for folder in list_runs(Path(what))]
     print(_table(found) if found else f"no runs in {what}; jaxgen train gan_mnist makes one")
 
 
-def find_runs(out: Path) -> list[Path]:
+def list_runs(out: Path) -> list[Path]:
     """Returns the run folders OUT, OUT/TIMESTAMP and OUT/RECIPE/TIMESTAMP, the newest last; it skips other folders."""
     marked = [path.parent for depth in ("", "*/", "*/*/") for path in out.glob(f"{depth}run.json")]
     marked += [path.parent for depth in ("", "*/", "*/*/") for path in out.glob(f"{depth}config.json")]

@@ -1,6 +1,6 @@
 """The command line as a newcomer meets it: help, names, completion, the list of runs."""
 
-import dataclasses
+import contextlib
 import json
 import os
 import shutil
@@ -11,11 +11,10 @@ import sys
 import pytest
 
 from jaxgen.cli import commands, recipes
-from jaxgen.cli.completion import completion, recipe_flags
+from jaxgen.cli.completion import SHELLS
 from jaxgen.errors import InputError
 from jaxgen.runs import listing
-from jaxgen.tasks.gan.config import GanRecipe
-from jaxgen.tasks.restoration.config import RestorationRecipe
+from jaxgen.tasks.table import presets
 
 
 @pytest.fixture(autouse=True)
@@ -34,11 +33,11 @@ def call(capsys, *args):
     return code, *capsys.readouterr()
 
 
-def test_help_and_completion_import_nothing_heavy():
+def test_help_imports_nothing_heavy():
     code = """
 import sys
 from jaxgen.cli import main
-for args in (["--help"], ["train"], ["scan", "--help"], ["--print-completion", "zsh"], ["runs", "--help"],
+for args in (["--help"], ["train"], ["scan", "--help"], ["--version"], ["runs", "--help"],
              ["sample", "--help"], ["restore", "--help"], ["evaluate", "--help"], ["doctor", "--help"]):
     try:
         main(args)
@@ -72,7 +71,7 @@ def test_help_lists_commands_and_recipes(capsys):
     [
         (["trian"], ["'trian'", "train"]),
         (["train", "gan_mnits"], ["'gan_mnits'", "gan_mnist"]),
-        (["scan", "gan_mnist"], ["'gan_mnist'", "scan_gan_mnist"]),
+        (["scan", "scan_gan"], ["'scan_gan'", "scan_gan_mnist"]),
         (["train", "--steps", "3"], ["no name", "gan_mnist"]),
         (["--verbose"], ["--verbose", "--help"]),
         (["sample", "nowhere"], ["run:", "'nowhere'"]),
@@ -94,52 +93,79 @@ def test_what_is_not_known_gets_one_line(args, words, capsys, monkeypatch, tmp_p
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_mentions_commands_names_and_flags(shell, capsys):
-    code, text, _ = call(capsys, "--print-completion", shell)
-    assert code == 0
-    for word in (*commands.COMMANDS, "gan_mnist", "scan_inverse_mnist", "inverse", "hparams.lr", "checkpoint", "steps"):
-        assert word in text
+@pytest.fixture(scope="module")
+def scripts(tmp_path_factory):
+    """Returns a folder with the completion script of each shell."""
+    folder = tmp_path_factory.mktemp("scripts")
+    for shell in SHELLS:
+        with (folder / shell).open("w") as file, contextlib.redirect_stdout(file):
+            commands.main(["--print-completion", shell])
+    return folder
 
 
-def test_completion_knows_every_flag_of_a_recipe():
-    def flags(cls, prefix=""):
-        for field in dataclasses.fields(cls):
-            if dataclasses.is_dataclass(field.default):
-                yield from flags(type(field.default), "hparams." if field.name == "hparams" else "")
-            else:
-                yield f"{prefix}{field.name}".replace("_", "-")
-
-    assert set(recipe_flags()) == {*flags(GanRecipe), *flags(RestorationRecipe)}
+BASH = r"""source "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($#-1)); registered=$(complete -p jaxgen)
+$(sed 's/.*-F //; s/ .*//' <<< "$registered"); printf '%s\n' "${COMPREPLY[@]}"
+[[ "${COMPREPLY[*]}" || "$registered" != *"-o default"* ]] || ls"""
+ZSH = r"""compdef() { complete=$1; }; _describe() { shift; printf '%s\n' ${${(P)1}%%:*}; }; _files() { print -l *; }
+source $0; words=("$@"); CURRENT=$#; $complete"""
+FISH = r"""source $argv[1]; complete -C "$(string join ' ' -- $argv[2..])" | string split -f 1 \t"""
+PROGRAMS = {"bash": BASH, "zsh": ZSH, "fish": FISH}
 
 
-def test_bash_completes():
-    if shutil.which("bash") is None:
-        pytest.skip("no bash")
-    script = completion("bash", "jaxgen", {"draw": draw, "fit": draw}, {"fit": ["one", "other"]})
-    asked = 'COMP_WORDS=("$@"); COMP_CWORD=$(($#-1)); _jaxgen_completion; echo "${COMPREPLY[*]}"'
+@pytest.fixture(params=SHELLS)
+def complete(request, scripts, tmp_path):
+    """Returns a function from the words typed to the completions of the last one, in a folder with one file."""
+    shell = shutil.which(request.param)
+    if shell is None:
+        pytest.skip(f"no {request.param}")
+    (tmp_path / "photo.png").touch()
 
-    def complete(*words):
-        done = subprocess.run(["bash", "-c", f"{script}\n{asked}", "-", *words], capture_output=True, text=True)
+    def typed(*words):
+        run = [shell, "-c", PROGRAMS[request.param], str(scripts / request.param), "jaxgen", *words]
+        done = subprocess.run(run, capture_output=True, text=True, cwd=tmp_path)
         assert done.stderr == ""
-        return done.stdout.split()
+        return set(done.stdout.split())
 
-    assert complete("jaxgen", "d") == ["draw"]
-    assert complete("jaxgen", "draw", "--n") == ["--num"]
-    assert complete("jaxgen", "fit", "o") == ["one", "other"]
-    assert complete("jaxgen", "draw", "") == []
-    assert "--hparams.lr" in complete("jaxgen", "fit", "one", "--h")
+    return typed
 
 
-def draw(num: int = 3) -> None:
-    """Draws."""
+def test_a_shell_completes_commands_and_names(complete):
+    assert complete("") == {*commands.COMMANDS}
+    assert complete("tr") == {"train"}
+    assert complete("train", "") == {*recipes.trainable()}
+    assert complete("scan", "scan_inv") == {"scan_inverse_mnist"}
+    assert complete("--print-completion", "") == {*SHELLS}
+
+
+@pytest.mark.parametrize(
+    ("words", "known", "unknown"),
+    [
+        (("train", "gan_mnist"), "--latent-dim", "--initial-weights"),
+        (("train", "inverse"), "--initial-weights", "--latent-dim"),
+        (("train", "mnist_classifier"), "--hparams.lr", "--hparams.r1"),
+        (("scan", "gan_mnist"), "--halving", "--initial-weights"),
+        (("sample",), "--label", "--strength"),
+    ],
+)
+def test_a_shell_completes_the_flags_of_the_command_alone(words, known, unknown, complete):
+    flags = complete(*words, "--")
+    assert known in flags
+    assert unknown not in flags
+    assert complete(*words, known[:-1]) >= {known}
+
+
+def test_a_shell_completes_choices_and_files(complete):
+    assert complete("train", "gan", "--architecture", "") == {"mlp", "dcgan", "resnet"}
+    assert complete("restore", "") == {"photo.png"}
+    assert complete("restore", "photo.png", "--mask", "") == {"photo.png"}
+    assert complete("restore", "pho") == {"photo.png"}
 
 
 def test_the_recipes_of_the_folder_are_all_known():
     assert {"gan_mnist", "mnist_classifier", "scan_gan_mnist"} <= set(recipes.recipes())
     assert not {"studies", "pretraining_study", "restoration_pictures"} & set(recipes.recipes())
-    named = [name for start in recipes.PRESETS.values() for name in start[:2]]
-    assert set(named) | set(recipes.SCANS.values()) <= set(recipes.recipes())
+    named = {name for preset in presets().values() for name in preset[1:] if name}
+    assert named <= set(recipes.recipes())
 
 
 @pytest.mark.parametrize(
@@ -211,7 +237,7 @@ def out(tmp_path):
 
 
 def test_runs_are_described_as_they_are(out):
-    found = [listing.describe(folder, now=1e9) for folder in listing.find_runs(out)]
+    found = [listing.describe(folder, now=1e9) for folder in listing.list_runs(out)]
     statuses = [run.status for run in found[:5]]
     assert statuses == ["finished", "interrupted", "running", "interrupted", "failed"]
     assert found[5].status == "damaged"
@@ -245,10 +271,10 @@ def test_a_recipes_newest_run_is_found_by_name(out, monkeypatch):
     from jaxgen.cli import using
 
     monkeypatch.setattr(using, "RUNS", out)
-    assert using.find_trained("gan").name == "20260101-000006"
-    assert using.find_trained("latest").name == "20260101-000006"
+    assert using.find_run_by_name("gan").name == "20260101-000006"
+    assert using.find_run_by_name("latest").name == "20260101-000006"
     with pytest.raises(InputError, match="one of gan"):
-        using.find_trained("gun")
+        using.find_run_by_name("gun")
 
 
 def test_sample_overwrites_only_when_forced(out, capsys, tmp_path):

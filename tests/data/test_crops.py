@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from jaxgen.data import base, batches, open_source
+from jaxgen.data import base
 from jaxgen.data.base import Source, crop, subset
 from jaxgen.data.config import DataConfig
-from jaxgen.data.pipeline import places, plan
+from jaxgen.data.pipeline import batches, places, plan
+from jaxgen.data.sources import open_source
 from jaxgen.errors import InputError
 
 SIZES = [(9, 20), (8, 8), (14, 8), (11, 12), (30, 9), (8, 17), (12, 12)]

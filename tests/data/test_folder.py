@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxgen.data import base, batches, open_source
+from jaxgen.data import base
 from jaxgen.data.config import DataConfig
+from jaxgen.data.pipeline import batches
+from jaxgen.data.sources import open_source
 from jaxgen.errors import InputError
 
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxgen.data import Source, batches, plan
+from jaxgen.data.base import Source
+from jaxgen.data.pipeline import batches, plan
 from jaxgen.errors import InputError
 
 NUM_IMAGES = 7

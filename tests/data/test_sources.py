@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import jaxgen
-from jaxgen.data import open_source
 from jaxgen.data.config import DataConfig
+from jaxgen.data.sources import open_source
 from jaxgen.errors import InputError
 
 
@@ -131,7 +131,8 @@ def test_other_splits_are_refused_where_there_is_one(name):
 ITERATE = """
 import sys
 from jaxgen.data.config import DataConfig
-from jaxgen.data import batches, open_source
+from jaxgen.data.pipeline import batches
+from jaxgen.data.sources import open_source
 for name in sys.argv[1:]:
     batch = next(batches(open_source(DataConfig(dataset=name)), batch_size=4, seed=0))
     assert batch["images"].shape[0] == 4

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxgen.data import base, batches, open_source, tfds_source
+from jaxgen.data import base, tfds_source
 from jaxgen.data.config import DataConfig
+from jaxgen.data.pipeline import batches
 from jaxgen.data.records import record_offsets
+from jaxgen.data.sources import open_source
 from jaxgen.errors import InputError
 
 tfds = pytest.importorskip("tensorflow_datasets")

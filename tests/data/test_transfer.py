@@ -15,7 +15,7 @@ import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
 import jaxgen
-from jaxgen.data import chunks, put_global
+from jaxgen.data.transfer import chunks, put_global
 
 
 def counting(limit: int | None = None):
@@ -115,7 +115,7 @@ def test_leaving_the_loop_ends_the_thread():
 def test_an_open_iterator_does_not_hold_up_the_exit():
     program = (
         "import itertools, numpy as np\n"
-        "from jaxgen.data import chunks\n"
+        "from jaxgen.data.transfer import chunks\n"
         "endless = ({'images': np.zeros(3)} for _ in itertools.count())\n"
         "iterator = chunks(endless, itertools.repeat(1), lambda chunk: chunk)\n"
         "next(iterator); print('end')\n"

@@ -154,7 +154,7 @@ def test_the_list_and_the_comparison_of_runs_with_garbage(name: str, file: str, 
         (folder / "run.json").write_text('{"status": "complete", "steps": 4, "data": {"source": "digits"}}')
         (folder / "metrics.jsonl").write_text('{"step": 4, "loss/x": 0.5}\n')
     (folder / file).write_bytes(GARBAGE[name] + b"\n" + GARBAGE[name])
-    whole, damaged = (listing.describe(folder) for folder in listing.find_runs(tmp_path))
+    whole, damaged = (listing.describe(folder) for folder in listing.list_runs(tmp_path))
     assert whole[1:5] == ("digits", "4/9", "finished", "loss/x 0.5")
     if file == "metrics.jsonl":
         assert damaged[1:5] == ("digits", "4/9", "finished", "")
