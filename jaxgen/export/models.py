@@ -106,6 +106,7 @@ def _gan(run: Path, checkpoint: str) -> Exportable:
 
 def _restorer(run: str | Path, checkpoint: str, iterations: int | None) -> Exportable:
     trained = load_restorer(run, checkpoint)
+    require(len(trained.shape) == 3, "run", str(run), "a restorer of images (2 spatial axes)")
     network, (height, width, channels) = trained.network.clone(dtype=jnp.float32), trained.shape
     if iterations is not None:
         require(hasattr(network, "iterations"), "iterations", iterations, "none, since the network is not recurrent")
