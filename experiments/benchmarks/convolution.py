@@ -115,7 +115,10 @@ def make_candidates(name: str, config: ConvolutionConfig) -> list[common.Candida
 
 
 def _runner(program: Callable[[Any], Any], argument: Any) -> Run:
-    return lambda: jax.block_until_ready(program(argument)) and None
+    def run_program() -> None:
+        jax.block_until_ready(program(argument))
+
+    return run_program
 
 
 def volume_candidates(size: int, channels: int, features: int) -> list[common.Candidate]:

@@ -94,6 +94,8 @@ def test_plain_convolution_of_the_benchmark_is_the_same_function():
     key_x, key_k = jax.random.split(jax.random.key(0))
     x, kernel = jax.random.normal(key_x, (2, 6, 6, 3)), jax.random.normal(key_k, (3, 3, 3, 4))
     np.testing.assert_allclose(convolution.plain_conv(x, kernel), layers.conv(x, kernel), rtol=1e-5, atol=1e-5)
+    volumes = convolution.volume_candidates(4, 2, 3)
+    assert [candidate.run() for candidate in volumes] == [None] * 4
     before = layers.conv
     with convolution.using(convolution.plain_conv):
         assert layers.conv is convolution.plain_conv
