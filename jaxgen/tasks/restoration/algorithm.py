@@ -178,6 +178,6 @@ def one_channel(images: Images, chosen: jax.Array) -> Images:
 
 
 def learning_rate(hparams: Mapping[str, jax.Array], images_seen: Levels | jax.Array) -> jax.Array:
-    """Returns the learning rate: a cosine from `lr` to `lr_final`, with a linear rise over the first `WARM_UP` of it."""
+    """Returns the learning rate: a cosine from `lr` to `lr_final`, with a linear rise over its first `WARM_UP`."""
     progress = images_seen / hparams["schedule_images"]
     return cosine(hparams["lr"], hparams["lr_final"], progress) * jnp.minimum(1.0, (progress + 1e-4) / WARM_UP)

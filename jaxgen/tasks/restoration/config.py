@@ -15,7 +15,7 @@ class RestorationConfig:
     """Structure of a restorer and of its training; a change of it compiles a new program."""
 
     architecture: Literal["inverse", "dense", "recurrent"] = "inverse"
-    """inverse: convolutional, any size; dense: fully connected, one small size; recurrent: the CRNN, any size."""
+    """inverse: convolutional, any size; dense: with dense layers, one small size; recurrent: the CRNN, any size."""
     widths: tuple[int, ...] = (32, 64, 128)
     """Channels at half of the image size, at a quarter, and so on."""
     blocks: int = 1
