@@ -21,7 +21,7 @@ class GanConfig:
     base_channels: int = 32
     """Width of the networks (mlp: the hidden layer has 32 times as many units)."""
     conditioning: Literal["none", "concat", "projection"] = "none"
-    """How the discriminator gets the class: not; concat: beside its input; projection: a projection of its features."""
+    """How the discriminator gets the class: not at all, beside its input, or by a projection of its features."""
     loss: Literal["minimax", "non_saturating", "hinge", "wasserstein", "relativistic"] = "relativistic"
     """Adversarial loss."""
     penalties: tuple[Literal["r1", "r2", "gp"], ...] = ("r1", "r2")

@@ -103,7 +103,7 @@ def evaluate_samples(
 
 
 def open_splits(config: DataConfig) -> tuple[Source, Source | None]:
-    """Returns the training images and the split `test`; None if there is no such split, or training may have used it."""
+    """Returns the training images and the split `test`; None if there is none, or if training may have used it."""
     train = open_source(config)
     named = dataclasses.replace(train, name=f"{train.name} {config.split}")
     if not re.fullmatch(r"train(\[.*\])?", config.split) or train.name != config.dataset or not train.uses_tensorflow:

@@ -116,7 +116,7 @@ def same_noise(algorithm: Algorithm, key: jax.Array, num_classes: int) -> Inputs
 
 
 def between_classes(algorithm: Algorithm, key: jax.Array, num_classes: int) -> Inputs:
-    """Returns the inputs of a grid with a row for each class: its condition moves to the next class, its latents stay."""
+    """Returns the inputs of a grid with a row for each class: fixed latents, a condition that moves to the next."""
     classes = jnp.arange(num_classes)
     start, end = (
         algorithm.draw_inputs(key, num_classes, labels)["condition"] for labels in (classes, jnp.roll(classes, -1))

@@ -29,7 +29,7 @@ GRID_IMAGES = 64
 """Images of the grids over time; a conditional GAN shows `GRID_ROWS` of each class, of ten classes at most."""
 GRID_ROWS = 6
 FOLDER_SIZE = 64
-"""Default size in pixels to which the pictures of a folder are brought."""
+"""Default size in pixels to which the pictures of a folder are cut and resized."""
 
 
 def _open(config: GanRecipe, source: Source | None) -> Data:
@@ -76,7 +76,7 @@ def _finish(trained: Trained, data: Data, directory: Path) -> None:
 
 
 def _adapt(config: GanRecipe, dataset: str, image_size: int | None) -> GanRecipe:
-    """Returns the configuration for the user's images: the pictures of a folder are brought to one size."""
+    """Returns the configuration for the user's images: the pictures of a folder are resized to one size."""
     size = image_size or (FOLDER_SIZE if dataset.startswith("folder:") else None)
     if size is None:
         return config
