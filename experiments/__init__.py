@@ -1,1 +1,1 @@
-"""Recipes, one a file: `python -m experiments.NAME`."""
+"""Recipes, one in each file: `python -m experiments.NAME`."""

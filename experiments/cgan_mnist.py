@@ -1,4 +1,5 @@
-"""A conditional GAN on MNIST: the pair of `gan_mnist` with the class beside the latents and a projection discriminator.
+"""A conditional GAN on MNIST: the networks of `gan_mnist`, with the class beside the latents and a projection
+discriminator.
 
 Command:  python -m experiments.cgan_mnist
 Hardware: one core of an AMD EPYC (Zen 5), no accelerator

@@ -1,4 +1,4 @@
-"""`cgan_mnist` for longer, with a longer memory of its weights: what the same pair reaches when it is given the time.
+"""A longer run of `cgan_mnist` with a longer moving average of the weights: it shows what the same networks reach.
 
 Command:  python -m experiments.cgan_mnist_long
 Hardware: one core of an AMD EPYC (Zen 5), no accelerator

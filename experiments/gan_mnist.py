@@ -1,4 +1,4 @@
-"""A DCGAN-like pair on MNIST digits: relativistic loss, gradient penalties on real and fake images.
+"""A DCGAN-like pair on MNIST digits: relativistic loss, gradient penalties on real and generated images.
 
 Command:  python -m experiments.gan_mnist
 Hardware: 2 cores of an AMD EPYC (Zen 5), no accelerator

@@ -1,4 +1,4 @@
-"""The source tutorial's own GAN on MNIST: one hidden layer of 1024 each, minimax loss.
+"""The GAN of the source tutorial on MNIST: both networks have one hidden layer of 1024 units; minimax loss.
 
 Command:  python -m experiments.gan_mnist_mlp
 """

@@ -1,8 +1,8 @@
 """The inverse network on digits: noise, salt and pepper, missing pixels, strokes, holes and blur.
 
 Command:  python -m experiments.inverse_mnist
-Hardware: 2 cores of an Intel Xeon with AVX-512, no accelerator; other work beside
-Result:   60,000 MNIST digits, seed 0, dB over the best classical method: 4.6 to 4.9 under salt and pepper, 3.2 to 4.5
+Hardware: 2 cores of an Intel Xeon with AVX-512, no accelerator; other work at the same time
+Result:   60,000 MNIST digits, seed 0, dB over the best baseline: 4.6 to 4.9 under salt and pepper, 3.2 to 4.5
           with holes, 1.0 and 3.3 under noise, 1.7 to 2.6 with missing pixels and strokes, 0.0 under blur
 """
 

@@ -1,13 +1,13 @@
 """A blind inverse network for colour photographs: noise, JPEG, salt and pepper, scratches, and marked regions.
 
 Command:  python -m experiments.inverse_photos --dataset folder:PHOTOS
-Hardware: 2 cores of an Intel Xeon with AVX-512, other work beside, no accelerator
-Time:     28 min with the former mixture and the L1 loss (28.77 dB), not measured since
-Result:   the weights of the package, jaxgen/recipes/photos.safetensors: Set12, grey, sigma 25/255, blind: 28.77 dB
-          (BM3D 29.97), 400 photographs of BSDS500, seed 0. They went on from that run twice: by
+Hardware: 2 cores of an Intel Xeon with AVX-512, no accelerator; other work at the same time
+Time:     28 min with an earlier mixture of damage and the L1 loss (28.77 dB); not measured since
+Result:   the weights of the package, jaxgen/tasks/restoration/photos.safetensors: Set12, grey, sigma 25/255, blind:
+          28.77 dB (BM3D 29.97), 400 photographs of BSDS500, seed 0. Two further runs continued that one: the first with
           --initial-weights photos --schedule damage:10000 --steps 10000 --hparams.lr 2e-3 --hparams.noise-share 0
-          with three choices of salt and pepper and one of JPEG (68 min), and by as much with 1600 steps, a rate of 6e-4
-          and the mixture below (9 min).
+          and three choices of salt and pepper and one of JPEG (68 min); the second with the same flags but 1600 steps,
+          a learning rate of 6e-4 and the mixture below (9 min).
 """
 
 from jaxgen.cli import run_recipe
@@ -26,7 +26,7 @@ DAMAGE = "|".join(
         "poisson:0-0.02+jpeg:0-0.7",
     ]
 )
-"""Twelve choices, so that a batch of 24 over two devices has no odd row (`mixture`)."""
+"""Twelve choices, so that of a batch of 24 each of two devices gets every choice once; see `mixture`."""
 
 CONFIG = RestorationRecipe(
     data=DataConfig(dataset="folder:photos", crop_size=64, channels=3, flip=True),

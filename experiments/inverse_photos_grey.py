@@ -1,10 +1,10 @@
 """The inverse network for grey photographs, under the damage of `inverse_photos`.
 
 Command:  python -m experiments.inverse_photos_grey --dataset folder:PHOTOS
-Hardware: 2 cores of an Intel Xeon with AVX-512, other work beside, no accelerator
+Hardware: 2 cores of an Intel Xeon with AVX-512, no accelerator; other work at the same time
 Time:     73 min
-Result:   the weights of the package, jaxgen/recipes/photos-grey.safetensors: Set12, sigma 25/255, blind: 29.31 dB
-          (BM3D 29.97), 400 photographs of BSDS500, seed 0
+Result:   the weights of the package, jaxgen/tasks/restoration/photos-grey.safetensors: Set12, sigma 25/255, blind:
+          29.31 dB (BM3D 29.97), 400 photographs of BSDS500, seed 0
 """
 
 import dataclasses

@@ -1,12 +1,12 @@
-"""The MNIST classifier whose features jaxgen compares 28 x 28 grey images in.
+"""The MNIST classifier whose features serve to compare 28 x 28 grey images.
 
 Command:  python -m experiments.mnist_classifier
-Hardware: 2 cores of an AMD EPYC (Zen 5) that other work shared, no accelerator
+Hardware: 2 cores of an AMD EPYC (Zen 5), no accelerator; other work at the same time
 Time:     11 min
 Result:   99.57% of the 10,000 test images (60,000 training digits, seed 0), 646 kB
 
-Writes the weights in half precision to RUN/classifier.safetensors, and test accuracy and hash beside it. Those of the
-recorded run are in the package as jaxgen/evaluation/mnist_classifier.safetensors.
+It writes the weights in half precision to RUN/classifier.safetensors, and test accuracy and hash to
+RUN/classifier.json. The weights of this run are in the package: jaxgen/evaluation/mnist_classifier.safetensors.
 """
 
 import dataclasses
@@ -31,8 +31,8 @@ from jaxgen.training.config import TrainConfig
 from jaxgen.training.step import Algorithm, TrainState
 from jaxgen.weights import load_params, save_params, sha256_of
 
-NUM_WATCHED = 5000
-"""Training images on which accuracy is followed: the test set is looked at once, at the end."""
+NUM_MEASURED = 5000
+"""Training images on which accuracy is measured during training; the test set is used once, at the end."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,19 +42,19 @@ class ClassifierHparams:
     lr: float = 2e-3
     """Learning rate at the start; a cosine brings it to 0."""
     ema_half_life: float = 20_000.0
-    """Images after which the moving average of the weights has forgotten half."""
+    """Half-life of the moving average of the weights, in images."""
     schedule_images: float | None = None
     """Images over which the cosine runs; None: the whole run."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ClassifierConfig:
-    """Structure of the classifier: nothing to choose."""
+    """Structure of the classifier, which has no options."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ClassifierRecipe:
-    """Everything that decides a run."""
+    """All settings of a run."""
 
     data: OmitArgPrefixes[DataConfig] = DataConfig()
     classifier: OmitArgPrefixes[ClassifierConfig] = ClassifierConfig()
@@ -70,20 +70,20 @@ def open_data(config: ClassifierRecipe, source: Source | None) -> Data:
 
 
 def measures(config: ClassifierRecipe, algorithm: Algorithm, data: Data) -> tuple[Measure, ...]:
-    """Returns the accuracy on training images."""
-    predict, num = jax.jit(algorithm.predict), min(NUM_WATCHED, data.train.num_images)
+    """Returns the measure of a checkpoint: the accuracy on training images."""
+    predict, num = jax.jit(algorithm.predict), min(NUM_MEASURED, data.train.num_images)
     protocol = f"accuracy on {num} training images"
     return (Measure("accuracy/watched", protocol, lambda s: accuracy(predict, s, data.train, num), True),)
 
 
 def show(config: ClassifierRecipe, algorithm: Algorithm, data: Data) -> Callable[[TrainState], np.ndarray]:
-    """Returns a function that shows training images: there is nothing to draw."""
+    """Returns a function that shows training images, since a classifier makes none."""
     grid = make_grid(data.train.take(np.arange(16)))
     return lambda state: grid
 
 
 def finish(trained: Trained, data: Data, directory: Path) -> None:
-    """Leaves the weights in half precision, and measures them on the test set, once."""
+    """Writes the weights in half precision, and their accuracy on the test set."""
     path, predict, test = directory / "classifier.safetensors", jax.jit(trained.algorithm.predict), data.held_out
     params = jax.device_get(trained.state.ema_params["classifier"])
     save_params(path, params, {"made_by": "experiments.mnist_classifier"})
@@ -94,7 +94,7 @@ def finish(trained: Trained, data: Data, directory: Path) -> None:
 
 
 def make(config: ClassifierRecipe, facts: Facts) -> Algorithm:
-    """Returns the classifier's algorithm."""
+    """Returns the algorithm of the classifier."""
     return make_classifier(facts.shape, len(facts.class_names), config.train.batch_size)
 
 
@@ -103,7 +103,7 @@ TASK = Task("classifier", ClassifierRecipe, open_data, make, measures, show, fin
 
 
 def accuracy(predict, state: TrainState, source: Source, num: int, at_once: int = 500) -> float:
-    """Share of the first `num` images whose class is found."""
+    """Returns the share of the first `num` images that are classified correctly."""
     hits = 0
     for start in range(0, num, at_once):
         logits = predict(state, source.images[start : start + at_once], jax.random.key(0))

@@ -1,9 +1,9 @@
-"""Does the noise phase help? With and without it, at equal steps, for 4 to 400 damaged digits to learn from.
+"""Does the noise phase help? A comparison with and without it, at equal steps, on 4 to 400 damaged digits.
 
 Command:  python -m experiments.pretraining_study
 
-Half of the steps of the first arm show all clean digits under noise of all levels, the other half a few digits under
-the damage; the second arm sees those few digits under the damage all the time. Judged on digits that neither has seen.
+The first arm spends half of its steps on all clean digits under noise of all levels, and half on a few digits under the
+damage. The second arm spends all steps on these few digits. Both are evaluated on digits that neither has seen.
 """
 
 import dataclasses
@@ -28,13 +28,13 @@ WIDTHS = (16, 32, 64)
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """What is compared."""
+    """Settings of the study."""
 
     data: tyro.conf.OmitArgPrefixes[DataConfig] = DataConfig(dataset="digits")
     damages: tuple[str, ...] = ("pixels:0.8", "hole:10", "gaussian:0.4")
-    """Each is learned and judged alone."""
+    """Kinds of damage; each is trained and evaluated alone."""
     sizes: tuple[int, ...] = (4, 16, 64, 400)
-    """Numbers of digits to learn the damage from."""
+    """Numbers of damaged digits to train on."""
     seeds: int = 3
     """Runs of each arm."""
     steps: int = 600
@@ -44,13 +44,13 @@ class Study:
 
 
 def run_study(study: Study) -> list[dict]:
-    """One row for each damage and size: PSNR of both arms by seed, and their difference with its interval."""
+    """Returns a row for each damage and size: PSNR of both arms by seed, and their difference with its interval."""
     source = open_source(study.data)
     order = np.random.default_rng(0).permutation(source.num_images)
     test, rest = source.take(order[:NUM_TEST]), order[NUM_TEST:]
     rows = []
     for damage in study.damages:
-        judged = damaged(test, damage, seed=1)
+        degraded = damaged(test, damage, seed=1)
         for size in study.sizes:
             few, all_clean = subset(source, rest[:size]), subset(source, rest)
             with_noise, without = [], []
@@ -65,7 +65,7 @@ def run_study(study: Study) -> list[dict]:
                     )
                     hparams = RestorationHparams(lr=4e-3, b1=0.95, noise_share=0.0, schedule_images=study.steps * 16.0)
                     state = train_briefly(config, hparams, feeds, 16, seed)
-                    found.append(quality(config, state, judged, test))
+                    found.append(quality(config, state, degraded, test))
             gain = difference(with_noise, without)
             rows.append({"damage": damage, "images": size, "with": with_noise, "without": without, **gain._asdict()})
             print(
@@ -77,7 +77,7 @@ def run_study(study: Study) -> list[dict]:
 
 
 def main() -> None:
-    """Runs from the command line."""
+    """Runs the study from the command line."""
     with exit_cleanly():
         study = parse(Study(), sys.argv[1:], "python -m experiments.pretraining_study", __doc__)
         setup_backend()

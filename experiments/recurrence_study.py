@@ -1,9 +1,9 @@
-"""Does recurrence help? A recurrent network, one of equal parameters and one of equal operations, by width of the hole.
+"""Does recurrence help? A recurrent network against one of equal parameters and one of equal operations, on holes.
 
 Command:  python -m experiments.recurrence_study
 
-All three are the same cell: iterated (recurrent), applied once (the same parameters, a fraction of the operations), and
-applied once with so many residual blocks that it takes as many operations (more parameters).
+All three use the same cell. The first iterates it; the second applies it once, with the same parameters and a fraction
+of the operations; the third applies it once with as many residual blocks as give equal operations (more parameters).
 """
 
 import dataclasses
@@ -28,11 +28,11 @@ FEATURES, BLOCKS, ITERATIONS = 16, 2, 6
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """What is compared."""
+    """Settings of the study."""
 
     data: tyro.conf.OmitArgPrefixes[DataConfig] = DataConfig(dataset="digits")
     widths: tuple[int, ...] = (4, 8, 12, 16)
-    """Holes to judge by, in pixels; all are trained on holes from the narrowest to the widest."""
+    """Widths in pixels of the holes to evaluate on; training uses all widths between the extremes."""
     seeds: int = 3
     """Runs of each network."""
     steps: int = 1000
@@ -42,20 +42,20 @@ class Study:
 
 
 def multiplications(blocks: int, channels: int = 1, features: int = FEATURES) -> int:
-    """Products of one iteration at each place of the half-size grid; all convolutions are 3x3."""
+    """Returns the multiplications of one iteration at each place of the half-size grid; all convolutions are 3x3."""
     entry, gates = 4 * (2 * channels + 2) * features, 2 * features * 2 * features
     proposal, block, exit_ = 2 * features * features, 2 * features * features, features * 4 * channels
     return 9 * (entry + gates + proposal + blocks * block + exit_)
 
 
 def blocks_of_equal_operations() -> int:
-    """Residual blocks of a single application that takes as many products as `ITERATIONS` of the cell."""
+    """Returns the number of residual blocks with which one application costs as much as `ITERATIONS` of the cell."""
     left = ITERATIONS * multiplications(BLOCKS) - multiplications(0)
     return round(left / (multiplications(1) - multiplications(0)))
 
 
 def networks() -> dict[str, tuple[int, int]]:
-    """Blocks and iterations of each network."""
+    """Returns blocks and iterations of each network."""
     return {
         "recurrent": (BLOCKS, ITERATIONS),
         "equal parameters": (BLOCKS, 1),
@@ -64,11 +64,11 @@ def networks() -> dict[str, tuple[int, int]]:
 
 
 def run_study(study: Study) -> list[dict]:
-    """One row for each width: PSNR of each network by seed, and what recurrence gains over both others."""
+    """Returns a row for each width: PSNR of each network by seed, and the gain of recurrence over the other two."""
     source = open_source(study.data)
     order = np.random.default_rng(0).permutation(source.num_images)
     test, train = source.take(order[:NUM_TEST]), subset(source, order[NUM_TEST:])
-    judged = {width: damaged(test, f"hole:{width}", seed=1) for width in study.widths}
+    degraded = {width: damaged(test, f"hole:{width}", seed=1) for width in study.widths}
     found = {(name, width): [] for name in networks() for width in study.widths}
     for name, (blocks, iterations) in networks().items():
         for seed in range(study.seeds):
@@ -80,7 +80,7 @@ def run_study(study: Study) -> list[dict]:
             hparams = RestorationHparams(lr=4e-3, b1=0.95, noise_share=0.0, schedule_images=study.steps * 16.0)
             state = train_briefly(config, hparams, [(train, study.steps)], 16, seed)
             for width in study.widths:
-                found[name, width].append(quality(config, state, judged[width], test))
+                found[name, width].append(quality(config, state, degraded[width], test))
             scores = ", ".join(f"{width} px {found[name, width][-1]:.2f}" for width in study.widths)
             print(f"{name}, seed {seed}: {scores} dB", flush=True)
     return [_row(found, width) for width in study.widths]
@@ -95,7 +95,7 @@ def _row(found: dict, width: int) -> dict:
 
 
 def main() -> None:
-    """Runs from the command line."""
+    """Runs the study from the command line."""
     with exit_cleanly():
         study = parse(Study(), sys.argv[1:], "python -m experiments.recurrence_study", __doc__)
         setup_backend()

@@ -1,4 +1,4 @@
-"""The README's picture of restoration: photographs that come with scikit-image, damaged and restored.
+"""The README's picture of restoration: photographs of scikit-image, damaged and restored.
 
 Command:  python -m experiments.restoration_pictures --out docs/restoration.png
 
@@ -32,16 +32,16 @@ CASES = (
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """What to draw with what."""
+    """Settings of the picture."""
 
     model: str | None = None
-    """Run folder or file of weights; None: the shipped one."""
+    """Run folder or file of weights; None: the weights of the package."""
     out: str = "restoration.png"
     """PNG to write."""
 
 
 def draw(picture: Picture) -> np.ndarray:
-    """A column for each case: damaged, restored, original; uint8 (H, W, 3)."""
+    """Returns a picture, uint8 (H, W, 3), with a column for each case: damaged, restored, original."""
     model = photo_models(picture.model)[3]
     shown = []
     for i, (name, (top, left), text) in enumerate(CASES):
@@ -54,7 +54,7 @@ def draw(picture: Picture) -> np.ndarray:
 
 
 def main() -> None:
-    """Draws from the command line."""
+    """Draws the picture from the command line."""
     with exit_cleanly():
         picture = parse(Picture(), sys.argv[1:], "python -m experiments.restoration_pictures", __doc__)
         save_png(Path(picture.out), draw(picture))

@@ -1,9 +1,9 @@
-"""Many GANs on MNIST at once: a scan over learning rates, penalties or whatever else is a number, and over seeds.
+"""Many GANs on MNIST at once: a scan over learning rates, penalties or other numbers, and over seeds.
 
 Command:  python -m experiments.scan_gan_mnist --hparams.lr 5e-4,1e-3,2e-3 --hparams.r1 0.5,1,2 --seeds 3
 
-Numbers are lists (every combination) or, with --random N, ranges as 1e-4..1e-2 too. A member is as a run of
-experiments.gan_mnist with its numbers and seed would be, and can be taken out as one: --extract MEMBER.
+Numbers are lists, of which every combination is tried, or with --random N also ranges such as 1e-4..1e-2. A member
+equals a run of experiments.gan_mnist with its numbers and seed; --extract MEMBER makes it a run of its own.
 """
 
 from experiments import gan_mnist

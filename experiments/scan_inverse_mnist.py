@@ -1,9 +1,9 @@
-"""Many inverse networks on digits at once: a scan over learning rates or whatever else is a number, and over seeds.
+"""Many inverse networks on digits at once: a scan over learning rates or other numbers, and over seeds.
 
 Command:  python -m experiments.scan_inverse_mnist --random 8 --hparams.lr 1e-3..1e-2 --hparams.b1 0.9,0.95 --halving
 
-Numbers are lists (every combination) or, with --random N, ranges as 1e-4..1e-2 too. A member is as a run of
-experiments.inverse_mnist with its numbers and seed would be, and can be taken out as one: --extract MEMBER.
+Numbers are lists, of which every combination is tried, or with --random N also ranges such as 1e-4..1e-2. A member
+equals a run of experiments.inverse_mnist with its numbers and seed; --extract MEMBER makes it a run of its own.
 """
 
 from experiments import inverse_mnist

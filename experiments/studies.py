@@ -1,4 +1,4 @@
-"""What the studies share: a short training without a run folder, and differences with intervals."""
+"""Functions that the studies share: a short training without a run folder, and differences with intervals."""
 
 import functools
 from collections.abc import Callable, Iterator
@@ -35,14 +35,14 @@ class Difference(NamedTuple):
 def train_briefly(
     config: RestorationConfig, hparams: RestorationHparams, feeds: list[tuple[Source, int]], batch_size: int, seed: int
 ) -> TrainState:
-    """Trains a restorer.
+    """Returns the final state of a restorer that is trained without a run folder.
 
     Args:
-      config: its structure and schedule.
-      hparams: its numbers; `schedule_images` given.
-      feeds: sources in turn, each with its number of steps, a multiple of `STEPS_PER_DISPATCH`.
+      config: structure and schedule.
+      hparams: numbers; `schedule_images` is not None.
+      feeds: sources in order, each with its number of steps, a multiple of `STEPS_PER_DISPATCH`.
       batch_size: images per update.
-      seed: of weights, damage and order.
+      seed: seed of weights, damage and order.
     """
     init, run, _ = _compiled(config, feeds[0][0].shape, batch_size)
     mesh = parallel.make_mesh(batch_size)
@@ -56,7 +56,7 @@ def train_briefly(
 
 @functools.cache
 def _compiled(config: RestorationConfig, shape: Grid, batch_size: int) -> tuple[Callable, ...]:
-    """init(key, hparams), run(state, batches, key) and predict(state, observation), compiled once for all seeds."""
+    """Returns init(key, hparams), run(state, batches, key) and predict(state, observation), compiled once."""
     algorithm = make_restoration(config, shape, batch_size)
 
     def run(state: TrainState, batches: Batch, key: PRNGKey) -> tuple[TrainState, StackedMetrics]:
@@ -76,20 +76,20 @@ def _stacks(feeds: list[tuple[Source, int]], batch_size: int, seed: int) -> Iter
 
 
 def damaged(images: np.ndarray, damage: str, seed: int) -> Observation:
-    """The images, uint8 (n, h, w, c), under one damage."""
+    """Returns the images, uint8 (n, h, w, c), under one damage."""
     damages = parse_damage(damage)
     apply = jax.jit(lambda key, clean: degrade(key, clean, damages))
     return apply(jax.random.key(seed), to_float(jnp.asarray(images)))
 
 
 def quality(config: RestorationConfig, state: TrainState, degraded: Observation, clean: np.ndarray) -> float:
-    """Mean PSNR in dB of the restored images."""
+    """Returns the mean PSNR in dB of the restored images."""
     predict = _compiled(config, clean.shape[1:], 1)[2]
     return float(np.mean(np.minimum(psnr(to_uint8(predict(state, degraded)), clean), 100.0)))
 
 
 def difference(first: list[float], second: list[float]) -> Difference:
-    """first - second, paired."""
+    """Returns the mean of first - second over pairs, with its interval."""
     gaps = np.subtract(first, second)
     half = stats.t.ppf(0.975, len(gaps) - 1) * gaps.std(ddof=1) / np.sqrt(len(gaps))
     return Difference(float(gaps.mean()), float(gaps.mean() - half), float(gaps.mean() + half))

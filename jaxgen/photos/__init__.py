@@ -1,1 +1,1 @@
-"""Photograph files in and out."""
+"""Reading and writing of photo files."""

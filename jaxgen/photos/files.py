@@ -1,4 +1,4 @@
-"""Which photos the user means, and where each restored one goes."""
+"""The photo files that the user names, and the paths of the restored ones."""
 
 import glob
 import os
@@ -14,8 +14,8 @@ class Found(NamedTuple):
     """A photo file.
 
     Attributes:
-      path: of the file.
-      place: relative path that its restored photo has in the folder for these.
+      path: path of the file.
+      place: path of the restored photo, relative to the folder of results.
     """
 
     path: Path
@@ -23,12 +23,12 @@ class Found(NamedTuple):
 
 
 class Job(NamedTuple):
-    """One photo and the files to be made of it.
+    """A photo, and the files to write for it.
 
     Attributes:
       photo: file to read.
       restored: file to write.
-      compare: picture of both side by side to write, or None.
+      compare: file to write with both side by side, or None.
     """
 
     photo: Path
@@ -37,18 +37,18 @@ class Job(NamedTuple):
 
 
 def find_photos(arguments: Sequence[str], out: Path | None = None) -> list[Found]:
-    """Files, the image files in folders, and those that match globs, in the order given, each once.
+    """Returns the photos that the arguments name, in this order, each once: files, and those of folders and globs.
 
-    Folders are searched with their subfolders, sorted, without hidden files. A file that is named is taken whatever
-    its suffix; of a folder or glob only `SUFFIXES`. Places are relative to the folder, or to the part of a glob
-    before its first wildcard.
+    Folders are searched with their subfolders, sorted, without hidden files. A file that is named may have any suffix;
+    of folders and globs only files with `SUFFIXES` are taken. Places are relative to the folder, or to the part of a
+    glob before its first wildcard.
 
     Args:
       arguments: names of files or folders, or globs (`**` for any depth).
-      out: a folder below one that is searched, which is left out, as it holds the results of an earlier call.
+      out: folder of results; if it lies in a folder that is searched, it is left out.
 
     Raises:
-      InputError: an argument that matches no photo, or no argument.
+      InputError: an argument matches no photo, or there is no argument.
     """
     require(len(arguments) > 0, "photos", list(arguments), "files, folders or globs")
     found: dict[Path, Found] = {}
@@ -61,15 +61,15 @@ def find_photos(arguments: Sequence[str], out: Path | None = None) -> list[Found
 
 
 def output_paths(photos: Sequence[Found], out: Path, compare: bool = False) -> list[Job]:
-    """Where the files made of each photo go: OUT/PLACE, and OUT/PLACE without suffix + `-compare.png`.
+    """Returns the files to write for each photo: OUT/PLACE, and OUT/PLACE without suffix + `-compare.png`.
 
     Args:
-      photos: from `find_photos`.
-      out: folder; need not exist.
-      compare: pictures side by side are wanted.
+      photos: result of `find_photos`.
+      out: folder of results; it need not exist.
+      compare: whether to write the pictures side by side too.
 
     Raises:
-      InputError: `out` is a file, two results would have one name, or a result that of a photo to be read.
+      InputError: `out` is a file, two results would have the same path, or a result would replace a photo.
     """
     require(not out.exists() or out.is_dir(), "out", str(out), "a folder")
     jobs = []
@@ -82,12 +82,12 @@ def output_paths(photos: Sequence[Found], out: Path, compare: bool = False) -> l
 
 
 def results(jobs: Iterable[Job]) -> list[tuple[Path, Path]]:
-    """All (file to write, photo it is made of)."""
+    """Returns all pairs (file to write, its photo)."""
     return [(path, job.photo) for job in jobs for path in (job.restored, job.compare) if path is not None]
 
 
 def _refuse_overwriting(jobs: list[Job], inputs: set[Path]) -> None:
-    """Raises InputError if a result would replace a photo or another result."""
+    """Raises `InputError` if a result would replace a photo or another result."""
     taken: dict[Path, Path] = {}
     for path, photo in results(jobs):
         if _real(path) in inputs:
@@ -98,7 +98,7 @@ def _refuse_overwriting(jobs: list[Job], inputs: set[Path]) -> None:
 
 
 def _expand(argument: str, out: Path | None) -> list[Found]:
-    """The photos of one argument."""
+    """Returns the photos of one argument."""
     path = Path(argument).expanduser()
     if path.is_dir():
         return _in_folder(path, path, out)
@@ -115,7 +115,7 @@ def _expand(argument: str, out: Path | None) -> list[Found]:
 
 
 def _in_folder(folder: Path, root: Path, out: Path | None) -> list[Found]:
-    """Image files below `folder`, placed relative to `root`, without those below an `out` that lies in it."""
+    """Returns image files below `folder`, placed relative to `root`, without those below an `out` inside `folder`."""
     paths = image_files(folder)
     if out is not None and folder.resolve() in out.resolve().parents:
         paths = [path for path in paths if out.resolve() not in _real(path).parents]
@@ -123,7 +123,7 @@ def _in_folder(folder: Path, root: Path, out: Path | None) -> list[Found]:
 
 
 def _before_wildcards(pattern: Path) -> Path:
-    """The folders of a glob before its first part with a wildcard."""
+    """Returns the folders of a glob before its first part with a wildcard."""
     fixed = []
     for part in pattern.parts[:-1]:
         if glob.has_magic(part):
@@ -133,5 +133,5 @@ def _before_wildcards(pattern: Path) -> Path:
 
 
 def _real(path: Path) -> Path:
-    """Where a path leads; unlike `Path.resolve` it takes a loop of links for a file that cannot be read."""
+    """Returns the path without links; unlike `Path.resolve` it accepts a loop of links."""
     return Path(os.path.realpath(path))

@@ -1,4 +1,4 @@
-"""What the first bytes of a photo file say: format, size, depth, colour profile and EXIF; no pixel is decoded."""
+"""The header of a photo file: format, size, depth, colour profile and EXIF, read without decoding pixels."""
 
 import contextlib
 import logging
@@ -17,22 +17,22 @@ TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 EXIF_PREFIX = b"Exif\0\0"
 ORIENTATION, EXIF_IFD, GPS_IFD, INTEROP_IFD, ICC_PROFILE = 0x0112, 0x8769, 0x8825, 0xA005, 0x8773
 DESCRIPTIVE = (0x010E, 0x010F, 0x0110, 0x011A, 0x011B, 0x0128, 0x0131, 0x0132, 0x013B, 0x013C, 0x8298)
-"""TIFF tags that speak of the photo, not of its storage: description, make, model, resolution, software, date, artist,
+"""TIFF tags that describe the photo, not its storage: description, make, model, resolution, software, date, artist,
 host and copyright."""
 
 
 class Header(NamedTuple):
-    """What is known of a photo before its pixels.
+    """The header of a photo file.
 
     Attributes:
       format: one of `FORMATS`.
-      height: of the pixels as stored, before `orientation`.
-      width: likewise.
+      height: height of the stored pixels, before `orientation` is applied.
+      width: width of the stored pixels, likewise.
       orientation: 1 to 8 as in EXIF; 1 is upright.
-      deep: 16 bits a channel.
-      icc_profile: as stored, or None.
-      exif: with the prefix `Exif\\0\\0` and the orientation 1, or None.
-      tags: of a TIFF file, by number; else empty.
+      deep: whether a channel has 16 bits.
+      icc_profile: colour profile as stored, or None.
+      exif: EXIF with the prefix `Exif\\0\\0` and the orientation set to 1, or None.
+      tags: tags of a TIFF file by number; empty for other formats.
     """
 
     format: str
@@ -46,10 +46,10 @@ class Header(NamedTuple):
 
 
 def read_header(path: Path) -> Header:
-    """Header of a PNG, JPEG, WebP, TIFF or BMP file.
+    """Returns the header of a PNG, JPEG, WebP, TIFF or BMP file.
 
     Raises:
-      Exception: whatever Pillow raises for a file that is damaged or no image.
+      Exception: any exception of Pillow, if the file is damaged or no image.
     """
     with open(path, "rb") as file:
         start = file.read(26)
@@ -58,16 +58,16 @@ def read_header(path: Path) -> Header:
 
 
 def upright_exif(exif: bytes) -> tuple[int, bytes]:
-    """Orientation in an EXIF block, and the block with orientation 1 and without the link to its thumbnail.
+    """Returns the orientation of an EXIF block, and the block with orientation 1 and without its thumbnail's link.
 
-    All other bytes stay as they are, since maker notes hold offsets into the block. The thumbnail would show the
-    photo as it was.
+    All other bytes are kept, since maker notes hold offsets into the block. The thumbnail would show the photo before
+    the restoration.
 
     Args:
       exif: TIFF structure after the prefix `Exif\\0\\0`.
 
     Raises:
-      ValueError: not such a block.
+      ValueError: the block is damaged.
     """
     data, start = bytearray(exif), len(EXIF_PREFIX)
     if data[start : start + 4] not in TIFF_SIGNATURES[:2]:
@@ -82,7 +82,7 @@ def upright_exif(exif: bytes) -> tuple[int, bytes]:
     first = start + number(start + 4, 4) + 2
     end, orientation = first + 12 * number(first - 2, 2), 1
     for entry in range(first, end, 12):
-        size = {3: 2, 4: 4}.get(number(entry + 2, 2), 0)  # SHORT, as the standard has it, or LONG
+        size = {3: 2, 4: 4}.get(number(entry + 2, 2), 0)  # SHORT, the type of the standard, or LONG
         if number(entry, 2) == ORIENTATION and size:
             orientation = number(entry + 8, size)
             data[entry + 8 : entry + 8 + size] = (1).to_bytes(size, order)
@@ -91,7 +91,7 @@ def upright_exif(exif: bytes) -> tuple[int, bytes]:
 
 
 def descriptive_exif(tags: Image.Exif) -> Image.Exif:
-    """A new, little-endian EXIF with the tags of another that do not speak of how its file is stored."""
+    """Returns a new, little-endian EXIF with those tags of another one that describe the photo, not its storage."""
     exif = Image.Exif()
     exif.endian = "<"
     for tag in DESCRIPTIVE:
@@ -106,7 +106,7 @@ def descriptive_exif(tags: Image.Exif) -> Image.Exif:
 
 @contextlib.contextmanager
 def without_pillow_limit() -> Iterator[None]:
-    """Pillow's own limit on pixels is lifted, as that of `jaxgen.photos.reading` is at work."""
+    """Removes Pillow's limit on the number of pixels meanwhile; `jaxgen.photos.reading` has its own."""
     before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
         yield
@@ -115,9 +115,9 @@ def without_pillow_limit() -> Iterator[None]:
 
 
 def _pillow_header(path: Path, file: BinaryIO, start: bytes) -> Header:
-    """Header of everything but TIFF."""
+    """Returns the header of a file of any format but TIFF."""
     with without_pillow_limit(), Image.open(file, formats=FORMATS) as image:
-        # Phones write JPEG files with several frames, which Pillow calls MPO.
+        # MPO is Pillow's name for JPEG files of several frames, which phones write.
         kind = "JPEG" if image.format == "MPO" else str(image.format)
         exif = _png_exif(path) if kind == "PNG" else image.info.get("exif")
         orientation, exif = _read_exif(path, exif)
@@ -127,7 +127,7 @@ def _pillow_header(path: Path, file: BinaryIO, start: bytes) -> Header:
 
 
 def _tiff_header(file: BinaryIO) -> Header:
-    """Header of a TIFF file, from its tags alone: Pillow opens fewer kinds than can be decoded."""
+    """Returns the header of a TIFF file from its tags; Pillow cannot open all kinds that can be decoded."""
     start = file.read(16)
     tags = Image.Exif()
     tags.endian, tags.bigtiff = "<" if start[:2] == b"II" else ">", 43 in start[2:4]
@@ -147,7 +147,7 @@ def _tiff_header(file: BinaryIO) -> Header:
 
 
 def _read_exif(path: Path, exif: bytes | None) -> tuple[int, bytes | None]:
-    """Orientation and the EXIF to keep; one that cannot be read is dropped with a warning."""
+    """Returns the orientation and the EXIF to keep; damaged EXIF is left out with a warning."""
     if not exif:
         return 1, None
     try:
@@ -158,7 +158,7 @@ def _read_exif(path: Path, exif: bytes | None) -> tuple[int, bytes | None]:
 
 
 def _png_exif(path: Path) -> bytes | None:
-    """The eXIf chunk of a PNG file, which may stand behind the pixels; Pillow would decode these to look there."""
+    """Returns the eXIf chunk of a PNG file or None; to find one behind the pixels, Pillow would decode them."""
     with open(path, "rb") as file:
         file.seek(len(PNG_SIGNATURE))
         while len(head := file.read(8)) == 8:

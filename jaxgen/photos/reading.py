@@ -1,4 +1,4 @@
-"""Photos as users have them, to pixels with all that is needed to write them back."""
+"""Reading of photo files: pixels, and all that is needed to write the photo again."""
 
 import contextlib
 import logging
@@ -19,19 +19,19 @@ from jaxgen.photos.header import FORMATS, ORIENTATION, Header, read_header, with
 LOGGER = logging.getLogger("jaxgen")
 Pixels = UInt8[np.ndarray, "h w c"] | UInt16[np.ndarray, "h w c"]
 MAX_PIXELS = 16_384 * 12_288
-"""201 megapixels: the largest single shot of today's cameras and phones. A file that says more may be small and yet
-fill the memory, so it is decoded only if the user asks for that."""
+"""201 megapixels, the largest single shot of today's cameras and phones. A small file can claim more pixels than fit
+into memory, so a photo above this limit is decoded only if the user allows it."""
 
 
 class Photo(NamedTuple):
-    """A photo, upright, and what belongs to it.
+    """An upright photo with its metadata.
 
     Attributes:
-      pixels: uint8 or uint16 (h, w, 1 or 3), grey or RGB, not premultiplied; may be read-only.
+      pixels: uint8 or uint16 (h, w, 1 or 3), grey or RGB, not multiplied by alpha; may be read-only.
       alpha: (h, w) of the same type, 0 is transparent; or None.
-      icc_profile: of `pixels`, or None.
-      exif: with the prefix `Exif\\0\\0` and the orientation 1, or None.
-      format: of the file: PNG, JPEG, WEBP, TIFF or BMP.
+      icc_profile: colour profile of `pixels`, or None.
+      exif: EXIF with the prefix `Exif\\0\\0` and the orientation set to 1, or None.
+      format: format of the file: PNG, JPEG, WEBP, TIFF or BMP.
     """
 
     pixels: np.ndarray
@@ -42,26 +42,24 @@ class Photo(NamedTuple):
 
 
 def read_photo(path: Path, allow_large: bool = False) -> Photo:
-    """Reads a PNG, JPEG, WebP, TIFF or BMP file of 1 to 8 or of 16 bits a channel; of several frames the first.
+    """Returns the photo of a PNG, JPEG, WebP, TIFF or BMP file of 1 to 8 or of 16 bits a channel; the first frame.
 
     The orientation in EXIF is applied. Palettes become RGB, transparent colours become alpha, CMYK becomes RGB and
     loses its colour profile with a warning.
 
     Args:
-      path: the file.
-      allow_large: also if it has more than `MAX_PIXELS` pixels.
+      path: path of the file.
+      allow_large: whether to read a file of more than `MAX_PIXELS` pixels.
 
     Raises:
-      InputError: no such file, damaged, of a kind that is not read, or too large; one line that names it.
+      InputError: there is no such file, or it is damaged, of an unknown kind, or too large; one line that names it.
     """
     with _in_one_line(path):
         header = read_header(path)
         _refuse_large(path, header, allow_large)
         pixels, orientation, cmyk = _decode_deep(path, header) if header.deep else _decode(path)
     if cmyk and header.icc_profile:
-        LOGGER.warning(
-            "%s: CMYK becomes RGB, for which its colour profile is not made; it is left out", printable(path)
-        )
+        LOGGER.warning("%s: CMYK becomes RGB; its colour profile does not fit RGB and is left out", printable(path))
     pixels = _upright(pixels, orientation)
     channels = 1 if pixels.shape[-1] < 3 else 3
     alpha = pixels[..., channels] if pixels.shape[-1] > channels else None
@@ -70,10 +68,10 @@ def read_photo(path: Path, allow_large: bool = False) -> Photo:
 
 
 def photo_size(path: Path) -> tuple[int, int]:
-    """Height and width of a photo when upright, from its header.
+    """Returns height and width of the upright photo from its header.
 
     Raises:
-      InputError: as `read_photo`.
+      InputError: see `read_photo`.
     """
     with _in_one_line(path):
         header = read_header(path)
@@ -92,10 +90,10 @@ def _refuse_large(path: Path, header: Header, allow_large: bool) -> None:
 
 @contextlib.contextmanager
 def _in_one_line(path: Path) -> Iterator[None]:
-    """Whatever goes wrong in a decoder becomes one `InputError`: damaged files raise almost anything."""
+    """Raises one `InputError` of one line for any exception of a decoder; damaged files raise almost any."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's, of metadata that it cannot make sense of
+            warnings.simplefilter("ignore")  # Pillow warns of metadata that it cannot read
             yield
     except (InputError, MemoryError):
         raise
@@ -108,12 +106,12 @@ def _in_one_line(path: Path) -> Iterator[None]:
 
 
 def _decode(path: Path) -> tuple[np.ndarray, int, bool]:
-    """uint8 (h, w, 1 to 4) as stored, its orientation, and whether it was CMYK; by Pillow."""
+    """Returns uint8 (h, w, 1 to 4) as stored, its orientation, and whether it was CMYK; Pillow decodes."""
     with without_pillow_limit(), Image.open(path, formats=FORMATS) as image:
         image.load()
         if image.mode[0] in "FI":  # floats, 32-bit integers, and 12 bits in 16
             raise ValueError(f"pixels of mode {image.mode}; accepted are up to 8 bits a channel, or 16")
-        # After loading, as Pillow turns TIFF files itself and then takes the tag out.
+        # Read after loading: Pillow turns TIFF files itself and removes the tag then.
         orientation = image.getexif().get(ORIENTATION, 1)
         grey = image.mode in ("1", "L", "LA", "La")
         if image.has_transparency_data:
@@ -125,7 +123,7 @@ def _decode(path: Path) -> tuple[np.ndarray, int, bool]:
 
 
 def _decode_deep(path: Path, header: Header) -> tuple[np.ndarray, int, bool]:
-    """As `_decode`, of 16 bits a channel, which Pillow would cut to 8 in colour."""
+    """Returns the same as `_decode` with 16 bits a channel, of which Pillow would keep 8 in colour."""
     data = path.read_bytes()
     if header.format == "PNG":
         pixels = imagecodecs.png_decode(data)
@@ -137,7 +135,7 @@ def _decode_deep(path: Path, header: Header) -> tuple[np.ndarray, int, bool]:
 
 
 def _decode_deep_tiff(data: bytes, header: Header) -> np.ndarray:
-    """Grey or RGB with or without alpha; other channels are left out."""
+    """Returns grey or RGB with or without alpha; other channels are left out."""
     photometric = header.tags.get(0x0106)
     if photometric not in (0, 1, 2):
         raise ValueError(f"16 bits in the colour space {photometric}; accepted are grey and RGB")
@@ -156,7 +154,7 @@ def _decode_deep_tiff(data: bytes, header: Header) -> np.ndarray:
 
 
 def _unpremultiplied(pixels: np.ndarray) -> np.ndarray:
-    """Colours that were multiplied by alpha / 65535, as they were before."""
+    """Returns pixels with their colours divided by alpha / 65535, by which they were multiplied."""
     alpha = pixels[..., -1:]
     factor = 65535 / np.maximum(alpha, 1).astype(np.float32)
     colour = np.minimum(np.rint(pixels[..., :-1] * factor), 65535).astype(np.uint16)
@@ -164,7 +162,7 @@ def _unpremultiplied(pixels: np.ndarray) -> np.ndarray:
 
 
 def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """A view turned as EXIF says: 2 to 4 mirrored or by 180 degrees, 5 to 8 with height and width exchanged."""
+    """Returns an upright view: EXIF 2 to 4 mean mirrored or turned by 180 degrees; 5 to 8 also exchange both axes."""
     if orientation in (5, 6, 7, 8):
         pixels = pixels.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):

@@ -1,4 +1,4 @@
-"""Photos back to files, with depth, alpha, colour profile and EXIF where the format has room for them."""
+"""Writing of photo files, with depth, alpha, colour profile and EXIF if the format can hold them."""
 
 import io
 import logging
@@ -17,26 +17,26 @@ from jaxgen.photos.reading import Photo
 
 LOGGER = logging.getLogger("jaxgen")
 QUALITY = 95
-"""Of JPEG and WebP."""
+"""Quality of JPEG and WebP."""
 MAX_JPEG_EXIF = 65_533
-"""Bytes that fit into one JPEG segment."""
+"""Largest EXIF in bytes that fits into one JPEG segment."""
 STRIP_BYTES = 2**20
-"""Of a TIFF strip before compression."""
+"""Bytes of a TIFF strip before compression."""
 
 
 def write_photo(path: Path, photo: Photo) -> None:
-    """Writes a photo in the format that the suffix of `path` says, whole or not at all.
+    """Writes a photo in the format of the suffix of `path`, whole or not at all.
 
-    PNG and TIFF (deflate) keep everything. WebP (quality 95, alpha lossless) has 8 bits, JPEG (quality 95, 4:4:4)
-    8 bits without alpha, BMP 8 bits without alpha, colour profile and EXIF; what a format cannot hold is named in a
-    warning. Alpha is then composited over white, 16 bits are rounded to 8.
+    PNG and TIFF (deflate) keep everything. WebP (quality 95, alpha lossless) has 8 bits; JPEG (quality 95, 4:4:4) has
+    8 bits without alpha; BMP has 8 bits without alpha, colour profile and EXIF. A warning names what is lost. Alpha is
+    then composited over white, and 16 bits are rounded to 8.
 
     Args:
-      path: ends in .png, .jpg, .jpeg, .webp, .tif, .tiff or .bmp, of either case.
+      path: ends in .png, .jpg, .jpeg, .webp, .tif, .tiff or .bmp, in upper or lower case.
       photo: `pixels` uint8 or uint16 (h, w, 1 or 3), `alpha` (h, w) of the same type.
 
     Raises:
-      InputError: another suffix, or a photo that the format cannot hold.
+      InputError: the suffix is another one, or the format cannot hold the photo.
       OSError: the file cannot be written.
     """
     encode = encoder(path)
@@ -50,10 +50,10 @@ def write_photo(path: Path, photo: Photo) -> None:
 
 
 def encoder(path: Path) -> Callable[[Path, Photo], bytes]:
-    """Function (path, photo) -> bytes for the suffix of a path; the path is for its warnings.
+    """Returns the function (path, photo) -> bytes for the suffix of a path; the path is for its warnings.
 
     Raises:
-      InputError: a suffix that is not written.
+      InputError: there is no format of this suffix.
     """
     suffix = path.suffix.lower()
     if suffix not in ENCODERS:
@@ -62,10 +62,10 @@ def encoder(path: Path) -> Callable[[Path, Photo], bytes]:
 
 
 def to_8_bits(pixels: np.ndarray) -> np.ndarray:
-    """uint16 to uint8, x / 257 rounded to the nearest; uint8 passes through. Any shape."""
+    """Returns uint8 of any shape: uint16 is divided by 257 and rounded to the nearest; uint8 is unchanged."""
     if pixels.dtype == np.uint8:
         return pixels
-    # floor((x + 128) / 257) within 16 bits, as photos are large; the cap changes no result.
+    # floor((x + 128) / 257) in 16 bits, which saves memory; the minimum changes no result.
     return ((np.minimum(pixels, 65_535 - 128) + np.uint16(128)) // np.uint16(257)).astype(np.uint8)
 
 
@@ -73,31 +73,31 @@ def _png(path: Path, photo: Photo) -> bytes:
     del path
     channels = _with_alpha(photo)
     channels = channels[..., 0] if channels.shape[-1] == 1 else channels
-    # This strategy is made for the differences of neighbours that PNG stores: a tenth smaller than the default.
+    # This strategy suits the differences of neighbours that PNG stores: files are a tenth smaller.
     data = imagecodecs.png_encode(channels, strategy=imagecodecs.PNG.STRATEGY.FILTERED)
     extra = b""
     if photo.icc_profile:
         extra += _chunk(b"iCCP", b"ICC Profile\0\0" + zlib.compress(photo.icc_profile))
     if photo.exif:
         extra += _chunk(b"eXIf", photo.exif.removeprefix(EXIF_PREFIX))
-    end = 8 + 25  # of the signature and the first chunk, which is always the same one
+    end = 8 + 25  # signature and first chunk, whose lengths are fixed
     return b"".join([data[:end], extra, data[end:]])
 
 
 def _chunk(name: bytes, content: bytes) -> bytes:
-    """A PNG chunk: length, name, content, checksum."""
+    """Returns a PNG chunk: length, name, content, checksum."""
     return len(content).to_bytes(4, "big") + name + content + zlib.crc32(name + content).to_bytes(4, "big")
 
 
 def _tiff(path: Path, photo: Photo) -> bytes:
-    """Baseline TIFF in one file part: header and tags, made by Pillow, then deflated strips with predictor."""
+    """Returns a baseline TIFF file: header and tags, made by Pillow, then deflated strips of differences."""
     del path
     channels = _with_alpha(photo)
     height, width, num_channels = channels.shape
     rows = max(1, STRIP_BYTES // (width * num_channels * channels.itemsize))
     strips = [_strip(channels[top : top + rows]) for top in range(0, height, rows)]
     sizes = [len(strip) for strip in strips]
-    offsets = np.cumsum([0, *sizes[:-1]]).tolist()  # Pillow adds where the first begins
+    offsets = np.cumsum([0, *sizes[:-1]]).tolist()  # Pillow adds the place of the first one
     stored = Image.Exif()
     if photo.exif:
         stored.load(photo.exif)
@@ -160,14 +160,14 @@ def _by_pillow(photo: Photo, kind: str, **options: object) -> bytes:
 
 
 def _with_alpha(photo: Photo) -> np.ndarray:
-    """Contiguous (h, w, 1 to 4): pixels with alpha behind them."""
+    """Returns contiguous (h, w, 1 to 4): the pixels, and alpha as the last channel."""
     if photo.alpha is None:
         return np.ascontiguousarray(photo.pixels)
     return np.concatenate([photo.pixels, photo.alpha[..., None]], axis=-1)
 
 
 def _shallow(path: Path, photo: Photo) -> Photo:
-    """8 bits a channel, with a warning where there were 16."""
+    """Returns the photo with 8 bits a channel; warns if it had 16."""
     if photo.pixels.dtype == np.uint8:
         return photo
     LOGGER.warning("%s: this format has 8 bits a channel; the 16 of the photo are rounded", printable(path))
@@ -176,7 +176,7 @@ def _shallow(path: Path, photo: Photo) -> Photo:
 
 
 def _over_white(path: Path, photo: Photo) -> Photo:
-    """8 bits without alpha: alpha * colour + (1 - alpha) * white, rounded, with a warning."""
+    """Returns the 8-bit photo without alpha: alpha * colour + (1 - alpha) * white, rounded; warns if it had alpha."""
     if photo.alpha is None:
         return photo
     LOGGER.warning("%s: this format has no alpha; the photo is composited over white", printable(path))

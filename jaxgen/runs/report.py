@@ -131,10 +131,11 @@ def _evaluations(folder: Path) -> str:
 
 
 def _quality(table: Mapping[str, Any]) -> str:
-    """Returns PSNR in dB / SSIM for each damage: of the damaged input, of the floors and of the restorer."""
+    """Returns PSNR in dB / SSIM for each damage: of the damaged input, of the baselines and of the restorer."""
     scores = {
         f"{row['damage']} {row['level']}": {
-            name: f"{score['psnr']:.2f} dB / {score['ssim']:.3f}" for name, score in row["scores"].items()
+            name: f"{score['psnr']:.2f} dB" + (f" / {score['ssim']:.3f}" if "ssim" in score else "")
+            for name, score in row["scores"].items()
         }
         for row in table.get("rows", [])
     }

@@ -1,1 +1,1 @@
-"""The kinds of training, a folder each, and the table that names them."""
+"""The tasks: kinds of training, each in its own folder, and the table that names them."""

@@ -1,4 +1,4 @@
-"""What a kind of training is: a `Task`, the record of all its functions; and what it has trained, a `Trained`."""
+"""The records that every kind of training shares: `Task`, its functions, and `Trained`, a result of it."""
 
 import dataclasses
 import types
@@ -22,20 +22,20 @@ NOTHING: Mapping[str, Any] = types.MappingProxyType({})
 
 
 class Data(NamedTuple):
-    """Images to train on, and others to judge by, where a task needs these."""
+    """Images to train on, and images to evaluate on if the task needs them."""
 
     train: Source
     held_out: Source | None = None
 
 
 class Facts(NamedTuple):
-    """What is known of something trained besides its configuration and state.
+    """Facts about a trained model besides its configuration and state.
 
     Attributes:
       shape: (*spatial, c) of the images.
-      class_names: of the data, in order; empty without labels.
-      step: that the state is from.
-      name: for messages and tables.
+      class_names: names of the classes in order; empty if the data has no labels.
+      step: step of the state.
+      name: name for messages and tables.
     """
 
     shape: Grid
@@ -45,11 +45,11 @@ class Facts(NamedTuple):
 
 
 class Use(NamedTuple):
-    """What something trained can do.
+    """A use of a trained model: a command that takes one.
 
     Attributes:
-      run: called by the command of this name with a `Trained` and the command's arguments.
-      command: what to type, with {run} for the folder.
+      run: function that the command calls with a `Trained` and the command's arguments.
+      command: example of the command line; {run} stands for the folder of the run.
     """
 
     run: Callable[..., Any]
@@ -57,14 +57,14 @@ class Use(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """Something trained, in memory or from a checkpoint or a file of weights.
+    """A trained model, in memory or from a checkpoint or a file of weights.
 
     Attributes:
-      task: its kind.
-      config: of its run.
-      algorithm: whose `predict` it is used by.
-      state: the trained state; one from a file of weights has nothing but these.
-      facts: what else is known.
+      task: the task that trained it.
+      config: configuration of its run.
+      algorithm: algorithm whose `predict` applies the model.
+      state: trained state; one from a file of weights holds only the averaged weights.
+      facts: further facts.
     """
 
     task: "Task"
@@ -78,13 +78,13 @@ class Exportable(NamedTuple):
     """A network ready to be exported.
 
     Attributes:
-      apply: (weights by name, *inputs) -> output, in float32 whatever the network was trained in.
-      weights: float32, by name.
-      inputs: shapes by name, symbolic where open.
+      apply: (weights by name, *inputs) -> output, in float32 whatever the dtype of the training.
+      weights: float32 arrays by name.
+      inputs: shapes by name; sizes that are left open are symbolic.
       output: name of the result.
-      golden: inputs for which the result is kept in the bundle, by name.
-      sizes: for each of three further trials, what the open sizes are, by letter.
-      about: the manifest as far as it speaks of the network: `kind`, `image`, `labels` and what else the kind has.
+      golden: example inputs by name; the bundle holds the results for them.
+      sizes: values of the open sizes, by letter, for each of three further trials.
+      about: entries of the manifest about the network: `kind`, `image`, `labels` and those of its kind.
     """
 
     apply: Callable[..., jax.Array]
@@ -97,21 +97,21 @@ class Exportable(NamedTuple):
 
 
 class Task(NamedTuple):
-    """A kind of training; all that tells it from others is in its functions.
+    """A kind of training, described by its functions.
 
     Attributes:
-      name: of the task; the field of its configuration that holds its structure has the same name.
-      config: dataclass of everything that decides a run, with the fields `data`, NAME, `hparams` and `train`.
-      open: (config, source or None) -> `Data`; None opens what the configuration names.
+      name: name of the task, and of the field of its configuration that holds the structure of the networks.
+      config: dataclass of all settings of a run, with the fields `data`, NAME, `hparams` and `train`.
+      open: (config, source or None) -> `Data`; None opens the data set that the configuration names.
       make: (config, facts) -> `Algorithm`.
-      measures: (config, algorithm, data) -> what is measured at each checkpoint.
+      measures: (config, algorithm, data) -> the measures that are taken at each checkpoint.
       show: (config, algorithm, data) -> a function (state) -> the picture of a step, uint8 (h, w, c).
-      finish: (trained, data, directory) -> None, leaves the final pictures and tables in the run's folder.
-      pictures: that the report shows, of those that `finish` leaves.
-      uses: by the name of the command, what something trained can do.
-      export: (trained, iterations or None) -> `Exportable`; None where there is nothing to export.
-      pretrained: names of weights in this task's folder, NAME.safetensors, and the SHA-256 of each.
-      adapt: (config, dataset, image size or None) -> the configuration of a preset fitted to data of one's own.
+      finish: (trained, data, directory) -> None; writes the final pictures and tables to the run's folder.
+      pictures: those of the files of `finish` that the report shows.
+      uses: the uses of a trained model, by the name of the command.
+      export: (trained, iterations or None) -> `Exportable`; None if the task has nothing to export.
+      pretrained: names of weights in the task's folder, NAME.safetensors, with the SHA-256 of each.
+      adapt: (config, dataset, image size or None) -> the configuration of a preset, adapted to the user's data.
     """
 
     name: str
@@ -129,19 +129,19 @@ class Task(NamedTuple):
 
 
 def require_grid(shape: Grid) -> Grid:
-    """Returns the shape if networks take it: two or three spatial axes, and one to four channels."""
+    """Returns the shape; raises `InputError` unless it has two or three spatial axes and one to four channels."""
     require(len(shape) in (3, 4), "shape", shape, "(h, w, c) of images or (d, h, w, c) of volumes")
     require(1 <= shape[-1] <= 4, "channels", shape[-1], "1 to 4")
     return shape
 
 
 def facts_of(source: Source, step: int = 0, name: str = "") -> Facts:
-    """Returns what a source tells of the images that something is trained on."""
+    """Returns the facts that a source gives about its images."""
     return Facts(source.shape, source.class_names or (), step, name)
 
 
 def fix_schedule(config: C) -> C:
-    """Returns a configuration with `hparams.schedule_images` set to the whole run where it is None."""
+    """Returns the configuration, with `hparams.schedule_images` set to the length of the run if it is None."""
     if config.hparams.schedule_images is not None:
         return config
     images = float(config.train.steps * config.train.batch_size)
@@ -149,11 +149,11 @@ def fix_schedule(config: C) -> C:
 
 
 def report(task: Task, directory: Path) -> Path:
-    """Writes report.html of a run of a task and returns its path."""
+    """Writes report.html to the folder of a run, and returns its path."""
     return write_report(directory, task.pictures, tuple(use.command for use in task.uses.values()))
 
 
 def flat_weights(params: Params) -> dict[str, np.ndarray]:
-    """Returns float32 arrays by path, contiguous: safetensors writes the wrong numbers for views."""
+    """Returns contiguous float32 arrays by path; from views safetensors would write wrong numbers."""
     flat = flatten_dict(jax.device_get(params), sep="/")
     return {name: np.ascontiguousarray(array, np.float32) for name, array in flat.items()}

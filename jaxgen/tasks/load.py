@@ -1,4 +1,4 @@
-"""Something trained, from a run's folder, a file of weights, or the weights that the package carries."""
+"""Loads a trained model from the folder of a run, from a file of weights, or from the weights of the package."""
 
 import importlib.util
 import json
@@ -24,15 +24,15 @@ RUN = "a run folder with checkpoints (OUT/RECIPE/TIMESTAMP)"
 
 
 def load(model: str | Path, checkpoint: str = "latest", field: str = "run") -> Trained:
-    """Returns what a run, a file of weights or a name of the package's weights holds.
+    """Returns a trained model.
 
     Args:
-      model: a run folder, while it trains or after; a .safetensors file of a run; or a name of `table.pretrained`.
-      checkpoint: of a run: "latest" (the newest whole one), "best" (by the measure that chooses) or a step.
-      field: what an error calls `model`.
+      model: a run folder, during training or after; a .safetensors file of a run; or a name of `table.pretrained`.
+      checkpoint: checkpoint of a run: "latest" (the newest complete one), "best" (by the first measure) or a step.
+      field: name of `model` in errors.
 
     Raises:
-      InputError: no such run, file or checkpoint, a scan, or a damaged installation.
+      InputError: there is no such run, file or checkpoint; or it is a scan, or the installation is damaged.
     """
     names = table.pretrained()
     if str(model) in names:
@@ -44,10 +44,10 @@ def load(model: str | Path, checkpoint: str = "latest", field: str = "run") -> T
 
 
 def require_use(trained: Trained, use: str, field: str, value: Any) -> Trained:
-    """Returns what was trained if its task has a use of this name.
+    """Returns the model if its task has a use of this name.
 
     Raises:
-      InputError: it has none; names the tasks that have.
+      InputError: the task has no such use; names the tasks that have one.
     """
     if use not in trained.task.uses:
         able = [name for name in table.TABLE if use in table.task(name).uses]
@@ -58,7 +58,7 @@ def require_use(trained: Trained, use: str, field: str, value: Any) -> Trained:
 
 
 def checkpoint_step(checkpoint: str) -> Step:
-    """Returns what "latest", "best" or the number of a step means; raises `InputError` for anything else."""
+    """Returns the step that "latest", "best" or a number stands for; raises `InputError` for any other text."""
     if checkpoint == "latest":
         return None
     if checkpoint.isdecimal():
@@ -68,7 +68,7 @@ def checkpoint_step(checkpoint: str) -> Step:
 
 
 def pretrained_file(name: str) -> Path:
-    """Returns the file of weights that the package carries under a name; raises `InputError` if it is damaged."""
+    """Returns the path of weights of the package by their name; raises `InputError` if the file is damaged."""
     found = table.task(table.pretrained()[name])
     spec = importlib.util.find_spec(table.TABLE[found.name].module)
     path = Path(spec.origin).with_name(f"{name}.safetensors")
@@ -77,14 +77,14 @@ def pretrained_file(name: str) -> Path:
 
 
 def warm_start(algorithm: Algorithm, weights: str) -> Algorithm:
-    """Returns the algorithm with an `init` whose networks begin with weights that were trained elsewhere.
+    """Returns the algorithm with an `init` that starts from the averaged weights of a trained model.
 
     Args:
-      algorithm: of one network, as a restorer's.
-      weights: what `load` takes.
+      algorithm: an algorithm of one network, such as that of a restorer.
+      weights: `model` of `load`.
 
     Raises:
-      InputError: no such weights, or those of another network.
+      InputError: there are no such weights, or they are those of another network.
     """
     found = load(weights, field="initial_weights")
     averaged = found.state.ema_params
@@ -106,7 +106,7 @@ def _shapes(params: Any) -> dict[str, tuple[int, ...]]:
 
 
 def save_weights(path: Path, trained: Trained) -> None:
-    """Writes the averaged weights of a network as safetensors, with the structure that `load` needs."""
+    """Writes the averaged weights of a model of one network as safetensors, with the structure that `load` reads."""
     (params,) = trained.state.ema_params.values()
     structure = to_dict(getattr(trained.config, trained.task.name))
     facts = {name: json.dumps(getattr(trained.facts, name)) for name in ("shape", "class_names")}
@@ -115,7 +115,7 @@ def save_weights(path: Path, trained: Trained) -> None:
 
 
 def _load_run(run: Path, checkpoint: str, field: str) -> Trained:
-    """Restores a checkpoint of a run."""
+    """Returns the model of a checkpoint of a run."""
     folder, wanted = run / "checkpoints", checkpoint_step(checkpoint)
     require(folder.is_dir(), field, str(run), f"{RUN}{_or_pretrained()}")
     _, meta = read_meta(folder, wanted)
@@ -136,7 +136,7 @@ def _or_pretrained() -> str:
 
 
 def _load_weights(path: Path, name: str, field: str) -> Trained:
-    """Reads a file of `save_weights`; its state holds the averaged weights alone."""
+    """Returns the model of a file of `save_weights`; its state holds only the averaged weights."""
     require(path.is_file(), field, str(path), f"{RUN}, its file of weights{_or_pretrained()}")
     notes = load_notes(path)
     known = [key for key in table.TABLE if key in notes]

@@ -1,6 +1,6 @@
-"""The one table that names all tasks. To add one: a folder, and a row here.
+"""The table of all tasks. A new task takes a folder, and a row in this table.
 
-The table imports no task before it is needed, so that the help of the command line needs no JAX.
+A task is imported only when it is needed, so that the help of the command line works without JAX.
 """
 
 import importlib
@@ -17,10 +17,10 @@ class Preset(NamedTuple):
     """A short name for `jaxgen train` and `jaxgen scan`.
 
     Attributes:
-      about: what it trains, in a line.
-      recipe: the experiment that it starts from.
-      folder_recipe: the one that it starts from for a folder of pictures, if that is another.
-      scan_recipe: the experiment that `jaxgen scan` starts from, if there is one.
+      about: the network that it trains, in one line.
+      recipe: name of the experiment that it uses.
+      folder_recipe: name of the experiment for a folder of pictures, if it is another one.
+      scan_recipe: name of the experiment for `jaxgen scan`, if there is one.
     """
 
     about: str
@@ -30,7 +30,7 @@ class Preset(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A task: the module whose `TASK` it is, its presets, and the names of weights that the package carries."""
+    """A task: the module that defines it as `TASK`, its presets, and the names of its weights in the package."""
 
     module: str
     presets: dict[str, Preset]
@@ -42,14 +42,14 @@ TABLE = {
         "jaxgen.tasks.gan.task",
         {
             "gan": Preset("a GAN", "gan_mnist", scan_recipe="scan_gan_mnist"),
-            "cgan": Preset("a GAN that is told the class; the subfolders of a folder are its classes", "cgan_mnist"),
+            "cgan": Preset("a GAN conditioned on the class; the subfolders of a folder are its classes", "cgan_mnist"),
         },
     ),
     "restoration": Row(
         "jaxgen.tasks.restoration.task",
         {
             "inverse": Preset(
-                "a restorer; of a folder a blind one for colour photographs",
+                "a restorer; for a folder a blind one of colour photographs",
                 "inverse_mnist",
                 "inverse_photos",
                 "scan_inverse_mnist",
@@ -59,7 +59,7 @@ TABLE = {
         ("photos", "photos-grey"),
     ),
 }
-"""Name to row."""
+"""Rows by the name of the task."""
 
 
 def task(name: str) -> "Task":
@@ -77,12 +77,12 @@ def task_of(fields: Iterable[str], field: str, value: Any) -> "Task":
     """Returns the task whose name is among the fields of a configuration.
 
     Args:
-      fields: names.
-      field: what an error calls the thing that the configuration is of.
-      value: what an error says of it.
+      fields: names of the fields.
+      field: name of the argument in errors.
+      value: its value in errors.
 
     Raises:
-      InputError: no task has such a configuration.
+      InputError: no task has such a configuration, or more than one has.
     """
     names = set(fields) & set(TABLE)
     if len(names) != 1:
@@ -91,10 +91,10 @@ def task_of(fields: Iterable[str], field: str, value: Any) -> "Task":
 
 
 def presets() -> dict[str, Preset]:
-    """Returns the presets of all tasks by name."""
+    """Returns the presets of every task by name."""
     return {name: preset for row in TABLE.values() for name, preset in row.presets.items()}
 
 
 def pretrained() -> dict[str, str]:
-    """Returns the names of all weights that the package carries, with the name of the task of each."""
+    """Returns the names of the weights in the package, each with the name of its task."""
     return {name: key for key, row in TABLE.items() for name in row.pretrained}

@@ -1,4 +1,4 @@
-"""A recorded run of any task, from its configuration to its last picture."""
+"""The training of any task in the folder of a run."""
 
 import dataclasses
 from collections.abc import Callable
@@ -32,22 +32,24 @@ def train_run(
     begin: TrainState | None = None,
     on_metrics: OnMetrics = lambda step, values: None,
 ) -> Trained:
-    """Trains in a run's folder, from scratch or on from its newest whole checkpoint, and leaves pictures and a report.
+    """Trains in the folder of a run, from the start or from its newest complete checkpoint, and returns the model.
+
+    It also writes pictures and a report.
 
     Args:
-      run: from `new_run`, or the folder of an earlier run.
-      config: of the task; recorded as config.json and with each checkpoint. On resume its `hparams` replace those of
-        the checkpoint.
-      task: the kind of training; None finds it by the fields of `config`.
-      source: what to train on; None opens what `config.data` names.
-      begin: a state to go on from, in place of a checkpoint; it is copied.
+      run: result of `new_run`, or the folder of an earlier run.
+      config: configuration of the task; it is written to config.json and to each checkpoint. On resume its `hparams`
+        replace those of the checkpoint.
+      task: the task; None finds it by the fields of `config`.
+      source: images to train on; None opens the data set that `config.data` names.
+      begin: state to start from, in place of a checkpoint; it is copied.
       on_metrics: called after each dispatch with the step reached and every metric of its steps, (k,) each.
 
     Returns:
-      What was trained, also after a signal.
+      The trained model, also if a signal ended the training early.
 
     Raises:
-      InputError: data, sizes, numbers or devices that cannot work, or another process trains there.
+      InputError: data, sizes, numbers or devices do not fit, or another process trains in this folder.
       OSError: a file cannot be written; names it.
       NonFiniteError: training diverged; names the step, the value and the last good checkpoint.
     """
@@ -84,13 +86,13 @@ def train_run(
 
 
 def _library(run: Run) -> str:
-    """Returns the library that computed the convolutions of a run so far: it decides the last bits."""
+    """Returns the library that computed the convolutions of a run so far: another one gives other last bits."""
     _, meta = checkpoints.read_meta(run.directory / "checkpoints")
     return meta.get("convolutions", DEFAULT)
 
 
 def _started(run: Run, program: Program, begin: TrainState | None) -> Program:
-    """Returns the program with the state that it goes on from; the numbers stay those of the configuration."""
+    """Returns the program with the state to start from; its `hparams` stay those of the configuration."""
     if run.resumed:
         restored, _ = checkpoints.restore(run.directory / "checkpoints", program.state)
         return program._replace(state=restored.replace(hparams=program.state.hparams))
@@ -100,7 +102,7 @@ def _started(run: Run, program: Program, begin: TrainState | None) -> Program:
 def _sampler(
     run: Run, show: Callable[[TrainState], np.ndarray], scale: int
 ) -> Callable[[int, TrainState, Outputs], None]:
-    """Returns a function that draws the picture of a step into the run's folder and to TensorBoard."""
+    """Returns a function that writes the picture of a step to the run's folder and to TensorBoard."""
 
     def sample(step: int, state: TrainState, outputs: Outputs) -> None:
         image = show(state)

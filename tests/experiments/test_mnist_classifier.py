@@ -25,7 +25,7 @@ def make_source(num, seed):
 def test_weights_and_their_record(tmp_path, monkeypatch, capsys):
     sources = {"train": make_source(64, 0), "test": make_source(33, 1)}
     monkeypatch.setattr(mnist_classifier, "open_source", lambda config: sources[config.split])
-    monkeypatch.setattr(mnist_classifier, "NUM_WATCHED", 64)
+    monkeypatch.setattr(mnist_classifier, "NUM_MEASURED", 64)
     settings = TrainConfig(steps=30, batch_size=8, checkpoint_every=30, steps_per_dispatch=10, devices=1)
     run = new_run("classifier", str(tmp_path), "python -m experiments.mnist_classifier")
     train_run(run, ClassifierRecipe(train=settings), TASK)

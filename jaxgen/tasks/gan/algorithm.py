@@ -1,7 +1,8 @@
-"""Generative adversarial networks: discriminator update, generator update against the new discriminator, average.
+"""The training of a GAN: a step updates the discriminator, then the generator, then the average of its weights.
 
-Everything static is in `GanConfig`, every number in `state.hparams`. Real and fake images are paired by position. All
-that is random is drawn for each pair before a gradient is taken, so that the gradient can be taken in parts.
+The structure is in `GanConfig`, the numbers are in `state.hparams`. Each real image is paired with a generated one by
+position. Latents and random keys are drawn for each pair before the gradient is computed, so that the gradient can be
+accumulated over parts of a batch (gradient accumulation).
 """
 
 from collections.abc import Callable, Mapping
@@ -27,13 +28,13 @@ from jaxgen.types import Batch, Grid, Images, Labels, Latents, Logits, Metrics, 
 
 
 class Gan(NamedTuple):
-    """What is static in a GAN: fixed when it is made, the same in every step.
+    """The static part of the training of a GAN: what is the same at every step.
 
     Attributes:
-      config: its structure.
-      generator: latents (b, z) and perhaps a condition (b, n) to images (b, *spatial, c).
-      discriminator: images and perhaps a condition to logits (b,).
-      loss: of both players.
+      config: structure of the GAN.
+      generator: maps latents (b, z), and a condition (b, n) if there is one, to images (b, *spatial, c).
+      discriminator: maps images, and a condition if there is one, to logits (b,).
+      loss: losses of discriminator and generator.
       shape: (*spatial, c) of the images.
       batch_size: images per update, over all devices.
       num_classes: n; 0 for a GAN without a condition.
@@ -49,14 +50,14 @@ class Gan(NamedTuple):
 
 
 class Pairs(NamedTuple):
-    """Real images (b, *spatial, c) and the condition (b, n) or None that each shares with the fake beside it."""
+    """Real images (b, *spatial, c), and the condition (b, n) or None that each shares with its generated image."""
 
     images: Images
     condition: Condition | None
 
 
 class Examples(NamedTuple):
-    """What one gradient is taken over: pairs, and for each the latents of its fake (b, z) and random keys (b, 3)."""
+    """The examples of a gradient: pairs, with latents (b, z) of the generated images and random keys (b, 3)."""
 
     pairs: Pairs
     latents: Latents
@@ -64,23 +65,23 @@ class Examples(NamedTuple):
 
 
 def make_gan(config: GanConfig, shape: Grid, batch_size: int, num_classes: int = 0) -> Algorithm:
-    """The GAN of `config` as a record of pure functions.
+    """Returns the training of a GAN as a record of pure functions.
 
     Args:
-      config: its structure.
+      config: structure of the GAN.
       shape: (*spatial, c) of the images.
       batch_size: images per update, over all devices.
-      num_classes: n, classes of the data; used by a conditional GAN alone.
+      num_classes: number of classes n of the data; only a conditional GAN uses it.
 
     Returns:
-      An `Algorithm`; a batch holds `images` (batch_size * discriminator_updates, *spatial, c), uint8 or in [-1, 1], and
-      for a conditional GAN `labels`, integers in [0, n). `predict(state, inputs, key)` renders, by the averaged generator,
-      what `draw_inputs(key, num)` or `draw_inputs(key, num, labels)` draws: `latents` (b, z) and, for a conditional
-      GAN, `condition` (b, n), one-hot or a mixture of classes.
+      An `Algorithm`. A batch holds `images` (batch_size * discriminator_updates, *spatial, c), uint8 or in [-1, 1], and
+      for a conditional GAN `labels`, integers in [0, n). `draw_inputs(key, num)` and `draw_inputs(key, num, labels)`
+      draw `latents` (num, z) and, for a conditional GAN, `condition` (num, n), which is one-hot or a mixture of
+      classes. `predict(state, inputs, key)` generates images from these with the averaged generator.
 
     Raises:
-      InputError: the architecture cannot make images of this shape, the penalties do not fit the loss, or a condition
-        is asked for of data without classes.
+      InputError: the architecture cannot make images of this shape, the penalties do not fit the loss, or the GAN is
+        conditional and the data has no classes.
     """
     critic = config.loss == "wasserstein"
     require(not critic or len(config.penalties) > 0, "penalties", config.penalties, "gp for loss wasserstein")
@@ -98,7 +99,7 @@ def make_gan(config: GanConfig, shape: Grid, batch_size: int, num_classes: int =
 
 
 def init_gan(gan: Gan, key: PRNGKey, hparams: Mapping[str, Any]) -> TrainState:
-    """Initial state of `gan`: parameters drawn from `key`, the moving average a copy of them."""
+    """Returns the initial state: weights drawn from `key`, and a moving average that starts as their copy."""
     key_g, key_d = jax.random.split(key)
     condition = jnp.zeros((1, gan.num_classes)) if gan.num_classes else None
     params = {
@@ -113,17 +114,16 @@ def init_gan(gan: Gan, key: PRNGKey, hparams: Mapping[str, Any]) -> TrainState:
 def gan_step(
     gan: Gan, state: TrainState, batch: Batch, key: PRNGKey, gradient: Gradient = mean_gradient
 ) -> tuple[TrainState, Metrics]:
-    """Discriminator updates, one generator update against the new discriminator, the average.
+    """Returns the state after one step, and its metrics.
+
+    The generator is updated once, with the discriminator that the updates before it have given.
 
     Args:
-      gan: what is static.
-      state: before the step.
+      gan: the static part of the training.
+      state: state before the step.
       batch: `images` (batch_size * discriminator_updates, *spatial, c), uint8 or in [-1, 1]; `labels` if conditional.
-      key: of the run; the step's own is `fold_in(key, state.step)`.
-      gradient: how gradients are taken.
-
-    Returns:
-      The state after the step, and its metrics.
+      key: key of the run; that of the step is `fold_in(key, state.step)`.
+      gradient: computes the mean gradient over the examples.
     """
     key_d, key_g = jax.random.split(jax.random.fold_in(key, state.step))
     images_seen = state.step.astype(jnp.float32) * gan.batch_size
@@ -144,41 +144,41 @@ def gan_step(
 
 
 def pairs_by_update(gan: Gan, batch: Batch) -> list[Pairs]:
-    """Real images and conditions of each discriminator update."""
+    """Returns the real images and conditions of each discriminator update."""
     images, n = to_float(batch["images"]), gan.config.discriminator_updates
     condition = one_hot(gan, batch["labels"]) if gan.num_classes else None
 
     def part(x: jax.Array, i: int) -> jax.Array:
-        return x.reshape(-1, n, *x.shape[1:])[:, i]  # images i, i + n, ...: none moves between devices
+        return x.reshape(-1, n, *x.shape[1:])[:, i]  # images i, i + n, ..., so that no image moves between devices
 
     return [Pairs(part(images, i), None if condition is None else part(condition, i)) for i in range(n)]
 
 
 def draw_examples(gan: Gan, pairs: Pairs, key: PRNGKey) -> Examples:
-    """The pairs with all that is random in an update."""
+    """Returns the pairs with the latents and random keys of an update."""
     key_latents, key_rest = jax.random.split(key)
     num = len(pairs.images)
     return Examples(pairs, draw_latents(gan, key_latents, num), jax.random.split(key_rest, (num, 3)))
 
 
 def one_hot(gan: Gan, labels: Labels) -> Condition:
-    """Labels (b,) to conditions (b, n)."""
+    """Returns the conditions (b, n) of labels (b,)."""
     return jax.nn.one_hot(labels, gan.num_classes, dtype=jnp.float32)
 
 
 def draw_latents(gan: Gan, key: PRNGKey, num: int) -> Latents:
-    """Standard normal latents (num, z)."""
+    """Returns standard normal latents (num, z)."""
     return jax.random.normal(key, (num, gan.config.latent_dim))
 
 
 def draw_inputs(gan: Gan, key: PRNGKey, num: int, labels: Labels | None = None) -> dict[str, jax.Array]:
-    """Inputs of `predict`: `latents` (num, z), and for a conditional GAN `condition` (num, n).
+    """Returns random inputs of `predict`: `latents` (num, z), and for a conditional GAN `condition` (num, n).
 
     Args:
-      gan: what is static.
-      key: of the latents and of labels not given.
-      num: how many.
-      labels: (num,) in [0, n); None draws each class as often as any other.
+      gan: the static part of the training.
+      key: key of the latents, and of the labels if they are not given.
+      num: number of images.
+      labels: (num,) in [0, n); None draws the classes with equal probability.
     """
     key_latents, key_labels = jax.random.split(key)
     latents = {"latents": draw_latents(gan, key_latents, num)}
@@ -190,12 +190,12 @@ def draw_inputs(gan: Gan, key: PRNGKey, num: int, labels: Labels | None = None) 
 
 
 def render(gan: Gan, params: Params, latents: Latents, condition: Condition | None = None) -> Images:
-    """Images of latents and conditions, by the generator with these parameters."""
+    """Returns the images that the generator with these weights makes from latents and conditions."""
     return gan.generator.apply({"params": params}, latents, condition)
 
 
 def score_fn(gan: Gan, params: Params, keys: PRNGKeys, condition: Condition | None) -> Callable[[Images], Logits]:
-    """The discriminator as a function of images, each seen through augmentations drawn from its key."""
+    """Returns the discriminator as a function of images; it augments each image at random with its key."""
     return lambda images: gan.discriminator.apply(
         {"params": params}, augment_each(keys, images, gan.config.augment), condition
     )
@@ -204,14 +204,15 @@ def score_fn(gan: Gan, params: Params, keys: PRNGKeys, condition: Condition | No
 def discriminator_loss(
     gan: Gan, generator_params: Params, weights: Mapping[str, jax.Array], params: Params, examples: Examples
 ) -> tuple[jax.Array, Metrics]:
-    """Mean loss with penalties, and metrics.
+    """Returns the mean loss of the discriminator with its penalties, and metrics.
 
     Args:
-      gan: what is static.
-      generator_params: of the generator, which draws the fakes.
-      weights: of the penalties to pay at this step, by name.
-      params: of the discriminator.
-      examples: b of them; their keys are for the augmentations of real and fake and for the interpolated penalty.
+      gan: the static part of the training.
+      generator_params: weights of the generator.
+      weights: factors of the penalties at this step, by name.
+      params: weights of the discriminator.
+      examples: the examples; their three keys are for the augmentations of real and of generated images, and for the
+        interpolated penalty.
     """
     (real, condition), latents, keys = examples
     fake = render(gan, generator_params, latents, condition)
@@ -243,7 +244,7 @@ def discriminator_loss(
 def discriminator_grads(
     gan: Gan, state: TrainState, examples: Examples, weights: Mapping[str, jax.Array], gradient: Gradient
 ) -> tuple[Params, Metrics]:
-    """Gradient of the discriminator's loss; penalties at every n-th step."""
+    """Returns the gradient of the discriminator's loss, and metrics; every n-th step has penalties."""
 
     def grads(paid: Mapping[str, jax.Array]) -> tuple[Params, Metrics]:
         loss_fn = partial(discriminator_loss, gan, state.params["generator"], paid)
@@ -253,7 +254,7 @@ def discriminator_grads(
     interval = gan.config.penalty_interval
     if interval == 1 or not weights:
         return grads(weights)
-    # n times as strongly at every n-th step, so that the average stays
+    # penalties are n times as strong at every n-th step, so that their mean stays the same
     lazy = {name: interval * weight for name, weight in weights.items()}
     return lax.cond(state.step % interval == 0, lambda: grads(lazy), lambda: grads({}))
 
@@ -261,7 +262,7 @@ def discriminator_grads(
 def generator_loss(
     gan: Gan, discriminator_params: Params, params: Params, examples: Examples
 ) -> tuple[jax.Array, Metrics]:
-    """Mean loss of the generator with `params`; the relativistic one compares with the real images."""
+    """Returns the mean loss of the generator with weights `params`; the relativistic loss uses the real images too."""
     (real, condition), latents, keys = examples
     real_fn, fake_fn = (score_fn(gan, discriminator_params, keys[:, i], condition) for i in range(2))
     fake_logits = fake_fn(render(gan, params, latents, condition))
@@ -271,7 +272,7 @@ def generator_loss(
 
 
 def scheduled(hparams: dict[str, jax.Array], images_seen: jax.Array) -> dict[str, jax.Array]:
-    """The numbers in force after `images_seen` images: cosines from start to final values.
+    """Returns the numbers after `images_seen` images: some follow a cosine from a start value to a final one.
 
     Args:
       hparams: fields of `GanHparams` as float32 scalars; `schedule_images` above 0.

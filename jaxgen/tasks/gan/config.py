@@ -1,4 +1,4 @@
-"""The configuration of a GAN: structure, numbers, and everything that decides a run."""
+"""The configuration of a GAN: its structure, its numbers, and all settings of a run."""
 
 import dataclasses
 from typing import Literal
@@ -12,26 +12,26 @@ from jaxgen.training.config import TrainConfig
 
 @dataclasses.dataclass(frozen=True)
 class GanConfig:
-    """Structure of a GAN: what decides the compiled program. Numbers are in `GanHparams`."""
+    """Structure of a GAN; a change of it compiles a new program."""
 
     architecture: Literal["mlp", "dcgan", "resnet"] = "dcgan"
     """mlp: any size; dcgan: 28 or 32 px; resnet: squares of 8 to 256 px, a multiple of 4."""
     latent_dim: int = 64
-    """Numbers of noise per image."""
+    """Length of the latent vector."""
     base_channels: int = 32
     """Width of the networks (mlp: the hidden layer has 32 times as many units)."""
     conditioning: Literal["none", "concat", "projection"] = "none"
-    """How the discriminator is told the class: an embedding beside its input, a projection of its features, or not."""
+    """How the discriminator gets the class: not at all, beside its input, or by a projection of its features."""
     loss: Literal["minimax", "non_saturating", "hinge", "wasserstein", "relativistic"] = "relativistic"
     """Adversarial loss."""
     penalties: tuple[Literal["r1", "r2", "gp"], ...] = ("r1", "r2")
-    """Gradient penalties: on real images, on fakes, on lines between (Wasserstein)."""
+    """Gradient penalties: r1 on real images, r2 on generated images, gp on mixtures of both (Wasserstein)."""
     penalty_interval: int = 1
-    """Penalise every n-th step, n times as strongly."""
+    """Apply the penalties at every n-th step, n times as strongly."""
     discriminator_updates: int = 1
-    """Discriminator updates per generator update; each takes its own real images."""
+    """Discriminator updates per generator update; each uses other real images."""
     augment: tuple[Literal["translation", "cutout", "color"], ...] = ()
-    """DiffAugment on what the discriminator sees, for small data sets."""
+    """DiffAugment: random augmentations of the discriminator's input, for small data sets."""
     optimizer: Literal["adam", "sgd"] = "adam"
     """Optimizer of both networks."""
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -48,7 +48,7 @@ class GanConfig:
 
 @dataclasses.dataclass(frozen=True)
 class GanHparams:
-    """Numbers of a GAN; traced, so that one compiled step serves every value. Schedules are cosines in images."""
+    """Numbers of a GAN; they are traced, so that one compiled step serves all values. Schedules are cosines."""
 
     lr: float = 1e-3
     """Learning rate of both networks at the start."""
@@ -63,13 +63,13 @@ class GanHparams:
     r1: float = 1.0
     """Weight of R1 (times half the squared gradient norm on real images) at the start."""
     r2: float = 1.0
-    """Weight of R2 (the same on fakes) at the start."""
+    """Weight of R2 (the same on generated images) at the start."""
     gp: float = 10.0
     """Weight of the Wasserstein gradient penalty at the start."""
     penalty_final: float = 0.1
     """Factor on r1, r2 and gp at the end of the schedule."""
     ema_half_life: float = 20_000.0
-    """Images after which the generator's moving average has forgotten half."""
+    """Half-life of the moving average of the generator's weights, in images."""
     schedule_images: float | None = None
     """Images over which the schedules run; None: the whole run."""
 
@@ -79,7 +79,7 @@ class GanHparams:
 
 @dataclasses.dataclass(frozen=True)
 class GanRecipe:
-    """Everything that decides a GAN run."""
+    """All settings of a GAN's run."""
 
     data: OmitArgPrefixes[DataConfig] = DataConfig()
     gan: OmitArgPrefixes[GanConfig] = GanConfig()

@@ -1,9 +1,11 @@
-"""DiffAugment: augmentations of what the discriminator sees, real and fake alike, twice differentiable.
+"""DiffAugment: differentiable augmentations of the discriminator's input, of real and generated images alike.
 
-Each takes (key, images in [-1, 1]) and draws its own values per image. Translation and cutout move or blank pixels;
-both are linear in the image, colour is affine, so gradient penalties pass through all three.
-References: Zhao et al., "Differentiable Augmentation for Data-Efficient GAN Training", 2020, section 4 and its
-published ranges.
+Each takes a key and images in [-1, 1], and draws its values for each image. Translation and cutout are linear in the
+image, colour is affine, so the gradient penalties can be differentiated through all three.
+
+References:
+  Zhao et al., "Differentiable Augmentation for Data-Efficient GAN Training", 2020, section 4; the ranges are those of
+  the published code.
 """
 
 import jax
@@ -13,10 +15,10 @@ from jaxgen.types import Images, PRNGKey, PRNGKeys, per_image
 
 
 def translation(key: PRNGKey, images: Images) -> Images:
-    """Moves each image by up to an eighth of its size along every axis; what comes in is zero (mid grey).
+    """Returns images moved by up to an eighth of their size along every axis; uncovered pixels are 0 (mid grey).
 
     Args:
-      key: of the shifts.
+      key: key of the shifts.
       images: (b, *spatial, c).
 
     Returns:
@@ -27,18 +29,18 @@ def translation(key: PRNGKey, images: Images) -> Images:
     for key_axis, size in zip(jax.random.split(key, len(sizes)), sizes, strict=True):
         shift = jax.random.randint(key_axis, (b, 1), -(size // 8), size // 8 + 1)
         places = jnp.arange(size)[None] - shift  # where each pixel comes from
-        # one-hot matrices rather than a gather: their transposes are matrix products too, fast on every backend
-        takes.append(jax.nn.one_hot(places, size, dtype=images.dtype))  # b size size; from outside come zeros
+        # one-hot matrices in place of a gather: the gradient is a matrix product too, which is fast on every backend
+        takes.append(jax.nn.one_hot(places, size, dtype=images.dtype))  # b size size; places outside give zeros
     old, new = "hwd"[: len(sizes)], "yxz"[: len(sizes)]
     matrices = ",".join(f"b{i}{o}" for i, o in zip(new, old, strict=True))
     return jnp.einsum(f"{matrices},b{old}c->b{new}c", *takes, images)
 
 
 def cutout(key: PRNGKey, images: Images) -> Images:
-    """Sets a square (cube) of half the image's size to zero (mid grey), its centre anywhere in the image.
+    """Returns images with a square (cube) of half their size set to 0 (mid grey); its centre is anywhere in the image.
 
     Args:
-      key: of the centres.
+      key: key of the centres.
       images: (b, *spatial, c).
 
     Returns:
@@ -54,15 +56,15 @@ def cutout(key: PRNGKey, images: Images) -> Images:
 
 
 def _within(offset: jax.Array, size: int) -> jax.Array:
-    """Whether an offset from the centre lies in a window of `size` pixels."""
+    """Returns whether an offset from the centre lies in a window of `size` pixels."""
     return (offset >= -(size // 2)) & (offset < size - size // 2)
 
 
 def color(key: PRNGKey, images: Images) -> Images:
-    """Random brightness (+U[-0.5, 0.5]), saturation (times U[0, 2] about the grey) and contrast (times U[0.5, 1.5]).
+    """Returns images of random brightness (+ U[-0.5, 0.5]), saturation (x U[0, 2]) and contrast (x U[0.5, 1.5]).
 
     Args:
-      key: of the three draws.
+      key: key of the three draws.
       images: (b, *spatial, c).
 
     Returns:
@@ -84,10 +86,10 @@ AUGMENTATIONS = {"translation": translation, "cutout": cutout, "color": color}
 
 
 def augment(key: PRNGKey, images: Images, names: tuple[str, ...]) -> Images:
-    """Applies the named augmentations in turn, each with its own key.
+    """Returns the images after the named augmentations, in this order, each with its own key.
 
     Args:
-      key: of all draws.
+      key: key of all draws.
       images: (b, *spatial, c) in [-1, 1].
       names: members of `AUGMENTATIONS`.
 
@@ -100,5 +102,5 @@ def augment(key: PRNGKey, images: Images, names: tuple[str, ...]) -> Images:
 
 
 def augment_each(keys: PRNGKeys, images: Images, names: tuple[str, ...]) -> Images:
-    """The same with a key for each image (b,), so that a part of a batch is augmented as it is within the whole."""
+    """Returns the same with a key for each image (b,): its augmentation does not depend on the rest of the batch."""
     return jax.vmap(lambda key, image: augment(key, image[None], names)[0])(keys, images)

@@ -1,4 +1,4 @@
-"""The figures of a run, or of images that any program made: measured, printed, and kept beside what they are about."""
+"""The evaluation of a GAN's run, or of generated images in a file: figures are computed, printed and saved."""
 
 import dataclasses
 import re
@@ -25,8 +25,8 @@ from jaxgen.tasks.gan.sample import class_names
 
 MEANINGS = {
     "frechet": "Fréchet distance to the reference; 0 is best",
-    "real_distance": "the same for as many training images, drawn at random",
-    "frechet_multiple": "the one over the other; 1 is as near as real images",
+    "real_distance": "Fréchet distance of as many training images, drawn at random",
+    "frechet_multiple": "frechet / real_distance; 1 is as near as real images",
     "kernel": "kernel distance (KID), unbiased: around 0 for real images",
     "precision": "share of generated images that look real",
     "recall": "share of real images that the generated images reach",
@@ -36,7 +36,7 @@ MEANINGS = {
     "smallest_class_share": "share of the rarest class over its share in the reference",
     "conditional_accuracy": "share of generated images of the class asked for",
     "classifier_accuracy_score": "share of held-out images known by a classifier trained on the generated images",
-    "memorisation_auc": "chance that a generated image is nearer to the training images than a new real one; 0.5 is best",
+    "memorisation_auc": "chance that a generated image is nearer to the training set than a new real one; 0.5 is best",
     "memorisation_ratio": "median distance to the training images, generated images over new real ones",
 }
 
@@ -49,18 +49,18 @@ def evaluate_run(
     data_dir: str | None = None,
     inception_weights: Path | None = None,
 ) -> Evaluation:
-    """Evaluates a GAN's run; prints it and leaves RUN/evaluation/NAME.json, a picture, metrics and a new report.
+    """Returns the evaluation of a GAN's run; prints it and writes it to RUN/evaluation, the metrics and the report.
 
     Args:
-      gan: from `load`.
-      run: its folder.
-      num: images to draw, more than 5.
-      seed: of these and of every random choice of the protocol.
-      data_dir: where the data set lies, if not where the run found it.
-      inception_weights: public weights file; None takes the feature network that jaxgen carries.
+      gan: result of `load`.
+      run: folder of the run.
+      num: number of images to generate, more than 5.
+      seed: seed of the images and of every random choice of the protocol.
+      data_dir: folder of the data set, if it is another one than in training.
+      inception_weights: file of the public Inception weights; None takes the feature network of the package.
 
     Raises:
-      InputError: no such data or file.
+      InputError: there is no such data or file.
     """
     config = gan.config.data if data_dir is None else dataclasses.replace(gan.config.data, data_dir=data_dir)
     train, held_out = open_splits(config)
@@ -77,17 +77,17 @@ def evaluate_run(
 def evaluate_samples(
     path: Path, config: DataConfig, num: int, seed: int = 0, inception_weights: Path | None = None
 ) -> Evaluation:
-    """Evaluates the arrays of an .npz file against a data set; prints it and leaves FILE-evaluation/ beside it.
+    """Returns the evaluation of images in an .npz file; prints it and writes it to the folder FILE-evaluation.
 
     Args:
-      path: archive with `images` and perhaps `labels` (see `generated_from_file`).
-      config: of the real images.
-      num: use so many, drawn at random.
-      seed: of every random choice of the protocol.
-      inception_weights: as of `evaluate_run`.
+      path: archive with `images` and optional `labels`; see `generated_from_file`.
+      config: configuration of the real images.
+      num: number of images to use, drawn at random.
+      seed: seed of every random choice of the protocol.
+      inception_weights: see `evaluate_run`.
 
     Raises:
-      InputError: no such file, or images that are not like the real ones.
+      InputError: there is no such file, or its images do not have the shape or classes of the real ones.
     """
     generated = generated_from_file(path, num, seed)
     train, held_out = open_splits(config)
@@ -103,7 +103,7 @@ def evaluate_samples(
 
 
 def open_splits(config: DataConfig) -> tuple[Source, Source | None]:
-    """The training images, and the data set's split `test`: None where there is none or it may have been trained on."""
+    """Returns the training images and the split `test`; None if there is none, or if training may have used it."""
     train = open_source(config)
     named = dataclasses.replace(train, name=f"{train.name} {config.split}")
     if not re.fullmatch(r"train(\[.*\])?", config.split) or train.name != config.dataset or not train.uses_tensorflow:
@@ -118,7 +118,7 @@ def open_splits(config: DataConfig) -> tuple[Source, Source | None]:
 
 
 def generated_by(gan: Trained, train: Source, num: int, seed: int) -> Generated:
-    """Returns images of a GAN, rendered anew each time they are asked for; classes as frequent as in training."""
+    """Returns images of a GAN, generated whenever they are read; classes are as frequent as in the training images."""
     names, shape = class_names(gan), gan.facts.shape
     known = names in ((), train.class_names)
     require(known, "dataset", train.name, f"data of the classes that the run learned: {', '.join(names)}")
@@ -137,7 +137,7 @@ def generated_by(gan: Trained, train: Source, num: int, seed: int) -> Generated:
 
 
 def save(result: Evaluation, folder: Path, name: str, about: dict[str, Any]) -> None:
-    """Writes NAME.json and NAME-closest.png to a folder."""
+    """Writes the figures to NAME.json and the closest pairs to NAME-closest.png in a folder."""
     figures = {key: figure._asdict() for key, figure in result.figures.items()}
     record = {**about, "protocol": result.protocol._asdict(), "figures": figures}
     write_json(folder / f"{name}.json", record)
@@ -147,7 +147,7 @@ def save(result: Evaluation, folder: Path, name: str, about: dict[str, Any]) -> 
 
 
 def describe(result: Evaluation) -> str:
-    """The protocol and all figures as lines of text."""
+    """Returns the protocol and all figures as lines of text."""
     protocol = result.protocol
     head = (
         f"protocol {protocol.name}: features of {protocol.features} (sha256 {protocol.sha256[:12]}), "
@@ -159,6 +159,6 @@ def describe(result: Evaluation) -> str:
 
 
 def format_figure(figure: Figure) -> str:
-    """Value and interval, four digits."""
+    """Returns value and interval as text of four digits."""
     interval = "" if figure.low is None else f" [{figure.low:.4g}, {figure.high:.4g}]"
     return f"{figure.value:.4g}{interval}"

@@ -15,10 +15,10 @@ NUM_GOLDEN = 4
 
 
 def exportable(gan: Trained, iterations: int | None) -> Exportable:
-    """Returns the averaged generator: latents and, of a conditional GAN, class weights to images.
+    """Returns the generator with its averaged weights: it maps latents, and class weights if conditional, to images.
 
     Raises:
-      InputError: iterations, which a GAN has none of.
+      InputError: iterations are given; a GAN has none.
     """
     require(iterations is None, "iterations", iterations, "none, since a GAN has no iterations")
     config, names = gan.config.gan, class_names(gan)

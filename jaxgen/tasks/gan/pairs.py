@@ -1,4 +1,4 @@
-"""The table of pairs of a generator and a discriminator, with the images that each makes."""
+"""The table of pairs of generator and discriminator, with the image sizes that each makes."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -13,12 +13,12 @@ from jaxgen.types import Grid
 
 
 class Pair(NamedTuple):
-    """An architecture.
+    """An architecture of generator and discriminator.
 
     Attributes:
       make: (shape, base channels) -> generator and discriminator.
-      fits: (spatial sizes) -> whether it makes images of these sizes.
-      accepted: what an error says of the sizes that it makes.
+      fits: (spatial sizes) -> whether the generator makes images of these sizes.
+      accepted: the sizes that it makes, in words for an error.
     """
 
     make: Callable[[Grid, int], tuple[nn.Module, nn.Module]]
@@ -43,7 +43,7 @@ PAIRS = {
         "any",
     ),
 }
-"""By name, in the order in which `architecture_for` tries them."""
+"""Pairs by name, in the order in which `architecture_for` tries them."""
 
 
 def architecture_for(shape: Grid) -> str:

@@ -1,4 +1,4 @@
-"""What a finished GAN run shows: samples, the way between latents and, with classes, each of them and between them."""
+"""The final pictures of a GAN's run: samples and interpolations between latents and between classes."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,18 +17,18 @@ Inputs = dict[str, jax.Array]
 Predict = Callable[[TrainState, Inputs, jax.Array], Prediction]
 
 MAX_CLASSES = 20
-"""Classes shown, of those that there are."""
+"""Largest number of classes in a picture."""
 COLUMNS = 10
 
 
 def render_all(predict: Predict, state: TrainState, inputs: Inputs, at_once: int = 250) -> np.ndarray:
-    """Images for any number of inputs, a bounded number at once.
+    """Returns the images for any number of inputs; each call of `predict` makes a bounded number of them.
 
     Args:
       predict: jitted `Algorithm.predict`.
-      state: a trained state.
-      inputs: arrays (b, ...) by name, as from `Algorithm.draw_inputs`.
-      at_once: images per call; memory grows with it.
+      state: trained state.
+      inputs: arrays (b, ...) by name, such as those of `Algorithm.draw_inputs`.
+      at_once: images per call; more take more memory.
 
     Returns:
       uint8 (b, h, w, c).
@@ -36,28 +36,28 @@ def render_all(predict: Predict, state: TrainState, inputs: Inputs, at_once: int
     num, devices = len(next(iter(inputs.values()))), len(state.step.sharding.device_set)
     at_once = min(at_once, num)
     at_once += -at_once % devices
-    parts, key = [], jax.random.key(0)  # a generator draws nothing of its own
+    parts, key = [], jax.random.key(0)  # a generator does not use the key
     for start in range(0, num, at_once):
         stop = min(start + at_once, num)
-        # one shape, one compilation: the last part is filled up and cut again
+        # all parts have one shape, so that the program is compiled once; the last part is padded, and its result cut
         filled = jax.tree.map(lambda x, a=start, b=stop: _filled(x[a:b], at_once), inputs)
         parts.append(to_uint8(predict(state, spread(filled, devices), key).images)[: stop - start])
     return np.concatenate(parts)
 
 
 def _filled(x: Array, num: int) -> Array:
-    """x with zeros after it, num rows in all."""
+    """Returns x, padded with zeros to `num` rows."""
     return jnp.concatenate([x, jnp.zeros((num - len(x), *x.shape[1:]), x.dtype)])
 
 
 def interpolate(latents: Latents, frames_between: int) -> Float[Array, "f z"]:
-    """A closed path through the latents along great circles, constant in speed from point to point.
+    """Returns a closed path through the latents by spherical interpolation, at constant speed from one to the next.
 
-    slerp(a, b, t) = (sin((1 - t) w) a + sin(t w) b) / sin(w), w the angle between a and b.
+    slerp(a, b, t) = (sin((1 - t) w) a + sin(t w) b) / sin(w), where w is the angle between a and b.
 
     Args:
       latents: (b, z), b at least 2.
-      frames_between: frames from one latent to the next.
+      frames_between: number of frames from one latent to the next.
 
     Returns:
       (f, z), f = b * frames_between; every `frames_between`-th row is one of `latents`.
@@ -77,11 +77,11 @@ def draw_final(directory: Path, algorithm: Algorithm, state: TrainState, num_cla
     """Writes samples.png and interpolation.gif; with classes also same_noise.png and class_interpolation.png.
 
     Args:
-      directory: the run folder.
-      algorithm: a GAN.
-      state: a trained state.
-      num_classes: of a conditional GAN; 0 for one without classes.
-      seed: decides the latents.
+      directory: folder of the run.
+      algorithm: algorithm of a GAN.
+      state: trained state.
+      num_classes: number of classes of a conditional GAN; 0 for one without classes.
+      seed: seed of the latents.
     """
     predict = jax.jit(algorithm.predict)
     keys = jax.random.split(jax.random.key(seed), 3)
@@ -104,19 +104,19 @@ def draw_final(directory: Path, algorithm: Algorithm, state: TrainState, num_cla
 
 
 def class_rows(algorithm: Algorithm, key: jax.Array, num_classes: int) -> Inputs:
-    """Inputs of a grid with one row of `COLUMNS` images for each class, every image from noise of its own."""
+    """Returns the inputs of a grid with a row of `COLUMNS` images for each class, each image from its own latents."""
     labels = jnp.repeat(jnp.arange(num_classes), COLUMNS)
     return algorithm.draw_inputs(key, len(labels), labels)
 
 
 def same_noise(algorithm: Algorithm, key: jax.Array, num_classes: int) -> Inputs:
-    """Inputs of a grid with a column for each class: all images of a row share their latents."""
+    """Returns the inputs of a grid with a column for each class; the images of a row share their latents."""
     inputs = algorithm.draw_inputs(key, COLUMNS * num_classes, jnp.tile(jnp.arange(num_classes), COLUMNS))
     return {**inputs, "latents": jnp.repeat(inputs["latents"][:COLUMNS], num_classes, axis=0)}
 
 
 def between_classes(algorithm: Algorithm, key: jax.Array, num_classes: int) -> Inputs:
-    """Inputs of a grid with a row for each class: the same latents, and a condition that moves to the next class."""
+    """Returns the inputs of a grid with a row for each class: fixed latents, a condition that moves to the next."""
     classes = jnp.arange(num_classes)
     start, end = (
         algorithm.draw_inputs(key, num_classes, labels)["condition"] for labels in (classes, jnp.roll(classes, -1))
@@ -131,7 +131,7 @@ def between_classes(algorithm: Algorithm, key: jax.Array, num_classes: int) -> I
 
 
 def _frames(algorithm: Algorithm, key: jax.Array, render: Callable[[Inputs], np.ndarray]) -> np.ndarray:
-    """(t, paths, h, w, c): closed paths through the latents, the class of each path fixed."""
+    """Returns the frames (t, paths, h, w, c) of closed paths through the latents, each path in one class."""
     num_paths, stops, between = 16, 4, 12
     inputs = algorithm.draw_inputs(key, num_paths * stops)
     anchors = inputs["latents"].reshape(num_paths, stops, -1)

@@ -1,4 +1,4 @@
-"""Images from a trained GAN."""
+"""Sampling of images from a trained GAN."""
 
 import io
 from pathlib import Path
@@ -15,22 +15,22 @@ from jaxgen.tasks.gan.pictures import render_all
 
 
 def class_names(gan: Trained) -> tuple[str, ...]:
-    """Returns the classes that a GAN can be asked for, in order; none of one without a condition."""
+    """Returns the names of the classes that a GAN can generate, in order; none if it is not conditional."""
     return () if gan.config.gan.conditioning == "none" else gan.facts.class_names
 
 
 def sample_run(gan: Trained, num: int | None, seed: int, out: Path, label: str | None = None) -> str:
-    """Draws images from a trained GAN, writes them and returns a line that says what was written.
+    """Writes images of a trained GAN to a file, and returns a line of text about it.
 
     Args:
-      gan: from `load`.
-      num: 1 or more; None for as many as there are labels, or 64 where one or none is given.
-      seed: decides the latents.
-      out: .png for one picture of all, .npz for `images` uint8 (n, h, w, c) and, of a conditional GAN, `labels`.
+      gan: result of `load`.
+      num: number of images, 1 or more; None for one of each label, or 64 if one label or none is given.
+      seed: seed of the latents.
+      out: .png for one picture, .npz for `images` uint8 (n, h, w, c) and, of a conditional GAN, `labels`.
       label: classes by name or number, separated by commas and repeated in order; None draws them at random.
 
     Raises:
-      InputError: an unknown label, or an `out` of another kind.
+      InputError: a label is unknown, or `out` is of another kind.
     """
     require(out.suffix in (".png", ".npz"), "out", str(out), "a file name that ends in .png or .npz")
     require(num is None or num >= 1, "num", num, "1 or more")
@@ -45,10 +45,10 @@ def sample_run(gan: Trained, num: int | None, seed: int, out: Path, label: str |
 
 
 def parse_labels(text: str, names: tuple[str, ...]) -> list[int]:
-    """Returns the classes of a comma-separated list of names, or of numbers where no class has such a name.
+    """Returns the classes of a comma-separated list of names or numbers; a name has precedence.
 
     Raises:
-      InputError: one is unknown; lists the known ones.
+      InputError: a class is unknown; lists the known ones.
     """
     known = ", ".join(name if name == str(i) else f"{name} ({i})" for i, name in enumerate(names))
     require(len(names) > 0, "label", text, "none, since this run was trained without classes")
@@ -62,10 +62,10 @@ def draw(gan: Trained, num: int, seed: int, labels: list[int] | None = None) -> 
     """Returns `images` uint8 (num, h, w, c) and, of a conditional GAN, `labels` int32 (num,).
 
     Args:
-      gan: from `load`.
-      num: 1 or more.
-      seed: decides the latents, and the classes where none are given.
-      labels: classes, repeated in order to `num`.
+      gan: result of `load`.
+      num: number of images, 1 or more.
+      seed: seed of the latents, and of the classes if they are not given.
+      labels: classes, repeated in order up to `num`.
     """
     asked = None if labels is None else jnp.resize(jnp.asarray(labels, jnp.int32), (num,))
     inputs = gan.algorithm.draw_inputs(jax.random.key(seed), num, asked)
@@ -76,7 +76,7 @@ def draw(gan: Trained, num: int, seed: int, labels: list[int] | None = None) -> 
 
 
 def save_arrays(path: Path, **arrays: np.ndarray) -> None:
-    """Writes a compressed .npz, whole or not at all.
+    """Writes a compressed .npz file, whole or not at all.
 
     Raises:
       OSError: the file cannot be written.

@@ -1,4 +1,4 @@
-"""The task of a GAN: what it opens, measures, shows and leaves behind."""
+"""The task of a GAN: the data that it opens, what it measures and shows, and the files that it writes."""
 
 import dataclasses
 from collections.abc import Callable
@@ -26,14 +26,14 @@ from jaxgen.tasks.gan.sample import sample_run
 from jaxgen.training.step import Algorithm, TrainState
 
 GRID_IMAGES = 64
-"""Images of the grids over time; a conditional GAN shows `GRID_ROWS` of each class, ten classes at most."""
+"""Images of the grids over time; a conditional GAN shows `GRID_ROWS` of each class, of ten classes at most."""
 GRID_ROWS = 6
 FOLDER_SIZE = 64
-"""Pixels that a GAN cuts the pictures of a folder to, where nothing else is asked for."""
+"""Default size in pixels to which the pictures of a folder are cut and resized."""
 
 
 def _open(config: GanRecipe, source: Source | None) -> Data:
-    """Returns the images to train on; a GAN is judged by these, so that no test image has a say."""
+    """Returns the training images; checkpoints are compared with these too, so that test images choose none."""
     return Data(source or open_source(config.data))
 
 
@@ -42,12 +42,12 @@ def _make(config: GanRecipe, facts: Facts) -> Algorithm:
 
 
 def _num_classes(config: GanRecipe, source: Source) -> int:
-    """Returns the number of classes that the GAN is told of: 0 where it has no condition."""
+    """Returns the number of classes that the GAN is conditioned on; 0 if it is not conditional."""
     return 0 if config.gan.conditioning == "none" else source.num_classes
 
 
 def _measures(config: GanRecipe, algorithm: Algorithm, data: Data) -> tuple[Measure, ...]:
-    """Returns the Fréchet distance of a few generated images, always from the same inputs, to training images."""
+    """Returns the measure of a checkpoint: the Fréchet distance of images from fixed inputs to training images."""
     source, seed = data.train, config.train.seed
     predict = jax.jit(algorithm.predict)
     _, key = jax.random.split(jax.random.key(seed + 1))
@@ -59,7 +59,7 @@ def _measures(config: GanRecipe, algorithm: Algorithm, data: Data) -> tuple[Meas
 
 
 def _show(config: GanRecipe, algorithm: Algorithm, data: Data) -> Callable[[TrainState], np.ndarray]:
-    """Returns a function that draws the same latents at every step: a grid, of a conditional GAN a column a class."""
+    """Returns a function that draws a grid from fixed latents; for a conditional GAN it has a column for each class."""
     predict = jax.jit(algorithm.predict)
     key, _ = jax.random.split(jax.random.key(config.train.seed + 1))
     columns = min(_num_classes(config, data.train), 10) or None
@@ -69,14 +69,14 @@ def _show(config: GanRecipe, algorithm: Algorithm, data: Data) -> Callable[[Trai
 
 
 def _finish(trained: Trained, data: Data, directory: Path) -> None:
-    """Leaves samples.png and interpolation.gif; with classes same_noise.png and class_interpolation.png too."""
+    """Writes samples.png and interpolation.gif; with classes also same_noise.png and class_interpolation.png."""
     config = trained.config
     num_classes = _num_classes(config, data.train)
     draw_final(directory, trained.algorithm, trained.state, num_classes, config.train.seed + 2)
 
 
 def _adapt(config: GanRecipe, dataset: str, image_size: int | None) -> GanRecipe:
-    """Returns the configuration for images of one's own: pictures of a folder are cut to one size."""
+    """Returns the configuration for the user's images: the pictures of a folder are resized to one size."""
     size = image_size or (FOLDER_SIZE if dataset.startswith("folder:") else None)
     if size is None:
         return config
@@ -105,4 +105,4 @@ TASK = Task(
     export=exportable,
     adapt=_adapt,
 )
-"""Generative adversarial networks, with and without classes."""
+"""The training of generative adversarial networks, with and without classes."""

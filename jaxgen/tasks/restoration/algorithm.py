@@ -1,9 +1,9 @@
-"""Restoration: a network learns the way from damaged images to clean ones, first under noise, then under the damage.
+"""The training of restorers: a network learns to map damaged images to clean ones, in two phases.
 
-Phase "noise" shows images under random noise of widely drawn levels, up to nothing but noise: the best answer at every
-level is the mean of the clean images that may lie behind, so a network that gives it knows the distribution of the data
+Phase "noise" adds Gaussian noise of random levels, up to pure noise. The best estimate under noise is the mean of the
+clean images that could have led to the noisy one, so a network that gives it has learned the distribution of the data
 (Miyasawa, "An empirical Bayes estimator of the mean of a normal population", 1961; Vincent, "A connection between score
-matching and denoising autoencoders", 2011). Phase "damage" shows the damage that is to be undone.
+matching and denoising autoencoders", 2011). Phase "damage" applies the damage that the network is to remove.
 """
 
 from collections.abc import Mapping
@@ -26,18 +26,18 @@ from jaxgen.training.step import Algorithm, Gradient, Sizes, TrainState, as_hpar
 from jaxgen.types import Batch, Grid, Images, Levels, Metrics, Observation, Params, Prediction, PRNGKey, per_image
 
 WARM_UP = 0.01
-"""Share of the schedule over which the learning rate rises."""
+"""Share of the schedule over which the learning rate rises linearly."""
 
 
 class Restoration(NamedTuple):
-    """What is static in the training of a restorer.
+    """The static part of the training of a restorer: what is the same at every step.
 
     Attributes:
-      config: its structure.
-      network: an `Observation` to restored images; `estimates` gives those of its iterations (t, b, *spatial, c).
-      schedule: phases and their steps.
-      choices: of the damage, one for each image.
-      shape: (*spatial, c) of the images trained on.
+      config: structure of the restorer.
+      network: maps an `Observation` to restored images; `estimates` gives those of all iterations (t, b, *spatial, c).
+      schedule: phases and their numbers of steps.
+      choices: kinds of damage, of which one is drawn for each image.
+      shape: (*spatial, c) of the training images.
       batch_size: images per update, over all devices.
     """
 
@@ -50,23 +50,23 @@ class Restoration(NamedTuple):
 
 
 class Examples(NamedTuple):
-    """What a gradient is taken over: images (b, *spatial, c) in [-1, 1] and what is seen of them."""
+    """The examples of a gradient: clean images (b, *spatial, c) in [-1, 1], and the same images with damage."""
 
     clean: Images
     degraded: Observation
 
 
 def make_restoration(config: RestorationConfig, shape: Grid, batch_size: int) -> Algorithm:
-    """The training of a restorer as a record of pure functions.
+    """Returns the training of a restorer as a record of pure functions.
 
     Args:
-      config: its structure.
+      config: structure of the restorer.
       shape: (*spatial, c) of the images, or of the crops, that it is trained on.
       batch_size: images per update, over all devices.
 
     Returns:
       An `Algorithm`; a batch holds clean `images` (b, *spatial, c), uint8 or in [-1, 1]. `init` reads the numbers
-      of `RestorationHparams`. `predict(state, observation, key)` restores by the averaged weights.
+      of `RestorationHparams`. `predict(state, observation, key)` restores images with the averaged weights.
 
     Raises:
       InputError: an unknown damage or phase, or a shape that the architecture does not take.
@@ -85,13 +85,13 @@ def make_restoration(config: RestorationConfig, shape: Grid, batch_size: int) ->
 
 
 def restore(network: nn.Module, state: TrainState, observation: Observation, key: PRNGKey) -> Prediction:
-    """Returns the images that the averaged weights restore; nothing is drawn from the key."""
+    """Returns the images restored with the averaged weights; the key is not used."""
     del key
     return Prediction(network.apply({"params": state.ema_params["restorer"]}, observation))
 
 
 def init_restoration(task: Restoration, key: PRNGKey, hparams: Mapping[str, Any]) -> TrainState:
-    """Initial state: weights drawn from `key`, the moving average a copy of them."""
+    """Returns the initial state: weights drawn from `key`, and a moving average that starts as their copy."""
     params = {"restorer": task.network.init(key, Observation(jnp.zeros((1, *task.shape))))["params"]}
     numbers = as_hparams(hparams)
     optimizer = make_optimizer(task.config.optimizer, numbers["lr"], numbers["b1"], numbers["b2"])
@@ -101,17 +101,14 @@ def init_restoration(task: Restoration, key: PRNGKey, hparams: Mapping[str, Any]
 def restoration_step(
     task: Restoration, state: TrainState, batch: Batch, key: PRNGKey, gradient: Gradient = mean_gradient
 ) -> tuple[TrainState, Metrics]:
-    """One update on images that are damaged here, in the phase that the step is in.
+    """Returns the state after one update, and its metrics; the step draws the damage of its phase itself.
 
     Args:
-      task: what is static.
-      state: before the step.
+      task: the static part of the training.
+      state: state before the step.
       batch: clean `images` (b, *spatial, c), uint8 or in [-1, 1].
-      key: of the run; the step's own is `fold_in(key, state.step)`.
-      gradient: how the gradient is taken.
-
-    Returns:
-      The state after the step, and its metrics.
+      key: key of the run; that of the step is `fold_in(key, state.step)`.
+      gradient: computes the mean gradient over the examples.
     """
     key_grey, key_damage = jax.random.split(jax.random.fold_in(key, state.step))
     grey = jax.random.uniform(key_grey, (task.batch_size,)) < state.hparams["grey_share"]
@@ -132,7 +129,7 @@ def restoration_step(
 
 
 def reconstruction(task: Restoration, params: Params, examples: Examples) -> tuple[jax.Array, Metrics]:
-    """Mean loss over the examples and over the iterations of the network; and the same as a metric."""
+    """Returns the mean loss over the examples and over the iterations of the network, and the same as a metric."""
     loss, (clean, degraded) = RECONSTRUCTION_LOSSES[task.config.loss], examples
     estimates = task.network.apply({"params": params}, degraded, method="estimates")
     value = jnp.mean(jax.vmap(lambda estimate: loss(estimate, clean))(estimates))
@@ -142,7 +139,7 @@ def reconstruction(task: Restoration, params: Params, examples: Examples) -> tup
 def damage_in_phase(
     task: Restoration, key: PRNGKey, clean: Images, noisy: jax.Array, noise_share: jax.Array
 ) -> Observation:
-    """The noise of phase "noise", or the damage with a share of that noise mixed in."""
+    """Returns images under noise in phase "noise"; else under the damage, and a share of them under noise."""
     key_share, key_noise, key_damage = jax.random.split(key, 3)
     noised = all_levels_of_noise(key_noise, clean, task.config.keep_known)
 
@@ -155,14 +152,16 @@ def damage_in_phase(
 
 
 def all_levels_of_noise(key: PRNGKey, clean: Images, keep_known: bool) -> Observation:
-    """min(1, 2 (1 - t)) x + t n with t uniform in [0, 1], n standard normal: from the image to nothing but noise.
+    """Returns images under noise of random levels, from the clean image to pure noise.
 
-    Up to t = 1/2, which is noise of standard deviation 1/4 of an image in [0, 1], the image stays whole; then it fades.
+    y = min(1, 2 (1 - t)) x + t n with t uniform in [0, 1] and n standard normal. Up to t = 1/2, noise of standard
+    deviation 1/4 on an image in [0, 1], the image keeps its contrast; beyond, it fades.
 
     Args:
-      key: of levels and noise.
+      key: key of levels and noise.
       clean: (b, *spatial, c) in [-1, 1].
-      keep_known: whether the network keeps what a mask calls known: then no pixel is, though all are seen (0.5).
+      keep_known: whether the network returns known pixels unchanged. Then the mask is 0.5 everywhere, so that none
+        counts as known; else it is 1.
     """
     key_level, key_noise = jax.random.split(key)
     t = per_image(jax.random.uniform(key_level, (len(clean),)), clean)
@@ -172,13 +171,13 @@ def all_levels_of_noise(key: PRNGKey, clean: Images, keep_known: bool) -> Observ
 
 
 def one_channel(images: Images, chosen: jax.Array) -> Images:
-    """The chosen images (b,) with all channels like their second, green: damage of a grey photograph is grey."""
+    """Returns the images; those that are chosen (b,) are made grey: green, the second channel, in all channels."""
     channel = min(1, images.shape[-1] - 1)
     grey = jnp.broadcast_to(images[..., channel : channel + 1], images.shape)
     return jnp.where(per_image(chosen, images), grey, images)
 
 
 def learning_rate(hparams: Mapping[str, jax.Array], images_seen: Levels | jax.Array) -> jax.Array:
-    """A linear rise over the first `WARM_UP` of the schedule, then a cosine from `lr` to `lr_final`."""
+    """Returns the learning rate: a cosine from `lr` to `lr_final`, with a linear rise over its first `WARM_UP`."""
     progress = images_seen / hparams["schedule_images"]
     return cosine(hparams["lr"], hparams["lr_final"], progress) * jnp.minimum(1.0, (progress + 1e-4) / WARM_UP)

@@ -1,8 +1,8 @@
-"""Classical restoration without learning: the floors that a table prints beside a network.
+"""Baselines: classical methods of restoration without learning, to compare a network with.
 
-Each takes one image [h, w, c], float in [0, 1], and returns one of that type in [0, 1]; where noise is to be expected,
-the image that is given may leave the range. A mask is True where a pixel is known, for all channels [h, w, 1] or for
-each [h, w, c]; known pixels are kept as they are, and what the unknown ones hold does not matter.
+Each takes one image [h, w, c], float in [0, 1], and returns an image of the same type in [0, 1]; methods for noisy
+images take values outside of the range too. A mask is True where a pixel is known, [h, w, 1] for all channels at once
+or [h, w, c]. Known pixels are kept; the values of unknown ones are not read.
 """
 
 import numpy as np
@@ -21,21 +21,21 @@ Kernel = Float[np.ndarray, "k l"]
 
 
 def adaptive_median(image: Picture, max_size: int = 19) -> Picture:
-    """Removes salt and pepper: a pixel of exactly 0 or 1 becomes the median of a window that grows until it is neither.
+    """Removes salt and pepper: a pixel of 0 or 1 becomes the median of a window that grows until it is neither.
 
     Args:
       image: [h, w, c] in [0, 1].
-      max_size: pixels across the largest window, odd, 3 or more; its median stands, whatever it is.
+      max_size: width of the largest window in pixels, odd, 3 or more; its median is taken whatever it is.
 
     Returns:
       [h, w, c]; pixels strictly between 0 and 1 unchanged.
 
     Raises:
-      InputError: not such an image, or a size that is even or below 3.
+      InputError: the image is not like this, or the size is even or below 3.
 
     References:
-      Hwang, Haddad, "Adaptive Median Filters: New Algorithms and Results", 1995 (there a pixel at the extremes of its
-      window counts as noise; here one at the ends of the range).
+      Hwang, Haddad, "Adaptive Median Filters: New Algorithms and Results", 1995. There a pixel is noise if it is the
+      minimum or maximum of its window; here, if it is 0 or 1.
     """
     _require_image(image)
     require(max_size >= 3 and max_size % 2 == 1, "max_size", max_size, "an odd number, 3 or more")
@@ -53,7 +53,7 @@ def adaptive_median(image: Picture, max_size: int = 19) -> Picture:
 
 
 def median5(image: Picture) -> Picture:
-    """The median of 5 x 5 pixels around each, the image mirrored at its border.
+    """Returns the median of the 5 x 5 pixels around each pixel; the image is mirrored at its border.
 
     Args:
       image: [h, w, c] in [0, 1].
@@ -62,7 +62,7 @@ def median5(image: Picture) -> Picture:
       [h, w, c].
 
     Raises:
-      InputError: not such an image.
+      InputError: the image is not like this.
     """
     _require_image(image)
     return ndimage.median_filter(image, size=(5, 5, 1), mode="reflect")
@@ -71,18 +71,18 @@ def median5(image: Picture) -> Picture:
 def normalised_mean(image: Picture, mask: Mask) -> Picture:
     """Fills unknown pixels with a Gaussian-weighted mean of the known ones: sum_i g_i m_i x_i / sum_i g_i m_i.
 
-    Each pixel has the narrowest Gaussian (g = 1 at its centre) of a rising series under which enough is known,
-    sum_i g_i m_i >= 0.8; a pixel that none gives enough has the mean of all that is known.
+    Each pixel takes the narrowest Gaussian (g = 1 at its centre) of a growing series that covers enough known pixels,
+    sum_i g_i m_i >= 0.8. If none does, it takes the mean of all known pixels.
 
     Args:
       image: [h, w, c] in [0, 1].
-      mask: True where known, [h, w, 1] or [h, w, c]; at least one pixel of each channel.
+      mask: True where known, [h, w, 1] or [h, w, c]; at least one pixel of each channel is known.
 
     Returns:
       [h, w, c].
 
     Raises:
-      InputError: not such an image, or a channel of which nothing is known.
+      InputError: the image is not like this, or a channel has no known pixel.
 
     References:
       Knutsson, Westin, "Normalized and Differential Convolution", 1993.
@@ -101,9 +101,9 @@ def normalised_mean(image: Picture, mask: Mask) -> Picture:
 
 
 def delaunay(image: Picture, mask: Mask) -> Picture:
-    """Fills unknown pixels linearly on the Delaunay triangles of the known ones, and with the nearest outside of these.
+    """Fills unknown pixels by linear interpolation on the Delaunay triangles of the known ones, outside by the nearest.
 
-    Args, Returns and Raises: as `normalised_mean`.
+    Args, Returns and Raises: see `normalised_mean`.
 
     References:
       Amidror, "Scattered Data Interpolation Methods for Electronic Imaging Systems: A Survey", 2002.
@@ -114,11 +114,12 @@ def delaunay(image: Picture, mask: Mask) -> Picture:
 
 
 def biharmonic(image: Picture, mask: Mask) -> Picture:
-    """Fills unknown pixels with the smoothest surface through the known ones, that is of Laplacian^2 x = 0.
+    """Fills unknown pixels with the solution of Laplacian^2 x = 0, a smooth surface through the known pixels.
 
-    The strongest here, and slow: a linear system; up to a minute for 512 x 512 pixels most of which are unknown.
+    This is the strongest method for missing pixels here, and slow: it solves a linear system, which takes up to a
+    minute for 512 x 512 pixels of which most are unknown.
 
-    Args, Returns and Raises: as `normalised_mean`.
+    Args, Returns and Raises: see `normalised_mean`.
 
     References:
       Damelin, Hoang, "On Surface Completion and Image Inpainting by Biharmonic Functions: Numerical Aspects", 2018.
@@ -129,18 +130,18 @@ def biharmonic(image: Picture, mask: Mask) -> Picture:
 
 
 def richardson_lucy(image: Picture, kernel: Kernel, num_iter: int) -> Picture:
-    """Undoes a circular blur by the iteration x <- x * K^T(y / K x), from a flat x; for little noise.
+    """Removes a circular blur by the iteration x <- x * K^T(y / K x), which starts from a flat x; for little noise.
 
     Args:
       image: y, [h, w, c], around [0, 1], blurred by a convolution that wraps around at the border.
-      kernel: [k, l], odd and no larger than the image, at least 0 and of sum 1; its centre stays in place.
-      num_iter: iterations, 1 or more; more are sharper and noisier.
+      kernel: [k, l], both odd and no larger than the image; at least 0 and of sum 1.
+      num_iter: number of iterations, 1 or more; more give a sharper and noisier image.
 
     Returns:
       [h, w, c].
 
     Raises:
-      InputError: not such an image or kernel, or no iterations.
+      InputError: image or kernel is not like this, or there are no iterations.
 
     References:
       Richardson, "Bayesian-Based Iterative Method of Image Restoration", 1972. Lucy, "An Iterative Technique for the
@@ -149,7 +150,7 @@ def richardson_lucy(image: Picture, kernel: Kernel, num_iter: int) -> Picture:
     _require_blurred(image, kernel)
     require(num_iter >= 1, "num_iter", num_iter, "1 or more")
     transfer = _transfer(kernel, image.shape[:2])
-    observed = np.maximum(image.astype(np.float64), 0.0)  # the iteration is of intensities; noise may go below
+    observed = np.maximum(image.astype(np.float64), 0.0)  # the iteration needs values of 0 or more
     restored = np.full(image.shape, 0.5)
     for _ in range(num_iter):
         ratio = observed / np.maximum(_convolve(restored, transfer), 1e-12)
@@ -158,18 +159,18 @@ def richardson_lucy(image: Picture, kernel: Kernel, num_iter: int) -> Picture:
 
 
 def wiener(image: Picture, kernel: Kernel, balance: float) -> Picture:
-    """Undoes a circular blur with noise: in frequencies, X = conj(K) Y / (|K|^2 + balance |L|^2), L the Laplacian.
+    """Removes a circular blur with noise: in frequencies, X = conj(K) Y / (|K|^2 + balance |L|^2), L the Laplacian.
 
     Args:
-      image: y, [h, w, c], as `richardson_lucy`.
+      image: y, [h, w, c]; see `richardson_lucy`.
       kernel: [k, l], likewise.
-      balance: above 0; larger is smoother, for more noise.
+      balance: above 0; a larger one gives a smoother image, for more noise.
 
     Returns:
       [h, w, c].
 
     Raises:
-      InputError: not such an image or kernel, or a balance of 0 or less.
+      InputError: image or kernel is not like this, or the balance is 0 or less.
 
     References:
       Hunt, "The Application of Constrained Least Squares Estimation to Image Restoration by Digital Computer", 1973.
@@ -181,17 +182,17 @@ def wiener(image: Picture, kernel: Kernel, balance: float) -> Picture:
 
 
 def bicubic(image: Picture, factor: int) -> Float[np.ndarray, "H W c"]:
-    """Enlarges by cubic convolution (a = -1/2), pixels aligned by their areas.
+    """Enlarges the image by cubic convolution (a = -1/2); pixels are aligned by their areas.
 
     Args:
       image: [h, w, c] in [0, 1].
-      factor: 1 or more.
+      factor: factor of both sides, 1 or more.
 
     Returns:
       [factor h, factor w, c].
 
     Raises:
-      InputError: not such an image, or a factor below 1.
+      InputError: the image is not like this, or the factor is below 1.
 
     References:
       Keys, "Cubic Convolution Interpolation for Digital Image Processing", 1981, equation 15.
@@ -205,9 +206,10 @@ def bicubic(image: Picture, factor: int) -> Float[np.ndarray, "H W c"]:
 
 
 def nl_means(image: Picture, sigma: float) -> Picture:
-    """Removes Gaussian noise of a known level: each pixel becomes a mean of those whose surroundings look alike.
+    """Removes Gaussian noise of a known level: each pixel becomes a mean of pixels with similar patches.
 
-    Patches of 5 x 5 within 11 pixels, and a cut-off of 0.6 sigma: the best on photographs at 15 to 50 / 255.
+    Patches have 5 x 5 pixels and lie within 11 pixels; the cut-off is 0.6 sigma. These values were the best on
+    photographs at noise of 15/255 to 50/255.
 
     Args:
       image: [h, w, c], around [0, 1].
@@ -217,7 +219,7 @@ def nl_means(image: Picture, sigma: float) -> Picture:
       [h, w, c].
 
     Raises:
-      InputError: not such an image, or a level of 0 or less.
+      InputError: the image is not like this, or the level is 0 or less.
 
     References:
       Buades, Coll, Morel, "A Non-Local Algorithm for Image Denoising", 2005.
@@ -230,16 +232,16 @@ def nl_means(image: Picture, sigma: float) -> Picture:
 
 
 def _blur(x: Float[np.ndarray, "h w c"], sigma: float) -> Float[np.ndarray, "h w c"]:
-    """Gaussian-weighted sum, with nothing beyond the border."""
+    """Returns the Gaussian-weighted sum around each pixel; beyond the border are zeros."""
     return ndimage.gaussian_filter(x, sigma, mode="constant", axes=(0, 1))
 
 
 def _interpolate(plane: Float[np.ndarray, "h w"], mask: Bool[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
-    """Linear on triangles of known pixels, else the nearest."""
+    """Returns the plane with unknown pixels interpolated on triangles of known ones, or else the nearest."""
     points, unknown, values = np.argwhere(mask), np.argwhere(~mask), plane[mask].astype(np.float64)
     filled = np.full(len(unknown), np.nan)
-    if np.linalg.matrix_rank(points - points[0]) == 2:  # points on a line span no triangle
-        # SciPy's search for the triangle takes minutes where many points lie on circles, as those of a grid do
+    if np.linalg.matrix_rank(points - points[0]) == 2:  # points on a line have no triangle
+        # SciPy's search for triangles takes minutes if many points lie on common circles, as on a grid
         linear = LinearTriInterpolator(Triangulation(*points.T.astype(np.float64)), values)
         filled = linear(*unknown.T.astype(np.float64)).filled(np.nan)
     outside = np.isnan(filled)
@@ -250,12 +252,12 @@ def _interpolate(plane: Float[np.ndarray, "h w"], mask: Bool[np.ndarray, "h w"])
 
 
 def _keep_known(image: Picture, mask: Bool[np.ndarray, "h w c"], filled: Picture) -> Picture:
-    """The image where it is known, elsewhere what was filled in."""
+    """Returns the image with its unknown pixels taken from `filled`."""
     return np.where(mask, image, filled.clip(0, 1).astype(image.dtype))
 
 
 def _transfer(kernel: Kernel, size: tuple[int, int]) -> Complex[np.ndarray, "h f 1"]:
-    """Fourier transform of a kernel whose centre is at the origin."""
+    """Returns the Fourier transform of a kernel, its centre at the origin."""
     padded = np.zeros(size)
     padded[: kernel.shape[0], : kernel.shape[1]] = kernel
     centred = np.roll(padded, (-(kernel.shape[0] // 2), -(kernel.shape[1] // 2)), axis=(0, 1))
@@ -263,12 +265,12 @@ def _transfer(kernel: Kernel, size: tuple[int, int]) -> Complex[np.ndarray, "h f
 
 
 def _convolve(x: Float[np.ndarray, "h w c"], transfer: Complex[np.ndarray, "h f 1"]) -> Float[np.ndarray, "h w c"]:
-    """Circular convolution."""
+    """Returns the circular convolution of an image with a transformed kernel."""
     return np.fft.irfft2(np.fft.rfft2(x, axes=(0, 1)) * transfer, s=x.shape[:2], axes=(0, 1))
 
 
 def _require_image(image: Picture, noisy: bool = False) -> None:
-    """Refuses all but finite floats [h, w, c] and, unless noisy, values outside of [0, 1]."""
+    """Raises `InputError` unless the image is of finite floats [h, w, c] and, if not noisy, in [0, 1]."""
     shaped = image.ndim == 3 and image.size > 0 and np.issubdtype(image.dtype, np.floating)
     if not (shaped and np.isfinite(image).all()):
         raise InputError(f"image: got {image.dtype} {list(image.shape)}; accepted: finite floats [h, w, c], not empty")
@@ -277,7 +279,7 @@ def _require_image(image: Picture, noisy: bool = False) -> None:
 
 
 def _require_known(image: Picture, mask: Mask) -> Bool[np.ndarray, "h w c"]:
-    """The mask for every channel, after a look at both."""
+    """Returns the mask for every channel; raises `InputError` if image or mask is wrong."""
     _require_image(image)
     if mask.dtype != bool or mask.shape not in (image.shape, (*image.shape[:2], 1)):
         accepted = f"bool {[*image.shape[:2], 1]} or {list(image.shape)}"
@@ -288,7 +290,7 @@ def _require_known(image: Picture, mask: Mask) -> Bool[np.ndarray, "h w c"]:
 
 
 def _require_blurred(image: Picture, kernel: Kernel) -> None:
-    """Refuses an image or a kernel that a circular blur does not have."""
+    """Raises `InputError` unless image and kernel are those of a circular blur."""
     _require_image(image, noisy=True)
     odd = kernel.ndim == 2 and all(n % 2 == 1 and n <= m for n, m in zip(kernel.shape, image.shape[:2], strict=True))
     if not (odd and (kernel >= 0).all() and abs(float(kernel.sum()) - 1) < 1e-3):

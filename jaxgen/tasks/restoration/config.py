@@ -1,4 +1,4 @@
-"""The configuration of a restorer: structure, numbers, and everything that decides a run."""
+"""The configuration of a restorer: its structure, its numbers, and all settings of a run."""
 
 import dataclasses
 from typing import Literal
@@ -12,28 +12,28 @@ from jaxgen.training.config import TrainConfig
 
 @dataclasses.dataclass(frozen=True)
 class RestorationConfig:
-    """Structure of a restorer and of its training: what decides the compiled program."""
+    """Structure of a restorer and of its training; a change of it compiles a new program."""
 
     architecture: Literal["inverse", "dense", "recurrent"] = "inverse"
-    """inverse: fully convolutional, any size; dense: the source's form, one small size; recurrent: the CRNN."""
+    """inverse: convolutional, any size; dense: with dense layers, one small size; recurrent: the CRNN, any size."""
     widths: tuple[int, ...] = (32, 64, 128)
-    """Channels on the grids of a half, a quarter, ... of the size."""
+    """Channels at half of the image size, at a quarter, and so on."""
     blocks: int = 1
-    """Residual blocks on each grid, down and up."""
+    """Residual blocks at each of these sizes, both on the way down and on the way up."""
     depth: int = 3
-    """Residual blocks on the smallest grid (recurrent: as many as `blocks`)."""
+    """Residual blocks at the smallest size (recurrent: as many as `blocks`)."""
     iterations: int = 6
     """Iterations of the recurrent network."""
     keep_known: bool = False
-    """Pixels that a mask calls known come out as they went in: for damage that leaves them intact."""
+    """Return known pixels unchanged; this is right for damage that leaves them intact, such as holes."""
     schedule: str = "noise:2000,damage:4000"
-    """Phases in turn and their steps; the last one goes on where the run is longer."""
+    """Phases in order with their numbers of steps; the last one continues to the end of the run."""
     damage: str = "gaussian:0-0.2"
-    """Damage of the phase "damage": KIND:LOW-HIGH, one after another with +, one of several for each image with |."""
+    """Damage of the phase "damage": KIND:LOW-HIGH. + joins kinds in order; | separates choices, one for each image."""
     loss: Literal["charbonnier", "l1", "mse", "psnr"] = "charbonnier"
-    """What is minimised, of the recurrent network over all iterations; psnr: its negative, all images weigh alike."""
+    """Loss, for the recurrent network its mean over the iterations; psnr: minus PSNR, so that images weigh alike."""
     optimizer: Literal["adam", "muon", "sgd"] = "adam"
-    """Optimizer; muon makes the updates of convolutions orthogonal."""
+    """Optimizer; muon orthogonalises the updates of convolutions."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Compute dtype; parameters stay float32."""
 
@@ -47,10 +47,10 @@ class RestorationConfig:
 
 @dataclasses.dataclass(frozen=True)
 class RestorationHparams:
-    """Numbers of the training of a restorer; traced, so that one compiled step serves every value."""
+    """Numbers of the training of a restorer; they are traced, so that one compiled step serves all values."""
 
     lr: float = 1e-3
-    """Learning rate at the start of the cosine, after a linear rise over its first hundredth."""
+    """Learning rate at the start of the cosine; over the first hundredth it rises linearly."""
     lr_final: float = 1e-6
     """Learning rate at the end of the schedule."""
     b1: float = 0.9
@@ -58,13 +58,13 @@ class RestorationHparams:
     b2: float = 0.99
     """Decay of the second moment."""
     weight_decay: float = 0.0
-    """Weight decay of muon, times the learning rate."""
+    """Weight decay of muon; it is multiplied by the learning rate."""
     noise_share: float = 0.1
-    """Share of the images in phase "damage" that are shown under the noise of phase "noise"."""
+    """Share of the images in phase "damage" that get the noise of phase "noise" instead."""
     grey_share: float = 0.0
-    """Share of the images that are turned grey, damage included, so that a colour network restores grey ones too."""
+    """Share of the images that are made grey, damage included, so that a colour network restores grey ones too."""
     ema_half_life: float = 10_000.0
-    """Images after which the moving average of the weights has forgotten half."""
+    """Half-life of the moving average of the weights, in images."""
     schedule_images: float | None = None
     """Images over which the cosine runs; None: the whole run."""
 
@@ -76,13 +76,13 @@ class RestorationHparams:
 
 @dataclasses.dataclass(frozen=True)
 class RestorationRecipe:
-    """Everything that decides the run of a restorer."""
+    """All settings of a restorer's run."""
 
     data: OmitArgPrefixes[DataConfig] = DataConfig()
     restoration: OmitArgPrefixes[RestorationConfig] = RestorationConfig()
     hparams: RestorationHparams = RestorationHparams()
     train: OmitArgPrefixes[TrainConfig] = TrainConfig(steps=6_000)
     validation: str | None = None
-    """Images to judge by, named as `dataset` is; None: the split "test", or one image in twenty held out."""
+    """Images to evaluate on, named like `dataset`; None: the split "test", or one image in twenty, held out."""
     initial_weights: str | None = None
-    """Weights to start from: "photos", "photos-grey" (the package's), a run or its restorer.safetensors. None: none."""
+    """Weights to start from: "photos" or "photos-grey" (the package's), a run or its restorer.safetensors."""

@@ -20,14 +20,14 @@ from jaxgen.types import Observation
 def evaluate_photos(
     folder: Path, model: str | Path | None, checkpoint: str, num: int | None, seed: int, out: Path | None
 ) -> Table:
-    """Damages the photographs of a folder in every standard way, restores them, prints the table.
+    """Prints and returns the table of a restorer on a folder of photographs, which it damages in every standard way.
 
     Args:
-      folder: clean photographs.
-      model: a run folder or file of weights; None for those that the package carries, by channels.
-      checkpoint: of a run.
-      num: use the first so many; None all.
-      seed: of the damage.
+      folder: folder of clean photographs.
+      model: a run folder or file of weights; None for the weights of the package, by the number of channels.
+      checkpoint: checkpoint of a run.
+      num: number of photographs, the first ones; None for all.
+      seed: seed of the damage.
       out: folder for table.json and sheet.png; None writes neither.
 
     Raises:

@@ -15,14 +15,14 @@ from jaxgen.types import Observation
 
 
 def exportable(restorer: Trained, iterations: int | None) -> Exportable:
-    """Returns the averaged network: images and what is missing of them to restored images.
+    """Returns the network with its averaged weights: it maps images and their missing pixels to restored images.
 
     Args:
-      restorer: from `load`.
-      iterations: of a recurrent network; None for as many as it was trained with.
+      restorer: result of `load`.
+      iterations: number of iterations of a recurrent network; None for as many as in training.
 
     Raises:
-      InputError: iterations of a network that has none.
+      InputError: iterations are given for a network that has none.
     """
     config, (height, width, channels) = restorer.config.restoration, restorer.facts.shape
     recurrent = hasattr(make_restorer(config, restorer.facts.shape), "iterations")
@@ -33,7 +33,7 @@ def exportable(restorer: Trained, iterations: int | None) -> Exportable:
     network = make_restorer(dataclasses.replace(config, dtype="float32"), restorer.facts.shape)
 
     def apply(weights: dict[str, jax.Array], images: jax.Array, missing: jax.Array) -> jax.Array:
-        known = 1.0 - missing  # bundles say what is missing; all else in jaxgen says what is known
+        known = 1.0 - missing  # bundles mark missing pixels; all other masks in jaxgen mark known ones
         return network.apply({"params": unflatten_dict(weights, sep="/")}, Observation(images * known, known))
 
     any_size = hasattr(network, "halo")
@@ -58,7 +58,7 @@ def exportable(restorer: Trained, iterations: int | None) -> Exportable:
 
 
 def _damaged(shape: tuple[int, ...]) -> dict[str, np.ndarray]:
-    """Returns noise with a hole."""
+    """Returns an image of noise, and a mask with a hole."""
     images = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
     missing = np.zeros((*shape[:-1], 1), np.float32)
     missing[:, : shape[1] // 2, : shape[2] // 2] = 1

@@ -1,4 +1,4 @@
-"""Trained restorers on photographs of any size: the one for each number of channels, tile by tile."""
+"""Trained restorers on photographs of any size: one network for grey and one for colour, applied tile by tile."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,14 +16,14 @@ from jaxgen.types import Observation
 
 
 def photo_models(model: str | Path | None = None, checkpoint: str = "latest") -> dict[int, Trained]:
-    """Returns what restores photos of one channel, and what restores those of three.
+    """Returns the restorers of photos by number of channels, 1 or 3.
 
     Args:
-      model: what `load` takes, for both; None for those that the package carries, one for each.
-      checkpoint: of a run.
+      model: see `load`; used for both. None for the two of the package.
+      checkpoint: checkpoint of a run.
 
     Raises:
-      InputError: no such restorer, or one that does not take photos of any size.
+      InputError: there is no such restorer, or it does not take photos of any size.
     """
     if model is None:
         return {1: require_any_size(load("photos-grey")), 3: require_any_size(load("photos"))}
@@ -32,7 +32,7 @@ def photo_models(model: str | Path | None = None, checkpoint: str = "latest") ->
 
 
 def require_any_size(restorer: Trained) -> Trained:
-    """Returns the restorer; raises `InputError` if it takes one size alone, or volumes."""
+    """Returns the restorer; raises `InputError` if it takes only one size, or volumes."""
     name, shape = restorer.facts.name, restorer.facts.shape
     require(restorer.algorithm.sizes is not None, "model", name, "a network for any size: inverse or recurrent")
     require(len(shape) == 3, "model", name, "a network for images (2 spatial axes), as photographs are")
@@ -41,15 +41,15 @@ def require_any_size(restorer: Trained) -> Trained:
 
 
 def make_restore(models: Mapping[int, Trained], strength: float, masked: bool, tile: int) -> Callable[..., np.ndarray]:
-    """Returns a function that restores pixels of any size: restore(pixels, known, watch=None) as `restore_tiled`.
+    """Returns a function restore(pixels, known, watch) that restores pixels of any size; see `restore_tiled`.
 
-    Colour pixels whose channels are all alike are those of a grey photo, and are restored as such.
+    A colour photo whose channels are equal is restored as a grey one.
 
     Args:
-      models: for 1 and 3 channels.
-      strength: see `adapt`, with masked.
-      masked: see there.
-      tile: pixels of a tile's edge, about.
+      models: restorers for 1 and 3 channels.
+      strength: see `adapt`.
+      masked: see `adapt`.
+      tile: approximate edge of a tile in pixels.
     """
     apply_fns = {channels: adapt(model, channels, strength, masked) for channels, model in models.items()}
 
@@ -65,21 +65,21 @@ def make_restore(models: Mapping[int, Trained], strength: float, masked: bool, t
 
 
 def adapt(restorer: Trained, channels: int, strength: float, masked: bool) -> ApplyFn:
-    """Returns the restorer for photos of some number of channels, blended with its input, compiled.
+    """Returns the restorer as a compiled function of photos with this number of channels.
 
-    A network for colour sees grey in all three channels and the luma of its output is taken; a network for grey sees
-    each channel of colour alone.
+    A colour network gets a grey photo in all three channels, and the result is the luma of its output. A grey network
+    gets the channels of a colour photo one by one.
 
     Args:
-      restorer: for 1 or 3 channels.
-      channels: of the photos, 1 or 3.
-      strength: weight of the restored image; that of the input is 1 - strength.
-      masked: known pixels stay as they are.
+      restorer: a restorer of 1 or 3 channels.
+      channels: channels of the photos, 1 or 3.
+      strength: weight of the restored image; the weight of the input is 1 - strength.
+      masked: whether known pixels stay as they are.
     """
     own, key = restorer.facts.shape[-1], jax.random.key(0)
 
     def predict(images: jax.Array, known: jax.Array) -> jax.Array:
-        # a missing pixel is the middle grey, as in training; with nothing missing all count as seen
+        # missing pixels are middle grey (0), as in training
         return restorer.algorithm.predict(restorer.state, Observation(images * known, known), key).images
 
     def restored(images: jax.Array, known: jax.Array) -> jax.Array:

@@ -1,4 +1,4 @@
-"""Photos in, restored photos out: the work behind `python -m jaxgen restore`."""
+"""Restores photo files: the work of `python -m jaxgen restore`."""
 
 import sys
 import time
@@ -19,15 +19,15 @@ from jaxgen.tasks.restoration.pixels import make_restore
 
 
 class RestoreOptions(NamedTuple):
-    """What the user may choose.
+    """The options of `restore`.
 
     Attributes:
-      mask: file of the photo's size, white where it is to be restored; all else is kept as it is. None: everywhere.
-      strength: 0 gives the photo back, 1 what the network says, between is between.
-      compare: also write NAME-compare.png, photo and restored side by side.
-      force: overwrite results that exist.
-      allow_large: also photos above the limit on pixels.
-      tile: pixels of a tile's edge, about; more is faster up to a point and takes more memory.
+      mask: image file of the photo's size, white where it is to be restored; the rest is kept. None: restore all.
+      strength: weight of the restored photo, 0 to 1; that of the original is 1 - strength.
+      compare: whether to write NAME-compare.png too, with the photo and the restored one side by side.
+      force: whether to overwrite existing results.
+      allow_large: whether to take photos above the limit on pixels.
+      tile: approximate edge of a tile in pixels; larger ones take more memory and up to a point less time.
     """
 
     mask: Path | None = None
@@ -44,22 +44,22 @@ DEFAULTS = RestoreOptions()
 def restore_photos(
     arguments: Sequence[str], out: Path, models: Mapping[int, Trained], options: RestoreOptions = DEFAULTS
 ) -> int:
-    """Restores photos into a folder, keeping the structure below a folder that was named, and shows progress.
+    """Writes restored photos to a folder, with the subfolders of the originals; shows progress, returns the exit code.
 
     Format, depth, alpha, colour profile and EXIF of a photo are kept. A photo that cannot be read is named on stderr
     and left out. Each file is written whole or not at all.
 
     Args:
       arguments: see `find_photos`.
-      out: folder for the results; made where it lacks.
-      models: what restores photos of 1 and of 3 channels.
-      options: of the user.
+      out: folder for the results; it is made if it does not exist.
+      models: restorers of photos with 1 and with 3 channels.
+      options: options of the user.
 
     Returns:
-      Exit code: 0, or 1 if a photo was left out.
+      0, or 1 if a photo was left out.
 
     Raises:
-      InputError: bad arguments or options; nothing has been done then.
+      InputError: arguments or options are wrong; then no file was written.
       OSError: a result cannot be written.
     """
     _check(options)
@@ -77,17 +77,17 @@ def restore_photos(
 
 
 def read_mask(path: Path, photos: Sequence[Path], allow_large: bool = False) -> np.ndarray:
-    """Reads which pixels a mask file leaves known, bool (h, w): false where it is white, or light grey at least.
+    """Returns the known pixels by a mask file, bool (h, w): False where it is white or light grey.
 
     Raises:
-      InputError: it cannot be read, or a readable one of the photos has another size.
+      InputError: the file cannot be read, or one of the readable photos has another size.
     """
     mask = read_photo(path, allow_large).pixels
     for photo in photos:
         try:
             size = photo_size(photo)
         except InputError:
-            continue  # it is named when its turn comes
+            continue  # reported when this photo is restored
         if size != mask.shape[:2]:
             sizes = [f"{width} x {height}" for height, width in (mask.shape[:2], size)]
             raise InputError(f"mask: {path} has {sizes[0]} pixels; accepted: {sizes[1]}, as {photo} has")
@@ -107,7 +107,7 @@ def _refuse_existing(jobs: list[Job], force: bool) -> None:
 
 
 def _run(jobs: list[Job], restore: Callable[..., Photo], allow_large: bool) -> int:
-    """All photos in turn; the exit code."""
+    """Restores all photos in order and returns the exit code."""
     failed = 0
     with open_photo_progress(len(jobs)) as show:
         for job in jobs:
@@ -124,7 +124,7 @@ def _run(jobs: list[Job], restore: Callable[..., Photo], allow_large: bool) -> i
 def _restore_file(job: Job, restore: Callable[..., Photo], allow_large: bool, show: PhotoProgress) -> None:
     """Reads, restores and writes one photo."""
     began = time.monotonic()
-    encoder(job.restored)  # before the work: there may be no way to write it
+    encoder(job.restored)  # raises before the work if the format cannot be written
     photo = read_photo(job.photo, allow_large)
     try:
         restored = restore(photo, show.watch)
@@ -139,7 +139,7 @@ def _restore_file(job: Job, restore: Callable[..., Photo], allow_large: bool, sh
 
 
 def side_by_side(photo: Photo, restored: Photo) -> Photo:
-    """The photo on the left, the restored one on the right, of 8 bits."""
+    """Returns an 8-bit picture with the photo on the left and the restored one on the right."""
     pixels = np.concatenate([to_8_bits(photo.pixels), to_8_bits(restored.pixels)], axis=1)
     alpha = None
     if photo.alpha is not None and restored.alpha is not None:

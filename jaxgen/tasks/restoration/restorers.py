@@ -1,4 +1,4 @@
-"""The table of restorers, with the images that each takes."""
+"""The table of restorer architectures, with the image sizes that each takes."""
 
 import math
 from collections.abc import Callable
@@ -18,9 +18,9 @@ class Restorer(NamedTuple):
     """An architecture.
 
     Attributes:
-      make: (config, shape) -> the network, an `Observation` to restored images; it has `estimates` too.
-      fits: (spatial sizes) -> whether it takes images or crops of these sizes.
-      accepted: what an error says of the sizes that it takes.
+      make: (config, shape) -> the network, which maps an `Observation` to restored images and has `estimates` too.
+      fits: (spatial sizes) -> whether the network takes images or crops of these sizes.
+      accepted: the sizes that it takes, in words for an error.
     """
 
     make: Callable[[RestorationConfig, Grid], nn.Module]
@@ -37,7 +37,7 @@ RESTORERS = {
     ),
     "recurrent": Restorer(lambda config, _: RecurrentRestorer(tuple(config.widths), config.blocks, config.iterations)),
 }
-"""By name."""
+"""Architectures by name."""
 
 
 def make_restorer(config: RestorationConfig, shape: Grid) -> nn.Module:

@@ -1,4 +1,4 @@
-"""A schedule of training phases as data: `noise:2000,damage:4000` is 2,000 steps on noise, then 4,000 on damage."""
+"""Schedules of training phases: `noise:2000,damage:4000` means 2,000 steps under noise, then 4,000 under damage."""
 
 import re
 
@@ -12,10 +12,10 @@ Schedule = tuple[tuple[str, int], ...]
 
 
 def parse_schedule(text: str) -> Schedule:
-    """Phases and their numbers of steps, in order.
+    """Returns the phases with their numbers of steps, in order.
 
     Raises:
-      InputError: not `PHASE:STEPS` joined by commas, an unknown phase, a phase of no steps, or too many in all.
+      InputError: the text is not `PHASE:STEPS` joined by commas, names an unknown phase, or has no or too many steps.
     """
     accepted = f"PHASE:STEPS joined by commas, as noise:2000,damage:4000; phases are {' and '.join(PHASES)}"
     found = re.fullmatch(r"\w+:0*[1-9]\d*(,\w+:0*[1-9]\d*)*", text.replace(" ", ""), re.ASCII)
@@ -28,12 +28,12 @@ def parse_schedule(text: str) -> Schedule:
 
 
 def num_steps(schedule: Schedule) -> int:
-    """Steps of all phases together."""
+    """Returns the total number of steps."""
     return sum(steps for _, steps in schedule)
 
 
 def in_phase(schedule: Schedule, name: str, step: Int[Array, ""]) -> Bool[Array, ""]:
-    """Whether the step with this number, from 0, is of the phase `name`; the last phase goes on for ever."""
+    """Returns whether a step, counted from 0, is in the phase `name`; the last phase has no end."""
     ends = jnp.cumsum(jnp.asarray([steps for _, steps in schedule], jnp.int32))
     index = jnp.minimum(jnp.searchsorted(ends, step, side="right"), len(schedule) - 1)
     return jnp.asarray([phase == name for phase, _ in schedule])[index]

@@ -1,4 +1,4 @@
-"""Sheets that show what a restorer does: damaged, restored, original, and where they still differ."""
+"""Pictures of a restorer's results: damaged, restored, original, and the error that is left."""
 
 import numpy as np
 
@@ -6,23 +6,23 @@ from jaxgen.images import make_grid
 from jaxgen.tasks.restoration.table import Example
 
 ERROR_GAIN = 4
-"""How much the error map is amplified: a quarter of the range is white."""
+"""Factor of the error map: an error of a quarter of the range is white."""
 
 
 def error_map(restored: np.ndarray, clean: np.ndarray) -> np.ndarray:
-    """|restored - clean| times `ERROR_GAIN`, clipped; uint8 (n, h, w, c) each."""
+    """Returns |restored - clean| times `ERROR_GAIN`, clipped; uint8 (n, h, w, c), like both arguments."""
     difference = np.abs(restored.astype(np.int32) - clean.astype(np.int32))
     return np.minimum(ERROR_GAIN * difference, 255).astype(np.uint8)
 
 
 def restoration_sheet(degraded: np.ndarray, restored: np.ndarray, clean: np.ndarray, num: int) -> np.ndarray:
-    """A row for each of the first `num` images: damaged, restored, original, error map.
+    """Returns a picture with a row for each of the first `num` images: damaged, restored, original, error map.
 
     Args:
-      degraded: uint8 (n, h, w, c), as the others.
-      restored: of these.
-      clean: the originals.
-      num: rows at most.
+      degraded: damaged images, uint8 (n, h, w, c).
+      restored: restored images, likewise.
+      clean: originals, likewise.
+      num: largest number of rows.
 
     Returns:
       uint8 (H, W, c).
@@ -33,7 +33,7 @@ def restoration_sheet(degraded: np.ndarray, restored: np.ndarray, clean: np.ndar
 
 
 def sheet_of_examples(examples: list[Example], largest: int = 256) -> np.ndarray:
-    """A row for each example; of large images the middle `largest` x `largest` pixels."""
+    """Returns a picture with a row for each example; large images are cut to their middle `largest` pixels a side."""
     parts = [np.stack([_middle(example[i], largest) for example in examples]) for i in range(3)]
     return restoration_sheet(*parts, num=len(examples))
 

@@ -1,6 +1,7 @@
-"""Standard damages to judge a restorer by, each with the classical methods that it has to beat."""
+"""Standard damages to evaluate a restorer under, each with its baselines: classical methods to compare with."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ from jaxgen.degradations.kinds import unmasked
 from jaxgen.tasks.restoration import baselines
 from jaxgen.types import Images, Observation, PRNGKey
 
-Floor = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Baseline = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """(image float (h, w, c) around [0, 1], mask bool (h, w, 1), True where known) -> image in [0, 1]."""
 KERNEL_SIZE = 15
 
@@ -21,20 +22,20 @@ class Case(NamedTuple):
     """One damage at one level.
 
     Attributes:
-      damage: its name.
-      level: in words, for the table.
+      damage: name of the damage.
+      level: its level in words, for the table.
       apply: (key, images (b, h, w, c) in [-1, 1]) -> `Observation`.
-      floors: classical methods by name.
+      baselines: classical methods by name.
     """
 
     damage: str
     level: str
     apply: Callable[[PRNGKey, Images], Observation]
-    floors: dict[str, Floor]
+    baselines: dict[str, Baseline]
 
 
 class Suite(NamedTuple):
-    """Cases under a name, and how many images they are judged on at most."""
+    """Cases under a name, with the largest number of images to evaluate on."""
 
     name: str
     num_images: int
@@ -42,12 +43,13 @@ class Suite(NamedTuple):
 
 
 def suite_for(shape: tuple[int, int, int], photos: bool) -> Suite:
-    """The suite for images of this shape: of photographs, or of small images such as digits."""
-    return photo_suite() if photos or min(shape[:2]) > 64 else digit_suite()
+    """Returns the suite for images of this shape: the one for photographs, or the one for small images."""
+    size = min(shape[:2])
+    return photo_suite() if photos or size > 64 else digit_suite(size)
 
 
 def photo_suite() -> Suite:
-    """Gaussian noise, salt and pepper, missing pixels, holes, JPEG, scratches and blur at the usual levels."""
+    """Returns noise, salt and pepper, missing pixels, strokes, scratches, JPEG and blur at levels for photographs."""
     cases = [*(_noise(sigma) for sigma in (15, 25, 50)), *(_salt_and_pepper(share) for share in (30, 50, 70))]
     cases += [_missing("pixels", f"{share}%", share / 100) for share in (50, 80)]
     cases += [_missing("strokes", "10%", 0.1), _plain("scratches", "2%", 0.02)]
@@ -55,19 +57,17 @@ def photo_suite() -> Suite:
     return Suite("photos-1", 100, (*cases, _blur(1.6, 0.002)))
 
 
-def digit_suite() -> Suite:
-    """Noise, salt and pepper, missing pixels, strokes, holes of 6 to 14 pixels and blur, for images of about 28 px."""
+def digit_suite(size: int = 28) -> Suite:
+    """Returns noise, salt and pepper, missing pixels, strokes, holes and blur at levels for images of about 28 px.
+
+    Args:
+      size: height or width of the images, the smaller one; holes of this size or more are left out.
+    """
     cases = [*(_noise(sigma) for sigma in (50, 100)), *(_salt_and_pepper(share) for share in (30, 50, 70))]
     cases += [_missing("pixels", f"{share}%", share / 100) for share in (50, 80)]
     cases += [_missing("strokes", "20%", 0.2)]
-    cases += [_missing("centre_hole", f"{width} px", float(width)) for width in (6, 10, 14)]
+    cases += [_missing("centre_hole", f"{width} px", float(width)) for width in (6, 10, 14) if width < size]
     return Suite("digits-1", 200, (*cases, _blur(1.6, 0.0003)))
-
-
-def hole_suite(widths: tuple[int, ...]) -> Suite:
-    """Square holes of these widths in pixels, at random places, without baselines."""
-    cases = (_missing("hole", f"{width} px", float(width))._replace(floors={}) for width in widths)
-    return Suite("holes-1", 500, tuple(cases))
 
 
 def _from_text(text: str) -> Callable[[PRNGKey, Images], Observation]:
@@ -76,49 +76,55 @@ def _from_text(text: str) -> Callable[[PRNGKey, Images], Observation]:
 
 
 def _noise(sigma: int) -> Case:
-    """White Gaussian noise, sigma on the scale of 0 to 255."""
-    floor = {"non-local means": lambda image, _: baselines.nl_means(image, sigma / 255)}
-    return Case("gaussian", f"{sigma}/255", _from_text(f"gaussian:{sigma / 255:.6f}"), floor)
+    """Returns the case of white Gaussian noise, sigma on the scale of 0 to 255."""
+    found = {"non-local means": lambda image, _: baselines.nl_means(image, sigma / 255)}
+    return Case("gaussian", f"{sigma}/255", _from_text(f"gaussian:{sigma / 255:.6f}"), found)
 
 
 def _salt_and_pepper(share: int) -> Case:
     found = {
         "adaptive median": lambda image, _: baselines.adaptive_median(image),
-        "normalised mean": lambda image, _: baselines.normalised_mean(image, clean_pixels(image)),
-        "biharmonic": lambda image, _: baselines.biharmonic(image, clean_pixels(image)),
+        "normalised mean": lambda image, _: _fill(baselines.normalised_mean, image, clean_pixels(image)),
+        "biharmonic": lambda image, _: _fill(baselines.biharmonic, image, clean_pixels(image)),
     }
     return Case("salt_and_pepper", f"{share}%", _from_text(f"salt_and_pepper:{share / 100}"), found)
 
 
 def clean_pixels(image: np.ndarray) -> np.ndarray:
-    """Pixels (h, w, 1) that are neither all 0 nor all 1; where that leaves none, those that are not all 1."""
+    """Returns the mask (h, w, 1) of pixels neither all 0 nor all 1; if there are none, of those that are not all 1."""
     extreme = np.all(image <= 0, axis=-1, keepdims=True) | np.all(image >= 1, axis=-1, keepdims=True)
     return ~extreme if not extreme.all() else ~np.all(image >= 1, axis=-1, keepdims=True)
 
 
 def _missing(kind: str, level: str, value: float) -> Case:
-    """Pixels known to be missing."""
-    found = {
+    """Returns the case of missing pixels, whose places are known."""
+    methods = {
         "normalised mean": baselines.normalised_mean,
         "Delaunay": baselines.delaunay,
         "biharmonic": baselines.biharmonic,
     }
+    found = {name: partial(_fill, method) for name, method in methods.items()}
     return Case(kind, level, _from_text(f"{kind}:{value}"), found)
 
 
+def _fill(method: Baseline, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Returns the image with its unknown pixels filled; unchanged if none is known, as can be in images of a few px."""
+    return method(image, mask) if mask.any() else image
+
+
 def _plain(kind: str, level: str, value: float) -> Case:
-    """Damage that no classical method here undoes."""
+    """Returns the case of a damage that no baseline undoes."""
     return Case(kind, level, _from_text(f"{kind}:{value:.6f}"), {})
 
 
 def _blur(sigma: float, balance: float) -> Case:
-    """Isotropic Gaussian blur and noise of 2/255; the floors know the kernel, a blind network does not.
+    """Returns the case of isotropic Gaussian blur with noise of 2/255.
 
-    `balance` is the best of six for the images in question, the number of iterations the best up to 40.
+    The baselines are given the kernel, which a blind network is not. `balance` is the best of six values for the images
+    of the suite; 40 iterations are the best number up to 40.
     """
-    kernel = np.asarray(gaussian_kernels(*(jnp.full((1,), x, jnp.float32) for x in (sigma, sigma, 0.0)), KERNEL_SIZE))[
-        0
-    ]
+    widths = (jnp.full((1,), x, jnp.float32) for x in (sigma, sigma, 0.0))
+    kernel = np.asarray(gaussian_kernels(*widths, KERNEL_SIZE))[0]
     noise = _from_text(f"gaussian:{2 / 255:.6f}")
 
     def apply(key: PRNGKey, images: Images) -> Observation:
@@ -132,8 +138,8 @@ def _blur(sigma: float, balance: float) -> Case:
     return Case("gaussian_blur", f"{sigma} px", apply, found)
 
 
-def _padded(floor: Callable[[np.ndarray], np.ndarray], image: np.ndarray) -> np.ndarray:
-    """A deconvolution that wraps around at the border, kept away from it by mirrored edges."""
+def _padded(deconvolve: Callable[[np.ndarray], np.ndarray], image: np.ndarray) -> np.ndarray:
+    """Returns the deconvolved image; it is padded by mirroring first, as the deconvolution wraps around."""
     n = KERNEL_SIZE
     padded = np.pad(image, ((n, n), (n, n), (0, 0)), mode="symmetric")
-    return floor(padded)[n:-n, n:-n]
+    return deconvolve(padded)[n:-n, n:-n]

@@ -1,7 +1,8 @@
-"""How well damaged images are restored: PSNR and SSIM by damage and level, beside the damaged input and the floors.
+"""PSNR and SSIM of restored images by damage and level, beside those of the damaged input and of the baselines.
 
-Protocol: noise is added to the float image and not clipped, each image has a key of its own, the result is rounded to 8
-bits, no border is left out. The damaged input's own PSNR stands beside every score: it shows another protocol at once.
+Protocol: noise is added to the float image and not clipped; each image has its own key; the result is rounded to 8
+bits; no border is left out. The PSNR of the damaged input stands beside every score, so that a figure from another
+protocol is recognised.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,34 +15,33 @@ import numpy as np
 
 from jaxgen.files import write_json
 from jaxgen.images import to_float, to_uint8
-from jaxgen.metrics.quality import psnr, ssim
+from jaxgen.metrics.quality import WINDOW, psnr, ssim
 from jaxgen.tasks.restoration.suites import Case, Suite
 from jaxgen.types import Observation
 
 AT_ONCE = 64 * 28 * 28 * 4
 """Pixels of images that are restored in one call, one image at least."""
 BEST = 100.0
-"""PSNR in dB that equal images count as, so that a mean stays finite."""
-
+"""PSNR in dB that equal images are given, so that a mean stays finite."""
 
 RestoreFn = Callable[[Observation], Any]
-"""What is judged: `images` (b, h, w, c) in [-1, 1] and `masks` (b, h, w, 1) -> restored images of the same shape."""
+"""What is evaluated: `images` (b, h, w, c) in [-1, 1] and `masks` (b, h, w, 1) -> restored images of the same shape."""
 
 
 class Score(NamedTuple):
-    """Means over images: PSNR in dB and SSIM."""
+    """Means over images: PSNR in dB, and SSIM or None if an image is smaller than the window of SSIM."""
 
     psnr: float
-    ssim: float
+    ssim: float | None
 
 
 class Row(NamedTuple):
     """One damage at one level.
 
     Attributes:
-      damage: its name.
-      level: in words.
-      scores: of the damaged "input", of each floor by name, and of the restorer under "restored".
+      damage: name of the damage.
+      level: its level in words.
+      scores: those of the damaged "input", of each baseline by its name, and of the restorer under "restored".
     """
 
     damage: str
@@ -50,12 +50,12 @@ class Row(NamedTuple):
 
 
 class Table(NamedTuple):
-    """All rows, what was judged and on how many images.
+    """All rows, with what was evaluated and on how many images.
 
     Attributes:
-      restorer: its name.
+      restorer: name of the restorer.
       suite: name of the suite.
-      num_images: how many.
+      num_images: number of images.
       rows: one for each case.
     """
 
@@ -74,7 +74,7 @@ class Example(NamedTuple):
 
 
 Watch = Callable[[str, int], None]
-"""Told what is done and how many cases are left."""
+"""Called with the name of the next case and the number of cases left."""
 
 
 def evaluate_restoration(
@@ -85,14 +85,14 @@ def evaluate_restoration(
     seed: int = 0,
     watch: Watch = lambda what, left: None,
 ) -> tuple[Table, list[Example]]:
-    """Damages the images in every way of a suite, restores them, and compares.
+    """Returns the scores of a restorer under every damage of a suite, and an example of each.
 
     Args:
-      name: of the restorer, for the table.
-      restore_fn: what is judged.
+      name: name of the restorer, for the table.
+      restore_fn: the restorer.
       images: uint8 (h, w, c), of any sizes.
       suite: cases, from `jaxgen.tasks.restoration.suites`.
-      seed: of all damage.
+      seed: seed of all damage.
       watch: called before each case.
 
     Returns:
@@ -101,39 +101,45 @@ def evaluate_restoration(
     rows, examples = [], []
     for i, case in enumerate(suite.cases):
         watch(f"{case.damage} {case.level}", len(suite.cases) - i)
-        row, example = _judge(restore_fn, images, case, jax.random.fold_in(jax.random.key(seed), i))
+        row, example = _evaluate_case(restore_fn, images, case, jax.random.fold_in(jax.random.key(seed), i))
         rows.append(row)
         examples.append(example)
     return Table(name, suite.name, len(images), tuple(rows)), examples
 
 
-def _judge(restore_fn: RestoreFn, images: list[np.ndarray], case: Case, key: jax.Array) -> tuple[Row, Example]:
+def _evaluate_case(restore_fn: RestoreFn, images: list[np.ndarray], case: Case, key: jax.Array) -> tuple[Row, Example]:
+    """Returns the row of one case, and the first image as an example."""
     found: dict[str, list[tuple[float, float]]] = {}
     damage = jax.jit(lambda key, image: case.apply(key, image[None]))
     first = None
     for index, clean in _batches(images):
-        # a key for each image, so that a score does not depend on what else is judged
+        # a key for each image, so that its damage does not depend on the other images
         parts = [
             damage(jax.random.fold_in(key, i), to_float(jnp.asarray(x))) for i, x in zip(index, clean, strict=True)
         ]
         degraded = jax.tree.map(lambda *arrays: jnp.concatenate(arrays), *parts)
         restored = to_uint8(_keep_known(degraded, np.asarray(restore_fn(degraded))))
-        shown = {"input": np.asarray(degraded.images), **_floors(case, degraded), "restored": restored}
+        shown = {"input": np.asarray(degraded.images), **_baselines(case, degraded), "restored": restored}
         for name, result in shown.items():
             found.setdefault(name, []).extend(_scores(result, clean))
         first = first or Example(to_uint8(degraded.images)[0], restored[0], clean[0])
-    means = {name: Score(*np.mean(np.array(values), axis=0).tolist()) for name, values in found.items()}
-    return Row(case.damage, case.level, means), first
+    return Row(case.damage, case.level, {name: _mean(values) for name, values in found.items()}), first
+
+
+def _mean(values: list[tuple[float, float]]) -> Score:
+    """Returns the means of PSNR and SSIM; an SSIM that is not a number becomes None."""
+    ratio, similarity = np.mean(np.array(values), axis=0).tolist()
+    return Score(ratio, None if np.isnan(similarity) else similarity)
 
 
 def _keep_known(degraded: Observation, restored: np.ndarray) -> np.ndarray:
-    """Where pixels are missing, the known ones as they came: `restore --mask` and the floors keep them too."""
+    """Returns restored images with the known pixels of the input, which `restore --mask` and the baselines keep too."""
     known = np.asarray(degraded.masks) > 0.5
     return np.where(known & ~known.all(axis=(1, 2, 3), keepdims=True), np.asarray(degraded.images), restored)
 
 
 def _batches(images: list[np.ndarray]) -> Iterator[tuple[list[int], np.ndarray]]:
-    """Images of one size, as many at once as `AT_ONCE` allows, with their numbers."""
+    """Yields images of one size with their numbers, as many at once as `AT_ONCE` allows."""
     by_shape: dict[tuple[int, ...], list[int]] = {}
     for i, image in enumerate(images):
         by_shape.setdefault(image.shape, []).append(i)
@@ -144,19 +150,22 @@ def _batches(images: list[np.ndarray]) -> Iterator[tuple[list[int], np.ndarray]]
             yield part, np.stack([images[i] for i in part])
 
 
-def _floors(case: Case, degraded: Observation) -> dict[str, np.ndarray]:
-    """What the classical methods make of the damaged images, uint8 by name."""
+def _baselines(case: Case, degraded: Observation) -> dict[str, np.ndarray]:
+    """Returns what each baseline restores from the damaged images, uint8 by name."""
     units = (np.asarray(degraded.images) + 1.0) / 2.0
     known = np.asarray(degraded.masks) > 0.5
     found = {}
-    for name, floor in case.floors.items():
-        results = [floor(image, mask) for image, mask in zip(units, known, strict=True)]
+    for name, baseline in case.baselines.items():
+        results = [baseline(image, mask) for image, mask in zip(units, known, strict=True)]
         found[name] = to_uint8(2.0 * np.stack(results) - 1.0)
     return found
 
 
 def _scores(result: np.ndarray, clean: np.ndarray) -> list[tuple[float, float]]:
-    """PSNR and SSIM of each image; floats in [-1, 1] are judged as they are by PSNR, rounded by SSIM."""
+    """Returns PSNR and SSIM of each image; SSIM is NaN for images smaller than its window.
+
+    PSNR takes floats in [-1, 1] as they are; SSIM takes them rounded to 8 bits.
+    """
     if result.dtype == np.uint8:
         ratios = psnr(result, clean)
     else:
@@ -164,16 +173,21 @@ def _scores(result: np.ndarray, clean: np.ndarray) -> list[tuple[float, float]]:
         with np.errstate(divide="ignore"):
             ratios = -10.0 * np.log10(np.mean(np.square(errors, dtype=np.float64), axis=(1, 2, 3)))
     rounded = result if result.dtype == np.uint8 else to_uint8(result)
-    return list(zip(np.minimum(ratios, BEST).tolist(), ssim(rounded, clean).tolist(), strict=True))
+    similarities = ssim(rounded, clean) if min(clean.shape[1:-1]) >= WINDOW else np.full(len(clean), np.nan)
+    return list(zip(np.minimum(ratios, BEST).tolist(), similarities.tolist(), strict=True))
 
 
 def to_record(table: Table) -> dict[str, Any]:
-    """The table as JSON values."""
+    """Returns the table as JSON values; a score without SSIM has none there either."""
     rows = [
-        {"damage": r.damage, "level": r.level, "scores": {n: s._asdict() for n, s in r.scores.items()}}
+        {"damage": r.damage, "level": r.level, "scores": {name: _present(score) for name, score in r.scores.items()}}
         for r in table.rows
     ]
     return {"restorer": table.restorer, "suite": table.suite, "num_images": table.num_images, "rows": rows}
+
+
+def _present(score: Score) -> dict[str, float]:
+    return {name: value for name, value in score._asdict().items() if value is not None}
 
 
 def save_table(path: Path, table: Table) -> None:
@@ -182,14 +196,19 @@ def save_table(path: Path, table: Table) -> None:
 
 
 def format_table(table: Table) -> str:
-    """The table as lines of text: PSNR in dB / SSIM of input, best floor and restored, and the gain over that floor."""
-    head = (
-        f"{table.restorer} on {table.num_images} images, suite {table.suite}: PSNR in dB / SSIM\n"
-        f"{'damage':16} {'level':>10} {'input':>14} {'restored':>14}   floors"
-    )
-    lines = [head]
+    """Returns the table as lines of text: a row for each case with the scores of input, restored and baselines."""
+    with_ssim = any(score.ssim is not None for row in table.rows for score in row.scores.values())
+    measures = "PSNR in dB / SSIM" if with_ssim else "PSNR in dB"
+    lines = [
+        f"{table.restorer} on {table.num_images} images, suite {table.suite}: {measures}",
+        f"{'damage':16} {'level':>10} {'input':>14} {'restored':>14}   baselines",
+    ]
     for row in table.rows:
-        scores = {name: f"{s.psnr:.2f} / {s.ssim:.3f}" for name, s in row.scores.items()}
-        floors = ", ".join(f"{name} {text}" for name, text in scores.items() if name not in ("input", "restored"))
-        lines.append(f"{row.damage:16} {row.level:>10} {scores['input']:>14} {scores['restored']:>14}   {floors}")
+        scores = {name: _format_score(score) for name, score in row.scores.items()}
+        others = ", ".join(f"{name} {text}" for name, text in scores.items() if name not in ("input", "restored"))
+        lines.append(f"{row.damage:16} {row.level:>10} {scores['input']:>14} {scores['restored']:>14}   {others}")
     return "\n".join(lines)
+
+
+def _format_score(score: Score) -> str:
+    return f"{score.psnr:.2f}" if score.ssim is None else f"{score.psnr:.2f} / {score.ssim:.3f}"

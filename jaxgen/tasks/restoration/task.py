@@ -1,4 +1,4 @@
-"""The task of a restorer: what it opens, measures, shows and leaves behind."""
+"""The task of a restorer: the data that it opens, what it measures and shows, and the files that it writes."""
 
 import dataclasses
 from collections.abc import Callable
@@ -31,15 +31,15 @@ from jaxgen.training.step import Algorithm, TrainState
 from jaxgen.types import Observation
 
 WEIGHTS = "restorer.safetensors"
-"""What a run leaves its averaged weights in."""
-NUM_FOLLOWED = 64
-"""Held-out images on which the quality is followed while a run trains."""
+"""File of a run that holds the averaged weights."""
+NUM_MEASURED = 64
+"""Held-out images on which the quality is measured while a run trains."""
 NUM_SHOWN = 8
 NUM_PHOTOS, MIDDLE = 6, 192
-"""Photographs in the table at the end of a run, and pixels of their middle that count at most: biharmonic inpainting
-takes minutes for whole ones. `evaluate-restoration` takes any number of whole ones, and its time."""
+"""Photographs in the table at the end of a run, and the size in pixels to which they are cut around their middle:
+biharmonic inpainting takes minutes for a whole one. `evaluate-restoration` takes any number of whole ones."""
 HELD_OUT = 20
-"""One image in so many is held out where the data has no split of its own for it, 500 at most."""
+"""One image in this many is held out if the data has no test split; 500 images at most."""
 
 
 class HeldOut(NamedTuple):
@@ -47,7 +47,7 @@ class HeldOut(NamedTuple):
 
     Attributes:
       clean: uint8 (n, h, w, c).
-      degraded: under the damage of the run.
+      degraded: the same images under the damage of the run.
     """
 
     clean: np.ndarray
@@ -55,10 +55,10 @@ class HeldOut(NamedTuple):
 
 
 def open_both(config: RestorationRecipe, source: Source | None = None) -> Data:
-    """Returns images to train on, and others to judge by; of a source that is given the split that the data have.
+    """Returns images to train on, and others to evaluate on: `validation`, the test split, or some that are held out.
 
     Raises:
-      InputError: as `open_source` does, or too few images to hold any out.
+      InputError: see `open_source`; or there are too few images to hold any out.
     """
     train = source or open_source(config.data)
     if config.validation is not None:
@@ -80,21 +80,21 @@ def _make(config: RestorationRecipe, facts: Facts) -> Algorithm:
 
 
 def hold_out(config: RestorationRecipe, source: Source) -> HeldOut:
-    """Returns the first `NUM_FOLLOWED` images of a source, damaged as the seed of the run says."""
-    clean = source.take(np.arange(min(NUM_FOLLOWED, source.num_images)))
+    """Returns the first `NUM_MEASURED` images of a source, with damage drawn from the seed of the run."""
+    clean = source.take(np.arange(min(NUM_MEASURED, source.num_images)))
     choices = parse_mixture(config.restoration.damage)
     damage = jax.jit(lambda key, images: mixture(key, images, choices))
     return HeldOut(clean, damage(jax.random.key(config.train.seed + 1), to_float(jnp.asarray(clean))))
 
 
 def _restore_fn(config: RestorationRecipe, algorithm: Algorithm) -> Callable[[TrainState, Observation], np.ndarray]:
-    """Returns the compiled network: (state, observation) -> restored images, float32."""
+    """Returns the compiled function (state, observation) -> restored images, float32."""
     predict, key = jax.jit(algorithm.predict), jax.random.key(config.train.seed)
     return lambda state, degraded: np.asarray(predict(state, degraded, key).images)
 
 
 def _measures(config: RestorationRecipe, algorithm: Algorithm, data: Data) -> tuple[Measure, ...]:
-    """Returns the mean PSNR of held-out images."""
+    """Returns the measure of a checkpoint: the mean PSNR of held-out images."""
     held_out, restore = hold_out(config, data.held_out), _restore_fn(config, algorithm)
 
     def quality(state: TrainState) -> float:
@@ -115,22 +115,23 @@ def _show(config: RestorationRecipe, algorithm: Algorithm, data: Data) -> Callab
 
 
 def _finish(trained: Trained, data: Data, directory: Path) -> None:
-    """Leaves restorer.safetensors, sheet.png and table.json; the table is printed."""
-    config, held_out, shape = trained.config, data.held_out, trained.facts.shape
+    """Writes restorer.safetensors, sheet.png and table.json to the run's folder, and prints the table."""
+    config, held_out = trained.config, data.held_out
     save_weights(directory / WEIGHTS, trained)
     restore = _restore_fn(config, trained.algorithm)
-    suite = suite_for(shape, held_out.crops)
-    images = images_to_judge(held_out, min(held_out.num_images, NUM_PHOTOS if held_out.crops else suite.num_images))
+    suite = suite_for(held_out.shape, held_out.crops)
+    num = NUM_PHOTOS if held_out.crops else suite.num_images
+    images = images_to_evaluate(held_out, min(held_out.num_images, num))
     table, examples = evaluate_restoration(
         config.restoration.architecture, lambda degraded: restore(trained.state, degraded), images, suite, watch=_say
     )
-    save_png(directory / "sheet.png", sheet_of_examples(examples), readable_scale(shape[0]))
+    save_png(directory / "sheet.png", sheet_of_examples(examples), readable_scale(held_out.shape[0]))
     save_table(directory / "table.json", table)
     print(format_table(table))
 
 
-def images_to_judge(source: Source, num: int) -> list[np.ndarray]:
-    """Returns the first images, uint8 (h, w, c) each; of photographs the middle, `MIDDLE` pixels at most."""
+def images_to_evaluate(source: Source, num: int) -> list[np.ndarray]:
+    """Returns the first images, uint8 (h, w, c) each; photographs are cut to the middle `MIDDLE` x `MIDDLE` pixels."""
     return [_middle(source.read(i)) if source.crops else source.take(np.array([i]))[0] for i in range(num)]
 
 
@@ -140,11 +141,11 @@ def _middle(image: np.ndarray) -> np.ndarray:
 
 
 def _say(what: str, left: int) -> None:
-    print(f"judging under {what}, {left} left", flush=True)
+    print(f"evaluating under {what}, {left} left", flush=True)
 
 
 def _adapt(config: RestorationRecipe, dataset: str, image_size: int | None) -> RestorationRecipe:
-    """Returns the configuration for images of one's own: who asks for one size of whole images wants no crops."""
+    """Returns the configuration for the user's images: those of a folder are not cropped if an image size is given."""
     if image_size is None or not dataset.startswith("folder:"):
         return config
     return dataclasses.replace(config, data=dataclasses.replace(config.data, crop_size=None))
@@ -170,4 +171,4 @@ TASK = Task(
     },
     adapt=_adapt,
 )
-"""Networks from damaged images to clean ones."""
+"""The training of networks that restore damaged images."""

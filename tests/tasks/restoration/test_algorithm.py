@@ -205,7 +205,7 @@ def test_bytes_are_read_as_the_images_they_are() -> None:
     assert loss == pytest.approx(np.mean((1 - (pixels / 127.5 - 1)) ** 2), rel=1e-5)
 
 
-def test_the_network_is_told_what_is_missing() -> None:
+def test_the_network_is_given_what_is_missing() -> None:
     task = make(Shows(mask=True), damage="pixels:1")
     assert loss_of(task, start(task)) == pytest.approx(float(np.mean(np.square(CLEAN))), rel=1e-5)
 
@@ -264,7 +264,7 @@ def test_the_recurrent_loss_is_the_mean_over_its_iterations() -> None:
     assert float(reconstruction(task, params, Examples(CLEAN, degraded))[0]) == pytest.approx(each.mean(), rel=1e-5)
 
 
-def test_prediction_uses_the_averaged_weights_and_what_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prediction_uses_the_averaged_weights_and_what_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(restoration, "make_restorer", lambda config, shape: Shows())
     algorithm = make_restoration(RestorationConfig(), SHAPE, BATCH)
     assert algorithm.draw_inputs is None

@@ -1,4 +1,4 @@
-"""Classical floors: closed forms on small images, direct loops, and scikit-image where it has the same filter."""
+"""Classical baselines: closed forms on small images, direct loops, and scikit-image where it has the same filter."""
 
 import numpy as np
 import pytest
@@ -227,7 +227,7 @@ def test_bicubic_of_an_edge_has_the_weights_of_keys_and_stays_in_range() -> None
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_nl_means_removes_noise_of_the_level_that_it_is_told(channels: int) -> None:
+def test_nl_means_removes_noise_of_the_level_that_it_is_given(channels: int) -> None:
     clean = np.array([[0.2, 0.5], [0.8, 0.6]]).repeat(12, axis=0).repeat(12, axis=1)[..., None].repeat(channels, axis=2)
     noisy = clean + 0.1 * np.random.default_rng(0).standard_normal(clean.shape)
     restored = baselines.nl_means(noisy.astype(np.float32), 0.1)
@@ -239,7 +239,7 @@ def test_nl_means_removes_noise_of_the_level_that_it_is_told(channels: int) -> N
     assert np.std(baselines.nl_means(noisy, 0.01) - clean) > 0.08
 
 
-def test_every_floor_takes_grey_images() -> None:
+def test_every_baseline_takes_grey_images() -> None:
     image, mask = make_image((8, 7, 1)).astype(np.float32), make_mask((8, 7, 1))
     calls = [*(lambda x, fill=fill: fill(x, mask) for fill in FILLS), baselines.adaptive_median, baselines.median5]
     calls += [lambda x: baselines.richardson_lucy(x, KERNEL, 2), lambda x: baselines.wiener(x, KERNEL, 0.1)]

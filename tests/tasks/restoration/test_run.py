@@ -22,7 +22,7 @@ from jaxgen.tasks.restoration.config import RestorationConfig, RestorationHparam
 from jaxgen.tasks.restoration.pixels import require_any_size
 from jaxgen.tasks.restoration.restorers import make_restorer
 from jaxgen.tasks.restoration.sheets import error_map, restoration_sheet
-from jaxgen.tasks.restoration.task import images_to_judge, open_both
+from jaxgen.tasks.restoration.task import images_to_evaluate, open_both
 from jaxgen.tasks.train import train_run
 from jaxgen.training.config import TrainConfig
 from jaxgen.types import Observation
@@ -45,7 +45,7 @@ def recipe(dataset, **data):
 
 
 def train(config, directory):
-    """The last state of a run, judged by one damage in the place of the suite, which is tried elsewhere."""
+    """The last state of a run, evaluated under one damage in place of the suite, which is tested elsewhere."""
     suite = task.suite_for((16, 16, 3), photos=True)
     short = suite._replace(cases=suite.cases[:1])
     with pytest.MonkeyPatch.context() as patch:
@@ -80,7 +80,7 @@ def test_what_a_run_leaves(run):
         assert sheet.size[0] > 4 * 4 * 16
 
 
-def test_quality_is_followed_and_phases_are_recorded(run):
+def test_quality_is_measured_and_phases_are_recorded(run):
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [row["schedule/noise"] for row in rows if "schedule/noise" in row] == [1.0, 0.0]
     qualities = [row for row in rows if "quality/psnr" in row]
@@ -168,15 +168,26 @@ def test_validation_may_be_named_and_one_image_is_too_few(tmp_path):
     assert (train.num_images, held_out.num_images) == (1, 3)
 
 
-def test_crops_are_judged_by_their_middle_and_in_the_end_by_more_of_it(folder, monkeypatch):
+def test_crops_are_evaluated_by_their_middle_and_in_the_end_by_more_of_it(folder, monkeypatch):
     _, held_out = open_both(recipe(f"folder:{folder}", crop_size=16))
     image = held_out.read(0)
     top, left = (image.shape[0] - 16 + 1) // 2, (image.shape[1] - 16 + 1) // 2
     np.testing.assert_array_equal(held_out.take(np.arange(1))[0], image[top : top + 16, left : left + 16])
-    np.testing.assert_array_equal(images_to_judge(held_out, 1)[0], image)  # it is smaller than what is cut
+    np.testing.assert_array_equal(images_to_evaluate(held_out, 1)[0], image)  # it is smaller than what is cut
     monkeypatch.setattr("jaxgen.tasks.restoration.task.MIDDLE", 18)
     y, x = (image.shape[0] - 18) // 2, (image.shape[1] - 18) // 2
-    np.testing.assert_array_equal(images_to_judge(held_out, 1)[0], image[y : y + 18, x : x + 18])
+    np.testing.assert_array_equal(images_to_evaluate(held_out, 1)[0], image[y : y + 18, x : x + 18])
+
+
+def test_a_run_on_images_of_8_pixels_ends_with_a_table_of_psnr_and_a_report(tmp_path):
+    """Neither the window of SSIM nor most holes of the suite fit into these."""
+    np.savez(tmp_path / "n.npz", images=numbered(8).images)
+    config = recipe(f"npz:{tmp_path / 'n.npz'}")
+    config = dataclasses.replace(config, train=dataclasses.replace(config.train, steps=2, devices=1))
+    train_run(Run("test", tmp_path / "x", "python", resumed=False), config)
+    rows = json.loads((tmp_path / "x" / "table.json").read_text())["rows"]
+    assert all(set(score) == {"psnr"} for row in rows for score in row["scores"].values())
+    assert f"{rows[0]['scores']['restored']['psnr']:.2f} dB" in (tmp_path / "x" / "report.html").read_text()
 
 
 def test_sheet_has_a_row_of_four_for_each_image():

@@ -9,7 +9,7 @@ import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from jaxgen.degradations.kinds import unmasked
-from jaxgen.tasks.restoration.suites import Case, Suite, clean_pixels, digit_suite, hole_suite, photo_suite, suite_for
+from jaxgen.tasks.restoration.suites import Case, Suite, clean_pixels, digit_suite, photo_suite, suite_for
 from jaxgen.tasks.restoration.table import evaluate_restoration, format_table, save_table
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -28,7 +28,7 @@ def half_missing(key, images):
 
 
 def suite(**cases):
-    return Suite("test", 10, tuple(Case(name, "1", apply, floors) for name, (apply, floors) in cases.items()))
+    return Suite("test", 10, tuple(Case(name, "1", apply, baselines) for name, (apply, baselines) in cases.items()))
 
 
 def test_scores_are_those_of_scikit_image_averaged_over_images_of_all_sizes():
@@ -50,15 +50,15 @@ def test_scores_are_those_of_scikit_image_averaged_over_images_of_all_sizes():
     assert table.num_images == 4
 
 
-def test_the_input_is_judged_as_it_is_without_clipping():
+def test_the_input_is_scored_as_it_is_without_clipping():
     table, _ = evaluate_restoration("none", lambda i: i.images, IMAGES, suite(darker=(darker, {})))
     assert table.rows[0].scores["input"].psnr == pytest.approx(-10 * math.log10(0.1**2), abs=1e-3)  # 0.2 of 2 is 0.1
 
 
-def test_masks_reach_restorer_and_floors():
+def test_masks_reach_restorer_and_baselines():
     seen = []
 
-    def floor(image, mask):
+    def baseline(image, mask):
         assert image.min() >= 0
         seen.append(mask)
         return image
@@ -67,7 +67,7 @@ def test_masks_reach_restorer_and_floors():
         assert set(np.unique(inputs.masks)) == {0.0, 1.0}
         return inputs.images
 
-    table, examples = evaluate_restoration("none", apply, IMAGES, suite(gone=(half_missing, {"f": floor})))
+    table, examples = evaluate_restoration("none", apply, IMAGES, suite(gone=(half_missing, {"f": baseline})))
     assert set(table.rows[0].scores) == {"input", "f", "restored"}
     assert len(seen) == len(IMAGES)
     assert all(mask.dtype == bool and mask[::2].all() and not mask[1::2].any() for mask in seen)
@@ -122,12 +122,38 @@ def test_table_as_text_and_as_file(tmp_path):
 def test_suites():
     assert suite_for((28, 28, 1), photos=False).name == "digits-1"
     assert suite_for((128, 128, 3), photos=False).name == suite_for((32, 32, 3), photos=True).name == "photos-1"
-    assert [case.level for case in hole_suite((4, 8)).cases] == ["4 px", "8 px"]
     sigmas = [case.level for case in photo_suite().cases if case.damage == "gaussian"]
     assert sigmas == ["15/255", "25/255", "50/255"]
 
 
-def test_the_protocol_gives_the_known_psnr_of_noise_and_the_floors_help():
+def test_holes_of_a_suite_are_smaller_than_the_images():
+    for shape, widths in (((28, 28, 1), [6, 10, 14]), ((12, 28, 1), [6, 10]), ((6, 6, 1), [])):
+        cases = suite_for(shape, photos=False).cases
+        assert [case.level for case in cases if case.damage == "centre_hole"] == [f"{width} px" for width in widths]
+
+
+def test_images_so_small_that_damage_may_hide_them_whole_have_a_psnr_under_every_case():
+    images = [RNG.integers(0, 256, (3, 3, 1), np.uint8) for _ in range(20)]
+    table, _ = evaluate_restoration("none", lambda i: i.images, images, suite_for((3, 3, 1), photos=False))
+    assert len(table.rows) == 9
+    for score in (score for row in table.rows for score in row.scores.values()):
+        assert math.isfinite(score.psnr)
+        assert score.ssim is None
+
+
+def test_a_table_without_ssim_has_psnr_alone(tmp_path):
+    small = [image[:10] for image in IMAGES]
+    table, _ = evaluate_restoration("none", lambda i: i.images, small, suite(gone=(half_missing, {})))
+    psnr = table.rows[0].scores["restored"].psnr
+    head, titles, row = format_table(table).splitlines()
+    assert "SSIM" not in head
+    assert row.split() == ["gone", "1", f"{table.rows[0].scores['input'].psnr:.2f}", f"{psnr:.2f}"]
+    assert titles.split() == ["damage", "level", "input", "restored", "baselines"]
+    save_table(tmp_path / "table.json", table)
+    assert json.loads((tmp_path / "table.json").read_text())["rows"][0]["scores"]["restored"] == {"psnr": psnr}
+
+
+def test_the_protocol_gives_the_known_psnr_of_noise_and_the_baselines_help():
     flat = [np.full((64, 64, 1), 128, np.uint8)]
     by_name = {(case.damage, case.level): case for case in photo_suite().cases}
     cases = tuple(by_name[name] for name in (("gaussian", "25/255"), ("salt_and_pepper", "50%"), ("pixels", "50%")))
@@ -140,7 +166,7 @@ def test_the_protocol_gives_the_known_psnr_of_noise_and_the_floors_help():
     assert min(pixels["normalised mean"].psnr, pixels["Delaunay"].psnr) > 60
 
 
-def test_floors_of_blur_know_the_kernel():
+def test_baselines_of_blur_know_the_kernel():
     y, x = np.mgrid[:48, :48]
     image = [np.uint8(127.5 + 100 * np.sin(x / 2.0) * np.sin(y / 3.0))[..., None]]
     blur = next(case for case in photo_suite().cases if case.damage == "gaussian_blur")
