@@ -21,9 +21,9 @@ from jaxgen.errors import require
 from jaxgen.evaluation.features import FeatureNetwork, extract, mnist_features
 from jaxgen.evaluation.generated import Generated
 from jaxgen.evaluation.protocol import evaluate
-from jaxgen.metrics.frechet import add_features, frechet_distance, no_moments
+from jaxgen.metrics.frechet import add_features, empty_moments, frechet_distance
 from jaxgen.metrics.kernel import kernel_distance
-from jaxgen.metrics.neighbours import nearer, no_nearest, precision_recall_density_coverage
+from jaxgen.metrics.neighbours import empty_nearest, precision_recall_density_coverage, update_nearest
 from jaxgen.training import parallel
 
 FEATURES, NEAREST = "features of the images", "nearest training images"
@@ -64,12 +64,12 @@ def make_parts(network: FeatureNetwork, config: EvaluationConfig) -> dict[str, C
     fake, real = draw.normal(size=(2, config.num, network.num_features)).astype(np.float32)
     train = draw.normal(size=(config.train, network.num_features)).astype(np.float32)
     images = noise_source(config.num, (28, 28, 1), False).images
-    moments = [add_features(no_moments(network.num_features), features) for features in (fake, real)]
+    moments = [add_features(empty_moments(network.num_features), features) for features in (fake, real)]
 
     def nearest() -> None:
-        found = no_nearest(len(fake))
+        found = empty_nearest(len(fake))
         for start in range(0, len(train), CHUNK):
-            found = nearer(found, fake, train[start : start + CHUNK], start)
+            found = update_nearest(found, fake, train[start : start + CHUNK], start)
         jax.block_until_ready(list(found))
 
     return {

@@ -1,1 +1,1 @@
-"""Reading an exported model: what a bundle holds and how it is used, without training code, Flax or TensorFlow."""
+"""Bundles, which hold exported models and are used without training code, Flax or TensorFlow."""

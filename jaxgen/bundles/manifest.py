@@ -1,4 +1,4 @@
-"""What a bundle says of itself, read without trust: every field checked, every file of the size and hash declared."""
+"""The manifest of a bundle, in which nothing is trusted: every field and the hash of every file is checked."""
 
 import hashlib
 import json
@@ -12,36 +12,36 @@ from jaxgen.errors import InputError, require
 MANIFEST = "manifest.json"
 PROGRAM, WEIGHTS, GOLDEN, ONNX = "model.stablehlo", "weights.safetensors", "golden.safetensors", "model.onnx"
 FILES = (PROGRAM, WEIGHTS, GOLDEN, ONNX)
-"""All files that a bundle may name; no other is ever opened."""
+"""All files that a bundle may have; no other is ever opened."""
 FORMAT, VERSION = "jaxgen-bundle", 1
 LARGEST_MANIFEST = 2**20
 LARGEST_FILE = 2**31
 LARGEST_SIZE = 2**14
-"""Of a declared image, latent or class list."""
+"""Largest declared size of an image, a latent or the list of classes."""
 
 
 class Array(NamedTuple):
-    """An input or output of the model: its name and its shape, in which a text stands for an open size."""
+    """An input or output of the model: its name and its shape, where a string such as "2*h" is a variable size."""
 
     name: str
     shape: tuple[int | str, ...]
 
 
 class Manifest(NamedTuple):
-    """What a bundle says of its model.
+    """The checked description of a bundle's model.
 
     Attributes:
       kind: "gan" or "restorer".
-      name: for messages.
+      name: name of the model.
       image: (height, width, channels); height and width are None for any size.
-      latent_dim: of a GAN; else 0.
-      labels: names of the classes of a conditional GAN; else none.
-      multiple: sizes that a restorer of any size takes are multiples of it; 1 elsewhere.
-      halo: pixels from which a pixel of a restorer's result may depend on another one.
-      inputs: of the model.
-      outputs: of the model.
+      latent_dim: length of a GAN's latent vectors; 0 for a restorer.
+      labels: names of the classes of a conditional GAN; else empty.
+      multiple: number that height and width must be multiples of, for a restorer of any size; else 1.
+      halo: distance in pixels from which a restored pixel may depend on another one.
+      inputs: inputs of the model.
+      outputs: outputs of the model.
       files: size in bytes and SHA-256 by file name.
-      record: all that the file holds, with licence, data, configuration, metrics and versions.
+      record: content of the manifest file, with licence, data, configuration, metrics and versions.
     """
 
     kind: str
@@ -58,24 +58,24 @@ class Manifest(NamedTuple):
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a bundle.
+    """Returns the manifest of a bundle.
 
     Raises:
-      InputError: no such folder or file, not JSON, or a field that is missing or not what it must be.
+      InputError: no such folder or file, not JSON, or a field that is missing or not accepted.
     """
     path = folder / MANIFEST
     require(path.is_file(), "bundle", str(folder), f"a folder with a {MANIFEST}, as `python -m jaxgen export` writes")
     size = path.stat().st_size
     require(size <= LARGEST_MANIFEST, f"{MANIFEST}: bytes", size, f"at most {LARGEST_MANIFEST}")
     try:
-        record = json.loads(path.read_bytes().decode(), parse_constant=_no_number)
+        record = json.loads(path.read_bytes().decode(), parse_constant=_reject_constant)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: is not JSON ({str(error)[:80]})") from None
     return parse_manifest(record)
 
 
 def parse_manifest(record: Any) -> Manifest:
-    """A manifest from its JSON value; raises `InputError` as `read_manifest` does."""
+    """Returns a manifest from its JSON value; raises `InputError` like `read_manifest`."""
     require(isinstance(record, dict), MANIFEST, _short(record), "an object")
     require(_get(record, "format") == FORMAT, "format", _short(record["format"]), FORMAT)
     version = _get(record, "version")
@@ -99,10 +99,10 @@ def parse_manifest(record: Any) -> Manifest:
 
 
 def read_file(folder: Path, manifest: Manifest, name: str) -> bytes:
-    """The bytes of a file of a bundle, which are those that the manifest declares.
+    """Returns the bytes of a file of a bundle, after a check against the manifest.
 
     Raises:
-      InputError: the file is not declared, not there, or has another size or hash.
+      InputError: the file is not declared, does not exist, or has another size or hash.
     """
     require(name in manifest.files, "files", sorted(manifest.files), f"{name} among them")
     size, sha256 = manifest.files[name]
@@ -116,8 +116,8 @@ def read_file(folder: Path, manifest: Manifest, name: str) -> bytes:
     return data
 
 
-def _no_number(text: str) -> Any:
-    raise ValueError(f"{text} is no JSON number")
+def _reject_constant(text: str) -> Any:
+    raise ValueError(f"{text} is not a JSON number")
 
 
 def _short(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""An exported model in use: images from a GAN's bundle, restored images from a restorer's."""
+"""A model loaded from a bundle, which generates or restores images."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -16,19 +16,19 @@ from jaxgen.errors import require
 from jaxgen.images import to_uint8
 
 BUCKETS = (4, 16, 64)
-"""Images per call: a call is filled up to one of these, so that no more programs than these are ever compiled."""
+"""Images per call; calls are padded to one of these sizes, so that only as many programs are compiled."""
 TILE = 512
 LUMA = np.asarray((0.299, 0.587, 0.114), np.float32)
-"""Weights of ITU-R 601."""
+"""Weights of red, green and blue in the luma of ITU-R 601."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """A model of a bundle, made by `load`.
+    """A model of a bundle, opened by `load`.
 
     Attributes:
-      manifest: what the bundle says of it.
-      apply: the network itself: arrays float32 as `manifest.inputs` says, to what `manifest.outputs` says.
+      manifest: its description.
+      apply: the network, from the float32 arrays of `manifest.inputs` to that of `manifest.outputs`.
     """
 
     manifest: Manifest
@@ -41,15 +41,15 @@ class Model:
         seed: int = 0,
         truncation: float = 1.0,
     ) -> np.ndarray:
-        """Images of a GAN: those that `python -m jaxgen sample` draws from the run with the same seed and labels.
+        """Returns images of a GAN, those that `python -m jaxgen sample` draws from the run with this seed and label.
 
         Image i of a seed is the same whatever `num` is.
 
         Args:
-          num: how many, 1 or more.
-          label: of a conditional GAN: a class by name or number, or several, repeated in order; None draws them.
-          seed: decides the latents and the classes not given, 0 to 2**32 - 1.
-          truncation: the latents are multiplied by it, 0 to 1: less variety, more typical images.
+          num: number of images, 1 or more.
+          label: class of a conditional GAN by name or number, or several, repeated in order; None draws classes.
+          seed: determines the latents and drawn classes, 0 to 2**32 - 1.
+          truncation: factor of the latents, 0 to 1; a smaller one gives more typical images with less variety.
 
         Returns:
           uint8 (num, h, w, c).
@@ -69,17 +69,17 @@ class Model:
         return np.concatenate(parts)
 
     def restore(self, image: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
-        """The restored image, as `python -m jaxgen restore` gives it.
+        """Returns the restored image, as `python -m jaxgen restore` does.
 
-        A model for colour sees grey in all three channels, and the luma of its result is taken; a model for grey sees
-        each channel alone. Large images go tile by tile, with the result of the whole image.
+        A colour model gets a grey image in all three channels, and the luma of its result is returned; a grey model
+        restores each channel alone. Large images are restored in tiles, with the same result.
 
         Args:
           image: (h, w) or (h, w, c), c 1 or 3; uint8, uint16, or floats in [0, 1].
-          mask: (h, w), true where the image is to be filled in: all else then stays as it is.
+          mask: (h, w), true where the image is to be filled in; all other pixels are then kept.
 
         Returns:
-          Of the shape and type of `image`; float32 for floats.
+          An image of the shape and type of `image`; float32 for floats.
 
         Raises:
           InputError: not a restorer, or an argument that is not accepted.
@@ -95,7 +95,7 @@ class Model:
         return _like(restored, np.asarray(image))
 
     def _restored(self, pixels: np.ndarray, known: np.ndarray | None) -> np.ndarray:
-        """float32 (h, w, c) in [-1, 1] to the same, restored."""
+        """Returns the restored pixels; both are float32 (h, w, c) in [-1, 1]."""
         model_channels, channels = self.manifest.image[2], pixels.shape[-1]
         if model_channels == channels:
             return self._tiled(pixels, known)
@@ -105,13 +105,13 @@ class Model:
         return np.concatenate([self._tiled(pixels[..., i : i + 1], known) for i in range(channels)], axis=-1)
 
     def _program(self, images: np.ndarray, known: np.ndarray) -> np.ndarray:
-        """The exported network; its second input says what is missing."""
+        """Runs the exported network, whose second input marks the missing pixels."""
         return np.asarray(self.apply(images, 1 - known))
 
     def _tiled(self, pixels: np.ndarray, known: np.ndarray | None) -> np.ndarray:
         if self.manifest.image[0] is not None:
-            told = np.ones(pixels.shape[:2], np.float32) if known is None else known.astype(np.float32)
-            return np.clip(self._program(pixels[None], told[None, ..., None])[0], -1, 1)
+            kept = np.ones(pixels.shape[:2], np.float32) if known is None else known.astype(np.float32)
+            return np.clip(self._program(pixels[None], kept[None, ..., None])[0], -1, 1)
         restored = np.empty_like(pixels)
         layout = {"tile": TILE, "halo": self.manifest.halo, "multiple": self.manifest.multiple}
         for rows, columns, values in restored_tiles(self._program, pixels, known, **layout):
@@ -120,26 +120,28 @@ class Model:
 
 
 def load(folder: str | PathLike) -> Model:
-    """Opens a bundle that `python -m jaxgen export` wrote; needs no training code.
+    """Returns the model of a bundle that `python -m jaxgen export` wrote; needs no training code.
 
-    Nothing in it is trusted: the manifest is checked, each file must have the size and hash declared, the program must
-    take the weights and the inputs that the manifest names, and give the golden outputs. Turns on JAX's compilation
-    cache where the process has none, so that the next process starts sooner.
+    Nothing in it is trusted: the manifest is checked, each file must have the declared size and hash, and the program
+    must accept the weights and inputs that the manifest names and reproduce the golden outputs, those stored at export.
+    Turns on JAX's compilation cache if the process has none, so that the next process starts sooner.
 
     Args:
-      folder: of the bundle.
+      folder: folder of the bundle.
 
     Raises:
-      InputError: not a bundle, or a damaged one.
+      InputError: the folder is not a bundle, or it is damaged.
     """
     manifest = read_manifest(Path(folder))
     return Model(manifest, load_program(Path(folder), manifest))
 
 
 def _draw(manifest: Manifest, num: int, seed: int, labels: list[int] | None) -> list[np.ndarray]:
-    """Latents and, of a conditional GAN, one-hot conditions; as `jaxgen.tasks.gan.algorithm.draw_inputs`."""
+    """Draws latents and, for a conditional GAN, one-hot classes, like `jaxgen.tasks.gan.algorithm.draw_inputs`."""
     key_latents, key_labels = jax.random.split(jax.random.key(seed))
-    padded = -(-num // BUCKETS[-1]) * BUCKETS[-1]  # row i does not depend on how many there are: one program for all
+    padded = (
+        -(-num // BUCKETS[-1]) * BUCKETS[-1]
+    )  # row i does not depend on the number of rows, so one program serves all
     latents = np.array(jax.random.normal(key_latents, (padded, manifest.latent_dim)))[:num]
     if not manifest.labels:
         return [latents]
@@ -149,7 +151,7 @@ def _draw(manifest: Manifest, num: int, seed: int, labels: list[int] | None) -> 
 
 
 def _render(apply: Apply, inputs: list[np.ndarray]) -> np.ndarray:
-    """uint8 images of at most as many inputs as the largest bucket holds."""
+    """Returns the uint8 images of inputs that fit into the largest bucket."""
     num = len(inputs[0])
     bucket = next(size for size in BUCKETS if size >= num)
     filled = [np.concatenate([x, np.zeros((bucket - num, *x.shape[1:]), np.float32)]) for x in inputs]
@@ -157,7 +159,7 @@ def _render(apply: Apply, inputs: list[np.ndarray]) -> np.ndarray:
 
 
 def _class_numbers(label: int | str | Sequence[int | str], names: tuple[str, ...]) -> list[int]:
-    """Classes by name, or by number where none has such a name."""
+    """Returns the numbers of classes, given by name, or by number if no class has that name."""
     require(len(names) > 0, "label", label, "None, since this model knows no classes")
     asked = [label] if isinstance(label, str | int | np.integer) else list(label)
     numbers = {str(i): i for i in range(len(names))} | {name: i for i, name in enumerate(names)}
@@ -172,11 +174,11 @@ def _is_whole(value: object) -> bool:
 
 
 def _pixels(image: np.ndarray, manifest: Manifest) -> np.ndarray:
-    """The image as float32 (h, w, c) in [-1, 1]."""
+    """Returns the image as float32 (h, w, c) in [-1, 1]; raises `InputError` unless the model accepts it."""
     image = np.asarray(image)
     number = image.dtype in (np.uint8, np.uint16) or np.issubdtype(image.dtype, np.floating)
     shaped = image.ndim == 2 or (image.ndim == 3 and image.shape[-1] in (1, 3))
-    accepted = "uint8, uint16 or floats, (h, w), (h, w, 1) or (h, w, 3), none of them 0"
+    accepted = "uint8, uint16 or floats, of shape (h, w), (h, w, 1) or (h, w, 3), not empty"
     require(number and shaped and image.size > 0, "image", _describe(image), accepted)
     height, width, channels = manifest.image
     require(height in (None, image.shape[0]), "image", image.shape, f"{height} x {width} pixels")
@@ -191,7 +193,7 @@ def _pixels(image: np.ndarray, manifest: Manifest) -> np.ndarray:
 
 
 def _like(restored: np.ndarray, image: np.ndarray) -> np.ndarray:
-    """[-1, 1] to the type and shape of the image."""
+    """Converts from [-1, 1] to the type and shape of the image."""
     restored = (restored.reshape(image.shape) + np.float32(1)) / np.float32(2)
     if np.issubdtype(image.dtype, np.floating):
         return restored

@@ -1,4 +1,7 @@
-"""The program and the weights of a bundle: read, compared with the manifest, and tried on the golden inputs."""
+"""The program and the weights of a bundle, which are checked against the manifest and the golden outputs.
+
+Golden outputs are those that the exporter stored for fixed inputs; the program must reproduce them.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,16 +18,16 @@ from jaxgen.compilation import keep_compiled
 from jaxgen.errors import InputError, require
 
 Apply = Callable[..., jax.Array]
-"""The arrays of the manifest's `inputs`, in order -> that of `outputs`."""
+"""The arrays of the manifest's `inputs`, in order -> the array of its `outputs`."""
 TOLERANCES = {"cpu": 1e-4, "gpu": 0.02, "tpu": 0.05}
-"""Largest difference from the golden outputs, of values in [-1, 1]: accelerators may multiply in fewer bits."""
+"""Largest difference from the golden outputs, for values in [-1, 1]; accelerators may multiply with fewer bits."""
 
 
 def load_program(folder: Path, manifest: Manifest) -> Apply:
-    """The model of a bundle as a compiled function, after it has given the golden outputs.
+    """Returns the model of a bundle as a compiled function that reproduced the golden outputs.
 
     Raises:
-      InputError: a file is damaged or does not fit the manifest, this machine is none of those exported for, or the
+      InputError: a file is damaged or does not fit the manifest, the program was not exported for this device, or its
         outputs are not the golden ones.
     """
     keep_compiled()
@@ -45,10 +48,10 @@ def load_program(folder: Path, manifest: Manifest) -> Apply:
 
 
 def read_tensors(folder: Path, manifest: Manifest, name: str) -> dict[str, np.ndarray]:
-    """The arrays of a safetensors file of a bundle, by name.
+    """Returns the arrays of a safetensors file of a bundle, by name.
 
     Raises:
-      InputError: damaged, of another type than float32, or with values that are no numbers.
+      InputError: the file is damaged, or an array is not float32 or not finite.
     """
     data = read_file(folder, manifest, name)
     try:
@@ -58,12 +61,12 @@ def read_tensors(folder: Path, manifest: Manifest, name: str) -> dict[str, np.nd
     for key, array in arrays.items():
         require(array.dtype == np.float32, f"{name}: {key}", str(array.dtype), "float32")
         if not np.isfinite(array).all():
-            raise InputError(f"{name}: {key} holds values that are no numbers")
+            raise InputError(f"{name}: {key} holds values that are not finite")
     return arrays
 
 
 def _require_signature(program: export.Exported, manifest: Manifest, weights: dict[str, np.ndarray]) -> None:
-    """Raises `InputError` unless the program takes these weights and what the manifest says, and gives it."""
+    """Raises `InputError` unless the program maps these weights and the declared inputs to the declared outputs."""
     platform = {"gpu": "cuda"}.get(jax.default_backend(), jax.default_backend())
     require(platform in program.platforms, "platform", platform, ", ".join(program.platforms))
     stand_ins = (dict.fromkeys(weights, 0), *(0 for _ in manifest.inputs))
@@ -71,7 +74,7 @@ def _require_signature(program: export.Exported, manifest: Manifest, weights: di
     same_tree = program.in_tree == jax.tree.structure((stand_ins, {}))
     same = same_tree and _shapes(program.in_avals) == [_plain(shape) for shape in expected]
     if not same or _shapes(program.out_avals) != [_plain(array.shape) for array in manifest.outputs]:
-        raise InputError(f"{PROGRAM}: takes and gives other arrays than {WEIGHTS} and the manifest say")
+        raise InputError(f"{PROGRAM}: takes or returns other arrays than {WEIGHTS} and the manifest declare")
 
 
 def _shapes(avals: Any) -> list[tuple[Any, ...] | None]:
@@ -83,7 +86,7 @@ def _plain(shape: Any) -> tuple[Any, ...]:
 
 
 def _require_golden_arrays(golden: dict[str, np.ndarray], manifest: Manifest) -> None:
-    """Raises `InputError` unless there is one array for each input and output, of a shape that fits."""
+    """Raises `InputError` unless there is one golden array of the declared shape for each input and output."""
     expected = [*manifest.inputs, *manifest.outputs]
     require(
         set(golden) == {a.name for a in expected}, f"{GOLDEN}: names", sorted(golden), "those of inputs and outputs"
@@ -105,8 +108,9 @@ def _require_golden(call: Apply, manifest: Manifest, golden: dict[str, np.ndarra
     except Exception as error:
         raise InputError(f"{PROGRAM}: does not run ({_first_line(error)})") from None
     wanted, tolerance = golden[output.name], TOLERANCES.get(jax.default_backend(), 0.05)
-    if found.shape != wanted.shape or not np.isfinite(found).all():
-        raise InputError(f"{PROGRAM}: gives {found.shape} with values that are no numbers, or not {wanted.shape}")
+    require(found.shape == wanted.shape, f"{PROGRAM}: output shape", found.shape, str(wanted.shape))
+    if not np.isfinite(found).all():
+        raise InputError(f"{PROGRAM}: returns values that are not finite")
     error = float(np.abs(found - wanted).max())
     require(error <= tolerance, f"{GOLDEN}: difference", error, f"at most {tolerance} from what the program gives")
 

@@ -1,1 +1,1 @@
-"""`python -m jaxgen doctor`: what this machine is, how fast it is, and what would be slow."""
+"""`python -m jaxgen doctor`, which describes this machine, measures its speed and reports what would be slow."""

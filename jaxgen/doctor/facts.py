@@ -1,4 +1,4 @@
-"""What a machine is and how fast it is, found without data and without a network."""
+"""Facts about a machine and its speed, found without data and without a network connection."""
 
 import os
 import shutil
@@ -15,29 +15,29 @@ from jaxgen.training import parallel
 
 DISK_BYTES, LINK_BYTES, REDUCED_BYTES = 2**25, 2**26, 2**24
 BATCH, DIGIT = 64, (28, 28, 1)
-WATCHED = 0.3
-"""Seconds for which other programs are watched."""
+WATCH_SECONDS = 0.3
+"""Time for which the load by other programs is measured."""
 
 
 class Machine(NamedTuple):
-    """What was found; None is what could not be told.
+    """Facts about a machine; None stands for what is unknown.
 
     Attributes:
-      backend: of JAX: cpu, gpu, tpu.
-      platforms: JAX_PLATFORMS, "" where it is not set.
-      cores: that this process may use.
-      devices: of this process.
-      processes: that JAX knows of.
-      started_processes: as the environment says (SLURM, a TPU slice).
+      backend: backend of JAX: cpu, gpu, tpu.
+      platforms: value of JAX_PLATFORMS; "" if it is not set.
+      cores: cores that this process may use.
+      devices: devices of this process.
+      processes: processes that JAX knows of.
+      started_processes: processes according to the environment (SLURM, a TPU slice).
       accelerator: "gpu" or "tpu" if the system has one, whether JAX uses it or not.
       tensorflow_devices: accelerators that TensorFlow would use.
       cache: folder of compiled programs.
       cache_kept: whether it can be written to.
-      out: the folder that was asked about.
-      memory_gib: main memory that is free.
-      disk_gib: free where runs go.
-      busy_cores: kept busy by other programs.
-      rates: by name, in operations, bytes, images or calls a second.
+      out: folder of runs.
+      memory_gib: free main memory.
+      disk_gib: free space of the disk that holds `out`.
+      busy_cores: cores kept busy by other programs.
+      rates: rates by name, in operations, bytes, images or calls per second.
     """
 
     backend: str
@@ -58,15 +58,15 @@ class Machine(NamedTuple):
 
 
 def examine(out: Path) -> Machine:
-    """Looks at the machine and measures it; all processes of a slice must do it together.
+    """Returns the facts about this machine; all processes of a slice must call it together.
 
     Args:
-      out: where runs would go; it need not exist and is not made.
+      out: folder of runs; it need not exist and is not created.
     """
-    folder, cache = existing(out), jax.config.jax_compilation_cache_dir
+    folder, cache = nearest_existing_folder(out), jax.config.jax_compilation_cache_dir
     since = rates.cores_busy_elsewhere()
-    time.sleep(WATCHED)
-    busy = since()  # before this program works
+    time.sleep(WATCH_SECONDS)
+    busy = since()  # before this program itself computes
     devices = jax.local_devices()
     return Machine(
         backend=jax.default_backend(),
@@ -78,7 +78,7 @@ def examine(out: Path) -> Machine:
         accelerator=find_accelerator(Path("/")),
         tensorflow_devices=_tensorflow_devices(),
         cache=cache,
-        cache_kept=cache is not None and ("://" in cache or os.access(existing(Path(cache)), os.W_OK)),
+        cache_kept=cache is not None and ("://" in cache or os.access(nearest_existing_folder(Path(cache)), os.W_OK)),
         out=str(out),
         memory_gib=_free_memory(),
         disk_gib=shutil.disk_usage(folder).free / 2**30,
@@ -88,7 +88,7 @@ def examine(out: Path) -> Machine:
 
 
 def measure(devices: list[jax.Device], folder: Path) -> dict[str, float | None]:
-    """Rates by name: products and convolutions on all devices of this process, the way to them, data, the disk."""
+    """Returns the rates of devices, transfers to them, input data and the disk, by name; None if not measured."""
     found: dict[str, float | None] = {
         "matmul float32": rates.rate(rates.matmul(devices, "float32")),
         "matmul bfloat16": rates.rate(rates.matmul(devices, "bfloat16")),
@@ -110,28 +110,28 @@ def measure(devices: list[jax.Device], folder: Path) -> dict[str, float | None]:
     return found
 
 
-def existing(path: Path) -> Path:
-    """The folder itself, or the nearest above it that exists."""
+def nearest_existing_folder(path: Path) -> Path:
+    """Returns the folder itself, or the nearest one above it that exists."""
     whole = Path(os.path.abspath(path))
     return next(folder for folder in (whole, *whole.parents) if folder.is_dir())
 
 
 def started_processes(environment: Mapping[str, str]) -> int:
-    """How many processes SLURM or a TPU slice says there are; 1 where nothing says so."""
+    """Returns the number of processes according to SLURM or a TPU slice; 1 without either."""
     tasks = environment.get("SLURM_STEP_NUM_TASKS", "")
     hosts = [host for host in environment.get("TPU_WORKER_HOSTNAMES", "").split(",") if host]
     return max(int(tasks) if tasks.isdigit() else 1, len(hosts), 1)
 
 
 def find_accelerator(root: Path) -> str | None:
-    """What the system's device files show: "gpu" (NVIDIA), "tpu" or None."""
+    """Returns the accelerator that the system's device files show: "gpu" (NVIDIA), "tpu" or None."""
     if (root / "dev/nvidia0").exists():
         return "gpu"
     return "tpu" if [*root.glob("dev/accel[0-9]*"), *root.glob("dev/vfio/[0-9]*")] else None
 
 
 def _tensorflow_devices() -> int | None:
-    """Accelerators that TensorFlow would use beside JAX: none, once jaxgen has hidden them. None without TensorFlow."""
+    """Returns how many accelerators TensorFlow would use, 0 once jaxgen has hidden them; None without TensorFlow."""
     try:
         tf = import_tensorflow()
     except ImportError:
@@ -140,7 +140,7 @@ def _tensorflow_devices() -> int | None:
 
 
 def _free_memory() -> float | None:
-    """GiB that programs can still take, on Linux."""
+    """Returns the free memory in GiB on Linux, else None."""
     info = Path("/proc/meminfo")
     lines = info.read_text().splitlines() if info.exists() else []
     found = [int(line.split()[1]) / 2**20 for line in lines if line.startswith("MemAvailable:")]

@@ -1,4 +1,4 @@
-"""How fast this machine is at what training consists of: products, convolutions, all-reduces, images, the disk."""
+"""Measurements of the operations of training: products, convolutions, all-reduces, input images, disk writes."""
 
 import os
 import secrets
@@ -18,24 +18,24 @@ from jaxgen.data.transfer import chunks
 from jaxgen.networks.layers import conv
 
 MATRIX = {"cpu": 1024}
-"""Edge of the matrices multiplied, by backend; others take `LARGE_MATRIX`, in which a launch costs nothing."""
+"""Edge of the matrices, by backend; others use `LARGE_MATRIX`, for which the launch overhead is negligible."""
 LARGE_MATRIX = 8192
 CONVOLUTION = {"cpu": (32, 32, 64)}
-"""Images, their edge and their channels, by backend; others take `LARGE_CONVOLUTION`."""
+"""Number, edge and channels of the images, by backend; others use `LARGE_CONVOLUTION`."""
 LARGE_CONVOLUTION = (256, 64, 128)
 
 
 class Work(NamedTuple):
-    """Something to time: `run()` does `amount` units (floating-point operations, bytes) and waits for the result."""
+    """An operation to time: `run()` does `amount` units (floating-point operations, bytes) and waits for the result."""
 
     run: Callable[[], None]
     amount: float
 
 
 def rate(work: Work, repeats: int = 5) -> float:
-    """Units a second in the fastest of `repeats` runs, after one that is not counted: what others disturb is left out.
+    """Returns units per second in the fastest of `repeats` runs after a warm-up run, so that disturbances do not count.
 
-    The number of runs is fixed, since processes that measure an all-reduce together must do the same.
+    The number of runs is fixed, since processes that measure an all-reduce together must run it equally often.
     """
     work.run()
     return work.amount / min(_seconds(work.run) for _ in range(repeats))
@@ -48,11 +48,11 @@ def _seconds(run: Callable[[], None]) -> float:
 
 
 def matmul(devices: list[jax.Device], dtype: str) -> Work:
-    """One product of square matrices on each device at once: the ceiling for everything else.
+    """Returns a product of square matrices on each device at once; nothing else is faster.
 
     Args:
-      devices: of this process.
-      dtype: float32 or bfloat16; float32 in the precision that the backend takes by default, as networks do.
+      devices: devices of this process.
+      dtype: float32 or bfloat16; float32 with the default precision of the backend, as in networks.
     """
     n, backend = len(devices), jax.default_backend()
     edge = MATRIX.get(backend, LARGE_MATRIX)
@@ -62,7 +62,7 @@ def matmul(devices: list[jax.Device], dtype: str) -> Work:
 
 
 def convolution(devices: list[jax.Device], dtype: str, gradients: bool) -> Work:
-    """A 3 x 3 convolution that keeps its channels, as networks take it; with both gradients it counts three times."""
+    """Returns a 3 x 3 convolution as in networks; both gradients count as two more."""
     n, backend = len(devices), jax.default_backend()
     num, edge, channels = CONVOLUTION.get(backend, LARGE_CONVOLUTION)
     rows, whole = _shardings(devices)
@@ -80,9 +80,9 @@ def convolution(devices: list[jax.Device], dtype: str, gradients: bool) -> Work:
 
 
 def all_reduce(devices: list[jax.Device], num_bytes: int) -> Work:
-    """The sum over devices of float32 arrays of `num_bytes` each, left on all of them; the unit is a byte of one array.
+    """Returns an all-reduce, the sum over devices of float32 arrays of `num_bytes` each; its unit is a byte of one.
 
-    All processes must run it together where `devices` are those of all.
+    If `devices` are those of several processes, all of them must run it together.
     """
     rows, whole = _shardings(devices)
     x = _ones((len(devices), num_bytes // 4), "float32", rows)
@@ -90,23 +90,23 @@ def all_reduce(devices: list[jax.Device], num_bytes: int) -> Work:
 
 
 def dispatch() -> Work:
-    """One call of a compiled function that does next to nothing; the unit is a call."""
+    """Returns one call of a compiled function that adds two numbers; its unit is a call."""
     return _work(jax.jit(lambda x: x + 1.0), (jnp.zeros(()),), 1.0)
 
 
 def upload(num_bytes: int) -> Work:
-    """Bytes from host memory to a device."""
+    """Returns a copy of `num_bytes` from host memory to a device; its unit is a byte."""
     block = np.zeros(num_bytes, np.uint8)
     return Work(lambda: wait_for(jax.device_put(block, jax.local_devices()[0])), float(num_bytes))
 
 
 def data_rate(source: Source, batch_size: int, steps: int, num_chunks: int) -> float:
-    """Images a second that the input pipeline brings onto the devices of this process, with nobody to wait for.
+    """Returns the images per second that the input pipeline delivers to a device that is always ready for them.
 
     Args:
       source: the images.
-      batch_size: images of a batch.
-      steps: batches of a chunk, as of a dispatch.
+      batch_size: images per batch.
+      steps: batches per chunk, as in a dispatch.
       num_chunks: chunks that are timed, after two that fill the pipeline.
     """
     device, filling = jax.local_devices()[0], 2
@@ -123,16 +123,16 @@ def data_rate(source: Source, batch_size: int, steps: int, num_chunks: int) -> f
 
 
 def noise_source(num: int, shape: tuple[int, int, int], uses_tensorflow: bool) -> Source:
-    """Random images in memory, so that the pipeline can be measured where there is no data."""
+    """Returns a source of random images in memory, to measure the pipeline without data."""
     images = np.random.default_rng(0).integers(0, 256, (num, *shape), np.uint8)
     return Source("noise", f"{num} random images", shape, num, images=images, uses_tensorflow=uses_tensorflow)
 
 
 def disk_write(folder: Path, num_bytes: int) -> Work:
-    """A file of `num_bytes` written, forced to the disk and deleted again; the unit is a byte.
+    """Returns the writing of a file of `num_bytes`, which is flushed to the disk and deleted; its unit is a byte.
 
     Raises:
-      OSError: when run, the folder cannot be written to.
+      OSError: the folder cannot be written to; raised by `run`.
     """
     block = np.random.default_rng(0).bytes(num_bytes)
 
@@ -150,7 +150,7 @@ def disk_write(folder: Path, num_bytes: int) -> Work:
 
 
 def cores_busy_elsewhere() -> Callable[[], float | None]:
-    """Starts to watch the machine; the function returned gives the cores that others kept busy since, on Linux."""
+    """Returns a function that gives the mean number of cores other programs kept busy since, on Linux; else None."""
 
     def busy() -> float | None:
         stat = Path("/proc/stat")
@@ -168,13 +168,13 @@ def cores_busy_elsewhere() -> Callable[[], float | None]:
 
 
 def _shardings(devices: list[jax.Device]) -> tuple[NamedSharding, NamedSharding]:
-    """Spread over the devices by the first axis, and a copy on each."""
+    """Returns two shardings over the devices: split along the first axis, and a full copy on each."""
     mesh = Mesh(np.asarray(devices), ("data",), axis_types=(AxisType.Auto,))
     return NamedSharding(mesh, PartitionSpec("data")), NamedSharding(mesh, PartitionSpec())
 
 
 def _ones(shape: tuple[int, ...], dtype: str, sharding: NamedSharding) -> jax.Array:
-    """Made where it will live, since no process can hold the devices of another."""
+    """Returns an array of ones, created on its devices, since a process cannot copy to those of another."""
     return jax.jit(lambda: jnp.ones(shape, dtype), out_shardings=sharding)()
 
 
@@ -183,5 +183,5 @@ def _work(fn: Callable[..., Any], arguments: tuple[Any, ...], amount: float) -> 
 
 
 def wait_for(results: Any) -> None:
-    """Returns when the arrays are there."""
+    """Waits until the arrays are computed."""
     jax.block_until_ready(results)

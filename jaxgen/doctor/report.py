@@ -1,4 +1,4 @@
-"""Machine and advice as text."""
+"""The text that `python -m jaxgen doctor` prints."""
 
 import importlib.metadata
 from pathlib import Path
@@ -14,17 +14,17 @@ PLUGINS = ("jax-cuda12-plugin", "jax-cuda13-plugin")
 
 
 def diagnose(out: Path) -> None:
-    """Examines the machine and prints what was found.
+    """Prints the facts about this machine, its rates and advice.
 
     Args:
-      out: where runs would go.
+      out: folder of runs.
     """
     print(describe(examine(out)))
 
 
 def describe(facts: Machine) -> str:
-    """All lines: versions, the machine, rates, and what would be slow."""
-    advice = advise(facts) or ["nothing that these checks know of"]
+    """Returns the whole text: versions, the machine, rates, and what would be slow."""
+    advice = advise(facts) or ["nothing that these checks found"]
     return "\n".join(
         [
             "versions: " + ", ".join(f"{name} {version}" for name, version in versions().items()),
@@ -55,7 +55,7 @@ def _machine(facts: Machine) -> list[str]:
 
 
 def versions() -> dict[str, str]:
-    """Versions by package, of those that are installed."""
+    """Returns the versions of installed packages by name."""
     found = {name: version for name, version in describe_hardware()["versions"].items() if version}
     for name in (*MORE_PACKAGES, *PLUGINS):
         try:
@@ -66,7 +66,7 @@ def versions() -> dict[str, str]:
 
 
 def in_units(name: str, value: float | None) -> str:
-    """A rate in the unit that goes with its name."""
+    """Returns a rate with the unit for its name."""
     if value is None:
         return "not measured"
     if name.startswith(("matmul", "convolution")):

@@ -1,1 +1,1 @@
-"""From images to figures: feature networks, named protocols, and what they say about a set of images."""
+"""Evaluation of generated images: feature networks, the checkpoint score and the full protocol."""

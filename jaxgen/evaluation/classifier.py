@@ -1,4 +1,4 @@
-"""Classification: cross entropy on randomly shifted images, Adam on a cosine, and a moving average of the weights."""
+"""Training of a classifier: cross entropy on shifted images, Adam on a cosine schedule, averaged weights."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -17,11 +17,11 @@ from jaxgen.training.step import Algorithm, TrainState, as_hparams, new_state
 from jaxgen.types import Batch, Grid, Images, Metrics, PRNGKey
 
 MAX_SHIFT = 2
-"""Pixels by which training moves an image at most, in both directions."""
+"""Largest shift of a training image along each axis, in pixels."""
 
 
 def make_classifier(shape: Grid, num_classes: int, batch_size: int) -> Algorithm:
-    """A classifier as a record of pure functions.
+    """Returns the training algorithm of a classifier, a record of pure functions.
 
     Args:
       shape: (*spatial, c) of the images.
@@ -30,7 +30,8 @@ def make_classifier(shape: Grid, num_classes: int, batch_size: int) -> Algorithm
 
     Returns:
       An `Algorithm`; a batch holds `images` (b, *spatial, c), uint8 or in [-1, 1], and `labels` (b,) in [0, n).
-      `init` reads the hparams `lr`, `ema_half_life`, `schedule_images`. `predict(state, images, key)` gives logits (b, n).
+      `init` reads the hparams `lr`, `ema_half_life` and `schedule_images`; `predict(state, images, key)` returns logits
+      (b, n).
 
     Raises:
       InputError: fewer than two classes.
@@ -40,9 +41,7 @@ def make_classifier(shape: Grid, num_classes: int, batch_size: int) -> Algorithm
     return Algorithm(
         init=partial(_init, network, shape),
         step=partial(_step, network, batch_size),
-        predict=lambda state, images, key: network.apply({"params": state.ema_params["classifier"]}, to_float(images))[
-            1
-        ],
+        predict=partial(_predict, network),
         draw_inputs=None,
         images_per_step=batch_size,
         takes_gradient=False,
@@ -50,7 +49,7 @@ def make_classifier(shape: Grid, num_classes: int, batch_size: int) -> Algorithm
 
 
 def shift(key: PRNGKey, images: Images) -> Images:
-    """Moves each image by up to `MAX_SHIFT` pixels along every axis; what comes in repeats the edge."""
+    """Shifts each image by up to `MAX_SHIFT` pixels along every axis; new pixels repeat the edge."""
     b, *shape = images.shape
     num = len(shape) - 1
     wide = jnp.pad(images, ((0, 0), *((MAX_SHIFT, MAX_SHIFT),) * num, (0, 0)), mode="edge")
@@ -83,6 +82,11 @@ def _step(
     hits = jnp.argmax(logits, axis=-1) == batch["labels"]
     state = state.replace(step=state.step + 1)
     return state, {"loss/classifier": loss, "accuracy/train": jnp.mean(hits.astype(jnp.float32)), "schedule/lr": lr}
+
+
+def _predict(network: Classifier, state: TrainState, images: Any, key: PRNGKey) -> jax.Array:
+    _, logits = network.apply({"params": state.ema_params["classifier"]}, to_float(images))
+    return logits
 
 
 def _optimizer(lr: jax.Array) -> optax.GradientTransformation:

@@ -1,4 +1,4 @@
-"""Classifier accuracy score: how well a classifier that has seen generated images alone knows real images."""
+"""The classifier accuracy score: the accuracy on real images of a classifier trained on generated images alone."""
 
 from collections.abc import Callable, Iterator
 
@@ -16,20 +16,20 @@ STEPS = 600
 BATCH_SIZE = 128
 STEPS_AT_ONCE = 20
 AT_ONCE = 1000
-"""Real images that are looked at in one call; a multiple of most numbers of devices."""
+"""Real images classified in one call; a multiple of most numbers of devices."""
 HPARAMS = {"lr": 2e-3, "ema_half_life": 5_000.0, "schedule_images": float(STEPS * BATCH_SIZE)}
 
 
 def train_on_generated(
     images: UInt8[np.ndarray, "n h w c"], labels: Int32[np.ndarray, "n"], num_classes: int, seed: int
 ) -> TrainState:
-    """The classifier of `networks.classifier` after `STEPS` steps of `BATCH_SIZE` images.
+    """Returns the state of a classifier after `STEPS` steps of `BATCH_SIZE` generated images.
 
     Args:
       images: generated images.
-      labels: the classes that they were asked to be.
+      labels: the classes that they were generated for.
       num_classes: k.
-      seed: of weights, order, shifts and dropout.
+      seed: determines weights, order, shifts and dropout.
     """
     algorithm = make_classifier(images.shape[1:], num_classes, BATCH_SIZE)
     mesh = parallel.make_mesh(BATCH_SIZE)
@@ -44,8 +44,8 @@ def train_on_generated(
     return state
 
 
-def make_hits(shape: tuple[int, int, int], num_classes: int) -> Callable[..., np.ndarray]:
-    """A function that says of real images whether the classifier of `train_on_generated` finds their class.
+def make_is_correct(shape: tuple[int, int, int], num_classes: int) -> Callable[..., np.ndarray]:
+    """Returns a function that tells which real images the classifier of `train_on_generated` classifies correctly.
 
     Args:
       shape: (h, w, c).
@@ -60,21 +60,17 @@ def make_hits(shape: tuple[int, int, int], num_classes: int) -> Callable[..., np
     """
     predict = jax.jit(make_classifier(shape, num_classes, BATCH_SIZE).predict)
 
-    def hits(state: TrainState, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    def is_correct(state: TrainState, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
         filled = np.concatenate([images, np.zeros((AT_ONCE - len(images), *shape), np.uint8)])
         devices = len(state.step.sharding.device_set)
-        return (
-            np.argmax(np.asarray(predict(state, parallel.spread(filled, devices), jax.random.key(0))), -1)[
-                : len(images)
-            ]
-            == labels
-        )
+        logits = np.asarray(predict(state, parallel.spread(filled, devices), jax.random.key(0)))
+        return np.argmax(logits, -1)[: len(images)] == labels
 
-    return hits
+    return is_correct
 
 
 def _orders(num: int, seed: int) -> Iterator[np.ndarray]:
-    """Indices (k, b) of each dispatch: one permutation after the other."""
+    """Yields the image indices (k, b) of each dispatch, from one permutation after another."""
     generator = np.random.default_rng(seed)
     needed = STEPS * BATCH_SIZE
     order = np.concatenate([generator.permutation(num) for _ in range(-(-needed // num))])[:needed]

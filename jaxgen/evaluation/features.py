@@ -1,4 +1,4 @@
-"""Feature networks: from images to the vectors in which sets of images are compared."""
+"""Feature networks, which map images to the vectors by which sets of images are compared."""
 
 import functools
 import hashlib
@@ -22,17 +22,17 @@ from jaxgen.weights import load_params, require_published, sha256_of
 MNIST_WEIGHTS = Path(__file__).parent / "mnist_classifier.safetensors"
 MNIST_SHA256 = "5cff4d5b4650a14682a08decb90922de14b19549b34ac4b02bdd528aa01f31e0"
 RANDOM_FEATURES = 256
-"""Width of the untrained features."""
+"""Number of features of the untrained network."""
 
 
 class FeatureNetwork(NamedTuple):
     """A fixed map from images to features.
 
     Attributes:
-      name: what it is, in words that fit into a table.
-      sha256: of its weights file; of an untrained network, of its weights.
+      name: a short description, for tables.
+      sha256: hash of its weights file, or of the weights of an untrained network.
       num_features: f.
-      class_names: of the classes that it can tell apart; None if it knows none.
+      class_names: names of the classes that it predicts; None if it predicts none.
       apply: jitted, uint8 (b, h, w, c) -> features (b, f) and class logits (b, n) or None.
       at_once: images per call.
     """
@@ -46,14 +46,14 @@ class FeatureNetwork(NamedTuple):
 
 
 def choose_network(shape: tuple[int, int, int], inception_weights: Path | None = None) -> FeatureNetwork:
-    """The feature network for images of this shape: Inception-v3 where its weights are given, else what jaxgen carries.
+    """Returns a feature network for images of this shape: Inception-v3 if its weights are given, else one of jaxgen.
 
     Args:
       shape: (h, w, c).
-      inception_weights: the public weights file of the FID literature.
+      inception_weights: the public weights file that papers on the FID use.
 
     Raises:
-      InputError: the file is not that, or a damaged installation.
+      InputError: the file is another one, or the installation is damaged.
     """
     if inception_weights is not None:
         return inception_features(inception_weights)
@@ -62,19 +62,21 @@ def choose_network(shape: tuple[int, int, int], inception_weights: Path | None =
 
 @functools.cache
 def mnist_features() -> FeatureNetwork:
-    """The pinned MNIST classifier, made by `experiments/mnist_classifier.py`: 28 x 28 grey, 64 features, 10 classes.
+    """Returns the published MNIST classifier, for 28 x 28 grey images: 64 features, 10 classes.
+
+    `experiments/mnist_classifier.py` trained it.
 
     Raises:
-      InputError: the weights in the installed package are not those that were published.
+      InputError: the weights in the installed package are not the published ones.
     """
     require_published(MNIST_WEIGHTS, MNIST_SHA256)
     network, variables = Classifier(10), {"params": load_params(MNIST_WEIGHTS)}
-    apply = _exactly(lambda images: network.apply(variables, to_float(images)))
+    apply = _compile_float32(lambda images: network.apply(variables, to_float(images)))
     return FeatureNetwork("mnist-classifier", MNIST_SHA256, network.num_features, tuple("0123456789"), apply, 500)
 
 
 def inception_features(path: Path) -> FeatureNetwork:
-    """Inception-v3 of the FID literature, 2,048 features, with the weights file that the user points to."""
+    """Returns the Inception-v3 of the FID, with 2,048 features and the weights in the file at `path`."""
     params = load_inception(path, inception_shapes())
     # an argument of the compiled function: 87 MB of constants would be compiled into it
     forward = jax.jit(lambda p, images: InceptionV3().apply({"params": p}, images.astype(jnp.float32) / 255.0))
@@ -85,21 +87,21 @@ def inception_features(path: Path) -> FeatureNetwork:
 
 @functools.cache
 def random_features(shape: tuple[int, int, int]) -> FeatureNetwork:
-    """An untrained convolutional network: needs no data, sees shapes and textures, knows nothing of what they mean.
+    """Returns an untrained convolutional network, whose features describe shapes and textures but no meaning.
 
     References:
       Naeem et al., "Reliable Fidelity and Diversity Metrics for Generative Models", 2020, section 4.2.
     """
     network = Classifier(1, num_features=RANDOM_FEATURES)
     variables = jax.jit(network.init)(jax.random.key(0), jnp.zeros((1, *shape)))
-    apply = _exactly(lambda images: (network.apply(variables, to_float(images))[0], None))
+    apply = _compile_float32(lambda images: (network.apply(variables, to_float(images))[0], None))
     at_once = max(1, 500 * 28 * 28 // math.prod(shape))
     digest = hashlib.sha256(b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(variables))).hexdigest()
     return FeatureNetwork("random-convolutions (untrained)", digest, RANDOM_FEATURES, None, apply, at_once)
 
 
-def _exactly(fn: Callable[[Array], Any]) -> Callable[[Array], Any]:
-    """Compiled with full float32 products: accelerators round more by default, and a figure must not depend on them."""
+def _compile_float32(fn: Callable[[Array], Any]) -> Callable[[Array], Any]:
+    """Compiles a function with full float32 products; by default accelerators round more, which changes figures."""
 
     def precise(images: Array) -> Any:
         with jax.default_matmul_precision("highest"):
@@ -109,15 +111,15 @@ def _exactly(fn: Callable[[Array], Any]) -> Callable[[Array], Any]:
 
 
 def extract(network: FeatureNetwork, images: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-    """Features and predicted classes, batch for batch.
+    """Yields features and predicted classes of each batch.
 
     Args:
       network: from `choose_network`.
       images: uint8 batches (b, h, w, c), each of any size.
 
     Yields:
-      float32 (b, f) and int32 (b,), as many rows as each batch had images; None without classes. The network sees one
-      shape alone: a smaller batch is filled up and its result cut again.
+      float32 (b, f) and int32 (b,), a row for each image of the batch; None instead of classes if the network predicts
+      none. The network always runs on one shape: a smaller batch is padded and its result cut.
     """
     for batch in images:
         parts = [

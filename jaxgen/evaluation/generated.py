@@ -1,4 +1,4 @@
-"""Images to be judged, batch by batch: made by a run, or by any program and left in a file."""
+"""Generated images to evaluate, batch by batch: from a run, or from a file that any program wrote."""
 
 import math
 import zipfile
@@ -19,13 +19,13 @@ Batches = Iterator[tuple[np.ndarray, np.ndarray | None]]
 
 
 class Generated(NamedTuple):
-    """Generated images that can be gone through more than once.
+    """Generated images that can be read more than once.
 
     Attributes:
-      origin: where they come from, in words.
-      num: how many.
+      origin: a description of where they come from.
+      num: number of images.
       shape: (h, w, c).
-      labelled: whether there are labels: the classes that were asked for.
+      labelled: whether they have labels, the classes that they were generated for.
       batches: (at_once) -> uint8 images (b, h, w, c) and int labels (b,) or None, in the same order each time.
     """
 
@@ -37,15 +37,15 @@ class Generated(NamedTuple):
 
 
 def generated_from_file(path: Path, num: int | None = None, seed: int = 0) -> Generated:
-    """The arrays `images` and, if there, `labels` of an .npz archive; images are read in parts, never held as a whole.
+    """Returns the images and, if present, labels of an .npz archive; images are read batch by batch, never all at once.
 
     Args:
-      path: of the archive. `images` (n, h, w, c) or (n, h, w), uint8 or float in [0, 1]; `labels` integers (n,).
-      num: use so many, drawn at random, since files may be sorted; None uses all.
-      seed: of the drawing.
+      path: the archive, with `images` (n, h, w, c) or (n, h, w), uint8 or float in [0, 1], and `labels`, integers (n,).
+      num: number of images to use, drawn at random since files may be sorted; None for all.
+      seed: determines which images are drawn.
 
     Raises:
-      InputError: not such an archive, or, while it is read, a value that is not finite or out of range.
+      InputError: not such an archive or, while it is read, a value that is not finite or out of range.
     """
     with _archive(path) as archive:
         names = archive.namelist()
@@ -53,7 +53,7 @@ def generated_from_file(path: Path, num: int | None = None, seed: int = 0) -> Ge
             raise InputError(f"{path}: has no array images; accepted: an .npz archive with images (n, h, w, c)")
         shape, dtype = _header(path, archive)
         labels = _labels(path, archive, shape[0]) if "labels.npy" in names else None
-    size, used = (*shape[1:], 1)[:3], drawn(shape[0], shape[0] if num is None else num, seed)
+    size, used = (*shape[1:], 1)[:3], choose_rows(shape[0], shape[0] if num is None else num, seed)
 
     def batches(at_once: int) -> Batches:
         with _archive(path) as archive, archive.open("images.npy") as file:
@@ -70,15 +70,15 @@ def generated_from_file(path: Path, num: int | None = None, seed: int = 0) -> Ge
     return Generated(f"{path.name}", int(used.sum()), size, labels is not None, batches)
 
 
-def drawn(total: int, num: int, seed: int) -> Bool[np.ndarray, "total"]:
-    """Which of `total` rows are among `num` drawn at random; all of them where there are no more."""
+def choose_rows(total: int, num: int, seed: int) -> Bool[np.ndarray, "total"]:
+    """Returns a mask of `num` out of `total` rows, chosen at random; of all rows if there are no more."""
     rows = np.zeros(total, np.bool_)
     rows[np.random.default_rng(seed).choice(total, min(num, total), replace=False)] = True
     return rows
 
 
-def labels_like(source: Source, num: int, seed: int) -> Int32[np.ndarray, "n"]:
-    """Labels (num,), drawn from those of the source: each class as often as there."""
+def draw_labels(source: Source, num: int, seed: int) -> Int32[np.ndarray, "n"]:
+    """Draws labels (num,) from those of the source, so with its class frequencies."""
     return np.random.default_rng(seed).choice(source.labels, num).astype(np.int32)
 
 
@@ -91,7 +91,7 @@ def _archive(path: Path) -> zipfile.ZipFile:
 
 
 def _header(path: Path, archive: zipfile.ZipFile) -> tuple[tuple[int, ...], np.dtype]:
-    """Shape and dtype of `images`, checked but for the values."""
+    """Returns shape and dtype of `images`; checks both and the size of the array, but no values."""
     try:
         with archive.open("images.npy") as file:
             shape, fortran, dtype = _read_header(file)
@@ -109,7 +109,7 @@ def _header(path: Path, archive: zipfile.ZipFile) -> tuple[tuple[int, ...], np.d
 
 
 def _read(path: Path, file: Any, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
-    """The next images of an opened array."""
+    """Reads the next images of an opened array."""
     try:
         return np.frombuffer(file.read(int(np.prod(shape)) * dtype.itemsize), dtype).reshape(shape)
     except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
@@ -125,7 +125,7 @@ def _labels(path: Path, archive: zipfile.ZipFile, num: int) -> np.ndarray:
     try:
         with archive.open("labels.npy") as file:
             labels = npy.read_array(file, allow_pickle=False)
-    except Exception as error:  # as of images
+    except Exception as error:  # NumPy raises almost anything, see `_header`
         reason = " ".join(str(error).split())[:160]
         raise InputError(f"{path}: labels cannot be read ({reason}); accepted: integers ({num},)") from None
     if labels.shape != (num,) or not np.issubdtype(labels.dtype, np.integer):

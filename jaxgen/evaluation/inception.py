@@ -1,4 +1,4 @@
-"""Public weights of the Inception-v3 of the Fréchet inception distance: from the user's file to parameters."""
+"""Public weights of the Inception-v3 of the Fréchet inception distance, read from the user's file."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,7 +22,8 @@ def load_inception(path: Path, shapes: Params) -> Params:
       float32 arrays as in `shapes`, for `apply({"params": ...}, images)`.
 
     Raises:
-      InputError: no such file, not weights, an array is missing or of another shape, or torch is not installed.
+      InputError: the file does not exist or holds no weights, an array is missing or has another shape, or torch is not
+        installed.
 
     References:
       Seitzer, "pytorch-fid: FID Score for PyTorch", 2020.
@@ -34,7 +35,7 @@ def load_inception(path: Path, shapes: Params) -> Params:
 
 
 def to_params(state_dict: Mapping[str, np.ndarray], shapes: Params) -> Params:
-    """Arrays by public name to nested parameters; kernels (o, i, h, w) become (h, w, i, o).
+    """Converts arrays by public name to nested parameters; kernels (o, i, h, w) become (h, w, i, o).
 
     Args:
       state_dict: arrays by name, e.g. `Mixed_5b.branch1x1.conv.weight`; what `shapes` does not name is ignored.
@@ -44,7 +45,7 @@ def to_params(state_dict: Mapping[str, np.ndarray], shapes: Params) -> Params:
       float32 arrays as in `shapes`.
 
     Raises:
-      InputError: an array is missing or of another shape; the message names the first and how many there are.
+      InputError: arrays are missing or have another shape; the message names the first and their number.
     """
     leaves, tree = jax.tree_util.tree_flatten_with_path(shapes)
     expected = {".".join(str(key.key) for key in path): _public_shape(leaf.shape) for path, leaf in leaves}

@@ -1,6 +1,7 @@
-"""The named protocol: everything that a distance depends on, and all measures taken under it.
+"""The evaluation protocol: all that a figure depends on, and every measure that is computed under it.
 
-A figure means nothing without its feature network, number of generated images, reference and seed; so they are one record.
+A figure can be compared only if its feature network, number of generated images, reference and seed are known; so they
+are kept together in one record.
 """
 
 import math
@@ -14,43 +15,49 @@ from jaxgen.data.base import Source
 from jaxgen.errors import require
 from jaxgen.evaluation import classifier_score
 from jaxgen.evaluation.features import FeatureNetwork, extract
-from jaxgen.evaluation.generated import Generated, drawn
-from jaxgen.metrics.frechet import Moments, add_features, frechet_distance, no_moments
+from jaxgen.evaluation.generated import Generated, choose_rows
+from jaxgen.metrics.frechet import Moments, add_features, empty_moments, frechet_distance
 from jaxgen.metrics.intervals import auc_interval, bootstrap_interval, frechet_interval
 from jaxgen.metrics.kernel import kernel_distance
 from jaxgen.metrics.labels import class_balance, conditional_accuracy
-from jaxgen.metrics.neighbours import Nearest, memorisation, nearer, no_nearest, precision_recall_density_coverage
+from jaxgen.metrics.neighbours import (
+    Nearest,
+    empty_nearest,
+    memorisation,
+    precision_recall_density_coverage,
+    update_nearest,
+)
 
 BATCH = 500
-KEPT = 10_000
-"""Generated images, and reference images, of which features are kept for measures that compare pairs; the rest enters moments."""
-KEPT_BYTES = 2**29
-"""Pixels of generated images kept at most, to train a classifier on and to show."""
+MAX_KEPT = 10_000
+"""Generated and reference images whose features are kept for measures of pairs; the others enter only the moments."""
+MAX_PIXEL_BYTES = 2**29
+"""Size of the generated images whose pixels are kept, to train a classifier on and to show."""
 NEIGHBOURS = 5
 MAX_RESAMPLED_WIDTH = 256
-"""Features up to which the Fréchet distance has an interval: a hundred of the distances take minutes beyond."""
-KNOWN = 0.95
-"""Share of the labelled reference that a classifier must know before it is asked about the generated images' classes."""
-PAIRS = 10
-"""Closest pairs of a generated image and a training image that are shown."""
+"""Number of features up to which the Fréchet distance gets an interval; with more, resampling takes minutes."""
+MIN_ACCURACY = 0.95
+"""Accuracy on the labelled reference that a classifier needs for its classes of generated images to count."""
+NUM_PAIRS = 10
+"""Closest pairs of a generated and a training image that are shown."""
 
 T = TypeVar("T")
 Batch = tuple[np.ndarray, np.ndarray | None]
-"""uint8 images (b, h, w, c), and labels (b,) where there are any."""
+"""uint8 images (b, h, w, c), and labels (b,) or None."""
 Watch = Callable[[str, Iterable[Any], int], Iterable[Any]]
-"""(what is done, items, how many) -> the same items, while somebody is told."""
+"""(description, items, number of items) -> the same items, while progress is reported."""
 
 
 class Protocol(NamedTuple):
-    """What a figure depends on.
+    """The conditions under which figures were measured.
 
     Attributes:
-      name: feature network and number of generated images.
-      features: feature network.
-      sha256: of its weights.
-      num_generated: images judged.
-      reference: what they are compared with.
-      seed: of every random choice: real images drawn, resamples, subsets, the classifier of the accuracy score.
+      name: name of feature network and number of generated images.
+      features: description of the feature network.
+      sha256: hash of its weights.
+      num_generated: number of generated images.
+      reference: description of the images that they are compared with.
+      seed: seed of every random choice: real images drawn, resamples, subsets, the classifier of the accuracy score.
     """
 
     name: str
@@ -62,7 +69,7 @@ class Protocol(NamedTuple):
 
 
 class Figure(NamedTuple):
-    """A measured value and, where there is one, its 95% interval."""
+    """A measured value and, if it was computed, its 95% interval."""
 
     value: float
     low: float | None = None
@@ -70,15 +77,23 @@ class Figure(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """All figures of a protocol, by name, and pictures of the closest pairs: generated images above training images."""
+    """All figures of a protocol by name, and the closest pairs, generated images before training images."""
 
     protocol: Protocol
     figures: dict[str, Figure]
     pairs: np.ndarray | None
 
 
-class Judged(NamedTuple):
-    """What is kept of a set of images: moments of all, features, classes, labels and pixels of the first."""
+class FeatureSet(NamedTuple):
+    """Features of a set of images, of which a random subset is kept for measures of single images and pairs.
+
+    Attributes:
+      moments: moments of the features of all images.
+      features: features of the images kept.
+      predicted: their predicted classes, if the network predicts any.
+      labels: their labels, if they have any.
+      images: pixels of the first of them.
+    """
 
     moments: Moments
     features: Float[np.ndarray, "n f"]
@@ -90,33 +105,34 @@ class Judged(NamedTuple):
 def evaluate(
     generated: Generated, train: Source, held_out: Source | None, network: FeatureNetwork, seed: int, watch: Watch
 ) -> Evaluation:
-    """Judges generated images by every measure that the data allows.
+    """Evaluates generated images by every measure that the data allow.
 
     Args:
-      generated: what to judge.
+      generated: the images to evaluate.
       train: images that the generator may have learned from.
-      held_out: images of the same kind that it has not seen: the reference. None takes the training images for it, and
+      held_out: the reference: images of the same kind that it has not seen. None compares with the training images and
         leaves out what needs new ones: the real distance, memorisation, the classifier accuracy score.
-      network: of the features.
-      seed: of every random choice.
-      watch: shows how far it is.
+      network: the feature network.
+      seed: seed of every random choice.
+      watch: reports progress.
 
     Returns:
       Figures by name: `frechet`, `real_distance`, `frechet_multiple`, `kernel`, `precision`, `recall`, `density`,
-      `coverage`; with a network that knows the classes `class_imbalance`, `smallest_class_share` and, for generated images with
-      labels, `conditional_accuracy`; `classifier_accuracy_score`; `memorisation_auc`, `memorisation_ratio`.
+      `coverage`; with a network that predicts the classes of the data `class_imbalance`, `smallest_class_share` and, if
+      the generated images have labels, `conditional_accuracy`; `classifier_accuracy_score`; `memorisation_auc`,
+      `memorisation_ratio`.
 
     Raises:
-      InputError: generated images of another shape than the real images, fewer than two, or not images.
+      InputError: generated images of another shape than the real images, fewer than 6, or not images.
     """
     require(generated.shape == train.shape, "images", generated.shape, f"{train.shape}, the shape of {train.name}")
     require(generated.num > NEIGHBOURS, "images", generated.num, f"{NEIGHBOURS + 1} or more")
     reference = held_out or train
     batches = watch("generated images", generated.batches(BATCH), _num_batches(generated.num))
-    judged = _judge(network, batches, generated.num, seed, KEPT_BYTES)
-    require_labels(judged.labels, train)
+    fake = _collect_features(network, batches, generated.num, seed, MAX_PIXEL_BYTES)
+    require_labels(fake.labels, train)
     batches = watch("reference", _in_order(reference), _num_batches(reference.num_images))
-    real = _judge(network, batches, reference.num_images, seed, 0)
+    real = _collect_features(network, batches, reference.num_images, seed, 0)
     protocol = Protocol(
         name=f"{network.name.split()[0]}-{_short(generated.num)}",
         features=network.name,
@@ -125,30 +141,29 @@ def evaluate(
         reference=f"{reference.num_images:,} images of {reference.name}, {'held out' if held_out else 'trained on'}",
         seed=seed,
     )
-    figures = _watch_one(watch, "distances", lambda: _distances(judged, real, seed))
-    figures |= _class_figures(judged, real, network, train, seed)
+    figures = _watch_one(watch, "distances", lambda: _distances(fake, real, seed))
+    figures |= _class_figures(fake, real, network, train, seed)
     if held_out is None:
         return Evaluation(protocol, figures, None)
-    compared, pairs = _against_training(judged, real, network, train, seed, watch)
+    compared, pairs = _compare_with_training(fake, real, network, train, seed, watch)
     distance = compared["real_distance"].value
     ratio = [None if v is None else v / distance for v in figures["frechet"]] if distance > 0 else [math.inf]
     figures |= {"frechet_multiple": Figure(*ratio), **compared}
-    if judged.labels is not None and held_out.labels is not None:
-        score = _watch_one(
-            watch, "classifier trained on generated images", lambda: _accuracy_score(judged, held_out, seed)
-        )
+    if fake.labels is not None and held_out.labels is not None:
+        description = "classifier trained on generated images"
+        score = _watch_one(watch, description, lambda: _accuracy_score(fake, held_out, seed))
         figures["classifier_accuracy_score"] = score
     return Evaluation(protocol, figures, pairs)
 
 
-def _watch_one(watch: Watch, what: str, work: Callable[[], T]) -> T:
-    """The result of work that is one piece to whoever watches."""
-    (result,) = watch(what, map(lambda call: call(), [work]), 1)
+def _watch_one(watch: Watch, description: str, work: Callable[[], T]) -> T:
+    """Returns the result of `work`, which is reported as a single item."""
+    (result,) = watch(description, map(lambda call: call(), [work]), 1)
     return result
 
 
 def require_labels(labels: np.ndarray | None, train: Source) -> None:
-    """Refuses labels of generated images that are no classes of the data."""
+    """Raises `InputError` if a label of the generated images is not a class of the data."""
     if labels is not None and train.num_classes:
         for label in (int(labels.min()), int(labels.max())):
             require(
@@ -156,34 +171,37 @@ def require_labels(labels: np.ndarray | None, train: Source) -> None:
             )
 
 
-def _judge(network: FeatureNetwork, batches: Iterable[Batch], num: int, seed: int, pixel_bytes: int) -> Judged:
-    """One pass over `num` images: moments of all; of `KEPT` drawn at random features, classes and labels.
+def _collect_features(
+    network: FeatureNetwork, batches: Iterable[Batch], num: int, seed: int, pixel_bytes: int
+) -> FeatureSet:
+    """Returns the features of `num` images, which are read once.
 
-    Pixels of the first of these are kept up to `pixel_bytes`.
+    At most `MAX_KEPT` images, drawn at random, are kept; pixels only of the first of them, up to `pixel_bytes`.
     """
-    moments, parts, pixels, room, start = no_moments(network.num_features), [], [], pixel_bytes, 0
-    rows = drawn(num, KEPT, seed)
+    moments, chunks, pixels, room, start = empty_moments(network.num_features), [], [], pixel_bytes, 0
+    rows = choose_rows(num, MAX_KEPT, seed)
     for images, asked in batches:
         ((found, classes),) = extract(network, [images])
         moments = add_features(moments, found)
         kept = rows[start : start + len(images)]
         start += len(images)
-        if kept.any():  # and nothing of a batch without: a slice would keep the whole batch alive
-            parts.append([None if x is None else x[kept] for x in (found, classes, asked)])
+        if kept.any():  # else an empty slice would keep the whole batch in memory
+            chunks.append([None if x is None else x[kept] for x in (found, classes, asked)])
             fitting = images[kept][: room // images[0].nbytes]
             room -= fitting.nbytes
             pixels.append(fitting)
-    joined = (None if part[0] is None else np.concatenate(part) for part in zip(*parts, strict=True))
-    return Judged(moments, *joined, np.concatenate(pixels))
+    joined = (None if column[0] is None else np.concatenate(column) for column in zip(*chunks, strict=True))
+    return FeatureSet(moments, *joined, np.concatenate(pixels))
 
 
-def _distances(fake: Judged, real: Judged, seed: int) -> dict[str, Figure]:
-    """Fréchet and kernel distance, precision, recall, density and coverage."""
+def _distances(fake: FeatureSet, real: FeatureSet, seed: int) -> dict[str, Figure]:
+    """Returns Fréchet and kernel distance, precision, recall, density and coverage."""
     value = frechet_distance(fake.moments, real.moments)
     ends = (None, None)
     if fake.features.shape[1] <= MAX_RESAMPLED_WIDTH:
-        # of the generated images kept; moved, since the distance of all of them, where there are more, has less bias
-        shift = value - frechet_distance(add_features(no_moments(len(real.moments.mean)), fake.features), real.moments)
+        # the interval of the images kept, moved to the distance of all images, which has less bias
+        moments = add_features(empty_moments(len(real.moments.mean)), fake.features)
+        shift = value - frechet_distance(moments, real.moments)
         ends = tuple(end + shift for end in frechet_interval(fake.features, real.moments, seed=seed))
     kernel = kernel_distance(fake.features, real.features, seed=seed)
     neighbours = precision_recall_density_coverage(real.features, fake.features, NEIGHBOURS)
@@ -194,11 +212,13 @@ def _distances(fake: Judged, real: Judged, seed: int) -> dict[str, Figure]:
     }
 
 
-def _class_figures(fake: Judged, real: Judged, network: FeatureNetwork, train: Source, seed: int) -> dict[str, Figure]:
-    """What a network that knows the classes of this data says of the generated images' classes; nothing if it does not."""
+def _class_figures(
+    fake: FeatureSet, real: FeatureSet, network: FeatureNetwork, train: Source, seed: int
+) -> dict[str, Figure]:
+    """Returns figures about the classes of the generated images; none unless the network predicts those of the data."""
     if fake.predicted is None or real.labels is None or network.class_names != train.class_names:
         return {}
-    if np.mean(real.predicted == real.labels) < KNOWN:  # classes of the same names, but of other things
+    if np.mean(real.predicted == real.labels) < MIN_ACCURACY:  # classes of the same names, but other things
         return {}
     counts = np.bincount(real.predicted, minlength=len(network.class_names))
     balance = class_balance(fake.predicted, counts)
@@ -213,19 +233,19 @@ def _class_figures(fake: Judged, real: Judged, network: FeatureNetwork, train: S
     return figures
 
 
-def _against_training(
-    fake: Judged, real: Judged, network: FeatureNetwork, train: Source, seed: int, watch: Watch
+def _compare_with_training(
+    fake: FeatureSet, real: FeatureSet, network: FeatureNetwork, train: Source, seed: int, watch: Watch
 ) -> tuple[dict[str, Figure], np.ndarray]:
-    """One pass over the training images: the distance of real ones, and how near the generated images are to what was learned."""
-    rows = drawn(train.num_images, fake.moments.num, seed)
-    moments, start = no_moments(network.num_features), 0
-    to_generated, to_real = no_nearest(len(fake.features)), no_nearest(len(real.features))
+    """Returns the real distance, the memorisation and the closest pairs; reads the training images once."""
+    rows = choose_rows(train.num_images, fake.moments.num, seed)
+    moments, start = empty_moments(network.num_features), 0
+    to_generated, to_real = empty_nearest(len(fake.features)), empty_nearest(len(real.features))
     batches = watch("training images", _in_order(train, 4 * BATCH), _num_batches(train.num_images, 4 * BATCH))
     for images, _ in batches:
         ((features, _),) = extract(network, [images])
         moments = add_features(moments, features[rows[start : start + len(images)]])
-        to_generated = nearer(to_generated, fake.features, features, start)
-        to_real = nearer(to_real, real.features, features, start)
+        to_generated = update_nearest(to_generated, fake.features, features, start)
+        to_real = update_nearest(to_real, real.features, features, start)
         start += len(images)
     near = memorisation(to_generated.distance, to_real.distance)
     figures = {
@@ -237,23 +257,23 @@ def _against_training(
 
 
 def _closest_pairs(images: np.ndarray, nearest: Nearest, train: Source) -> np.ndarray:
-    """Generated images nearest to a training image, then those images: uint8 (2 * pairs, h, w, c)."""
-    closest = np.argsort(nearest.distance[: len(images)], kind="stable")[:PAIRS]
+    """Returns the generated images nearest to a training image, then those training images: uint8 (2 n, h, w, c)."""
+    closest = np.argsort(nearest.distance[: len(images)], kind="stable")[:NUM_PAIRS]
     return np.concatenate([images[closest], train.take(nearest.index[closest])])
 
 
-def _accuracy_score(fake: Judged, held_out: Source, seed: int) -> Figure:
-    """Classifier accuracy score: trained on the generated images whose pixels are kept, tested on all held-out images."""
+def _accuracy_score(fake: FeatureSet, held_out: Source, seed: int) -> Figure:
+    """Returns the accuracy on all held-out images of a classifier trained on the generated images kept."""
     num = len(fake.images)
     state = classifier_score.train_on_generated(fake.images, fake.labels[:num], held_out.num_classes, seed)
-    hits = classifier_score.make_hits(held_out.shape, held_out.num_classes)
-    found = [hits(state, images, labels) for images, labels in _in_order(held_out, classifier_score.AT_ONCE)]
+    is_correct = classifier_score.make_is_correct(held_out.shape, held_out.num_classes)
+    found = [is_correct(state, images, labels) for images, labels in _in_order(held_out, classifier_score.AT_ONCE)]
     right = np.concatenate(found).astype(np.float64)
     return Figure(float(right.mean()), *bootstrap_interval(right, seed=seed))
 
 
 def _in_order(source: Source, at_once: int = BATCH) -> Iterator[Batch]:
-    """All images and labels of a source, in its own order."""
+    """Yields all images and labels of a source, in its own order."""
     for start in range(0, source.num_images, at_once):
         index = np.arange(start, min(start + at_once, source.num_images))
         yield source.take(index), None if source.labels is None else source.labels[index]
@@ -264,5 +284,5 @@ def _num_batches(num: int, at_once: int = BATCH) -> int:
 
 
 def _short(num: int) -> str:
-    """10000 -> 10k, 2500 -> 2500."""
+    """Returns 10k for 10000, and 2500 for 2500."""
     return f"{num // 1000}k" if num % 1000 == 0 else str(num)

@@ -1,1 +1,1 @@
-"""Writing what was trained as a bundle that runs without the code that trained it."""
+"""Export of trained networks as bundles, which run without the code that trained them."""

@@ -1,4 +1,4 @@
-"""The files of a bundle: made in memory, tried, and then written whole or not at all."""
+"""Export of a bundle, whose files are created in memory, checked, and then all written or none."""
 
 import hashlib
 import json
@@ -37,22 +37,19 @@ MEANINGS = {
 def export_run(
     run: str, out: Path, form: str, checkpoint: str = "latest", iterations: int | None = None, force: bool = False
 ) -> str:
-    """Writes a bundle.
+    """Writes a bundle and returns a line that describes it.
 
     Args:
-      run: a run folder, or "photos" or "photos-grey" for a restorer that the package carries.
-      out: folder of the bundle.
+      run: a run folder, or "photos" or "photos-grey" for a restorer of the package.
+      out: folder to write the bundle to.
       form: "stablehlo", "onnx" (model.onnx as well) or "safetensors" (weights and manifest alone).
       checkpoint: "latest", "best" or a step.
-      iterations: of a recurrent network; None for as many as it was trained with.
-      force: replace a bundle that is there.
-
-    Returns:
-      A line that says what was written.
+      iterations: iterations of a recurrent network; None for as many as in training.
+      force: replace an existing bundle.
 
     Raises:
-      InputError: no such run or checkpoint, a folder in the way, a missing package, or a model that is not equal to
-        the network.
+      InputError: no such run or checkpoint, an `out` that may not be replaced, a missing package, or an ONNX model with
+        other results than the network.
     """
     require(form in FORMATS, "format", form, ", ".join(FORMATS))
     _require_free(out, force)
@@ -61,7 +58,7 @@ def export_run(
     model = open_model(run, checkpoint, iterations)
     for name, array in model.weights.items():
         if not np.isfinite(array).all():
-            raise InputError(f"run: {run} has weights that are no numbers ({name})")
+            raise InputError(f"run: {run} has weights that are not finite ({name})")
     files = {WEIGHTS: tensors(model.weights)}
     if form != "safetensors":
         files[PROGRAM] = stablehlo(model)
@@ -76,13 +73,13 @@ def export_run(
 
 
 def stablehlo(model: Exportable) -> bytes:
-    """The program for CPU, CUDA and TPU, its weights an argument."""
+    """Returns the serialized program for CPU, CUDA and TPU, whose first argument is the weights."""
     weights = {name: jax.ShapeDtypeStruct(a.shape, a.dtype) for name, a in model.weights.items()}
     return bytes(export.export(jax.jit(model.apply), platforms=PLATFORMS)(weights, *model.inputs.values()).serialize())
 
 
 def require_onnx() -> None:
-    """Raises `InputError` unless the packages are there that ONNX needs."""
+    """Raises `InputError` unless the packages for ONNX are installed."""
     try:
         import onnx  # noqa: F401
         import onnxruntime  # noqa: F401
@@ -91,10 +88,10 @@ def require_onnx() -> None:
 
 
 def onnx_model(model: Exportable) -> bytes:
-    """The network with its weights as ONNX, after a comparison at the golden inputs and three further shapes.
+    """Returns the network and its weights as an ONNX model, compared at the golden inputs and at further sizes.
 
     Raises:
-      InputError: onnxruntime gives other numbers than the network.
+      InputError: the results of onnxruntime differ from those of the network.
     """
     import onnxruntime
 
@@ -103,7 +100,7 @@ def onnx_model(model: Exportable) -> bytes:
     notes = {"name": model.about["name"], "licence": model.about["licence"]}
     data = to_onnx(lambda *arrays: model.apply(model.weights, *arrays), model.inputs, model.output, notes)
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
-    for arrays in (model.golden, *(_trial(model, sizes) for sizes in model.sizes)):
+    for arrays in (model.golden, *(_resized_inputs(model, sizes) for sizes in model.sizes)):
         (found,) = session.run([model.output], arrays)
         error = float(np.abs(found - _result(model, arrays)).max())
         shapes = [a.shape for a in arrays.values()]
@@ -112,7 +109,7 @@ def onnx_model(model: Exportable) -> bytes:
 
 
 def manifest_of(model: Exportable, files: Mapping[str, bytes]) -> dict[str, Any]:
-    """What the bundle says of itself."""
+    """Returns the manifest of the bundle as a JSON value."""
     about = model.about
     (result,) = jax.tree.leaves(jax.eval_shape(model.apply, model.weights, *model.inputs.values()))
     return {
@@ -140,11 +137,11 @@ def _result(model: Exportable, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
     return np.asarray(jax.jit(model.apply)(model.weights, *arrays.values()))
 
 
-def _trial(model: Exportable, sizes: Mapping[str, int]) -> dict[str, np.ndarray]:
-    """Inputs like the golden ones, of other sizes."""
+def _resized_inputs(model: Exportable, sizes: Mapping[str, int]) -> dict[str, np.ndarray]:
+    """Returns inputs of other sizes, which repeat or cut the golden ones."""
     arrays = {}
     for name, argument in model.inputs.items():
-        shape = [n if isinstance(n, int) else _evaluated(str(n), sizes) for n in argument.shape]
+        shape = [n if isinstance(n, int) else _evaluate_size(str(n), sizes) for n in argument.shape]
         golden = model.golden[name]
         for axis, size in enumerate(shape):
             golden = np.take(golden, np.arange(size) % golden.shape[axis], axis)
@@ -152,24 +149,24 @@ def _trial(model: Exportable, sizes: Mapping[str, int]) -> dict[str, np.ndarray]
     return arrays
 
 
-def _evaluated(size: str, sizes: Mapping[str, int]) -> int:
+def _evaluate_size(size: str, sizes: Mapping[str, int]) -> int:
     multiple, _, letter = size.rpartition("*")
     return int(multiple or 1) * sizes[letter]
 
 
 def _require_free(out: Path, force: bool) -> None:
-    """Raises `InputError` if something is there that is not to be, or may not be, replaced."""
+    """Raises `InputError` if `out` exists and may not be replaced."""
     if not os.path.lexists(out):
         return
     require(out.is_dir() and not out.is_symlink(), "out", str(out), "a folder")
     names = {path.name for path in out.iterdir()}
     require(not names or force, "out", str(out), "a folder that is not there yet; overwritten only with --force")
     foreign = sorted(names - {MANIFEST, *FILES})
-    require(not foreign, "out", str(out), f"a folder of a bundle alone; {', '.join(foreign[:3])} would be lost")
+    require(not foreign, "out", str(out), f"a folder with a bundle alone; {', '.join(foreign[:3])} would be lost")
 
 
 def _write(out: Path, files: Mapping[str, bytes], check: bool) -> None:
-    """Puts the files in the place of `out` once they are all written and, with `check`, have been read back."""
+    """Writes the files to a temporary folder, loads them if `check`, and renames it to `out`."""
     partial = out.parent / f".{out.name}.{secrets.token_hex(4)}.part"
     try:
         partial.mkdir(parents=True)

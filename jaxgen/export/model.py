@@ -1,4 +1,4 @@
-"""What is exported: a trained network, with what a manifest says of where it comes from."""
+"""The model to export: a trained network, and the facts about its origin for the manifest."""
 
 import json
 from pathlib import Path
@@ -14,15 +14,15 @@ from jaxgen.weights import load_notes
 
 
 def open_model(run: str, checkpoint: str = "latest", iterations: int | None = None) -> Exportable:
-    """Returns a run's network with its averaged weights, or one that the package carries.
+    """Returns a run's network with its averaged weights, or a pretrained one of the package.
 
     Args:
       run: a run folder, or a name of `table.pretrained`.
       checkpoint: "latest", "best" or a step.
-      iterations: of a recurrent network; None for as many as it was trained with.
+      iterations: iterations of a recurrent network; None for as many as in training.
 
     Raises:
-      InputError: no such run or checkpoint, a folder that is a scan, or iterations of a network without.
+      InputError: no such run or checkpoint, the folder of a scan, or iterations for a network that has none.
     """
     trained = load(run, checkpoint)
     task = trained.task
@@ -36,7 +36,7 @@ def open_model(run: str, checkpoint: str = "latest", iterations: int | None = No
 
 
 def _name(run: Path) -> str:
-    """Returns the name of the recipe, as a run's own folder is called after its time; else that of the folder."""
+    """Returns the name of the run's recipe, or that of its folder if the recipe is unknown."""
     try:
         return str(json.loads((run / "run.json").read_text())["recipe"])
     except (OSError, ValueError, KeyError, TypeError):
@@ -44,7 +44,7 @@ def _name(run: Path) -> str:
 
 
 def _of_run(run: Path, trained: Trained) -> dict[str, Any]:
-    """Returns step, configuration, metrics and data of a run."""
+    """Returns step, configuration, metrics, data and licence of a run."""
     step, config = trained.facts.step, to_dict(trained.config)
     rows = [row for row in read_metrics(run) if row.get("step") == step] if run.is_dir() else []
     merged = {name: value for row in rows for name, value in row.items() if name != "step" and value is not None}
@@ -53,7 +53,7 @@ def _of_run(run: Path, trained: Trained) -> dict[str, Any]:
 
 
 def _of_package(name: str) -> dict[str, Any]:
-    """Returns what the notes of the package's weights say."""
+    """Returns configuration, metrics, data and licence of a pretrained network, from the notes in its weights file."""
     notes = load_notes(pretrained_file(name))
     task = table.pretrained()[name]
     return {

@@ -1,4 +1,4 @@
-"""A program as an ONNX model: its equations one by one, calls and loops of known length written out."""
+"""Conversion of a JAX program to an ONNX model, one equation after another, with calls inlined and loops unrolled."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -15,27 +15,27 @@ CALLS = {
     "jit": "jaxpr", "pjit": "jaxpr", "closed_call": "call_jaxpr", "custom_jvp_call": "call_jaxpr",
     "custom_vjp_call": "call_jaxpr", "custom_vmap_call": "call", "remat2": "jaxpr", "checkpoint": "jaxpr",
 }  # fmt: skip
-"""Equations that call a program, and where it stands in them."""
+"""Primitives that call a program, and the parameter that holds it."""
 Found = Value | list[Value]
-"""A value, or those of all rounds of a loop, of which some may never be asked for."""
+"""A value, or a list of the values of all iterations of a loop."""
 
 
 def to_onnx(
     fn: Callable[..., jax.Array], inputs: Mapping[str, jax.ShapeDtypeStruct], output: str, notes: Mapping[str, str]
 ) -> bytes:
-    """A function with its weights as a serialized ONNX model, in standard operations.
+    """Returns a function with its weights as a serialized ONNX model of standard operations.
 
     Args:
-      fn: of the inputs in order; its weights are constants in it.
-      inputs: by name; sizes may be symbolic, as a letter or a multiple of one.
+      fn: function of the inputs in order, with its weights as constants.
+      inputs: inputs by name; a size may be symbolic, a letter or a multiple of one.
       output: name of the result.
-      notes: kept in the model.
+      notes: metadata of the model.
 
     Raises:
-      InputError: an operation or a size that cannot be exported.
+      InputError: an operation or a size cannot be exported.
     """
     program = jax.make_jaxpr(fn)(*inputs.values())
-    graph = Graph(_open_sizes(inputs))
+    graph = Graph(_symbolic_sizes(inputs))
     arguments = [Value(a.shape, tuple(range(len(a.shape))), name) for name, a in inputs.items()]
     values = [_channels_second(graph, value) for value in arguments]
     (result,) = run(graph, program.jaxpr, [constant(c) for c in program.consts], values)
@@ -45,7 +45,7 @@ def to_onnx(
 
 
 def run(graph: Graph, jaxpr: core.Jaxpr, consts: Sequence[Found], arguments: Sequence[Found]) -> list[Found]:
-    """The results of a program, as values of the graph."""
+    """Adds a program to the graph and returns its results."""
     known: dict[Any, Found] = dict(zip([*jaxpr.constvars, *jaxpr.invars], [*consts, *arguments], strict=True))
 
     def read(atom: Any) -> Found:
@@ -64,22 +64,22 @@ def _equation(graph: Graph, eqn: Any, values: list[Found]) -> list[Found]:
     if name == "optimization_barrier":
         return values
     if name == "scan":
-        return _loop(graph, eqn, values)
+        return _unroll(graph, eqn, values)
     if any(0 in var.aval.shape for var in eqn.outvars):
         return [Value(var.aval.shape, tuple(range(len(var.aval.shape)))) for var in eqn.outvars]
     if name == "split":
-        return _parts(graph, eqn, values)
+        return _split(graph, eqn, values)
     if isinstance(values[0], list):
-        return [_one_round(eqn, values)]
-    if all(v.array is not None for v in values) and _is_closed(eqn, values):
+        return [_select_iteration(eqn, values)]
+    if all(v.array is not None for v in values) and _is_constant(eqn, values):
         return [constant(eqn.primitive.bind(*(v.array for v in values), **eqn.params))]
     if name not in OPERATIONS:
         raise InputError(f"onnx: the operation {name} cannot be exported")
     return [OPERATIONS[name](graph, eqn, values)]
 
 
-def _is_closed(eqn: Any, values: list[Value]) -> bool:
-    """Whether the result can be computed now: all sizes are numbers and nothing is left to repeat."""
+def _is_constant(eqn: Any, values: list[Value]) -> bool:
+    """Returns whether the result is a constant: all sizes are numbers and no input needs to be broadcast."""
     sizes = [size for var in [*eqn.invars, *eqn.outvars] for size in var.aval.shape]
     whole = all(value.shape == var.aval.shape for value, var in zip(values, eqn.invars, strict=True))
     return whole and all(isinstance(size, int) for size in sizes)
@@ -94,31 +94,31 @@ def _call(graph: Graph, eqn: Any, values: list[Found]) -> list[Found]:
     return run(graph, called, [], values)
 
 
-def _loop(graph: Graph, eqn: Any, values: list[Found]) -> list[Found]:
-    """All rounds of a loop in turn."""
+def _unroll(graph: Graph, eqn: Any, values: list[Found]) -> list[Found]:
+    """Adds all iterations of a loop one after another and returns its results."""
     params, body = eqn.params, eqn.params["jaxpr"]
     num_consts, num_carry = params["num_consts"], params["num_carry"]
     if len(values) > num_consts + num_carry or params["reverse"]:
         raise InputError("onnx: a loop over the slices of an array cannot be exported")
-    carry, rounds = values[num_consts:], []
+    carry, iterations = values[num_consts:], []
     for _ in range(params["length"]):
         results = run(graph, body.jaxpr, [constant(c) for c in body.consts], [*values[:num_consts], *carry])
         carry = results[:num_carry]
-        rounds.append(results[num_carry:])
-    return [*carry, *(list(found) for found in zip(*rounds, strict=True))]
+        iterations.append(results[num_carry:])
+    return [*carry, *(list(found) for found in zip(*iterations, strict=True))]
 
 
-def _one_round(eqn: Any, values: list[Found]) -> Value:
-    """The result of one round out of all."""
-    rounds, places = values
+def _select_iteration(eqn: Any, values: list[Found]) -> Value:
+    """Returns the result of one iteration of a loop."""
+    iterations, places = values
     numbers = eqn.params.get("dimension_numbers")
     if eqn.primitive.name != "gather" or tuple(numbers.start_index_map) != (0,) or places.array is None:
-        raise InputError("onnx: of the results of a loop only that of one round can be exported")
-    return rounds[int(places.array.item())]
+        raise InputError("onnx: of the results of a loop only that of one iteration can be exported")
+    return iterations[int(places.array.item())]
 
 
-def _parts(graph: Graph, eqn: Any, values: list[Value]) -> list[Value]:
-    """Pieces along an axis, one after another."""
+def _split(graph: Graph, eqn: Any, values: list[Value]) -> list[Value]:
+    """Splits a value along an axis."""
     full, axis = eqn.invars[0].aval.shape, eqn.params["axis"]
     parts, begin = [], 0
     for size in eqn.params["sizes"]:
@@ -129,8 +129,8 @@ def _parts(graph: Graph, eqn: Any, values: list[Value]) -> list[Value]:
     return parts
 
 
-def _open_sizes(inputs: Mapping[str, jax.ShapeDtypeStruct]) -> dict[str, tuple[str, int, int]]:
-    """Where each letter of a symbolic size can be read: input, axis, and what it is multiplied by there."""
+def _symbolic_sizes(inputs: Mapping[str, jax.ShapeDtypeStruct]) -> dict[str, tuple[str, int, int]]:
+    """Returns for each letter of a symbolic size an input, its axis and the factor of the letter there."""
     found = {}
     for name, argument in inputs.items():
         for axis, size in enumerate(argument.shape):

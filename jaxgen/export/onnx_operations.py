@@ -1,4 +1,4 @@
-"""What each operation of a program becomes in an ONNX graph."""
+"""The conversion of each operation of a JAX program to nodes of an ONNX graph."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,7 +9,7 @@ from jaxgen.errors import InputError
 from jaxgen.export.onnx_graph import LAST, Graph, Shape, Value, constant, matching_axes
 
 Operation = Callable[[Graph, Any, list[Value]], Value]
-"""(graph, equation of the program, its inputs) -> its only result."""
+"""(graph, equation of the program, its inputs) -> its single result."""
 
 ELEMENTWISE = {
     "add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "max": "Max", "min": "Min", "ge": "GreaterOrEqual",
@@ -20,7 +20,7 @@ ELEMENTWISE = {
 
 
 def elementwise(graph: Graph, op: str, values: Sequence[Value], **attributes: Any) -> Value:
-    """One of ONNX's operations on each element; all values have the program's rank, or none."""
+    """Applies an elementwise ONNX operation; all values have the same rank or are scalars."""
     order = max((v for v in values), key=lambda v: (v.array is None, len(v.shape), sum(s != 1 for s in v.shape))).order
     names = [graph.ordered(v, order if v.shape else ()) for v in values]
     shape = tuple(_longest([v.shape[axis] for v in values if v.shape]) for axis in range(len(order)))
@@ -32,7 +32,7 @@ def _longest(sizes: Sequence[Any]) -> Any:
 
 
 def maximum(graph: Graph, eqn: Any, values: list[Value]) -> Value:
-    """max(x, 0) has a name of its own."""
+    """Converts max; max(x, 0) becomes Relu."""
     left, right = values
     if right.array is not None and not right.array.any():
         return elementwise(graph, "Relu", [left])
@@ -40,13 +40,13 @@ def maximum(graph: Graph, eqn: Any, values: list[Value]) -> Value:
 
 
 def select(graph: Graph, eqn: Any, values: list[Value]) -> Value:
-    """The second of the cases where the condition holds, the first elsewhere."""
+    """Converts select_n with a boolean condition, which selects its second case where true."""
     condition, no, yes = values
     return elementwise(graph, "Where", [condition, yes, no])
 
 
 def cast(graph: Graph, eqn: Any, values: list[Value]) -> Value:
-    """Another type; nothing where it is the same."""
+    """Converts a change of type; adds no node if the type stays."""
     import onnx
 
     (value,), dtype = values, np.dtype(eqn.params["new_dtype"])
@@ -56,7 +56,7 @@ def cast(graph: Graph, eqn: Any, values: list[Value]) -> Value:
 
 
 def broadcast(graph: Graph, eqn: Any, values: list[Value]) -> Value:
-    """Axes of size 1 where they lack; the repeating is left to the operations that follow."""
+    """Adds axes of size 1; later operations broadcast them."""
     (value, *_), axes, rank = values, eqn.params["broadcast_dimensions"], len(eqn.params["shape"])
     shape = tuple(value.shape[axes.index(axis)] if axis in axes else 1 for axis in range(rank))
     if value.array is not None:
@@ -65,26 +65,26 @@ def broadcast(graph: Graph, eqn: Any, values: list[Value]) -> Value:
 
 
 def reshape(graph: Graph, eqn: Any, values: list[Value]) -> Value:
-    """The same elements in another shape."""
+    """Converts a reshape."""
     old, new = eqn.invars[0].aval.shape, tuple(eqn.params["new_sizes"])
     return graph.reshape(graph.full(values[0], old), new, matching_axes(old, new))
 
 
 def squeeze(graph: Graph, eqn: Any, values: list[Value]) -> Value:
-    """Without axes of size 1."""
+    """Removes axes of size 1."""
     old, new = eqn.invars[0].aval.shape, eqn.outvars[0].aval.shape
     return graph.reshape(graph.full(values[0], old), new, matching_axes(old, new))
 
 
 def transpose(graph: Graph, eqn: Any, values: list[Value]) -> Value:
-    """Axes by other numbers: nothing moves."""
+    """Renumbers the axes; adds no node."""
     (value,), permutation = values, tuple(eqn.params["permutation"])
     shape = tuple(value.shape[axis] for axis in permutation)
     return Value(shape, tuple(permutation.index(axis) for axis in value.order), value.name)
 
 
 def cut(graph: Graph, value: Value, full: Shape, start: Sequence[Any], stop: Sequence[Any]) -> Value:
-    """From start to stop along each axis; a constant that repeats along an axis still does."""
+    """Cuts a value from start to stop along each axis; a broadcast axis stays broadcast."""
     cuts = [i for i in range(len(full)) if value.shape[i] == full[i] and (start[i], stop[i]) != (0, full[i])]
     shape = tuple(stop[i] - start[i] if i in cuts else value.shape[i] for i in range(len(full)))
     if not cuts:
@@ -96,7 +96,7 @@ def cut(graph: Graph, value: Value, full: Shape, start: Sequence[Any], stop: Seq
 
 
 def _from_end(place: Any, size: Any) -> int:
-    """A place along an axis as a number; one counted from an end that is open is negative, the end itself `LAST`."""
+    """Returns an index as a number; relative to a symbolic size it is negative, and at the end it is `LAST`."""
     if isinstance(place, int):
         return place
     left = place - size
@@ -107,8 +107,8 @@ def _from_end(place: Any, size: Any) -> int:
     return LAST if left == 0 else left
 
 
-def cut_out(graph: Graph, eqn: Any, values: list[Value]) -> Value:
-    """`lax.slice` without strides."""
+def convert_slice(graph: Graph, eqn: Any, values: list[Value]) -> Value:
+    """Converts `lax.slice` without strides."""
     start, stop = eqn.params["start_indices"], eqn.params["limit_indices"]
     if any(stride != 1 for stride in eqn.params["strides"] or ()):
         raise InputError("onnx: slices with strides cannot be exported")
@@ -116,11 +116,11 @@ def cut_out(graph: Graph, eqn: Any, values: list[Value]) -> Value:
 
 
 def gather(graph: Graph, eqn: Any, values: list[Value]) -> Value:
-    """A slice at a place that is known when the program is made."""
+    """Converts a gather of one slice whose position is a constant."""
     (value, places), numbers, sizes = values, eqn.params["dimension_numbers"], eqn.params["slice_sizes"]
     full, rank = eqn.invars[0].aval.shape, len(eqn.outvars[0].aval.shape)
     if places.array is None or places.array.ndim != 1 or len(numbers.offset_dims) != rank:
-        raise InputError("onnx: looking up at places that the input decides cannot be exported")
+        raise InputError("onnx: a gather at positions that depend on the input cannot be exported")
     start: list[Any] = [0] * len(full)
     for axis, place in zip(numbers.start_index_map, places.array.tolist(), strict=True):
         start[axis] = place
@@ -131,7 +131,7 @@ def gather(graph: Graph, eqn: Any, values: list[Value]) -> Value:
 
 
 def without_axes(graph: Graph, value: Value, axes: Sequence[int]) -> Value:
-    """The value without axes of size 1."""
+    """Returns the value without these axes of size 1."""
     left = [axis for axis in range(len(value.shape)) if axis not in axes]
     places = graph.integers([value.order.index(axis) for axis in axes])
     name = graph.node("Squeeze", [graph.ordered(value, value.order), places])
@@ -140,7 +140,7 @@ def without_axes(graph: Graph, value: Value, axes: Sequence[int]) -> Value:
 
 
 def concatenate(graph: Graph, eqn: Any, values: list[Value]) -> Value:
-    """One after another along an axis; what has no elements is left out."""
+    """Concatenates values along an axis; empty ones are left out."""
     axis, shapes = eqn.params["dimension"], [v.aval.shape for v in eqn.invars]
     full = [graph.full(v, s) for v, s in zip(values, shapes, strict=True) if 0 not in s]
     if len(full) == 1:
@@ -151,7 +151,7 @@ def concatenate(graph: Graph, eqn: Any, values: list[Value]) -> Value:
 
 
 def stack(graph: Graph, eqn: Any, values: list[Value]) -> Value:
-    """One after another along a new axis, which lies behind the one before it."""
+    """Stacks values along a new axis, stored after the preceding one."""
     axis, shape = eqn.params["axis"], eqn.outvars[0].aval.shape
     full = [graph.full(v, var.aval.shape) for v, var in zip(values, eqn.invars, strict=True)]
     moved = [i + (i >= axis) for i in full[0].order]
@@ -161,8 +161,8 @@ def stack(graph: Graph, eqn: Any, values: list[Value]) -> Value:
     return Value(shape, order, graph.node("Concat", wider, axis=place))
 
 
-def all_of(graph: Graph, eqn: Any, values: list[Value]) -> Value:
-    """Whether it holds along axes, which go."""
+def reduce_and(graph: Graph, eqn: Any, values: list[Value]) -> Value:
+    """Converts reduce_and, which tests whether all elements along axes are true."""
     import onnx
 
     full = graph.full(values[0], eqn.invars[0].aval.shape)
@@ -177,7 +177,7 @@ def all_of(graph: Graph, eqn: Any, values: list[Value]) -> Value:
 
 
 def matmul(graph: Graph, eqn: Any, values: list[Value]) -> Value:
-    """Rows times a matrix."""
+    """Converts the product of two matrices."""
     if eqn.params["dimension_numbers"] != (((1,), (0,)), ((), ())) or len(eqn.outvars[0].aval.shape) != 2:
         raise InputError("onnx: of products of arrays only that of two matrices can be exported")
     full = [graph.full(v, var.aval.shape) for v, var in zip(values, eqn.invars, strict=True)]
@@ -185,10 +185,10 @@ def matmul(graph: Graph, eqn: Any, values: list[Value]) -> Value:
 
 
 def convolution(graph: Graph, eqn: Any, values: list[Value]) -> Value:
-    """A convolution, channels second."""
+    """Converts a convolution, whose result has channels second."""
     params, numbers = eqn.params, eqn.params["dimension_numbers"]
     if any(d != 1 for d in params["lhs_dilation"]) or params["batch_group_count"] != 1:
-        raise InputError("onnx: convolutions of a spread input cannot be exported")
+        raise InputError("onnx: convolutions with a dilated input cannot be exported")
     x, kernel = (graph.full(v, var.aval.shape) for v, var in zip(values, eqn.invars, strict=True))
     pads = [before for before, _ in params["padding"]] + [after for _, after in params["padding"]]
     name = graph.node(
@@ -211,12 +211,12 @@ OPERATIONS: dict[str, Operation] = {
     "reshape": reshape,
     "squeeze": squeeze,
     "transpose": transpose,
-    "slice": cut_out,
+    "slice": convert_slice,
     "gather": gather,
     "concatenate": concatenate,
     "stack": stack,
-    "reduce_and": all_of,
+    "reduce_and": reduce_and,
     "dot_general": matmul,
     "conv_general_dilated": convolution,
 }
-"""By the names of JAX's primitives."""
+"""Conversions by the names of JAX's primitives."""

@@ -1,1 +1,1 @@
-"""Losses and penalties, one value per example."""
+"""Losses and penalties that return one value per example."""

@@ -1,7 +1,7 @@
-"""Adversarial losses: one value per example for each player, from logits (large means real).
+"""Adversarial losses of discriminator and generator, one value per example, from logits that are large for real images.
 
 Each entry of `ADVERSARIAL_LOSSES` has `discriminator(real_logits, fake_logits)` and `generator(real_logits,
-fake_logits)`, both (b,) -> (b,). Only the relativistic generator loss looks at the real logits.
+fake_logits)`, both (b,) -> (b,). Only the relativistic generator loss uses the real logits.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ PairLoss = Callable[[Logits, Logits], Logits]
 
 
 class AdversarialLoss(NamedTuple):
-    """The two players' losses and whether the generator's needs real images."""
+    """The losses of both networks, and whether that of the generator uses real images."""
 
     discriminator: PairLoss
     generator: PairLoss
@@ -24,14 +24,14 @@ class AdversarialLoss(NamedTuple):
 
 
 def cross_entropy_discriminator_loss(real_logits: Logits, fake_logits: Logits) -> Logits:
-    """-log D(x) - log(1 - D(G(z))) with D = sigmoid(logit), that is softplus(-real) + softplus(fake).
+    """Returns -log D(x) - log(1 - D(G(z))) with D = sigmoid(logit), which is softplus(-real) + softplus(fake).
 
     Args:
       real_logits: (b,).
       fake_logits: (b,).
 
     Returns:
-      (b,), at least 0; 2 log 2 where the discriminator cannot tell.
+      (b,), at least 0; 2 log 2 if both logits are 0.
 
     References:
       Goodfellow et al., "Generative Adversarial Nets", 2014, equation 1.
@@ -40,7 +40,7 @@ def cross_entropy_discriminator_loss(real_logits: Logits, fake_logits: Logits) -
 
 
 def minimax_generator_loss(real_logits: Logits, fake_logits: Logits) -> Logits:
-    """log(1 - D(G(z))) = -softplus(fake): what the minimax game asks of the generator; flat where it is bad.
+    """Returns log(1 - D(G(z))) = -softplus(fake), the minimax loss, whose gradient vanishes for bad images.
 
     Args:
       real_logits: (b,), unused.
@@ -56,7 +56,7 @@ def minimax_generator_loss(real_logits: Logits, fake_logits: Logits) -> Logits:
 
 
 def non_saturating_generator_loss(real_logits: Logits, fake_logits: Logits) -> Logits:
-    """-log D(G(z)) = softplus(-fake).
+    """Returns -log D(G(z)) = softplus(-fake).
 
     Args:
       real_logits: (b,), unused.
@@ -72,7 +72,7 @@ def non_saturating_generator_loss(real_logits: Logits, fake_logits: Logits) -> L
 
 
 def hinge_discriminator_loss(real_logits: Logits, fake_logits: Logits) -> Logits:
-    """max(0, 1 - real) + max(0, 1 + fake).
+    """Returns max(0, 1 - real) + max(0, 1 + fake).
 
     Args:
       real_logits: (b,).
@@ -88,7 +88,7 @@ def hinge_discriminator_loss(real_logits: Logits, fake_logits: Logits) -> Logits
 
 
 def wasserstein_discriminator_loss(real_logits: Logits, fake_logits: Logits) -> Logits:
-    """fake - real, to be used with a gradient penalty.
+    """Returns fake - real, for use with a gradient penalty.
 
     Args:
       real_logits: (b,).
@@ -104,7 +104,7 @@ def wasserstein_discriminator_loss(real_logits: Logits, fake_logits: Logits) -> 
 
 
 def negative_score_generator_loss(real_logits: Logits, fake_logits: Logits) -> Logits:
-    """-fake, the generator's side of the hinge and Wasserstein losses.
+    """Returns -fake, the generator loss that goes with the hinge and Wasserstein losses.
 
     Args:
       real_logits: (b,), unused.
@@ -120,14 +120,14 @@ def negative_score_generator_loss(real_logits: Logits, fake_logits: Logits) -> L
 
 
 def relativistic_discriminator_loss(real_logits: Logits, fake_logits: Logits) -> Logits:
-    """softplus(-(real - fake)) over pairs of a real and a fake image.
+    """Returns softplus(-(real - fake)) for pairs of a real and a fake image.
 
     Args:
       real_logits: (b,).
       fake_logits: (b,), paired with the real ones by position.
 
     Returns:
-      (b,), at least 0; log 2 where the two score alike.
+      (b,), at least 0; log 2 if both logits are equal.
 
     References:
       Jolicoeur-Martineau, "The relativistic discriminator", 2018; Huang et al., "The GAN is dead; long live the
@@ -137,7 +137,7 @@ def relativistic_discriminator_loss(real_logits: Logits, fake_logits: Logits) ->
 
 
 def relativistic_generator_loss(real_logits: Logits, fake_logits: Logits) -> Logits:
-    """softplus(-(fake - real)) over pairs: the fake should look more real than its partner.
+    """Returns softplus(-(fake - real)) for pairs, low if the fake image looks more real than the real one.
 
     Args:
       real_logits: (b,).

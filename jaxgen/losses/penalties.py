@@ -1,4 +1,4 @@
-"""Gradient penalties on the discriminator: one value per example, summed over all axes but the batch."""
+"""Gradient penalties on the discriminator, one value per example."""
 
 from collections.abc import Callable
 
@@ -12,15 +12,15 @@ from jaxgen.types import Images, Logits, PRNGKeys
 def logits_and_squared_gradient(
     discriminator_fn: Callable[[Array], Logits], images: Float[Array, "b ..."]
 ) -> tuple[Logits, Float[Array, " b"]]:
-    """D(x) and ||dD(x)/dx||^2 in one forward and one backward pass.
+    """Returns D(x) and ||dD(x)/dx||^2, from one forward and one backward pass.
 
     Args:
       discriminator_fn: (b, ...) -> (b,), each logit a function of its own image alone.
       images: (b, ...).
 
     Returns:
-      Logits (b,) and the squared norm (b,) of each image's gradient over all of its axes, at least 0. Half of the
-      square on real images is the R1 penalty, on fake images R2, each times its weight.
+      Logits (b,) and the squared norm (b,) of each image's gradient, at least 0. Half of it, times a weight, is the R1
+      penalty on real images and the R2 penalty on fake ones.
 
     References:
       Mescheder, Geiger, Nowozin, "Which Training Methods for GANs do actually Converge?", 2018, equation 9.
@@ -33,7 +33,7 @@ def logits_and_squared_gradient(
 def squared_gradient_penalty(
     discriminator_fn: Callable[[Array], Logits], images: Float[Array, "b ..."]
 ) -> Float[Array, " b"]:
-    """||dD(x)/dx||^2 / 2: R1 on real images, R2 on fake ones (weight not included).
+    """Returns ||dD(x)/dx||^2 / 2, the R1 penalty on real images and R2 on fake ones, without its weight.
 
     Args:
       discriminator_fn: (b, ...) -> (b,).
@@ -51,13 +51,13 @@ def squared_gradient_penalty(
 def interpolated_gradient_penalty(
     discriminator_fn: Callable[[Array], Logits], real: Images, fake: Images, keys: PRNGKeys
 ) -> Float[Array, " b"]:
-    """(||dD(x)/dx|| - 1)^2 at x = e real + (1 - e) fake, e uniform in [0, 1] per example (weight not included).
+    """Returns (||dD(x)/dx|| - 1)^2 at x = e real + (1 - e) fake, e uniform in [0, 1] per example, without its weight.
 
     Args:
       discriminator_fn: (b, *spatial, c) -> (b,).
       real: (b, *spatial, c).
       fake: (b, *spatial, c).
-      keys: (b,), of the interpolation.
+      keys: (b,), random keys of the interpolation.
 
     Returns:
       (b,), at least 0.
@@ -67,5 +67,5 @@ def interpolated_gradient_penalty(
     """
     e = jax.vmap(lambda key: jax.random.uniform(key, (1,) * (real.ndim - 1), real.dtype))(keys)
     _, square = logits_and_squared_gradient(discriminator_fn, e * real + (1.0 - e) * fake)
-    # the root has no finite slope at 0, where a dead discriminator starts
+    # the square root has no finite slope at 0, the gradient of a constant discriminator
     return jnp.square(jnp.sqrt(square + 1e-12) - 1.0)

@@ -1,4 +1,4 @@
-"""How far restored images are from clean ones: one value per image, the mean over its pixels and channels."""
+"""Reconstruction losses of restored images, one value per image, the mean over its pixels and channels."""
 
 from collections.abc import Callable
 
@@ -8,14 +8,14 @@ from jaxtyping import Array, Float
 from jaxgen.types import Images
 
 CHARBONNIER_EPSILON = 1e-3
-"""Errors well below this, of an image in [-1, 1], count as their square, larger ones as they are."""
+"""Errors far below this value, in images in [-1, 1], enter as squares, larger ones as absolute values."""
 
 PSNR_EPSILON = 1e-4
-"""Keeps the weight of an image that is all but right finite: at 46 dB it is half of what it would be."""
+"""Keeps the gradient of an almost perfect image finite: at 46 dB it is half of what it would be."""
 
 
 def l1(restored: Images, clean: Images) -> Float[Array, " b"]:
-    """Mean absolute error, |x - y|.
+    """Returns the mean absolute error |x - y|.
 
     Args:
       restored: (b, *spatial, c) in [-1, 1].
@@ -28,12 +28,12 @@ def l1(restored: Images, clean: Images) -> Float[Array, " b"]:
 
 
 def mse(restored: Images, clean: Images) -> Float[Array, " b"]:
-    """Mean squared error, (x - y)^2. Arguments and result as of `l1`."""
+    """Returns the mean squared error (x - y)^2; see `l1`."""
     return _mean(jnp.square(restored - clean))
 
 
 def charbonnier(restored: Images, clean: Images) -> Float[Array, " b"]:
-    """Mean of sqrt((x - y)^2 + e^2), e = `CHARBONNIER_EPSILON`. Arguments and result as of `l1`.
+    """Returns the mean of sqrt((x - y)^2 + e^2) with e = `CHARBONNIER_EPSILON`; see `l1`.
 
     References:
       Charbonnier et al., "Two deterministic half-quadratic regularization algorithms for computed imaging", 1994,
@@ -43,10 +43,10 @@ def charbonnier(restored: Images, clean: Images) -> Float[Array, " b"]:
 
 
 def negative_psnr(restored: Images, clean: Images) -> Float[Array, " b"]:
-    """10 log10((mse + e) / 4), e = `PSNR_EPSILON`: an image that is nearly right counts as much as one far from it.
+    """Returns 10 log10((mse + e) / 4) with e = `PSNR_EPSILON`; see `l1`.
 
-    The gradient of an image is that of its mean squared error divided by that error, so in a mixture of damage no kind
-    is drowned by another whose errors are larger.
+    The gradient of an image is that of its mean squared error divided by the error itself. So all kinds of damage in a
+    mixture have equal weight, however large their errors are.
 
     References:
       Chen et al., "HINet: Half Instance Normalization Network for Image Restoration", 2021 (its PSNR loss).
@@ -55,7 +55,7 @@ def negative_psnr(restored: Images, clean: Images) -> Float[Array, " b"]:
 
 
 def _mean(errors: Images) -> Float[Array, " b"]:
-    """The mean over pixels and channels."""
+    """Returns the mean over pixels and channels."""
     return jnp.mean(errors, axis=tuple(range(1, errors.ndim)))
 
 

@@ -1,1 +1,1 @@
-"""How good images are."""
+"""Measures of how good generated and restored images are."""

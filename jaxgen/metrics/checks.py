@@ -1,4 +1,4 @@
-"""What metrics accept, checked before anything is computed: one line says what was found instead."""
+"""Checks of the arrays that metrics accept; a failed check raises one line that says what was found instead."""
 
 import numpy as np
 
@@ -10,15 +10,15 @@ FEATURES = "finite floats of shape [n, d] with n and d 1 or more"
 
 
 def require_images(images: np.ndarray, field: str, volumes: bool = False) -> None:
-    """Refuses all but images that a metric can tell the range of.
+    """Raises `InputError` unless the arrays are images whose value range is known.
 
     Args:
       images: [n, h, w, c] with n, h, w >= 1 and 1 <= c <= 4; uint8, or float in [0, 1].
-      field: what the message calls them.
+      field: their name in the message.
       volumes: whether [n, d, h, w, c] is accepted too.
 
     Raises:
-      InputError: another shape or dtype, a value that is not finite, or one outside of [0, 1].
+      InputError: another shape or dtype, or a value that is not finite or outside [0, 1].
     """
     accepted = VOLUMES if volumes else IMAGES
     shaped = images.ndim in ((4, 5) if volumes else (4,)) and images.size > 0 and images.shape[-1] <= 4
@@ -31,11 +31,11 @@ def require_images(images: np.ndarray, field: str, volumes: bool = False) -> Non
 
 
 def require_features(features: np.ndarray, field: str) -> None:
-    """Refuses all but a table of finite floats, one row per image.
+    """Raises `InputError` unless the features are finite floats, one row per image.
 
     Args:
       features: float [n, d] with n, d >= 1.
-      field: what the message calls them.
+      field: their name in the message.
 
     Raises:
       InputError: another shape or dtype, or a value that is not finite.
@@ -46,12 +46,12 @@ def require_features(features: np.ndarray, field: str) -> None:
 
 
 def require_same_width(a: np.ndarray, b: np.ndarray, field: str) -> None:
-    """Refuses two tables of features that have not as many numbers per row.
+    """Raises `InputError` unless both arrays have the same number of features per row.
 
     Args:
       a: [n, d].
       b: [m, d].
-      field: what the message calls them.
+      field: their name in the message.
 
     Raises:
       InputError: the widths differ.
@@ -61,7 +61,7 @@ def require_same_width(a: np.ndarray, b: np.ndarray, field: str) -> None:
 
 
 def _require_finite(values: np.ndarray, field: str, accepted: str) -> None:
-    """Names the first value that is not finite."""
+    """Raises `InputError` that names the first value that is not finite."""
     wrong = ~np.isfinite(values)
     if wrong.any():
         place = tuple(int(i) for i in np.unravel_index(np.argmax(wrong), values.shape))
@@ -69,6 +69,6 @@ def _require_finite(values: np.ndarray, field: str, accepted: str) -> None:
 
 
 def _require(condition: bool | np.bool_, field: str, found: str, accepted: str) -> None:
-    """As `config.require`, with a description instead of the value."""
+    """Raises `InputError` unless the condition holds, with a description in place of the value."""
     if not condition:
         raise InputError(f"{field}: got {found}; accepted: {accepted}")

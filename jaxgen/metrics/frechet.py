@@ -1,4 +1,4 @@
-"""Frechet distance of two sets of features, from moments that are gathered batch by batch."""
+"""Fréchet distance of two sets of features, from moments that are accumulated batch by batch."""
 
 from typing import NamedTuple
 
@@ -10,36 +10,36 @@ from jaxgen.metrics.checks import require_features, require_same_width
 
 
 class Moments(NamedTuple):
-    """Number, mean and scatter of features: all that the Frechet distance needs of a set of images."""
+    """Number, mean and scatter matrix of features, from which the Fréchet distance is computed."""
 
     num: int
-    """Images so far."""
+    """Number of images so far."""
     mean: Float64[np.ndarray, " d"]
     """[d]."""
     scatter: Float64[np.ndarray, "d d"]
     """[d, d], sum of (x - mean)(x - mean)^T; the covariance times num - 1."""
 
 
-def no_moments(dim: int) -> Moments:
-    """Moments of no images with `dim` >= 1 features each, to start from."""
+def empty_moments(dim: int) -> Moments:
+    """Returns the moments of no images, with `dim` >= 1 features, to start from."""
     return Moments(0, np.zeros(dim), np.zeros((dim, dim)))
 
 
 def add_features(moments: Moments, features: Float[np.ndarray, "b e"]) -> Moments:
-    """Moments of the images so far and of one more batch; the split into batches does not matter.
+    """Returns the moments of the images so far and one more batch; the split into batches does not matter.
 
     With delta the difference of the means: n = n_a + n_b, mean = mean_a + delta n_b / n,
     scatter = scatter_a + scatter_b + delta delta^T n_a n_b / n.
 
     Args:
-      moments: of the images so far.
+      moments: moments of the images so far.
       features: [b, d], finite; any b, 0 included.
 
     Returns:
-      Moments of all of them.
+      Moments of both together.
 
     Raises:
-      InputError: features are not finite, or not as many as in `moments`.
+      InputError: features are not finite, or their number differs from that in `moments`.
 
     References:
       Chan, Golub, LeVeque, "Algorithms for Computing the Sample Variance: Analysis and Recommendations", 1983 (the
@@ -58,21 +58,21 @@ def add_features(moments: Moments, features: Float[np.ndarray, "b e"]) -> Moment
 
 
 def frechet_distance(a: Moments, b: Moments) -> float:
-    """Squared Frechet (2-Wasserstein) distance of two Gaussians with the moments of the two sets.
+    """Returns the squared Fréchet (2-Wasserstein) distance of two Gaussians with the moments of the two sets.
 
-    |mean_a - mean_b|^2 + tr(A + B - 2 (A^1/2 B A^1/2)^1/2) with covariances A and B. The last trace is taken as the sum
-    of the singular values of A^1/2 B^1/2, which are the same numbers; so rounding enters as it is, not as its root.
-    The estimate is biased upwards with few images: compare distances only at equal numbers.
+    |mean_a - mean_b|^2 + tr(A + B - 2 (A^1/2 B A^1/2)^1/2) with covariances A and B. The last trace is computed as
+    the sum of the singular values of A^1/2 B^1/2, which is equal; rounding errors then enter as they are, not as their
+    square root. The estimate is biased upwards with few images: compare distances only at equal numbers.
 
     Args:
       a: moments of 2 images or more.
-      b: moments of 2 images or more, as many features.
+      b: moments of 2 images or more, with as many features.
 
     Returns:
       The distance, at least 0, in squared units of the features; also with fewer images than features.
 
     Raises:
-      InputError: fewer than 2 images, or not as many features.
+      InputError: fewer than 2 images, or different numbers of features.
 
     References:
       Heusel et al., "GANs Trained by a Two Time-Scale Update Rule Converge to a Local Nash Equilibrium", 2017,
@@ -86,14 +86,14 @@ def frechet_distance(a: Moments, b: Moments) -> float:
 
 
 def _covariance(moments: Moments) -> Float64[np.ndarray, "d d"]:
-    """Unbiased covariance."""
+    """Returns the unbiased covariance."""
     if moments.num < 2:
         raise InputError(f"images: got {moments.num}; accepted: 2 or more, for fewer have no covariance")
     return moments.scatter / (moments.num - 1)
 
 
 def _root(matrix: Float64[np.ndarray, "d d"]) -> Float64[np.ndarray, "d d"]:
-    """Symmetric root of a symmetric matrix; eigenvalues that are negative or rounding noise count as 0."""
+    """Returns the symmetric square root of a symmetric matrix; negative or rounding-noise eigenvalues count as 0."""
     values, vectors = np.linalg.eigh(matrix)
     noise = len(values) * np.finfo(np.float64).eps * np.abs(values).max()
     return (vectors * np.sqrt(np.where(values > noise, values, 0.0))) @ vectors.T

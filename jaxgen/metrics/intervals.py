@@ -1,4 +1,4 @@
-"""How sure a metric is: bootstrap intervals, from the images that were measured and no others."""
+"""Confidence intervals of metrics, computed from the measured images alone."""
 
 from collections.abc import Callable
 
@@ -7,10 +7,10 @@ from jaxtyping import Float
 
 from jaxgen.errors import require
 from jaxgen.metrics.checks import require_features
-from jaxgen.metrics.frechet import Moments, add_features, frechet_distance, no_moments
+from jaxgen.metrics.frechet import Moments, add_features, empty_moments, frechet_distance
 
 MAX_RESAMPLED = 1_000_000
-"""Numbers that are resampled at once, which bounds the memory."""
+"""Values that are resampled at once, which bounds the memory."""
 
 
 def bootstrap_interval(
@@ -21,20 +21,22 @@ def bootstrap_interval(
     level: float = 0.95,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """Percentile interval of a statistic: quantiles (1 -+ level) / 2 over samples of n values drawn with replacement.
+    """Returns the percentile bootstrap interval of a statistic.
+
+    Its ends are the quantiles (1 -+ level) / 2 over samples of n values drawn with replacement.
 
     Args:
       values: [n], one number per image, finite, n >= 2.
       statistic: like np.mean or np.median, called as statistic([r, n], axis=1) -> [r].
       num_resamples: samples drawn, at least 2.
-      level: of confidence, above 0 and below 1.
-      seed: of the samples.
+      level: confidence level, above 0 and below 1.
+      seed: seed of the samples.
 
     Returns:
-      Lower and upper end; equal if all values are.
+      Lower and upper end, which are equal if all values are.
 
     Raises:
-      InputError: fewer than 2 values, one that is not finite, or arguments out of range.
+      InputError: fewer than 2 values, a value that is not finite, or an argument out of range.
 
     References:
       Efron, Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13.
@@ -53,25 +55,25 @@ def bootstrap_interval(
 def frechet_interval(
     fake: Float[np.ndarray, "n d"], real: Moments, *, num_resamples: int = 100, level: float = 0.95, seed: int = 0
 ) -> tuple[float, float]:
-    """Interval of the Frechet distance that n generated images are expected to have, the real moments taken as they are.
+    """Returns an interval of the expected Fréchet distance of n generated images to exact real moments.
 
-    The distance of a finite set is biased upwards, and that of n generated images drawn from them with replacement is so twice:
-    a percentile interval may lie above the value itself. So it is moved down by the bias that resampling adds, M - F
-    for the value F and the mean M of the resampled distances: [q_low - (M - F), q_high - (M - F)] with their quantiles
-    q. It lies around F, keeps the bias of F, and compares with distances of as many generated images, as F does.
+    The distance of a finite set is biased upwards, and resampling it with replacement adds about this bias once more: a
+    percentile interval may lie above the value itself. So it is moved down by the bias that resampling adds, M - F for
+    the value F and the mean M of the resampled distances: [q_low - (M - F), q_high - (M - F)] with their quantiles q.
+    It lies around F, keeps the bias of F and, like F, can be compared with distances of as many generated images.
 
     Args:
       fake: [n, d], finite, n >= 2; each resample takes O(n d^2 + d^3).
       real: moments with as many features.
       num_resamples: at least 2.
-      level: of confidence, above 0 and below 1.
-      seed: of the resamples.
+      level: confidence level, above 0 and below 1.
+      seed: seed of the resamples.
 
     Returns:
       Lower and upper end, at least 0.
 
     Raises:
-      InputError: as `frechet_distance`, or arguments out of range.
+      InputError: see `frechet_distance`; or an argument out of range.
 
     References:
       Efron, Tibshirani, "An Introduction to the Bootstrap", 1993, chapters 10 (bias) and 13 (percentile interval).
@@ -80,7 +82,7 @@ def frechet_interval(
     generator = np.random.default_rng(seed)
 
     def distance(features: np.ndarray) -> float:
-        return frechet_distance(add_features(no_moments(len(real.mean)), features), real)
+        return frechet_distance(add_features(empty_moments(len(real.mean)), features), real)
 
     value, n = distance(fake), len(fake)
     resampled = np.array([distance(fake[generator.integers(n, size=n)]) for _ in range(num_resamples)])
@@ -89,10 +91,11 @@ def frechet_interval(
 
 
 def auc_interval(fake: Float[np.ndarray, " n"], held_out: Float[np.ndarray, " m"]) -> tuple[float, float]:
-    """95% interval of P(F < H) + P(F = H) / 2, the `auc` of `neighbours.memorisation`: the normal one of DeLong.
+    """Returns the 95% interval of the `auc` of `neighbours.memorisation`, P(F < H) + P(F = H) / 2, by DeLong's method.
 
-    With the place of each value in the other set, v_i = P(f_i < H) + P(f_i = H) / 2 and w_j likewise, the variance is
-    var(v) / n + var(w) / m.
+    The placement of a value is its auc against the other set alone: v_i = P(f_i < H) + P(f_i = H) / 2 and
+    w_j = P(F < h_j) + P(F = h_j) / 2. The variance is var(v) / n + var(w) / m, and the interval is that of a normal
+    distribution.
 
     Args:
       fake: [n], n >= 2.
@@ -108,24 +111,24 @@ def auc_interval(fake: Float[np.ndarray, " n"], held_out: Float[np.ndarray, " m"
     require_features(fake[:, None], "fake")
     require_features(held_out[:, None], "held_out")
     require(min(len(fake), len(held_out)) >= 2, "distances", min(len(fake), len(held_out)), "2 or more")
-    v, w = 1.0 - _places(fake, held_out), _places(held_out, fake)
+    v, w = 1.0 - _shares_below(fake, held_out), _shares_below(held_out, fake)
     half = 1.96 * np.sqrt(v.var(ddof=1) / len(v) + w.var(ddof=1) / len(w))
     return max(0.0, float(v.mean() - half)), min(1.0, float(v.mean() + half))
 
 
-def _places(values: Float[np.ndarray, " n"], among: Float[np.ndarray, " m"]) -> Float[np.ndarray, " n"]:
-    """For each value, the share of the others below it, half of the equal ones counted."""
+def _shares_below(values: Float[np.ndarray, " n"], among: Float[np.ndarray, " m"]) -> Float[np.ndarray, " n"]:
+    """Returns for each value the share of the others below it, with equal ones counted half."""
     ordered = np.sort(among)
     both = np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")
     return both / (2.0 * len(ordered))
 
 
 def _ends(level: float) -> tuple[float, float]:
-    """The two quantiles between which `level` of a distribution lies."""
+    """Returns the two quantiles between which the share `level` of a distribution lies."""
     return (1.0 - level) / 2.0, (1.0 + level) / 2.0
 
 
 def _require_resampling(num_resamples: int, level: float) -> None:
-    """Refuses what is no number of resamples, or no level of confidence."""
+    """Raises `InputError` unless both arguments are in range."""
     require(num_resamples >= 2, "num_resamples", num_resamples, "2 or more")
     require(0 < level < 1, "level", level, "above 0 and below 1")

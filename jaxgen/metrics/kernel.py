@@ -1,4 +1,4 @@
-"""Kernel distance of two sets of features: unbiased, so that few images do not make it larger."""
+"""Kernel distance of two sets of features, an unbiased estimate that does not grow when images are few."""
 
 from typing import NamedTuple
 
@@ -14,14 +14,14 @@ T_QUANTILE = 2.262
 
 
 class KernelDistance(NamedTuple):
-    """Kernel distance, and a 95 % interval of what it would be with infinitely many images."""
+    """Kernel distance, and a 95 % interval of its value with infinitely many images."""
 
     value: float
     """Mean over random subsets."""
     low: float
-    """Lower end; minus infinity with too few images to tell."""
+    """Lower end; minus infinity with too few images."""
     high: float
-    """Upper end; infinity with too few images to tell."""
+    """Upper end; infinity with too few images."""
 
 
 def kernel_distance(
@@ -32,28 +32,28 @@ def kernel_distance(
     subset_size: int = 1000,
     seed: int = 0,
 ) -> KernelDistance:
-    """Squared maximum mean discrepancy with the kernel (x.y / d + 1)^3, the mean over random subsets (KID).
+    """Returns the squared maximum mean discrepancy with the kernel (x.y / d + 1)^3, the mean over random subsets (KID).
 
-    The interval is of the expected value over new draws of both sets of images, not of the spread of a subset. Subsets
-    share images, so their spread over sqrt(num_subsets) would be too small; instead both sets are cut into at least 10
-    blocks that share none, whose values are independent and have the same expectation. The interval is
-    value -+ t sqrt(Var(blocks) / num_blocks + Var(subsets) / num_subsets), where the second term is the noise of having
-    drawn only so many subsets. It tends to be too wide, for small blocks are noisier than the whole;
-    only with strongly skewed features and few images is it a little narrow (92 % instead of 95 %).
+    The interval is one of the expected value over new draws of both sets of images. Subsets share images, so their
+    spread over sqrt(num_subsets) would be too small; instead both sets are split into at least 10 disjoint blocks,
+    whose values are independent and have the same expectation. The interval is
+    value -+ t sqrt(Var(blocks) / num_blocks + Var(subsets) / num_subsets), where the second term is the noise of the
+    random subsets. It tends to be too wide, for small blocks are noisier than the whole set; only with strongly skewed
+    features and few images is it a little narrow (92 % instead of 95 %).
 
     Args:
       fake: [n, d], finite, n >= 2.
       real: [m, d], finite, m >= 2.
       num_subsets: subsets averaged over, at least 2.
-      subset_size: rows of each, drawn without replacement; at least 2, at most n and m are used.
-      seed: of the subsets and the blocks.
+      subset_size: rows of a subset, drawn without replacement; at least 2, and cut to n and m.
+      seed: seed of the subsets and the blocks.
 
     Returns:
-      The distance, around 0 (also below) for equal distributions, and its interval; the interval is infinite with fewer
-      than 20 images in either set.
+      The distance, which is around 0 (also below) for equal distributions, and its interval, which is infinite with
+      fewer than 20 images in either set.
 
     Raises:
-      InputError: fewer than 2 rows, features not finite, or not as many in both sets.
+      InputError: fewer than 2 rows, features that are not finite, or different numbers of features.
 
     References:
       Binkowski et al., "Demystifying MMD GANs", 2018 (the kernel inception distance). Gretton et al., "A Kernel
@@ -75,23 +75,23 @@ def kernel_distance(
 
 
 def _draw(rows: Float64[np.ndarray, "n d"], num: int, generator: np.random.Generator) -> Float64[np.ndarray, "k d"]:
-    """`num` different rows at random."""
+    """Draws `num` different rows at random."""
     return rows[generator.choice(len(rows), num, replace=False)]
 
 
 def _mmd(x: Float64[np.ndarray, "n d"], y: Float64[np.ndarray, "m d"]) -> float:
-    """Unbiased estimate of the squared maximum mean discrepancy: no image is compared with itself."""
+    """Returns the unbiased squared maximum mean discrepancy, which compares no image with itself."""
     return float(_mean_of_pairs(x) + _mean_of_pairs(y) - 2.0 * _kernel(x, y).mean())
 
 
 def _mean_of_pairs(x: Float64[np.ndarray, "n d"]) -> float:
-    """Mean of the kernel over pairs of different rows."""
+    """Returns the mean of the kernel over pairs of different rows."""
     kernel = _kernel(x, x)
     return float((kernel.sum() - np.trace(kernel)) / (len(x) * (len(x) - 1)))
 
 
 def _kernel(x: Float64[np.ndarray, "n d"], y: Float64[np.ndarray, "m d"]) -> Float64[np.ndarray, "n m"]:
-    """(x.y / d + 1)^3 of all pairs."""
+    """Returns (x.y / d + 1)^3 for all pairs of rows."""
     base = x @ y.T / x.shape[1] + 1.0
     return base * base * base  # numpy's ** 3 is many times slower
 
@@ -99,7 +99,7 @@ def _kernel(x: Float64[np.ndarray, "n d"], y: Float64[np.ndarray, "m d"]) -> Flo
 def _block_variance(
     fake: Float64[np.ndarray, "n d"], real: Float64[np.ndarray, "m d"], size: int, generator: np.random.Generator
 ) -> float:
-    """Variance of the mean over blocks of at most `size` rows that share none; infinite if 10 blocks cannot be had."""
+    """Returns the variance of the mean over disjoint blocks of at most `size` rows; infinite without 10 blocks."""
     num = max(NUM_BLOCKS, min(len(fake), len(real)) // size)
     sizes = [min(size, len(rows) // num) for rows in (fake, real)]
     if min(sizes) < 2:

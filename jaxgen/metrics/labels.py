@@ -1,4 +1,4 @@
-"""What a classifier says about generated images: are all classes there, and are they the ones asked for?"""
+"""Metrics of predicted classes: their balance, and their agreement with the classes requested."""
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -9,7 +9,7 @@ from jaxgen.errors import InputError, require
 def class_balance(
     predicted: Int[np.ndarray, " n"], reference: Float[np.ndarray, " k"] | Int[np.ndarray, " k"]
 ) -> dict[str, float]:
-    """How far the frequencies of classes are from those of the reference.
+    """Returns how far the class frequencies of generated images are from those of the reference.
 
     With frequencies p of the predicted classes and q of the reference: total variation sum_i |p_i - q_i| / 2, and the
     smallest share min_i p_i / q_i over the classes that the reference has.
@@ -19,10 +19,10 @@ def class_balance(
       reference: [k], counts or frequencies, at least 0, not all 0.
 
     Returns:
-      `total_variation` in [0, 1], 0 if balanced as the reference; `smallest_share` in [0, 1], 0 if a class is missing.
+      `total_variation` in [0, 1], 0 for equal frequencies; `smallest_share` in [0, 1], 0 if a class is missing.
 
     Raises:
-      InputError: no labels, a label that is not a class, or a reference that is no frequencies.
+      InputError: no labels, a label that is not a class, or a reference without frequencies.
 
     References:
       Levin, Peres, Wilmer, "Markov Chains and Mixing Times", 2009, proposition 4.2 (total variation).
@@ -42,17 +42,17 @@ def class_balance(
 
 
 def conditional_accuracy(predicted: Int[np.ndarray, " n"], asked: Int[np.ndarray, " m"]) -> float:
-    """Fraction of images that a classifier takes for the class that was asked for: mean_i [predicted_i = asked_i].
+    """Returns the fraction of images whose predicted class is the one asked for: mean_i [predicted_i = asked_i].
 
     Args:
       predicted: [n], n >= 1.
-      asked: [n].
+      asked: [n], the classes that the images were generated for.
 
     Returns:
       A fraction in [0, 1].
 
     Raises:
-      InputError: no labels, or not as many of both.
+      InputError: no labels, or different numbers of both.
 
     References:
       Ravuri, Vinyals, "Classification Accuracy Score for Conditional Generative Models", 2019 (there the classifier is

@@ -1,4 +1,4 @@
-"""Nearest neighbours in blocks, and what they tell: precision, recall, density, coverage, and copies of the data."""
+"""Nearest neighbours, and metrics from them: precision, recall, density, coverage and memorisation."""
 
 from typing import NamedTuple
 
@@ -9,41 +9,41 @@ from jaxgen.errors import InputError, require
 from jaxgen.metrics.checks import require_features, require_same_width
 
 BLOCK_SIZE = 128
-"""Queries compared at once with all of the reference; more is no faster."""
+"""Queries that are compared at once with the whole reference; larger blocks are no faster."""
 ROUNDING = 1e-12
-"""What a squared distance by a matrix product may be off, relative to the largest square of a row."""
+"""Error of a squared distance by a matrix product, relative to the largest squared norm of a row."""
 
 
 class Nearest(NamedTuple):
-    """The nearest row of a reference that is seen block by block."""
+    """The nearest row to each query, of a reference that is read block by block."""
 
     distance: Float64[np.ndarray, " n"]
     """[n], infinite before the first block."""
     index: Int64[np.ndarray, " n"]
-    """[n], row of the whole reference; -1 before the first block."""
+    """[n], row number in the whole reference; -1 before the first block."""
 
 
-def no_nearest(num: int) -> Nearest:
-    """The nearest rows to `num` queries before any reference is seen."""
+def empty_nearest(num: int) -> Nearest:
+    """Returns the result for `num` queries before the first block, to start from."""
     return Nearest(np.full(num, np.inf), np.full(num, -1, np.int64))
 
 
-def nearer(
+def update_nearest(
     best: Nearest, queries: Float[np.ndarray, "n d"], reference_block: Float[np.ndarray, "m e"], offset: int
 ) -> Nearest:
-    """The nearest rows so far and in one more block; the first of equally near rows stays.
+    """Returns the nearest rows among the blocks so far and one more; of equally near rows the first is kept.
 
     Args:
-      best: of the blocks so far, from `no_nearest`.
+      best: nearest rows of the blocks so far; `empty_nearest` at first.
       queries: [n, d], the same for all blocks.
       reference_block: [m, d], m >= 1.
-      offset: row of the whole reference at which the block starts.
+      offset: row number in the whole reference at which the block starts.
 
     Returns:
       The nearest rows of all blocks.
 
     Raises:
-      InputError: as `nearest`.
+      InputError: see `nearest`.
     """
     distances, index = nearest(queries, reference_block)
     closer = distances[:, 0] < best.distance
@@ -58,23 +58,23 @@ def nearest(
     leave_out_self: bool = False,
     block_size: int = BLOCK_SIZE,
 ) -> tuple[Float64[np.ndarray, "n k"], Int64[np.ndarray, "n k"]]:
-    """The k nearest rows by Euclidean distance, with never more than block_size times m distances in memory.
+    """Returns the k nearest rows by Euclidean distance; at most block_size times m distances are in memory.
 
-    They are found by |r|^2 - 2 q.r, a matrix product in float64; the distances of those found are then taken from
-    differences, so that a copy is at 0 and not at the root of rounding noise.
+    They are found by |r|^2 - 2 q.r, a matrix product in float64. Their distances are then computed from differences,
+    so that a copy has distance 0 instead of the square root of rounding noise.
 
     Args:
       queries: [n, d], finite.
       reference: [m, d], finite.
       k: neighbours, at least 1, at most m.
-      leave_out_self: `queries` is `reference`, and a row is no neighbour of itself; then at most m - 1.
+      leave_out_self: `queries` is `reference`, and a row is no neighbour of itself; then k is at most m - 1.
       block_size: queries compared at once.
 
     Returns:
-      Distances [n, k] ascending, and the rows of the reference [n, k] at which they are.
+      Distances [n, k] in ascending order, and the row numbers [n, k] of those neighbours in the reference.
 
     Raises:
-      InputError: fewer rows than k, features not finite, or not as many in both sets.
+      InputError: fewer rows than k, features that are not finite, or different numbers of features.
     """
     require_features(queries, "queries")
     require_features(reference, "reference")
@@ -97,12 +97,12 @@ def nearest(
 def precision_recall_density_coverage(
     real: Float[np.ndarray, "m d"], fake: Float[np.ndarray, "n e"], k: int = 5, *, block_size: int = BLOCK_SIZE
 ) -> dict[str, float]:
-    """Fidelity and diversity by balls around each image that reach to its k-th neighbour in its own set.
+    """Returns fidelity and diversity, by balls around each image that reach to its k-th neighbour in its own set.
 
-    Precision: generated images in the ball of some real image. Recall: real images in the ball of some fake. Density: balls of
-    real images that a generated image lies in, over k. Coverage: real images with a generated image in their ball. Balls are open, as in the
-    authors' package `prdc`: an image at the distance of the k-th neighbour is outside, so that sets of equal images,
-    whose balls are empty, give 0.
+    Precision is the share of generated images in the ball of some real image, recall that of real images in the ball of
+    some generated one. Density is the mean number of real balls that a generated image lies in, over k. Coverage is the
+    share of real images with a generated image in their ball. Balls are open, as in the authors' package `prdc`: an
+    image at the distance of the k-th neighbour is outside, so sets of equal images, whose balls are empty, give 0.
 
     Args:
       real: [m, d], finite, m > k.
@@ -114,7 +114,7 @@ def precision_recall_density_coverage(
       `precision`, `recall`, `coverage` in [0, 1], and `density`, at least 0 and around 1 for equal distributions.
 
     Raises:
-      InputError: k + 1 images are not in each set, features are not finite or not as many.
+      InputError: fewer than k + 1 images in a set, features that are not finite, or different numbers of features.
 
     References:
       Kynkaanniemi et al., "Improved Precision and Recall Metric for Assessing Generative Models", 2019, equations 1, 2.
@@ -145,18 +145,18 @@ def precision_recall_density_coverage(
 
 
 def memorisation(fake: Float[np.ndarray, " n"], held_out: Float[np.ndarray, " m"]) -> dict[str, float]:
-    """Are generated images nearer to the training images than new real images are?
+    """Returns how much nearer to the training images generated images are than new real images.
 
-    auc = P(F < H) + P(F = H) / 2 and ratio = median(F) / median(H), for distances F of generated images and H of held-out real
-    images to the nearest training image.
+    auc = P(F < H) + P(F = H) / 2 and ratio = median(F) / median(H), for the distances F of generated images and H of
+    held-out real images to the nearest training image.
 
     Args:
       fake: [n], at least 0, n >= 1.
       held_out: [m], at least 0, m >= 1.
 
     Returns:
-      `auc` in [0, 1]: 0.5 if generated images are as near as new images, 1 if all are nearer, as copies are. `ratio`: 1 and 0 in
-      these cases; 1 also if both medians are 0, infinite if only that of the held-out images is.
+      `auc` in [0, 1]: 0.5 if generated images are as near as new images, 1 if all are nearer, as copies are. `ratio`: 1
+      and 0 in these cases; 1 also if both medians are 0, infinite if only that of the held-out images is.
 
     Raises:
       InputError: no distances, or one that is negative or not finite.
@@ -177,39 +177,39 @@ def memorisation(fake: Float[np.ndarray, " n"], held_out: Float[np.ndarray, " m"
 
 
 def _require_enough(found: int, needed: int, k: int) -> None:
-    """Refuses fewer images than neighbours."""
+    """Raises `InputError` if there are fewer images than needed for k neighbours."""
     if found < needed:
         raise InputError(f"k: got {k} with {found} images; accepted: {needed} images or more for k = {k}")
 
 
 def _radii(features: Float[np.ndarray, "n d"], k: int, block_size: int) -> Float64[np.ndarray, " n"]:
-    """Distance of each row to the k-th nearest of the others."""
+    """Returns the distance of each row to the k-th nearest of the others."""
     return nearest(features, features, k, leave_out_self=True, block_size=block_size)[0][:, -1]
 
 
 def _squares(rows: Float64[np.ndarray, "n d"]) -> Float64[np.ndarray, " n"]:
-    """Squared norm of each row."""
+    """Returns the squared norm of each row."""
     return np.einsum("nd,nd->n", rows, rows)
 
 
 def _scores(
     queries: Float64[np.ndarray, "n d"], reference: Float64[np.ndarray, "m d"], norms: Float64[np.ndarray, " m"]
 ) -> Float64[np.ndarray, "n m"]:
-    """|r|^2 - 2 q.r: the squared distances less |q|^2, which does not change who is nearest to q."""
+    """Returns |r|^2 - 2 q.r: the squared distances minus |q|^2, which keeps the order of the neighbours of q."""
     scores = (-2.0 * queries) @ reference.T
     scores += norms
     return scores
 
 
 def _smallest(scores: Float64[np.ndarray, "n m"], k: int) -> Int64[np.ndarray, "n k"]:
-    """Columns of the k smallest scores of each row, in no order."""
+    """Returns the columns of the k smallest scores of each row, in any order."""
     return scores.argmin(axis=1)[:, None] if k == 1 else np.argpartition(scores, k - 1, axis=1)[:, :k]
 
 
 def _sorted_by_distance(
     queries: Float64[np.ndarray, "n d"], reference: Float64[np.ndarray, "m d"], index: Int64[np.ndarray, "n k"]
 ) -> tuple[Float64[np.ndarray, "n k"], Int64[np.ndarray, "n k"]]:
-    """Distances from differences, ascending, the lower row first among equals."""
+    """Returns ascending distances, computed from differences, and row numbers; of equals the lower row first."""
     distances = np.linalg.norm(queries[:, None] - reference[index], axis=-1)
     order = np.lexsort((index, distances))
     return np.take_along_axis(distances, order, axis=1), np.take_along_axis(index, order, axis=1)

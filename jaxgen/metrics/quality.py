@@ -1,4 +1,4 @@
-"""How near restored images are to the clean ones: peak signal-to-noise ratio and structural similarity."""
+"""Similarity of restored images to clean ones: peak signal-to-noise ratio and structural similarity."""
 
 import numpy as np
 from jaxtyping import Float, Float64, UInt8
@@ -15,10 +15,10 @@ Clean = Float[np.ndarray, "m *t k"] | UInt8[np.ndarray, "m *t k"]
 
 
 def psnr(restored: Restored, clean: Clean) -> Float64[np.ndarray, " n"]:
-    """Peak signal-to-noise ratio in dB of each image: 10 log10(peak^2 / mean((restored - clean)^2)).
+    """Returns the peak signal-to-noise ratio of each image in dB: 10 log10(peak^2 / mean((restored - clean)^2)).
 
-    The type tells the range: the peak is 255 for uint8 and 1 for floats. No border is left out; the mean is over all
-    pixels and channels. Numbers in the literature are those of images rounded to 8 bits: give uint8 to compare.
+    The dtype determines the range: the peak is 255 for uint8 and 1 for floats. The mean is over all pixels, borders
+    included, and channels. Published values are of images rounded to 8 bits: pass uint8 to compare with them.
 
     Args:
       restored: [n, *spatial, c], uint8, or float in [0, 1]; two or three spatial axes, c 1 to 4.
@@ -28,7 +28,7 @@ def psnr(restored: Restored, clean: Clean) -> Float64[np.ndarray, " n"]:
       [n], infinite where the images are equal.
 
     Raises:
-      InputError: not such images, shapes that differ, or uint8 against floats.
+      InputError: other arrays, shapes that differ, or uint8 against floats.
     """
     a, b = _on_unit_range(restored, clean)
     with np.errstate(divide="ignore"):
@@ -36,21 +36,21 @@ def psnr(restored: Restored, clean: Clean) -> Float64[np.ndarray, " n"]:
 
 
 def ssim(restored: Restored, clean: Clean) -> Float64[np.ndarray, " n"]:
-    """Structural similarity of each image, the mean over all windows that lie inside of it and over channels.
+    """Returns the structural similarity of each image, the mean over all windows inside the image and over channels.
 
     (2 m_x m_y + C1) (2 s_xy + C2) / ((m_x^2 + m_y^2 + C1) (s_x^2 + s_y^2 + C2)) with means, variances and covariance
-    weighted by a Gaussian of 11 x 11 (x 11) pixels, sigma 1.5; C1 = (0.01 peak)^2 and C2 = (0.03 peak)^2. The original
-    form: variances of the population, no downscaling before. Range and types as in `psnr`.
+    weighted by a Gaussian of 11 x 11 (x 11) pixels, sigma 1.5; C1 = (0.01 peak)^2 and C2 = (0.03 peak)^2. It is the
+    original form, with population variances and without downscaling. For range and dtypes see `psnr`.
 
     Args:
       restored: [n, *spatial, c], uint8, or float in [0, 1]; two or three spatial axes of 11 or more, c 1 to 4.
       clean: of the same shape and kind.
 
     Returns:
-      [n], at most 1, which equal images have.
+      [n], at most 1; equal images have 1.
 
     Raises:
-      InputError: as `psnr`, or images smaller than the window.
+      InputError: see `psnr`; or images smaller than the window.
 
     References:
       Wang et al., "Image Quality Assessment: From Error Visibility to Structural Similarity", 2004, equation 13.
@@ -63,7 +63,7 @@ def ssim(restored: Restored, clean: Clean) -> Float64[np.ndarray, " n"]:
 
 
 def _similarity(x: Float64[np.ndarray, "*s c"], y: Float64[np.ndarray, "*s c"]) -> float:
-    """Structural similarity of one image; values in [0, 1]."""
+    """Returns the structural similarity of one image with values in [0, 1]."""
     mean_x, mean_y = _window_mean(x), _window_mean(y)
     var_x, var_y = _window_mean(x * x) - mean_x**2, _window_mean(y * y) - mean_y**2
     covariance = _window_mean(x * y) - mean_x * mean_y
@@ -73,7 +73,7 @@ def _similarity(x: Float64[np.ndarray, "*s c"], y: Float64[np.ndarray, "*s c"]) 
 
 
 def _window_mean(x: Float64[np.ndarray, "*s c"]) -> Float64[np.ndarray, "*p c"]:
-    """Mean under the window at each place where it fits."""
+    """Returns the weighted mean in the window at each position where it fits."""
     radius, num = WINDOW // 2, x.ndim - 1
     return gaussian_filter(x, sigma=1.5, radius=radius, axes=tuple(range(num)))[(slice(radius, -radius),) * num]
 
@@ -81,7 +81,7 @@ def _window_mean(x: Float64[np.ndarray, "*s c"]) -> Float64[np.ndarray, "*p c"]:
 def _on_unit_range(
     restored: Restored, clean: Clean
 ) -> tuple[Float64[np.ndarray, "n *s c"], Float64[np.ndarray, "n *s c"]]:
-    """Both in [0, 1], as one would compare them."""
+    """Returns both images in [0, 1]; raises `InputError` unless they can be compared."""
     for field, images in (("restored", restored), ("clean", clean)):
         require_images(images, field, volumes=True)
     integer = restored.dtype == np.uint8

@@ -1,1 +1,1 @@
-"""A web page of trained models: static files that compute in the browser."""
+"""A web page of trained models, static files that compute in the browser."""

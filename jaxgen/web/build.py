@@ -1,4 +1,4 @@
-"""The folder of the page: its sources, the models with what the page needs to know of them, and onnxruntime-web."""
+"""The folder of the page, which holds its sources, the models with their descriptions, and onnxruntime-web."""
 
 import hashlib
 import io
@@ -25,20 +25,20 @@ POLICY = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'; "
     "style-src 'self'; img-src 'self' blob: data:; base-uri 'none'; form-action 'none'"
 )
-"""Content security policy: nothing from, or to, another place than the one that the page came from."""
+"""Content security policy, which allows connections only to the server of the page."""
 
 
 def build_page(models: Sequence[PageModel], out: Path, ort: Path | None = None, force: bool = False) -> None:
-    """Writes the page into a new folder, whole or not at all.
+    """Writes all files of the page into a new folder, or none of them.
 
     Args:
       models: at least one; the first is shown first.
-      out: folder to make; one that exists must be empty, or with `force` an earlier page, which is replaced.
+      out: folder to create; an existing one must be empty or, with `force`, an earlier page, which is replaced.
       ort: see `runtime_files`.
       force: replace an earlier page.
 
     Raises:
-      InputError: `out` holds something, or onnxruntime-web is not to be had.
+      InputError: `out` may not be replaced, or onnxruntime-web is not available.
     """
     require(len(models) > 0, "runs", [], "bundle folders")
     require_free(out, force)
@@ -46,7 +46,7 @@ def build_page(models: Sequence[PageModel], out: Path, ort: Path | None = None, 
 
 
 def require_free(out: Path, force: bool) -> None:
-    """Raises `InputError` if the page may not be written there."""
+    """Raises `InputError` if the page may not be written to `out`."""
     if not out.exists():
         return
     require(out.is_dir(), "out", str(out), "a folder")
@@ -58,7 +58,7 @@ def require_free(out: Path, force: bool) -> None:
 
 
 def is_page(folder: Path) -> bool:
-    """Whether this module has made the folder."""
+    """Returns whether the folder is a page that this module wrote."""
     try:
         return json.loads((folder / "models.json").read_text(encoding="utf8"))["format"] == FORMAT
     except (OSError, ValueError, KeyError, TypeError):
@@ -66,7 +66,7 @@ def is_page(folder: Path) -> bool:
 
 
 def page_files(models: Sequence[PageModel], runtime: dict[str, bytes]) -> dict[str, bytes]:
-    """All files of the page, by their paths in its folder."""
+    """Returns all files of the page, by their paths in its folder."""
     files = {
         path.name: path.read_bytes() for path in SOURCES.iterdir() if path.suffix in (".html", ".css", ".js", ".svg")
     }
@@ -75,9 +75,9 @@ def page_files(models: Sequence[PageModel], runtime: dict[str, bytes]) -> dict[s
     files["ort/LICENSE.txt"] = (SOURCES / "ort-license.txt").read_bytes()
     entries = []
     for name, model in zip(unique_ids([model.manifest["name"] for model in models]), models, strict=True):
-        path = f"models/{name}-{hashlib.sha256(model.onnx).hexdigest()[:8]}.onnx"  # a new model, a new address
+        path = f"models/{name}-{hashlib.sha256(model.onnx).hexdigest()[:8]}.onnx"  # changes with the model
         files[path] = model.onnx
-        entries.append(entry(name, path, model))
+        entries.append(describe_model(name, path, model))
     if any(model.manifest["kind"] == "restorer" for model in models):
         files["example.jpg"] = example_picture()
     page = {"format": FORMAT, "version": 1, "example": "example.jpg" if "example.jpg" in files else None}
@@ -85,8 +85,8 @@ def page_files(models: Sequence[PageModel], runtime: dict[str, bytes]) -> dict[s
     return files
 
 
-def entry(name: str, path: str, model: PageModel) -> dict[str, Any]:
-    """What the page needs to know of a model: parts of its manifest, and the directions of its sliders."""
+def describe_model(name: str, path: str, model: PageModel) -> dict[str, Any]:
+    """Returns the entry of a model in models.json: fields of its manifest, and the directions of its sliders."""
     known = ("name", "kind", "image", "labels", "latent_dim", "multiple", "halo", "licence", "data")
     kept = {
         "labels": [],
@@ -97,16 +97,16 @@ def entry(name: str, path: str, model: PageModel) -> dict[str, Any]:
     found: list[list[float]] = []
     if kept["kind"] == "gan":
         size = kept["latent_dim"]
-        drawn = model.generate is None
-        directions = (
-            random_directions(size) if drawn else principal_directions(model.generate, size, len(kept["labels"]))
-        )
+        if model.generate is None:
+            directions = random_directions(size)
+        else:
+            directions = principal_directions(model.generate, size, len(kept["labels"]))
         found = np.round(directions, 5).tolist()
     return {**kept, "id": name, "file": path, "directions": found}
 
 
 def unique_ids(names: Sequence[str]) -> list[str]:
-    """Names as they may stand in an address and a file's name; those that are alike get a number."""
+    """Returns names that are valid in addresses and file names; equal ones get a number."""
     found: list[str] = []
     for name in names:
         plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60] or "model"
@@ -119,7 +119,7 @@ def unique_ids(names: Sequence[str]) -> list[str]:
 
 
 def example_picture() -> bytes:
-    """A photograph to try a restorer on, as JPEG: scikit-image's cat, which its author gave to the public (CC0)."""
+    """Returns a photograph to restore, as JPEG: scikit-image's cat, which is in the public domain (CC0)."""
     from skimage import data
 
     buffer = io.BytesIO()
@@ -128,7 +128,7 @@ def example_picture() -> bytes:
 
 
 def write_folder(out: Path, files: dict[str, bytes]) -> None:
-    """Writes files beside the folder and renames; what was there is removed once the new one is in its place."""
+    """Writes files to a temporary folder and renames it; an old folder is removed once the new one is in its place."""
     partial, old = (out.with_name(f".{out.name}.{secrets.token_hex(4)}.{part}") for part in ("part", "old"))
     try:
         for name, data in files.items():

@@ -1,4 +1,4 @@
-"""The work behind `python -m jaxgen web`."""
+"""The implementation of `python -m jaxgen web`."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,21 +10,21 @@ from jaxgen.web.serve import open_server, serve
 
 
 def make_page(runs: Sequence[str], out: Path, serving: bool, port: int, ort: Path | None, force: bool) -> None:
-    """Builds the page, serves it, or both; prints what was made.
+    """Builds the page, serves it, or both; prints its folder and size.
 
     Args:
-      runs: what `open_model` takes; none only with `serving`.
+      runs: runs or bundles, see `open_model`; may be empty only with `serving`.
       out: folder of the page.
-      serving: serve it on 127.0.0.1 until Ctrl-C.
-      port: to serve on.
+      serving: whether to serve the page on 127.0.0.1 until Ctrl-C.
+      port: port of the server.
       ort: see `runtime_files`.
       force: replace an earlier page.
 
     Raises:
-      InputError: something of this is not acceptable; `out` is as it was then.
+      InputError: an argument is not accepted; `out` is then unchanged.
     """
     if runs:
-        require_free(out, force)  # before the work
+        require_free(out, force)  # before the slow work
         models = [open_model(run) for run in runs]
         build_page(models, out, ort, force)
         size = sum(path.stat().st_size for path in out.rglob("*"))

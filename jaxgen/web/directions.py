@@ -1,4 +1,4 @@
-"""Directions in latent space along which images change most: what the sliders of the page move along."""
+"""Directions in latent space along which images change most; the sliders of the page move along them."""
 
 from collections.abc import Callable
 
@@ -12,19 +12,19 @@ Generate = Callable[[np.ndarray, np.ndarray], np.ndarray]
 def principal_directions(
     generate: Generate, latent_dim: int, num_labels: int = 0, count: int = 6, num: int = 1024, seed: int = 0
 ) -> Float[np.ndarray, "n z"]:
-    """Orthonormal directions, by how much the images change along them.
+    """Returns orthonormal directions, ordered by how much the images change along them.
 
-    The generator is fitted by a linear map from latents to images, images = latents @ gains, without the mean of each
-    class. With the singular value decomposition gains = u s v the columns of u are the directions: among all sets of
-    so many directions the fitted images vary most along these. The sign is that in which images become lighter.
+    A linear map, images = latents @ gains, is fitted to the generator after the mean of each class is subtracted. With
+    the singular value decomposition gains = u s v, the columns of u are the directions: among all sets of so many
+    directions the fitted images vary most along these. Images become lighter in the positive direction.
 
     Args:
       generate: the generator.
       latent_dim: numbers in a latent.
-      num_labels: classes, of which as many images each are drawn; 0 for none.
-      count: directions; at most `latent_dim` are given.
-      num: images to fit to.
-      seed: of their latents.
+      num_labels: number of classes, all with equally many images; 0 for none.
+      count: number of directions; at most `latent_dim` are returned.
+      num: number of images to fit to.
+      seed: seed of their latents.
     """
     latents = np.random.default_rng(seed).standard_normal((num, latent_dim)).astype(np.float32)
     labels = np.arange(num) % max(num_labels, 1)
@@ -41,6 +41,6 @@ def principal_directions(
 
 
 def random_directions(latent_dim: int, count: int = 6, seed: int = 0) -> Float[np.ndarray, "n z"]:
-    """Orthonormal directions drawn at random, where the generator cannot be run."""
+    """Draws orthonormal directions at random, for a generator that cannot be run."""
     matrix = np.random.default_rng(seed).standard_normal((latent_dim, latent_dim))
     return np.linalg.qr(matrix)[0].T[:count]

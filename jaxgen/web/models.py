@@ -1,4 +1,4 @@
-"""A model for the page, from a run or from a bundle folder with an ONNX model."""
+"""A model of the page, read from a run or from a bundle with an ONNX model."""
 
 import tempfile
 from pathlib import Path
@@ -14,16 +14,16 @@ INPUTS = {
     "gan": ({"latents"}, {"latents", "condition"}),
     "restorer": ({"images", "missing"},),
 }
-"""What the page can feed to each kind of model."""
+"""Sets of inputs that the page can provide, by kind of model."""
 
 
 class PageModel(NamedTuple):
-    """What goes into the page.
+    """A model of the page.
 
     Attributes:
-      manifest: of the bundle.
-      onnx: contents of its model.onnx.
-      generate: of a GAN, to find its directions; None draws them at random.
+      manifest: manifest of its bundle.
+      onnx: content of its model.onnx.
+      generate: the generator of a GAN, to compute directions; with None they are random.
     """
 
     manifest: dict[str, Any]
@@ -32,18 +32,18 @@ class PageModel(NamedTuple):
 
 
 def is_bundle(run: str) -> bool:
-    """Whether it is a folder of `jaxgen export`; such a one is read without JAX."""
+    """Returns whether `run` is a bundle, which is read without JAX."""
     return (Path(run) / MANIFEST).is_file()
 
 
 def open_model(run: str) -> PageModel:
-    """Reads a bundle, or makes one of a run.
+    """Returns a model from a bundle, or from a run, which is exported first.
 
     Args:
-      run: run folder, `photos` or `photos-grey` for a shipped restorer, or a folder of `jaxgen export --format onnx`.
+      run: run folder, `photos` or `photos-grey` for a restorer of the package, or a bundle of `--format onnx`.
 
     Raises:
-      InputError: no such folder, or one that is damaged or of a kind that the page does not know.
+      InputError: no such folder, a damaged one, or a model that the page does not support.
     """
     if is_bundle(run):
         return _read_bundle(Path(run))
@@ -66,7 +66,7 @@ def _read_bundle(folder: Path) -> PageModel:
 
 
 def onnx_generator(model: bytes) -> Generate | None:
-    """The generator run by onnxruntime; None where that is not installed."""
+    """Returns the generator as run by onnxruntime; None if that is not installed."""
     try:
         import onnxruntime
     except ImportError:

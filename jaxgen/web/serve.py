@@ -1,4 +1,4 @@
-"""The page on this machine alone, with the headers that let WebAssembly use several threads."""
+"""A server of the page for this machine alone, with the headers that let WebAssembly use several threads."""
 
 import contextlib
 import functools
@@ -10,7 +10,7 @@ from jaxgen.errors import reject, require
 from jaxgen.web.build import POLICY, is_page
 
 HEADERS = {
-    "Cross-Origin-Opener-Policy": "same-origin",  # these two make shared memory, and so threads, available
+    "Cross-Origin-Opener-Policy": "same-origin",  # these two allow shared memory, which threads need
     "Cross-Origin-Embedder-Policy": "require-corp",
     "Content-Security-Policy": POLICY,  # in a header it holds for the worker, too
     "X-Content-Type-Options": "nosniff",
@@ -46,14 +46,14 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
 
 
 def open_server(folder: Path, port: int) -> http.server.ThreadingHTTPServer:
-    """A server of the folder on 127.0.0.1, not serving yet.
+    """Returns a server of the folder on 127.0.0.1, which does not serve yet.
 
     Args:
-      folder: from `build_page`.
-      port: 0 for any that is free.
+      folder: folder that `build_page` wrote.
+      port: port; 0 for any that is free.
 
     Raises:
-      InputError: no page there, or the port is taken.
+      InputError: the folder is no page, or the port is in use.
     """
     require(is_page(folder), "out", str(folder), "a folder that `python -m jaxgen web` has made")
     require(0 <= port < 65536, "port", port, "0 to 65535")

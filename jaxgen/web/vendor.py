@@ -1,4 +1,4 @@
-"""onnxruntime-web, which runs the models in the browser: from npm, kept in the user's cache, or from a given place."""
+"""onnxruntime-web, which runs the models in the browser, fetched from npm and cached, or read from a given path."""
 
 import base64
 import hashlib
@@ -17,27 +17,27 @@ from jaxgen.files import write_bytes
 PACKAGE = "onnxruntime-web"
 VERSION = "1.30.0"
 SHA512 = "q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="
-"""Of the package's archive, in base64, as npm states it."""
+"""SHA-512 of the package's archive in base64, as npm publishes it."""
 FILES = {
     "ort.js": "ort.wasm.min.mjs",
     "runtime.js": "ort-wasm-simd-threaded.mjs",
     "runtime.wasm": "ort-wasm-simd-threaded.wasm",
 }
-"""Name on the page -> name in the package's `dist`. Not .mjs, a type that some file servers do not know."""
+"""Name on the page -> name in the package's `dist`. The page has no .mjs, a type that some servers do not know."""
 TIMEOUT_S = 300
 
 Runner = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def runtime_files(ort: Path | None = None) -> dict[str, bytes]:
-    """The files of onnxruntime-web that a page needs, by their names on the page (see `FILES`).
+    """Returns the files of onnxruntime-web that a page needs, by their names on the page (see `FILES`).
 
     Args:
-      ort: folder with the files of its `dist`, or the package's .tgz, of any version; None for the pinned one, from
-        the cache or from npm.
+      ort: folder with the files of its `dist`, or its .tgz, of any version; None for the pinned version, from the
+        cache or from npm.
 
     Raises:
-      InputError: no such files, or no npm to fetch them.
+      InputError: the files do not exist or cannot be fetched.
     """
     if ort is None:
         return _from_archive(pinned_archive())
@@ -49,7 +49,7 @@ def runtime_files(ort: Path | None = None) -> dict[str, bytes]:
 
 
 def cache_folder() -> Path:
-    """Where the archive is kept between builds, by the custom of the system."""
+    """Returns the cache folder of jaxgen, by the convention of the operating system."""
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "jaxgen"
     if sys.platform == "darwin":
@@ -58,14 +58,14 @@ def cache_folder() -> Path:
 
 
 def pinned_archive(cache: Path | None = None, run: Runner = subprocess.run) -> Path:
-    """The pinned package, fetched by npm unless the cache has it.
+    """Returns the archive of the pinned version, which npm fetches unless it is cached.
 
     Args:
-      cache: folder; None for the user's.
-      run: starts npm.
+      cache: cache folder; None for `cache_folder()`.
+      run: function that starts npm.
 
     Raises:
-      InputError: npm lacks or fails, or gave something else.
+      InputError: npm is not installed, fails, or fetched another archive.
     """
     kept = (cache or cache_folder()) / f"{PACKAGE}-{VERSION}.tgz"
     if kept.is_file() and _sha512(kept.read_bytes()) == SHA512:

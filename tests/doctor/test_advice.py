@@ -52,7 +52,7 @@ def test_nothing_is_said_where_nothing_is_wrong():
         (with_rates(matmul_bfloat16=1e14), ["0.25 times", "keep --dtype float32"]),
         (with_rates(matmul_float32=1e14), ["0.22 times", "try --dtype bfloat16"]),
         (with_rates(convolution_and_gradients=2e13), ["convolutions run at 0.05 times"]),
-        (GOOD._replace(rates=RATES | {"images by tf.data": 9000.0}), ["tf.data brings 9,000 images"]),
+        (GOOD._replace(rates=RATES | {"images by tf.data": 9000.0}), ["tf.data delivers 9,000 images"]),
     ],
 )
 def test_one_cause_one_line(facts, words):

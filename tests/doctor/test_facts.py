@@ -9,11 +9,11 @@ from jaxgen.doctor import facts, rates, report
 
 
 def test_the_nearest_folder_that_exists(tmp_path):
-    assert facts.existing(tmp_path / "a" / "b") == tmp_path
-    assert facts.existing(tmp_path) == tmp_path
+    assert facts.nearest_existing_folder(tmp_path / "a" / "b") == tmp_path
+    assert facts.nearest_existing_folder(tmp_path) == tmp_path
     (tmp_path / "file").write_text("")
-    assert facts.existing(tmp_path / "file" / "runs") == tmp_path
-    assert facts.existing(Path("nothing-here")) == Path.cwd()
+    assert facts.nearest_existing_folder(tmp_path / "file" / "runs") == tmp_path
+    assert facts.nearest_existing_folder(Path("nothing-here")) == Path.cwd()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The measure that chooses checkpoints: against training images alone, lower for generated images that are like them."""
+"""The checkpoint score compares with training images alone and is lower for generated images that are like them."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ def source():
     return Source("toy", "toy", SHAPE, len(images), images=images)
 
 
-def test_small_sources_are_judged_by_what_there_is(source):
+def test_small_sources_are_scored_with_fewer_images(source):
     score = make_checkpoint_score(source, 0)
     assert (score.name, score.num_generated) == ("quality/frechet_700", 700)
     assert "700 generated images against 700 training images" in score.protocol

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jaxgen.evaluation import classifier_score
-from jaxgen.evaluation.classifier_score import make_hits, train_on_generated
+from jaxgen.evaluation.classifier_score import make_is_correct, train_on_generated
 
 
 def bars(num, seed):
@@ -30,7 +30,7 @@ def few_steps(monkeypatch):
 
 def hits(state, images, labels):
     """Of any number of images: no multiple of what is looked at in one call."""
-    know = make_hits((12, 12, 1), 2)
+    know = make_is_correct((12, 12, 1), 2)
     return np.concatenate([know(state, images[i : i + 250], labels[i : i + 250]) for i in range(0, len(images), 250)])
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from jaxgen.data.base import Source
 from jaxgen.errors import InputError
-from jaxgen.evaluation.generated import generated_from_file, labels_like
+from jaxgen.evaluation.generated import draw_labels, generated_from_file
 
 
 def write(path, compressed=False, **arrays):
@@ -106,6 +106,6 @@ def test_a_large_file_is_never_held_as_a_whole(tmp_path):
 
 def test_labels_as_frequent_as_in_the_source():
     source = Source("x", "x", (1, 1, 1), 100, np.repeat(np.int32([0, 2]), [80, 20]), tuple("abc"))
-    labels = labels_like(source, 5000, 0)
+    labels = draw_labels(source, 5000, 0)
     np.testing.assert_allclose(np.bincount(labels, minlength=3) / 5000, [0.8, 0.0, 0.2], atol=0.02)
-    np.testing.assert_array_equal(labels, labels_like(source, 5000, 0))
+    np.testing.assert_array_equal(labels, draw_labels(source, 5000, 0))

@@ -145,7 +145,9 @@ def test_conditional_accuracy_and_classifier_accuracy_score(monkeypatch):
         return "state"
 
     monkeypatch.setattr(classifier_score, "train_on_generated", train_on_generated)
-    monkeypatch.setattr(classifier_score, "make_hits", lambda shape, num: lambda state, images, labels: labels == 1)
+    monkeypatch.setattr(
+        classifier_score, "make_is_correct", lambda shape, num: lambda state, images, labels: labels == 1
+    )
     figures = run(make_fakes(FAKES, asked), make_source(TRAIN), make_source(TEST)).figures
     assert figures["conditional_accuracy"].value == pytest.approx(402 / 503)  # 101 of 503 were asked for the other
     assert figures["conditional_accuracy"].low < 402 / 503 < figures["conditional_accuracy"].high
@@ -178,7 +180,7 @@ def test_labels_that_are_no_classes_are_refused(label):
 @pytest.mark.slow
 def test_beyond_what_is_kept_images_enter_the_moments_alone(monkeypatch):
     """The distance is that of all; the interval, of those kept, lies around it; memory stays."""
-    monkeypatch.setattr(protocol, "KEPT", 100)
+    monkeypatch.setattr(protocol, "MAX_KEPT", 100)
     result = run(make_fakes(FAKES), make_source(TRAIN), make_source(TEST))
     value, low, high = result.figures["frechet"]
     assert value == pytest.approx(frechet(features_of(FAKES), features_of(TEST)), rel=1e-4)

@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 from scipy.linalg import sqrtm
 
 from jaxgen.errors import InputError
-from jaxgen.metrics.frechet import Moments, add_features, frechet_distance, no_moments
+from jaxgen.metrics.frechet import Moments, add_features, empty_moments, frechet_distance
 
 NOISE = np.random.default_rng(0)
 
 
 def moments(features: np.ndarray) -> Moments:
-    return add_features(no_moments(features.shape[1]), features)
+    return add_features(empty_moments(features.shape[1]), features)
 
 
 def by_scipy(x: np.ndarray, y: np.ndarray) -> float:
@@ -75,7 +75,7 @@ def test_equal_images_are_points() -> None:
 @given(st.lists(st.integers(0, 7), max_size=12))
 def test_batches_of_any_size_give_the_moments_of_numpy(cuts: list[int]) -> None:
     features = np.random.default_rng(1).standard_normal((sum(cuts) + 2, 3)).astype(np.float32) + 100.0
-    total = no_moments(3)
+    total = empty_moments(3)
     for batch in np.split(features, np.cumsum(cuts)):
         total = add_features(total, batch)
     assert total.num == len(features)
@@ -87,7 +87,7 @@ def test_batches_of_any_size_give_the_moments_of_numpy(cuts: list[int]) -> None:
 
 def test_a_large_offset_does_not_cost_digits() -> None:
     features = correlated(1000, 4)
-    total = no_moments(4)
+    total = empty_moments(4)
     for batch in np.split(features + 1e6, range(1, 1000, 7)):
         total = add_features(total, batch)
     np.testing.assert_allclose(total.scatter / 999, np.cov(features, rowvar=False), rtol=1e-6)
@@ -103,8 +103,8 @@ def test_fewer_than_two_images_are_refused(num: int) -> None:
 
 def test_different_widths_and_nan_are_refused() -> None:
     with pytest.raises(InputError, match="got 3 and 4 features per image"):
-        frechet_distance(no_moments(3), no_moments(4))
+        frechet_distance(empty_moments(3), empty_moments(4))
     with pytest.raises(InputError, match="got 3 and 4 features per image"):
-        add_features(no_moments(3), np.zeros((2, 4)))
+        add_features(empty_moments(3), np.zeros((2, 4)))
     with pytest.raises(InputError, match=r"features: got nan at \[1, 0\]"):
-        add_features(no_moments(1), np.array([[0.0], [np.nan]]))
+        add_features(empty_moments(1), np.array([[0.0], [np.nan]]))

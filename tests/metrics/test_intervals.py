@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from jaxgen.errors import InputError
-from jaxgen.metrics.frechet import Moments, add_features, frechet_distance, no_moments
+from jaxgen.metrics.frechet import Moments, add_features, empty_moments, frechet_distance
 from jaxgen.metrics.intervals import auc_interval, bootstrap_interval, frechet_interval
 
 UNIT = Moments(1001, np.zeros(2), 1000 * np.eye(2))
@@ -64,7 +64,7 @@ def test_what_has_no_interval_is_refused() -> None:
 
 
 def distance(features: np.ndarray) -> float:
-    return frechet_distance(add_features(no_moments(2), features), UNIT)
+    return frechet_distance(add_features(empty_moments(2), features), UNIT)
 
 
 def test_the_frechet_interval_holds_the_expected_distance_of_as_many_fakes() -> None:
@@ -75,11 +75,11 @@ def test_the_frechet_interval_holds_the_expected_distance_of_as_many_fakes() -> 
 
 
 def test_the_frechet_interval_holds_the_value_where_resampling_is_biased() -> None:
-    # generated images from the real distribution: all of the distance is bias, and resampled ones are about twice as far
+    # the distributions are equal: all of the distance is bias, and resampled images are about twice as far
     real = Moments(1001, np.zeros(20), 1000 * np.eye(20))
     fake = np.random.default_rng(4).standard_normal((60, 20))
     low, high = frechet_interval(fake, real)
-    assert 0 < low < frechet_distance(add_features(no_moments(20), fake), real) < high
+    assert 0 < low < frechet_distance(add_features(empty_moments(20), fake), real) < high
 
 
 def test_the_frechet_interval_of_a_shift() -> None:

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from jaxgen.errors import InputError
-from jaxgen.metrics.neighbours import memorisation, nearer, nearest, no_nearest, precision_recall_density_coverage
+from jaxgen.metrics.neighbours import (
+    empty_nearest,
+    memorisation,
+    nearest,
+    precision_recall_density_coverage,
+    update_nearest,
+)
 
 NOISE = np.random.default_rng(0)
 
@@ -60,16 +66,16 @@ def test_copies_are_at_zero_exactly_also_far_from_the_origin() -> None:
 def test_a_streamed_reference_gives_the_same_as_the_whole(block_size: int) -> None:
     queries, reference = NOISE.standard_normal((15, 3)), NOISE.standard_normal((100, 3))
     reference[60:80] = reference[:20]  # equal rows: the first is kept
-    best = no_nearest(15)
+    best = empty_nearest(15)
     for offset in range(0, 100, block_size):
-        best = nearer(best, queries, reference[offset : offset + block_size], offset)
+        best = update_nearest(best, queries, reference[offset : offset + block_size], offset)
     expected = all_distances(queries, reference)
     np.testing.assert_allclose(best.distance, expected.min(axis=1), rtol=1e-12)
     np.testing.assert_array_equal(best.index, expected.argmin(axis=1))
 
 
 def test_nothing_is_nearest_before_the_first_block() -> None:
-    best = no_nearest(2)
+    best = empty_nearest(2)
     assert best.distance.tolist() == [np.inf, np.inf]
     assert best.index.tolist() == [-1, -1]
 
@@ -131,7 +137,7 @@ def test_features_that_do_not_fit_are_refused() -> None:
     with pytest.raises(InputError, match=r"fake: got nan at \[0, 0\]"):
         precision_recall_density_coverage(rows, wrong)
     with pytest.raises(InputError, match=r"reference: got nan at \[0, 0\]"):
-        nearer(no_nearest(9), rows, wrong, 0)
+        update_nearest(empty_nearest(9), rows, wrong, 0)
 
 
 def test_memorisation_against_all_pairs() -> None:

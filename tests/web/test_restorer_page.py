@@ -158,7 +158,9 @@ def test_a_bad_file_is_named_in_one_line(page: Page, address: str, photo: Path, 
     )
     page.open(f"{address}#model=mean")
     take(page, bad)
-    assert page.run(STATUS) == f"{name} is no picture that this browser can read; JPEG, PNG and WebP files are."
+    assert (
+        page.run(STATUS) == f"{name} is not a picture that this browser can read; accepted: JPEG, PNG and WebP files."
+    )
     assert page.run("document.querySelector('#status').classList.contains('problem')")
     assert page.run("!document.querySelector('#drop').hidden")
     take(page, photo)  # and the page goes on
@@ -174,7 +176,7 @@ def test_a_dropped_file_is_taken(page: Page, address: str) -> None:
       document.querySelector("#drop").dispatchEvent(new DragEvent("drop", about));
     }""")
     page.idle()
-    assert page.run(STATUS).startswith("dropped.txt is no picture")
+    assert page.run(STATUS).startswith("dropped.txt is not a picture")
 
 
 def test_a_large_picture_is_scaled_with_a_word_about_it(page: Page, address: str, tmp_path: Path) -> None:

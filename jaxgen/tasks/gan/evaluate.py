@@ -13,7 +13,7 @@ from jaxgen.data.config import DataConfig
 from jaxgen.data.sources import open_source
 from jaxgen.errors import InputError, require
 from jaxgen.evaluation.features import choose_network
-from jaxgen.evaluation.generated import Batches, Generated, generated_from_file, labels_like
+from jaxgen.evaluation.generated import Batches, Generated, draw_labels, generated_from_file
 from jaxgen.evaluation.protocol import Evaluation, Figure, evaluate
 from jaxgen.files import write_json
 from jaxgen.images import make_grid, readable_scale, save_png
@@ -123,7 +123,7 @@ def generated_by(gan: Trained, train: Source, num: int, seed: int) -> Generated:
     known = names in ((), train.class_names)
     require(known, "dataset", train.name, f"data of the classes that the run learned: {', '.join(names)}")
     predict, key = jax.jit(gan.algorithm.predict), jax.random.key(seed)
-    labels = labels_like(train, num, seed) if names else None
+    labels = draw_labels(train, num, seed) if names else None
 
     def batches(at_once: int) -> Batches:
         for start in range(0, num, at_once):

@@ -11,7 +11,7 @@ import numpy as np
 from jaxgen.data.base import Source
 from jaxgen.data.sources import open_source
 from jaxgen.evaluation.checkpoint_score import make_checkpoint_score
-from jaxgen.evaluation.generated import labels_like
+from jaxgen.evaluation.generated import draw_labels
 from jaxgen.images import make_grid
 from jaxgen.runs.measures import Measure
 from jaxgen.runs.report import Picture
@@ -53,7 +53,7 @@ def _measures(config: GanRecipe, algorithm: Algorithm, data: Data) -> tuple[Meas
     _, key = jax.random.split(jax.random.key(seed + 1))
     score = make_checkpoint_score(source, seed)
     conditional = _num_classes(config, source) > 0
-    labels = jnp.asarray(labels_like(source, score.num_generated, seed)) if conditional else None
+    labels = jnp.asarray(draw_labels(source, score.num_generated, seed)) if conditional else None
     inputs = algorithm.draw_inputs(key, score.num_generated, labels)
     return (Measure(score.name, score.protocol, lambda state: score.distance(render_all(predict, state, inputs))),)
 

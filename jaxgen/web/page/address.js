@@ -1,6 +1,6 @@
-// What is on the page as the part of its address after #, and back. The same address gives the same picture:
+// Conversion between the state of the page and the part of its address after #. An address determines the picture:
 //   #model=cgan&seed=7&class=3&mix=5:0.4&move=0:1.5,2:-0.3&to=8&at=0.25
-// mix: second class and its share; move: components set by sliders; to, at: how far on the way to another seed.
+// mix: second class and its share; move: components set by sliders; to, at: another seed, and the share of the way to it.
 import { integers } from "./latents.js";
 
 const SEEDS = 2 ** 32;
@@ -9,13 +9,13 @@ export const isSeed = (value) => Number.isInteger(value) && value >= 0 && value 
 
 export const randomSeed = () => crypto.getRandomValues(new Uint32Array(1))[0];
 
-/** The seed that playing goes to after this one. */
+/** Returns the seed that follows this one when playing. */
 export const seedAfter = (seed) => integers(seed)();
 
-/** The id of the model that an address asks for, or null. */
+/** Returns the id of the model in an address, or null. */
 export const modelIn = (hash) => new URLSearchParams(hash.slice(1)).get("model");
 
-/** State of a generator from an address; what is missing or makes no sense is left at its default, the seed drawn. */
+/** Returns the state of a generator from an address; missing or invalid fields get defaults, the seed a random one. */
 export function parse(hash, { labels, directions }) {
   const fields = new URLSearchParams(hash.slice(1));
   const number = (text) => (text === null || text.trim() === "" ? NaN : Number(text));
@@ -23,7 +23,7 @@ export function parse(hash, { labels, directions }) {
   const seedIn = (name) => (isSeed(number(fields.get(name))) ? number(fields.get(name)) : null);
   const label = (text) => Math.max(0, labels.indexOf(text));
   const mix = fields.get("mix") ?? "";
-  const colon = mix.lastIndexOf(":"); // the name of a class may hold one, too
+  const colon = mix.lastIndexOf(":"); // the name of a class may contain a colon, too
   const moves = {};
   for (const pair of (fields.get("move") ?? "").split(",")) {
     const [index, component] = pair.split(":").map(number);
@@ -41,7 +41,7 @@ export function parse(hash, { labels, directions }) {
   };
 }
 
-/** The address of a state, from # on. */
+/** Returns the address of a state, from # on. */
 export function format(id, { labels }, { seed, to, at, first, second, mix, moves }) {
   const fields = new URLSearchParams({ model: id, seed });
   if (labels.length) fields.set("class", labels[first]);

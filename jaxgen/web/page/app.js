@@ -1,11 +1,11 @@
-// Reads models.json, lets one be chosen, and opens the part of the page that is for its kind.
+// Reads models.json, offers a choice of models, and opens the part of the page for the kind of the chosen one.
 import { modelIn } from "./address.js";
 import { find } from "./dom.js";
 import { loadModel } from "./engine.js";
 import { openGan } from "./gan.js";
 import { openRestorer } from "./restorer.js";
 
-/** Says a line at the bottom of the page, to screen readers too. */
+/** Shows a line at the bottom of the page; screen readers read it out. */
 function say(text, problem = false) {
   find("status").textContent = text;
   find("status").classList.toggle("problem", problem);
@@ -23,19 +23,19 @@ function showLoading(name) {
 }
 
 function describe(model) {
-  const from = model.data ? `Learned from ${model.data}. ` : "";
-  return `${from}${model.licence ? `Licence of the weights: ${model.licence}.` : ""}`;
+  const data = model.data ? `Trained on ${model.data}. ` : "";
+  return `${data}${model.licence ? `Licence of the weights: ${model.licence}.` : ""}`;
 }
 
 /**
- * What tests and the curious may read: `await jaxgen.idle()` waits until nothing is computed any more;
- * `jaxgen.latents()` and `jaxgen.condition()` are the inputs of the generator's picture, `jaxgen.damaged()` and
+ * Data for tests and for use in the browser's console: `await jaxgen.idle()` waits until all computations are done;
+ * `jaxgen.latents()` and `jaxgen.condition()` are the inputs of the generator, `jaxgen.damaged()` and
  * `jaxgen.missing()` those of the restorer; `jaxgen.picture()` is the result, {width, height, data: RGBA bytes}.
  */
 window.jaxgen = { idle: () => opened };
 
 let opened = null; // a promise for the model that is open
-let closing = new AbortController(); // takes the event handlers of the model that is open with it
+let closing = new AbortController(); // removes the event handlers of the open model when aborted
 let openId = null;
 
 async function open(model) {
@@ -69,7 +69,7 @@ async function start() {
   const asked = () => models.find(({ id }) => id === modelIn(location.hash)) ?? models[0];
   find("model").replaceChildren(...models.map(({ id, name }) => new Option(name, id)));
   find("model-choice").hidden = models.length < 2;
-  find("title").classList.toggle("unseen", models.length > 1); // the choice says it then
+  find("title").classList.toggle("unseen", models.length > 1); // the choice shows the name then
   find("model").addEventListener("change", () => (location.hash = `#model=${find("model").value}`));
   window.addEventListener("hashchange", () => {
     if (asked().id !== openId) opened = open(asked());

@@ -1,4 +1,4 @@
-// Damage to try a restorer on: blur, then noise, then salt and pepper. The same picture and levels, the same damage.
+// Damage to restore: blur, then noise, then salt and pepper. The same picture and levels give the same damage.
 import { normals, uniforms } from "./latents.js";
 
 /**
@@ -14,7 +14,7 @@ export function damage(image, { blur, noise, salt }, grey) {
   return result;
 }
 
-/** Rows, then columns, with the picture's edge repeated beyond it. */
+/** Blurs rows, then columns; pixels of the edge are repeated beyond it. */
 function gaussianBlur({ data, width, height }, sigma) {
   const radius = Math.ceil(3 * sigma);
   const weights = Array.from({ length: 2 * radius + 1 }, (_, i) => Math.exp(-((i - radius) ** 2) / (2 * sigma ** 2)));
@@ -36,7 +36,7 @@ function gaussianBlur({ data, width, height }, sigma) {
   for (let i = 0; i < data.length; i++) if (i % 4 < 3) data[i] = blurred[i];
 }
 
-const kept = { count: 0, values: null }; // the noise of the last picture, as drawing it takes longest
+const kept = { count: 0, values: null }; // the noise of the last picture, since drawing it takes longest
 
 function addNoise(data, sigma, grey) {
   if (kept.count !== data.length) Object.assign(kept, { count: data.length, values: Float32Array.from(normals(1, data.length)) });

@@ -2,7 +2,7 @@
 
 export const find = (id) => document.getElementById(id);
 
-/** A slider's value in words, beside it and for screen readers. */
+/** Shows a slider's value as text, beside it and for screen readers. */
 export function showValue(id, text) {
   find(`${id}-value`).textContent = text;
   find(id).setAttribute("aria-valuetext", text);

@@ -1,4 +1,4 @@
-// The page's side of worker.js: promises in place of messages.
+// The page's interface to worker.js, with promises in place of messages.
 
 const worker = new Worker(new URL("worker.js", import.meta.url), { type: "module" });
 const waiting = new Map();
@@ -12,7 +12,7 @@ worker.onmessage = ({ data: { id, result, error, loaded, total } }) => {
 };
 
 worker.onerror = () => {
-  for (const { reject } of waiting.values()) reject(new Error("the part of this page that computes could not start"));
+  for (const { reject } of waiting.values()) reject(new Error("the worker that computes could not start"));
   waiting.clear();
 };
 
@@ -24,13 +24,13 @@ function ask(message, watch, transfer = []) {
   });
 }
 
-/** Loads an .onnx file in place of the one before; `watch` is told the bytes loaded and, where known, of all. */
+/** Loads an .onnx file in place of the last one; `watch` gets the bytes loaded and, if known, the total. */
 export function loadModel(address, watch) {
   const from = (path) => new URL(path, document.baseURI).href;
   return ask({ load: from(address), runtime: from("ort/") }, watch);
 }
 
-/** Outputs {name: {data, dims}} of the model for such inputs, whose arrays are given away. */
+/** Returns outputs {name: {data, dims}} of the model for inputs of this form, whose arrays are transferred. */
 export function run(feeds) {
   return ask({ run: feeds }, undefined, Object.values(feeds).map(({ data }) => data.buffer));
 }

@@ -1,22 +1,22 @@
-// The page of a generator: seeds, classes, directions, and playing from seed to seed.
+// The part of the page for a generator: seeds, classes, directions, and playing from seed to seed.
 import { format, isSeed, parse, randomSeed, seedAfter } from "./address.js";
 import { run } from "./engine.js";
 import { dot, latentsOf, move } from "./latents.js";
 import { toImageData } from "./pixels.js";
 import { find, showValue } from "./dom.js";
 
-const LEG_SECONDS = 2.5; // from one seed to the next
+const SECONDS_PER_SEED = 2.5; // when playing, from one seed to the next
 const RANGE = 3; // of the sliders, in standard deviations
-const MOST_CHIPS = 12; // more classes than that are a list
+const MAX_CHIPS = 12; // more classes are shown as a list
 
-/** Opens the part of the page for `model` (an entry of models.json); handlers go when `signal` is aborted. */
+/** Opens the part of the page for `model` (an entry of models.json); aborting `signal` removes its handlers. */
 export async function openGan(model, say, signal) {
   const { labels, directions, latent_dim: size } = model;
   let state = parse(location.hash, model);
   let shown = null; // {latents, condition, image} of the picture on the page
   let busy = Promise.resolve();
-  let frame = 0; // of the animation; 0 while it stands
-  const chips = labels.length <= MOST_CHIPS ? makeChips(labels) : [];
+  let frame = 0; // id of the animation frame; 0 while paused
+  const chips = labels.length <= MAX_CHIPS ? makeChips(labels) : [];
   const sliders = makeSliders(directions.length);
   const on = (id, event, handler) => find(id).addEventListener(event, handler, { signal });
   signal.addEventListener("abort", () => stop());
@@ -52,7 +52,7 @@ export async function openGan(model, say, signal) {
     });
   }
 
-  /** The small pictures: each class with the same latents, each direction at both its ends. */
+  /** Draws the small pictures: each class with the same latents, each direction at both ends. */
   async function drawThumbnails() {
     const [latents, shares] = current();
     const ends = directions.flatMap((_, i) => [-RANGE, RANGE].map((end) => move(latents, directions, { [i]: end })));
@@ -65,7 +65,7 @@ export async function openGan(model, say, signal) {
   }
 
   let wanted = false;
-  /** Draws what the state says, once the drawing before is done; what was asked for in between is drawn but once. */
+  /** Draws the current state once the last drawing is done; several calls in between give one drawing. */
   function update() {
     if (wanted) return;
     wanted = true;
@@ -123,10 +123,10 @@ export async function openGan(model, say, signal) {
   }
 
   function play() {
-    const still = matchMedia("(prefers-reduced-motion: reduce)").matches; // from seed to seed without the way between
+    const still = matchMedia("(prefers-reduced-motion: reduce)").matches; // jump from seed to seed without frames in between
     let before = performance.now();
     const step = (now) => {
-      const part = (now - before) / 1000 / LEG_SECONDS;
+      const part = (now - before) / 1000 / SECONDS_PER_SEED;
       const at = state.at + part;
       if (state.to === null) change({ to: seedAfter(state.seed), at: 0 });
       else if ((still ? part : at) >= 1) change({ seed: state.to, to: seedAfter(state.to), at: 0 });
@@ -145,7 +145,7 @@ export async function openGan(model, say, signal) {
     frame = 0;
     find("play").textContent = "Play";
     find("play").setAttribute("aria-pressed", "false");
-    if (!signal.aborted) change({ at: Math.round(1000 * state.at) / 1000 }); // as it stands in the address
+    if (!signal.aborted) change({ at: Math.round(1000 * state.at) / 1000 }); // rounded as in the address
   }
 
   async function share() {
@@ -155,7 +155,7 @@ export async function openGan(model, say, signal) {
       await navigator.clipboard.writeText(location.href);
       say("The link to this picture is copied.");
     } catch {
-      say("The browser lets no page copy here; the link is in the address bar.", true);
+      say("The browser does not allow copying here; the link is in the address bar.", true);
     }
   }
 
@@ -174,7 +174,7 @@ export async function openGan(model, say, signal) {
   });
   on("reset", "click", () => {
     change({ moves: {} });
-    say("The sliders are back where the seed put them.");
+    say("The sliders are reset to the values of the seed.");
   });
   on("mix", "input", () => change({ mix: Number(find("mix").value) }));
   on("mix-class", "change", () => change({ second: Number(find("mix-class").value), mix: state.mix || 0.5 }));
@@ -212,7 +212,7 @@ function paint(canvas, image) {
   canvas.getContext("2d").putImageData(image, 0, 0);
 }
 
-/** A radio button for each class, with a small picture of it. */
+/** Creates a radio button for each class, with a small picture of it. */
 function makeChips(labels) {
   const chips = labels.map((name, i) => {
     const [label, radio, canvas] = ["label", "input", "canvas"].map((tag) => document.createElement(tag));
@@ -225,7 +225,7 @@ function makeChips(labels) {
   return chips;
 }
 
-/** A slider for each direction, between small pictures of its ends. */
+/** Creates a slider for each direction, between small pictures of its ends. */
 function makeSliders(count) {
   const sliders = Array.from({ length: count }, (_, i) => {
     const [row, input] = ["div", "input"].map((tag) => document.createElement(tag));

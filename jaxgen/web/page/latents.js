@@ -1,8 +1,8 @@
-// Latents from a seed, and how they are moved. Pure functions; all numbers are JavaScript's (float64) until the end.
+// Latents from a seed, and changes to them. All functions are pure and compute in float64.
 
 /**
- * Uniform 32-bit integers: the generator sfc32. Its state is a = seed, b = 0x9e3779b9, c = 0x243f6a88, d = 1, of which
- * the first 16 results are thrown away. All sums are modulo 2^32. One step: t = a + b + d; d = d + 1;
+ * Returns a generator of uniform 32-bit integers, sfc32. Its state starts as a = seed, b = 0x9e3779b9, c = 0x243f6a88,
+ * d = 1, and the first 16 results are skipped. All sums are modulo 2^32. One step: t = a + b + d; d = d + 1;
  * a = b ^ (b >>> 9); b = c + (c << 3); c = ((c << 21) | (c >>> 11)) + t; the result is t.
  */
 export function integers(seed) {
@@ -19,14 +19,14 @@ export function integers(seed) {
   return next;
 }
 
-/** Uniform numbers in (0, 1): (integer + 0.5) / 2^32. */
+/** Returns a generator of uniform numbers in (0, 1): (integer + 0.5) / 2^32. */
 export function uniforms(seed) {
   const next = integers(seed);
   return () => (next() + 0.5) / 4294967296;
 }
 
 /**
- * `count` standard normal numbers of a seed, by Box and Muller: of each pair u, v of uniform numbers come
+ * Returns `count` standard normal numbers from a seed, by the Box-Muller method: a pair u, v of uniform numbers gives
  * sqrt(-2 ln u) cos(2 pi v) and sqrt(-2 ln u) sin(2 pi v), in this order.
  */
 export function normals(seed, count) {
@@ -43,7 +43,7 @@ export function normals(seed, count) {
 
 export const dot = (x, y) => x.reduce((sum, value, i) => sum + value * y[i], 0);
 
-/** From x (t = 0) to y (t = 1) along the arc between their directions, with lengths in between. */
+/** Interpolates from x (t = 0) to y (t = 1): directions along the arc between them, lengths linearly. */
 export function slerp(x, y, t) {
   const [lengthX, lengthY] = [Math.sqrt(dot(x, x)), Math.sqrt(dot(y, y))];
   const angle = Math.acos(Math.min(1, Math.max(-1, dot(x, y) / (lengthX * lengthY))));
@@ -52,7 +52,7 @@ export function slerp(x, y, t) {
   return x.map((value, i) => length * ((p * value) / lengthX + (q * y[i]) / lengthY));
 }
 
-/** `latents` whose components along some of the orthonormal `directions` are set: moves is {index: component}. */
+/** Returns `latents` with components along some orthonormal `directions` set; moves is {index: component}. */
 export function move(latents, directions, moves) {
   const moved = Float64Array.from(latents);
   for (const [index, component] of Object.entries(moves)) {
@@ -63,7 +63,7 @@ export function move(latents, directions, moves) {
   return moved;
 }
 
-/** Latents of what is on the page: a seed, perhaps on its way to another one, with some components set by hand. */
+/** Returns the latents of a state: those of a seed, or between two seeds, with components set by sliders. */
 export function latentsOf({ seed, to, at, moves }, directions, count) {
   const start = normals(seed, count);
   return move(to === null ? start : slerp(start, normals(to, count), at), directions, moves);

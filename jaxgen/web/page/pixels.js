@@ -1,12 +1,12 @@
-// Between pixels of a canvas (RGBA bytes) and arrays of a network (floats in [-1, 1], grey or RGB). Pure functions.
+// Conversion between the pixels of a canvas (RGBA bytes) and arrays of a network (floats in [-1, 1], grey or RGB).
 
 const LUMA = [0.299, 0.587, 0.114]; // ITU-R 601
 
-/** ImageData for each image of an output {data, dims: [b, h, w, c]}; rounded to the nearest byte and clipped. */
+/** Returns an ImageData for each image of an output {data, dims: [b, h, w, c]}, rounded to bytes and clipped. */
 export function toImageData({ data, dims: [count, height, width, channels] }) {
   const size = height * width;
   return Array.from({ length: count }, (_, n) => {
-    const image = new ImageData(width, height); // its bytes are clamped, so they round and clip by themselves
+    const image = new ImageData(width, height); // its array rounds and clips
     for (let i = 0; i < size; i++) {
       const from = (n * size + i) * channels;
       for (let c = 0; c < 3; c++) image.data[4 * i + c] = 127.5 * (data[from + (channels === 1 ? 0 : c)] + 1);
@@ -16,7 +16,7 @@ export function toImageData({ data, dims: [count, height, width, channels] }) {
   });
 }
 
-/** A window of an ImageData as floats; beyond the image its last row and column are repeated. */
+/** Returns a window of an ImageData as floats; beyond the image its last row and column are repeated. */
 export function toFloats(image, channels, { x, y, width, height }) {
   const floats = new Float32Array(width * height * channels);
   let to = 0;
@@ -30,7 +30,7 @@ export function toFloats(image, channels, { x, y, width, height }) {
   return floats;
 }
 
-/** The same window of a mask (1 where a pixel is missing). */
+/** Returns the same window of a mask (1 where a pixel is missing). */
 export function cutMask(mask, size, { x, y, width, height }) {
   const floats = new Float32Array(width * height);
   let to = 0;
@@ -41,7 +41,7 @@ export function cutMask(mask, size, { x, y, width, height }) {
   return floats;
 }
 
-/** Makes an ImageData grey. */
+/** Converts an ImageData to grey. */
 export function greyInPlace({ data }) {
   for (let i = 0; i < data.length; i += 4) {
     data[i] = data[i + 1] = data[i + 2] = LUMA[0] * data[i] + LUMA[1] * data[i + 1] + LUMA[2] * data[i + 2];

@@ -1,4 +1,4 @@
-// The page of a restorer: a picture, damage to it, its restoration tile by tile, and a divider between both.
+// The part of the page for a restorer: a picture, its damage, its restoration in tiles, and a divider between both.
 import { damage } from "./damage.js";
 import { find, showValue } from "./dom.js";
 import { run } from "./engine.js";
@@ -6,17 +6,17 @@ import { openStage } from "./stage.js";
 import { cutMask, greyInPlace, toFloats, toImageData } from "./pixels.js";
 import { tiles } from "./tiling.js";
 
-const MOST_PIXELS = 1_500_000; // larger pictures are scaled down: a network takes its time for each pixel
-const TILE = 384; // pixels of a tile that is given at once; its window is larger by the halo
+const MAX_PIXELS = 1_500_000; // larger pictures are scaled down, since restoring them takes too long
+const TILE = 384; // size of a tile in pixels; its window is larger by the halo
 
-/** Opens the part of the page for `model` (an entry of models.json); handlers go when `signal` is aborted. */
+/** Opens the part of the page for `model` (an entry of models.json); aborting `signal` removes its handlers. */
 export async function openRestorer(model, say, signal) {
   const { channels } = model.image;
   const stage = openStage(signal, () => touched());
   let original = null; // ImageData
-  let damaged = null; // ImageData, without what the brush marked
+  let damaged = null; // ImageData, without the marks of the brush
   let result = null; // ImageData
-  let working = null; // AbortController of the restoration that is running
+  let working = null; // AbortController of the current restoration
   let busy = Promise.resolve();
   const on = (id, event, handler) => find(id).addEventListener(event, handler, { signal });
   const levels = () => ({
@@ -33,7 +33,7 @@ export async function openRestorer(model, say, signal) {
       if (blob.type && !blob.type.startsWith("image/")) throw new TypeError("not a picture");
       bitmap = await createImageBitmap(blob);
     } catch {
-      say(`${name} is no picture that this browser can read; JPEG, PNG and WebP files are.`, true);
+      say(`${name} is not a picture that this browser can read; accepted: JPEG, PNG and WebP files.`, true);
       return;
     }
     if (signal.aborted) return;
@@ -57,7 +57,7 @@ export async function openRestorer(model, say, signal) {
     touched();
   }
 
-  /** The damage has changed: what was restored is of no use any more. */
+  /** Discards the result after a change of the damage. */
   function touched() {
     working?.abort();
     result = null;
@@ -141,7 +141,7 @@ export async function openRestorer(model, say, signal) {
   on("choose", "click", () => find("file").click());
   on("file", "change", () => {
     takeFile(find("file").files[0]);
-    find("file").value = ""; // so that the same file may be chosen again
+    find("file").value = ""; // so that the same file can be chosen again
   });
   on("example", "click", () => (busy = fetch(model.example).then((r) => r.blob()).then((blob) => take(blob, "The example"))));
   on("another", "click", () => find("file").click());
@@ -156,7 +156,7 @@ export async function openRestorer(model, say, signal) {
     for (const id of ["blur", "noise", "salt"]) find(id).value = 0;
     stage.clear();
     redamage();
-    say("The picture is as it was.");
+    say("All damage is removed.");
   });
   for (const id of ["blur", "noise", "salt"]) {
     let frame = 0;
@@ -190,11 +190,11 @@ export async function openRestorer(model, say, signal) {
   return { idle: () => busy, read };
 }
 
-/** The picture of a bitmap as ImageData, on white, scaled down or, for a network of one size, cut to that size. */
+/** Returns a bitmap as ImageData on white, scaled down or, for a network of one size, scaled and cut to that size. */
 function fit(bitmap, { width: fixedWidth, height: fixedHeight }) {
   const scale = fixedWidth
     ? Math.max(fixedWidth / bitmap.width, fixedHeight / bitmap.height)
-    : Math.min(1, Math.sqrt(MOST_PIXELS / (bitmap.width * bitmap.height)));
+    : Math.min(1, Math.sqrt(MAX_PIXELS / (bitmap.width * bitmap.height)));
   const [scaledWidth, scaledHeight] = [bitmap.width, bitmap.height].map((size) => Math.max(1, Math.round(size * scale)));
   const [width, height] = [fixedWidth ?? scaledWidth, fixedHeight ?? scaledHeight];
   const context = new OffscreenCanvas(width, height).getContext("2d");
@@ -205,7 +205,7 @@ function fit(bitmap, { width: fixedWidth, height: fixedHeight }) {
   return context.getImageData(0, 0, width, height);
 }
 
-/** The part of a restored window that it is to give. */
+/** Copies the tile of a restored window into the image. */
 function paste(image, tile, { x, y, inner }) {
   for (let row = inner.y; row < inner.y + inner.height; row++) {
     const from = 4 * ((row - y) * tile.width + (inner.x - x));

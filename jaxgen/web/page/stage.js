@@ -1,11 +1,11 @@
-// The picture on the page: damaged with what the brush marked, restored over it, and the divider between them.
+// The picture on the page: the damaged one with the marks of the brush, the restored one over it, and their divider.
 
 import { find } from "./dom.js";
 
-/** @param onPaint called when the brush has marked something. */
+/** @param onPaint called after each stroke of the brush. */
 export function openStage(signal, onPaint) {
   const [frame, damaged, restored, slider] = ["stage", "damaged", "restored", "compare"].map(find);
-  const marks = document.createElement("canvas"); // opaque where the brush went
+  const marks = document.createElement("canvas"); // opaque where the brush painted
   let pixels = null; // ImageData below the marks
   let brush = Number(find("brush").value); // diameter, in pixels of the picture
   let cursor = { x: 0, y: 0 };
@@ -37,13 +37,13 @@ export function openStage(signal, onPaint) {
     context.drawImage(marks, 0, 0);
   }
 
-  /** Marks the way from the cursor to (x, y); a dot where it is there already. */
+  /** Paints a line from the cursor to (x, y), or a dot if both are the same. */
   function paintTo(x, y) {
     for (const context of [marks.getContext("2d"), damaged.getContext("2d")]) {
       Object.assign(context, { strokeStyle: colour(), fillStyle: colour(), lineWidth: brush, lineCap: "round" });
       context.beginPath();
       if (x === cursor.x && y === cursor.y) {
-        context.arc(x, y, brush / 2, 0, 2 * Math.PI); // a canvas leaves lines of no length out, with their caps
+        context.arc(x, y, brush / 2, 0, 2 * Math.PI); // a canvas does not draw lines of length 0
         context.fill();
       } else {
         context.moveTo(cursor.x, cursor.y);
@@ -56,7 +56,7 @@ export function openStage(signal, onPaint) {
     onPaint();
   }
 
-  /** Uint8Array, 1 where the brush went. */
+  /** Returns a Uint8Array with 1 where the brush painted. */
   function mask() {
     const { data } = marks.getContext("2d").getImageData(0, 0, marks.width, marks.height);
     return Uint8Array.from({ length: data.length / 4 }, (_, i) => (data[4 * i + 3] >= 128 ? 1 : 0));

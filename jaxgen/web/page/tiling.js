@@ -1,10 +1,10 @@
-// A picture in overlapping windows, with the result of the whole picture. Pure functions.
+// Restoration of a picture in overlapping windows, with the same result as for the whole picture.
 
 const roundUp = (value, multiple) => Math.ceil(value / multiple) * multiple;
 
 /**
- * Windows along one axis, all of one size, a multiple of `multiple`; each gives the part [first, last), which is at
- * least `halo` away from the window's ends or at the end of the picture. The last may reach beyond `size`.
+ * Returns windows along one axis, all of one size, a multiple of `multiple`. The tile [first, last) of a window is at
+ * least `halo` away from the window's ends, or at the end of the picture. The last window may extend beyond `size`.
  */
 export function spans(size, { tile, halo, multiple }) {
   const padded = roundUp(size, multiple);
@@ -21,7 +21,7 @@ export function spans(size, { tile, halo, multiple }) {
   return found;
 }
 
-/** Windows {x, y, width, height} that cover a picture once, each with the part `inner` {x, y, width, height} it gives. */
+/** Returns windows {x, y, width, height} with their tiles `inner` {x, y, width, height}, which cover a picture once. */
 export function tiles(width, height, layout) {
   return spans(height, layout).flatMap((row) => spans(width, layout).map((column) => ({
     x: column.start,

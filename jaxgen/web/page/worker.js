@@ -1,7 +1,7 @@
-// Runs the network away from the page, so that the page never freezes.
+// Runs the network in a worker thread, so that the page never freezes.
 //   {id, load: address of an .onnx file, runtime: address of the folder ort/}  ->  {id, result}
 //   {id, run: {name: {data, dims}}}                                            ->  {id, result: {name: {data, dims}}}
-// While a model is loaded there are {id, loaded, total} in bytes; a failure is {id, error}.
+// While a model is loading the worker sends {id, loaded, total} in bytes; an error is {id, error}.
 import * as ort from "./ort/ort.js";
 
 let session = null;
@@ -18,7 +18,7 @@ async function load({ id, load: address, runtime }) {
 
 async function download(address, watch) {
   const response = await fetch(address);
-  if (!response.ok) throw new Error(`${address}: the server said ${response.status}`);
+  if (!response.ok) throw new Error(`${address}: the server answered ${response.status}`);
   const total = Number(response.headers.get("content-length"));
   const parts = [];
   let loaded = 0;
@@ -40,7 +40,7 @@ async function run({ run: feeds }) {
   return Object.fromEntries(Object.entries(results).map(([name, { data, dims }]) => [name, { data, dims: [...dims] }]));
 }
 
-let queue = Promise.resolve(); // one thing after another, in the order asked for
+let queue = Promise.resolve(); // requests run one after another, in their order
 
 self.onmessage = ({ data: message }) => {
   queue = queue.then(async () => {

@@ -235,7 +235,7 @@ def test_large_photos_need_leave(tmp_path: Path, monkeypatch, capsys) -> None:
 def test_a_model_that_gives_no_numbers_is_an_error(tmp_path: Path, capsys) -> None:
     save(tmp_path / "in/a.png", noise(10, 10, 3))
     assert run(tmp_path, model_of(lambda images, known: images / 0.0 * 0.0)) == 1
-    assert f"{tmp_path}/in/a.png: the model gave no numbers" in capsys.readouterr().err
+    assert f"{tmp_path}/in/a.png: the model returned values that are not finite" in capsys.readouterr().err
     assert not (tmp_path / "out/a.png").exists()
 
 
