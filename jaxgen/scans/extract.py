@@ -16,7 +16,7 @@ from jaxgen.runs.outputs import BEST_METRIC
 from jaxgen.runs.reading import read_metrics
 from jaxgen.runs.recording import open_metrics
 from jaxgen.scans.setup import Scan, member_config
-from jaxgen.training.population import make_pick, parse_plan, population_target
+from jaxgen.training.population import make_pick, parse_layout, population_target
 
 
 def extract_member(directory: Path, scan: Scan, number: int) -> Path:
@@ -41,11 +41,11 @@ def extract_member(directory: Path, scan: Scan, number: int) -> Path:
     require(number in there, "extract", number, f"a member of the checkpoint of step {step}: {names}")
     entry, out = there[number], directory / "members" / str(number)
     require(not out.exists(), "extract", str(out), "a folder that is not there yet")
-    plan = parse_plan("map", meta["slots"])
-    target = population_target(scan.algorithm, plan, entry.hparams, meta["slots"])
+    layout = parse_layout("map", meta["slots"])
+    target = population_target(scan.algorithm, layout, entry.hparams, meta["slots"])
     population, _ = checkpoints.restore(folder, target, step)
     config = member_config(scan.config, entry.hparams, entry.seed)
-    _write_run(out, directory, config, scan, entry, make_pick(plan)(population, entry.slot))
+    _write_run(out, directory, config, scan, entry, make_pick(layout)(population, entry.slot))
     return out
 
 

@@ -13,8 +13,8 @@ from jaxgen.training.population import (
     Measured,
     candidate_names,
     compile_population,
-    measure_plan,
-    parse_plan,
+    measure_layout,
+    parse_layout,
 )
 
 
@@ -37,13 +37,13 @@ def member_batches(scan: Scan, ledger: Ledger, step: int) -> Iterator[dict[str, 
         yield {name: np.stack([part[name] for part in parts]) for name in parts[0]}
 
 
-def choose_plan(scan: Scan, ledger: Ledger, name: str, step: int) -> tuple[Measured, dict[str, float]]:
+def choose_layout(scan: Scan, ledger: Ledger, name: str, step: int) -> tuple[Measured, dict[str, float]]:
     """How the members run: as named, or for "auto" the fastest way.
 
     Args:
       scan: what is fixed.
       ledger: its members.
-      name: of a plan, or "auto".
+      name: of a layout, or "auto".
       step: of the scan, at which it goes on.
 
     Returns:
@@ -55,14 +55,14 @@ def choose_plan(scan: Scan, ledger: Ledger, name: str, step: int) -> tuple[Measu
     members, algorithm = present(ledger), scan.algorithm
     together = not scan.config.scan.halving
     if name != "auto":
-        plan = parse_plan(name, len(members))
-        return Measured(name, plan, compile_population(algorithm, plan, together=together), float("nan")), {}
+        layout = parse_layout(name, len(members))
+        return Measured(name, layout, compile_population(algorithm, layout, together=together), float("nan")), {}
     with closing(member_batches(scan, ledger, step)) as stream:
         steps = list(itertools.islice(stream, scan.per_dispatch))
     stacked = {name: np.stack([step[name] for step in steps]) for name in steps[0]}
     numbers = [entry.hparams for entry in members]
     tried = [
-        measure_plan(algorithm, name, numbers, stacked, together=together) for name in candidate_names(len(members))
+        measure_layout(algorithm, name, numbers, stacked, together=together) for name in candidate_names(len(members))
     ]
     best = min(tried, key=lambda measured: measured.seconds)
     return best, {measured.name: round(1e3 * measured.seconds, 3) for measured in tried}
@@ -70,8 +70,8 @@ def choose_plan(scan: Scan, ledger: Ledger, name: str, step: int) -> tuple[Measu
 
 def describe_choice(chosen: Measured, milliseconds: dict[str, float]) -> str:
     """A line that says how the members run and, where others were tried, why."""
-    plan = chosen.plan
-    how = "in turn" if plan.block == 1 else f"{plan.block} side by side"
-    line = f"population: {chosen.name}, members {how} on {plan.devices} device{'s' * (plan.devices > 1)}"
+    layout = chosen.layout
+    how = "in turn" if layout.block == 1 else f"{layout.block} side by side"
+    line = f"population: {chosen.name}, members {how} on {layout.devices} device{'s' * (layout.devices > 1)}"
     tried = ", ".join(f"{name} {value:.1f}" for name, value in milliseconds.items())
     return f"{line}; ms for a member's step: {tried}" if milliseconds else line

@@ -195,7 +195,7 @@ def _curves(members: list[dict[str, Any]]) -> str:
 
 
 def _how(directory: Path, run: dict[str, Any]) -> str:
-    """The command, the plan and how to get a member out."""
+    """The command, the layout and how to get a member out."""
     module = f"python -m experiments.{run.get('recipe', 'scan_gan_mnist')}"
     folder = shlex.quote(str(Path(*directory.parts[-3:]) if directory.is_absolute() else directory))
     shown = {

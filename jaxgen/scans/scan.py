@@ -21,7 +21,7 @@ from jaxgen.runs.ledger import Ledger
 from jaxgen.runs.locks import one_writer
 from jaxgen.runs.measures import Measure, value_of
 from jaxgen.scans.extract import extract_member
-from jaxgen.scans.feed import choose_plan, describe_choice, member_batches, streams_of
+from jaxgen.scans.feed import choose_layout, describe_choice, member_batches, streams_of
 from jaxgen.scans.report import write_scan_report
 from jaxgen.scans.setup import Scan, draw_members, make_scan
 from jaxgen.tasks.base import Task
@@ -32,9 +32,9 @@ from jaxgen.training.population import (
     Measured,
     Population,
     init_population,
-    make_mesh,
     make_pick,
     make_replace,
+    member_mesh,
     num_slots,
     population_target,
     spread_members,
@@ -78,7 +78,7 @@ def run_scan(run: Run, config: Any, task: Task | None = None) -> None:
     if run.resumed:
         start, ledger, name = _read_ledger(run, config)
     require(config.train.steps >= start, "steps", config.train.steps, f"at least {start}, the step of the scan")
-    chosen, tried = choose_plan(scan, ledger, name, start)
+    chosen, tried = choose_layout(scan, ledger, name, start)
     population = _read_population(run, scan, ledger, chosen) if run.resumed else _begin(scan, ledger, chosen)
     members = Members(ledger, scan.names, single=False)
     record(run, _training(run, scan, members, chosen, tried, population))
@@ -88,15 +88,15 @@ def _training(
     run: Run, scan: Scan, members: Members, chosen: Measured, tried: dict[str, float], population: Population
 ) -> Training:
     """Returns the scan as the driver takes it."""
-    first, pick = scan.measures[0], make_pick(chosen.plan)
-    everywhere = NamedSharding(make_mesh(chosen.plan), PartitionSpec())
+    first, pick = scan.measures[0], make_pick(chosen.layout)
+    everywhere = NamedSharding(member_mesh(chosen.layout), PartitionSpec())
     program = Program(
         population, chosen.dispatch, lambda step: member_batches(scan, members.ledger, step), everywhere,
         scan.per_dispatch,
     )  # fmt: skip
 
     def meta() -> dict[str, Any]:
-        slots = num_slots(chosen.plan, len(book.present(members.ledger)))
+        slots = num_slots(chosen.layout, len(book.present(members.ledger)))
         return {"ledger": book.to_json(members.ledger), "slots": slots, "population": chosen.name}
 
     def halve(step: int, population: Population, say: Any) -> Population:
@@ -128,7 +128,7 @@ def _begin(scan: Scan, ledger: Ledger, chosen: Measured) -> Population:
     """Returns the population before its first step, or those of it that begin now."""
     members = book.present(ledger)
     numbers, seeds = [e.hparams for e in members], [e.seed for e in members]
-    return init_population(scan.algorithm, chosen.plan, numbers, seeds, streams_of(scan, ledger))
+    return init_population(scan.algorithm, chosen.layout, numbers, seeds, streams_of(scan, ledger))
 
 
 def _read_ledger(run: Run, config: Any) -> tuple[int, Ledger, str]:
@@ -146,13 +146,13 @@ def _read_ledger(run: Run, config: Any) -> tuple[int, Ledger, str]:
 
 
 def _read_population(run: Run, scan: Scan, ledger: Ledger, chosen: Measured) -> Population:
-    """Returns the population of the newest checkpoint, where the plan wants it."""
+    """Returns the population of the newest checkpoint, where the layout wants it."""
     folder = run.directory / "checkpoints"
     _, meta = checkpoints.read_meta(folder)
     numbers = book.present(ledger)[0].hparams
-    target = population_target(scan.algorithm, chosen.plan, numbers, meta["slots"])
+    target = population_target(scan.algorithm, chosen.layout, numbers, meta["slots"])
     population, _ = checkpoints.restore(folder, target)
-    return spread_members(population, chosen.plan, len(book.present(ledger)))
+    return spread_members(population, chosen.layout, len(book.present(ledger)))
 
 
 def _halve(scan: Scan, members: Members, chosen: Measured, step: int, population: Population, say: Any) -> Population:
@@ -164,7 +164,7 @@ def _halve(scan: Scan, members: Members, chosen: Measured, step: int, population
     say(f"step {step}: {len(slots)} members make way for new ones")
     fresh = _begin(scan, members.ledger, chosen)
     replaced = np.isin(np.arange(len(fresh.members.alive)), slots)
-    return make_replace(chosen.plan)(population, replaced, fresh)
+    return make_replace(chosen.layout)(population, replaced, fresh)
 
 
 def _write(scan: Scan, members: Members, directory: Path) -> None:

@@ -18,7 +18,7 @@ from jaxgen.tasks import table
 from jaxgen.tasks.base import Task, facts_of, fix_schedule
 from jaxgen.tasks.load import warm_start
 from jaxgen.training.parallel import STEPS_PER_DISPATCH
-from jaxgen.training.population import parse_plan
+from jaxgen.training.population import parse_layout
 from jaxgen.training.step import Algorithm
 
 SEGMENTS = 8
@@ -129,7 +129,7 @@ def draw_members(config: Any) -> Ledger:
     seeds = range(settings.seed, settings.seed + chosen.seeds)
     ledger = new_members(complete, seeds, range(len(drawn) * chosen.seeds))
     if chosen.population != "auto":
-        parse_plan(chosen.population, len(ledger))
+        parse_layout(chosen.population, len(ledger))
     return ledger
 
 

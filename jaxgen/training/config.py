@@ -30,7 +30,7 @@ class TrainConfig:
     parallel: Literal["jit", "pmap"] = "jit"
     """How devices share a step: one program over a mesh, or pmap with averaged gradients (one process)."""
     accumulate: int = 1
-    """Parts in which a gradient is computed one after another, for batches that outgrow the memory."""
+    """Gradient accumulation: micro-batches per update, for batches that do not fit in memory."""
     shard: int = 1
     """Devices among which parameters and optimizer state are cut, for networks that outgrow one device."""
     coordinator: str | None = None

@@ -75,9 +75,9 @@ def make_mesh(batch_size: int, devices: int | None = None, shard: int = 1, accum
         devices = next(fitting, unit)
     require(devices <= available, "devices", devices, f"at most {available} on {_machines(processes)}")
     require(devices % unit == 0, "devices", devices, f"a multiple of {unit}, for processes and shards")
-    parts = "" if accumulate == 1 else f" times {accumulate} parts"
+    times = "" if accumulate == 1 else f" times {accumulate} micro-batches"
     divisible = batch_size % (devices * accumulate) == 0
-    require(divisible, "batch_size", batch_size, f"a multiple of the {devices} devices{parts}")
+    require(divisible, "batch_size", batch_size, f"a multiple of the {devices} devices{times}")
     # in the order of the processes: so each one's part of a batch is one piece, whatever their number
     ordered = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
     each = devices // processes
@@ -201,7 +201,7 @@ def compile_steps(
     if not algorithm.takes_gradient:
         require(accumulate == 1, "accumulate", accumulate, "1 for this algorithm")
         require(parallel == "jit", "parallel", parallel, "jit for this algorithm")
-    gradient = mean_gradient if accumulate == 1 else partial(_gradient_in_parts, accumulate)
+    gradient = mean_gradient if accumulate == 1 else partial(accumulated_gradient, accumulate)
     if parallel == "pmap":
         require(jax.process_count() == 1, "parallel", parallel, "jit, where there are several processes")
         return _pmap_steps(algorithm, key, mesh, gradient)
@@ -227,16 +227,16 @@ def _step(
     return algorithm.step(state, batch, key, *extra)
 
 
-def _gradient_in_parts(num: int, loss_fn: LossFn, params: Params, examples: Any) -> tuple[Params, Metrics]:
-    """The `Gradient` of all examples as the mean over `num` parts, one after another."""
-    # examples i, i + num, ... are a part: none moves between devices
-    parts = jax.tree.map(lambda x: x.reshape(-1, num, *x.shape[1:]).swapaxes(0, 1), examples)
+def accumulated_gradient(num: int, loss_fn: LossFn, params: Params, examples: Any) -> tuple[Params, Metrics]:
+    """Returns the `Gradient` of all examples, as the mean over `num` micro-batches that are computed in turn."""
+    # examples i, i + num, ... form micro-batch i, so that none moves between devices
+    micro_batches = jax.tree.map(lambda x: x.reshape(-1, num, *x.shape[1:]).swapaxes(0, 1), examples)
 
-    def add(total: Any, part: Any) -> tuple[Any, None]:
-        return jax.tree.map(jnp.add, total, mean_gradient(loss_fn, params, part)), None
+    def add(total: Any, micro_batch: Any) -> tuple[Any, None]:
+        return jax.tree.map(jnp.add, total, mean_gradient(loss_fn, params, micro_batch)), None
 
     shapes = jax.eval_shape(partial(mean_gradient, loss_fn), params, examples)
-    total, _ = lax.scan(add, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes), parts)
+    total, _ = lax.scan(add, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes), micro_batches)
     return jax.tree.map(lambda x: x / num, total)
 
 

@@ -1,6 +1,6 @@
 """A population: many trainings with numbers and keys of their own, in one compiled program.
 
-A population is a state whose leaves have a leading axis of members. How they run is a `Plan`: in turn (`lax.map`), side
+A population is a state whose leaves have a leading axis of members. How they run is a `Layout`: in turn (`lax.map`), side
 by side (`vmap`), blocks of the second in the order of the first, and all of that on one device or spread over many.
 """
 
@@ -53,7 +53,7 @@ class Population:
     members: Any
 
 
-class Plan(NamedTuple):
+class Layout(NamedTuple):
     """How members run: over so many devices, on each of them in turn by blocks of so many side by side."""
 
     devices: int
@@ -63,7 +63,7 @@ class Plan(NamedTuple):
 PopulationDispatch = Callable[[Population, Batch], tuple[Population, PopulationMetrics]]
 
 
-def parse_plan(text: str, num_members: int) -> Plan:
+def parse_layout(text: str, num_members: int) -> Layout:
     """`vmap` and `map` (one device), `shard` (all devices, in turn on each); `map:4`, `shard:4` in blocks of four.
 
     Raises:
@@ -78,22 +78,22 @@ def parse_plan(text: str, num_members: int) -> Plan:
     devices = len(jax.devices()) if several else devices
     block = num_members if found[1] else int(found[3] or 1)
     on_each = -(-num_members // devices)
-    return Plan(devices, max(n for n in range(1, on_each + 1) if on_each % n == 0 and n <= block))
+    return Layout(devices, max(n for n in range(1, on_each + 1) if on_each % n == 0 and n <= block))
 
 
-def num_slots(plan: Plan, num_members: int) -> int:
+def num_slots(layout: Layout, num_members: int) -> int:
     """Places for members: a multiple of the devices. Those left over stay empty and cost next to nothing."""
-    return -(-num_members // plan.devices) * plan.devices
+    return -(-num_members // layout.devices) * layout.devices
 
 
-def make_mesh(plan: Plan) -> Mesh:
-    """A one-axis mesh ("members") over the plan's devices."""
-    return jax.make_mesh((plan.devices,), (AXIS,), (AxisType.Auto,), devices=jax.devices()[: plan.devices])
+def member_mesh(layout: Layout) -> Mesh:
+    """A one-axis mesh ("members") over the layout's devices."""
+    return jax.make_mesh((layout.devices,), (AXIS,), (AxisType.Auto,), devices=jax.devices()[: layout.devices])
 
 
 def init_population(
     algorithm: Algorithm,
-    plan: Plan,
+    layout: Layout,
     hparams: Sequence[Mapping[str, float]],
     seeds: Sequence[int],
     streams: Sequence[int],
@@ -102,12 +102,12 @@ def init_population(
 
     Args:
       algorithm: of all members.
-      plan: decides where they live.
+      layout: decides where they live.
       hparams: numbers of each member.
       seeds: of each member.
       streams: of each member, which stream of batches it reads.
     """
-    num, slots = len(seeds), num_slots(plan, len(seeds))
+    num, slots = len(seeds), num_slots(layout, len(seeds))
     pairs = [jax.random.split(jax.random.key(seed)) for seed in seeds]
     fill = functools.partial(np.resize, new_shape=slots)
     numbers = {name: fill(np.array([h[name] for h in hparams], np.float32)) for name in hparams[0]}
@@ -118,7 +118,7 @@ def init_population(
         numbers, (key_init, key_steps), alive, stream = args
         return Member(algorithm.init(jax.random.wrap_key_data(key_init), numbers), key_steps, alive, stream)
 
-    mesh, spread = make_mesh(plan), PartitionSpec(AXIS)
+    mesh, spread = member_mesh(layout), PartitionSpec(AXIS)
     local = jax.shard_map(
         functools.partial(lax.map, one), mesh=mesh, in_specs=(spread,), out_specs=spread, check_vma=False
     )
@@ -126,38 +126,38 @@ def init_population(
     return Population(jax.device_put(np.zeros((), np.int32), NamedSharding(mesh, PartitionSpec())), members)
 
 
-def shardings(plan: Plan) -> Population:
+def shardings(layout: Layout) -> Population:
     """Where the parts of a population live."""
-    mesh = make_mesh(plan)
+    mesh = member_mesh(layout)
     return Population(*(NamedSharding(mesh, spec) for spec in (PartitionSpec(), PartitionSpec(AXIS))))
 
 
-def population_target(algorithm: Algorithm, plan: Plan, hparams: Mapping[str, float], slots: int) -> Population:
-    """Shapes of a population with so many slots, a copy on every device of the plan: what a checkpoint is read into."""
+def population_target(algorithm: Algorithm, layout: Layout, hparams: Mapping[str, float], slots: int) -> Population:
+    """Shapes of a population with so many slots, a copy on every device of the layout: what a checkpoint is read into."""
     one = Member(
         jax.eval_shape(algorithm.init, jax.random.key(0), hparams),
         jax.ShapeDtypeStruct((2,), np.uint32),
         jax.ShapeDtypeStruct((), np.bool_),
         jax.ShapeDtypeStruct((), np.int32),
     )
-    whole = NamedSharding(make_mesh(plan), PartitionSpec())
+    whole = NamedSharding(member_mesh(layout), PartitionSpec())
     members = jax.tree.map(lambda a: jax.ShapeDtypeStruct((slots, *a.shape), a.dtype, sharding=whole), one)
     return Population(jax.ShapeDtypeStruct((), np.int32, sharding=whole), members)
 
 
-def spread_members(population: Population, plan: Plan, num_members: int) -> Population:
-    """A population read from a checkpoint, of any number of slots, where the plan wants it."""
-    index = np.minimum(np.arange(num_slots(plan, num_members)), num_members - 1)
+def spread_members(population: Population, layout: Layout, num_members: int) -> Population:
+    """A population read from a checkpoint, of any number of slots, where the layout wants it."""
+    index = np.minimum(np.arange(num_slots(layout, num_members)), num_members - 1)
     real = np.arange(len(index)) < num_members
 
     def spread(population: Population) -> Population:
         members = jax.tree.map(lambda x: x[index], population.members)
         return population.replace(members=members.replace(alive=members.alive & real))
 
-    return jax.jit(spread, out_shardings=shardings(plan))(population)
+    return jax.jit(spread, out_shardings=shardings(layout))(population)
 
 
-def compile_population(algorithm: Algorithm, plan: Plan, *, together: bool = True) -> PopulationDispatch:
+def compile_population(algorithm: Algorithm, layout: Layout, *, together: bool = True) -> PopulationDispatch:
     """Train steps of all members in one compiled call: (population, batches (k, streams, b, ...)) -> metrics (k, p).
 
     The population given is donated. A member whose metrics or state stop being finite is kept as it was before the call
@@ -165,7 +165,7 @@ def compile_population(algorithm: Algorithm, plan: Plan, *, together: bool = Tru
 
     Args:
       algorithm: whose `step` each member runs k times by `scan`.
-      plan: how.
+      layout: how.
       together: all members began at the same step: their step counter is one number, so that under `vmap` a
         `lax.cond` on it stays one, where a counter for each member would have both branches computed.
     """
@@ -173,25 +173,25 @@ def compile_population(algorithm: Algorithm, plan: Plan, *, together: bool = Tru
     def run(population: Population, batches: Batch) -> tuple[Population, PopulationMetrics]:
         def local(step: jax.Array, members: Member, batches: Batch) -> tuple[Member, PopulationMetrics]:
             one = functools.partial(_train_member, algorithm, step if together else None, batches)
-            if plan.block == len(members.alive):
+            if layout.block == len(members.alive):
                 members, metrics = jax.vmap(one)(members)
-            elif plan.block == 1:
+            elif layout.block == 1:
                 members, metrics = lax.map(functools.partial(_unless_dead, one), members)
             else:
-                members, metrics = lax.map(one, members, batch_size=plan.block)
+                members, metrics = lax.map(one, members, batch_size=layout.block)
             return members, jax.tree.map(jnp.transpose, metrics)
 
         spread, whole = PartitionSpec(AXIS), PartitionSpec()
         members, metrics = jax.shard_map(
             local,
-            mesh=make_mesh(plan),
+            mesh=member_mesh(layout),
             in_specs=(whole, spread, whole),
             out_specs=(spread, PartitionSpec(None, AXIS)),
             check_vma=False,  # nothing is summed over devices
         )(population.step, population.members, batches)
         return Population(population.step + len(next(iter(metrics.values()))), members), metrics
 
-    where, whole = shardings(plan), NamedSharding(make_mesh(plan), PartitionSpec())
+    where, whole = shardings(layout), NamedSharding(member_mesh(layout), PartitionSpec())
     return jax.jit(run, in_shardings=(where, whole), out_shardings=(where, whole), donate_argnums=0)
 
 
@@ -225,13 +225,13 @@ def _all_finite(tree: Any) -> jax.Array:
     return jnp.stack([jnp.isfinite(x).all() for x in floats]).all()
 
 
-def make_pick(plan: Plan) -> Callable[[Population, int], TrainState]:
-    """(population, i) -> state of member i, with a copy on every device of the plan."""
-    whole = NamedSharding(make_mesh(plan), PartitionSpec())
+def make_pick(layout: Layout) -> Callable[[Population, int], TrainState]:
+    """(population, i) -> state of member i, with a copy on every device of the layout."""
+    whole = NamedSharding(member_mesh(layout), PartitionSpec())
     return jax.jit(lambda population, i: jax.tree.map(lambda x: x[i], population.members.state), out_shardings=whole)
 
 
-def make_replace(plan: Plan) -> Callable[[Population, Any, Population], Population]:
+def make_replace(layout: Layout) -> Callable[[Population, Any, Population], Population]:
     """(population, chosen (p,) bool, fresh) -> population whose chosen members are those of `fresh`; donates it."""
 
     def replace(population: Population, chosen: jax.Array, fresh: Population) -> Population:
@@ -240,43 +240,43 @@ def make_replace(plan: Plan) -> Callable[[Population, Any, Population], Populati
 
         return population.replace(members=jax.tree.map(pick, population.members, fresh.members))
 
-    return jax.jit(replace, out_shardings=shardings(plan), donate_argnums=0)
+    return jax.jit(replace, out_shardings=shardings(layout), donate_argnums=0)
 
 
 class Measured(NamedTuple):
-    """A way to run members: its name, plan, compiled call and seconds of a step of one member."""
+    """A way to run members: its name, layout, compiled call and seconds of a step of one member."""
 
     name: str
-    plan: Plan
+    layout: Layout
     dispatch: PopulationDispatch
     seconds: float
 
 
 def candidate_names(num_members: int) -> list[str]:
-    """The ways that `auto` tries: each a plan of its own."""
+    """The ways that `auto` tries: each a layout of its own."""
     names = ["shard", "shard:4", f"shard:{num_members}"]
     names = names if jax.process_count() > 1 else ["map", "vmap", "map:4", *names]
-    plans = {parse_plan(name, num_members): name for name in reversed(names)}
-    return list(reversed(plans.values()))
+    layouts = {parse_layout(name, num_members): name for name in reversed(names)}
+    return list(reversed(layouts.values()))
 
 
-def measure_plan(
+def measure_layout(
     algorithm: Algorithm, name: str, hparams: Sequence[Mapping[str, float]], batches: Batch, *, together: bool
 ) -> Measured:
-    """Times one call of k steps by this plan, after one that is not timed, on members of its own.
+    """Times one call of k steps by this layout, after one that is not timed, on members of its own.
 
     Args:
       algorithm: of the members.
-      name: of the plan.
+      name: of the layout.
       hparams: numbers of each member.
       batches: arrays (k, streams, b, ...); all members read the first stream.
       together: as `compile_population` takes it.
     """
     num = len(hparams)
-    plan = parse_plan(name, num)
-    dispatch = compile_population(algorithm, plan, together=together)
-    population = init_population(algorithm, plan, hparams, range(num), [0] * num)
-    placed = put_global(batches, NamedSharding(make_mesh(plan), PartitionSpec()))
+    layout = parse_layout(name, num)
+    dispatch = compile_population(algorithm, layout, together=together)
+    population = init_population(algorithm, layout, hparams, range(num), [0] * num)
+    placed = put_global(batches, NamedSharding(member_mesh(layout), PartitionSpec()))
     population, metrics = dispatch(population, placed)
     jax.block_until_ready(metrics)
     began = time.perf_counter()
@@ -285,4 +285,4 @@ def measure_plan(
     seconds = (time.perf_counter() - began) / steps
     if jax.process_count() > 1:  # all choose by the clock of the first
         seconds = float(multihost_utils.broadcast_one_to_all(np.float32(seconds)))
-    return Measured(name, plan, dispatch, seconds)
+    return Measured(name, layout, dispatch, seconds)

@@ -54,7 +54,9 @@ def test_numbers_that_do_not_divide_are_refused(batch: int, devices: int | None,
 
 def test_parts_of_a_batch_are_spread() -> None:
     assert parallel.make_mesh(24, accumulate=4).size == 6
-    with pytest.raises(InputError, match="batch_size: got 24; accepted: a multiple of the 8 devices times 4 parts"):
+    with pytest.raises(
+        InputError, match="batch_size: got 24; accepted: a multiple of the 8 devices times 4 micro-batches"
+    ):
         parallel.make_mesh(24, 8, accumulate=4)
 
 
