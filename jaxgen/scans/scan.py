@@ -26,7 +26,7 @@ from jaxgen.scans.report import write_scan_report
 from jaxgen.scans.setup import Scan, draw_members, make_scan
 from jaxgen.tasks.base import Task
 from jaxgen.training import distributed
-from jaxgen.training.fit import Program
+from jaxgen.training.fit import Program, require_steps_left
 from jaxgen.training.parallel import on_all_devices
 from jaxgen.training.population import (
     Measured,
@@ -77,9 +77,12 @@ def run_scan(run: Run, config: Any, task: Task | None = None) -> None:
     start, ledger, name = 0, draw_members(config), config.scan.population
     if run.resumed:
         start, ledger, name = _read_ledger(run, config)
-    require(config.train.steps >= start, "steps", config.train.steps, f"at least {start}, the step of the scan")
+    require_steps_left(config.train.steps, start)
     chosen, tried = choose_layout(scan, ledger, name, start)
-    population = _read_population(run, scan, ledger, chosen) if run.resumed else _begin(scan, ledger, chosen)
+    if run.resumed:
+        population, ledger = _read_population(run, scan, ledger, chosen)
+    else:
+        population = _begin(scan, ledger, chosen)
     members = Members(ledger, scan.names, single=False)
     record(run, _training(run, scan, members, chosen, tried, population))
 
@@ -145,14 +148,14 @@ def _read_ledger(run: Run, config: Any) -> tuple[int, Ledger, str]:
     return step, book.from_json(meta["ledger"]), meta["population"] if name == "auto" else name
 
 
-def _read_population(run: Run, scan: Scan, ledger: Ledger, chosen: Measured) -> Population:
-    """Returns the population of the newest checkpoint, where the layout wants it."""
+def _read_population(run: Run, scan: Scan, ledger: Ledger, chosen: Measured) -> tuple[Population, Ledger]:
+    """Returns the population of the newest whole checkpoint, laid out as chosen, and its members at that step."""
     folder = run.directory / "checkpoints"
     _, meta = checkpoints.read_meta(folder)
     numbers = book.present(ledger)[0].hparams
     target = population_target(scan.algorithm, chosen.layout, numbers, meta["slots"])
-    population, _ = checkpoints.restore(folder, target)
-    return spread_members(population, chosen.layout, len(book.present(ledger)))
+    population, meta = checkpoints.restore(folder, target)
+    return spread_members(population, chosen.layout, len(book.present(ledger))), book.from_json(meta["ledger"])
 
 
 def _halve(scan: Scan, members: Members, chosen: Measured, step: int, population: Population, say: Any) -> Population:

@@ -161,4 +161,5 @@ def make_scan(config: Any, task: Task | None = None) -> Scan:
         return vars(member_config(config, draw(space, settings.seed, number), 0).hparams)
 
     measures = task.measures(first, algorithm, data)
+    require(len(measures) > 0, "measures", "none", "one at least, to rank the members")
     return Scan(task, config, algorithm, data.train, measures, varied(space), draw_fn, segment, per_dispatch)

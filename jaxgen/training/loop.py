@@ -18,6 +18,8 @@ from jaxgen.training.step import TrainState
 REASONS = ("finished", "time", signal.SIGINT.name, signal.SIGTERM.name)
 """Why training ends; of several at once, on whatever process, the last."""
 
+TIME = REASONS.index("time")
+
 
 class Callback(NamedTuple):
     """`run(step, state)` whenever training passes a multiple of `every` steps, and once more at the end.
@@ -121,8 +123,10 @@ def train(
             if code:
                 break
         for i, callback in enumerate(callbacks):
-            if done_at[i] < step and (callback.at_signal or code <= REASONS.index("time")):
+            if done_at[i] < step and (callback.at_signal or code <= TIME):
                 callback.run(step, state)
+        if code <= TIME:  # a signal that arrived during the last callbacks counts too
+            code = agree(REASONS.index(caught[0]) if caught else code)
     return state, Stop(step, REASONS[code])
 
 
