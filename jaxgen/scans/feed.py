@@ -1,4 +1,4 @@
-"""What members of a scan are fed with, and which way of running them is the fastest."""
+"""The batches of the members of a scan, and the choice of the fastest layout."""
 
 import itertools
 from collections.abc import Iterator
@@ -19,13 +19,13 @@ from jaxgen.training.population import (
 
 
 def streams_of(scan: Scan, ledger: Ledger) -> list[int]:
-    """For each member the stream that it reads: that of its seed; with halving, one of its own."""
+    """Returns the number of each member's stream: one for each seed, or with halving one for each member."""
     members = present(ledger)
     return [e.slot if scan.config.scan.halving else e.seed - scan.config.train.seed for e in members]
 
 
 def member_batches(scan: Scan, ledger: Ledger, step: int) -> Iterator[dict[str, np.ndarray]]:
-    """Endless batches (streams, b, ...) from this step of the scan on: of each stream what its member sees then."""
+    """Yields endless batches (streams, b, ...) from a step of the scan on."""
     starts = dict(zip(streams_of(scan, ledger), ((e.seed, step - e.born) for e in present(ledger)), strict=True))
     flip = scan.config.data.flip
     streams = [
@@ -38,19 +38,19 @@ def member_batches(scan: Scan, ledger: Ledger, step: int) -> Iterator[dict[str, 
 
 
 def choose_layout(scan: Scan, ledger: Ledger, name: str, step: int) -> tuple[Measured, dict[str, float]]:
-    """How the members run: as named, or for "auto" the fastest way.
+    """Returns the layout that is named, or for "auto" the fastest of those that are measured.
 
     Args:
-      scan: what is fixed.
+      scan: the scan.
       ledger: its members.
-      name: of a layout, or "auto".
-      step: of the scan, at which it goes on.
+      name: name of a layout, or "auto".
+      step: the step at which the scan starts or goes on.
 
     Returns:
-      The way, and milliseconds of a step of one member by the name of each way that was tried.
+      The layout, and the milliseconds of a step of one member by the name of each measured layout.
 
     Raises:
-      InputError: an unknown name.
+      InputError: the name is unknown.
     """
     members, algorithm = present(ledger), scan.algorithm
     together = not scan.config.scan.halving
@@ -69,7 +69,7 @@ def choose_layout(scan: Scan, ledger: Ledger, name: str, step: int) -> tuple[Mea
 
 
 def describe_choice(chosen: Measured, milliseconds: dict[str, float]) -> str:
-    """A line that says how the members run and, where others were tried, why."""
+    """Returns a line that says how the members run, and the measured times if there are any."""
     layout = chosen.layout
     how = "in turn" if layout.block == 1 else f"{layout.block} side by side"
     line = f"population: {chosen.name}, members {how} on {layout.devices} device{'s' * (layout.devices > 1)}"

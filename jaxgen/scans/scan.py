@@ -1,7 +1,7 @@
 """A scan: a population over hyperparameters and seeds, from its settings to a leaderboard.
 
-Each member has the key, the start and the stream of batches of its seed, as a run of its own would have: members of one
-seed see the same images in the same order.
+Each member has the key, the initial weights and the batches that a single run with its seed would have: members of the
+same seed see the same images in the same order.
 """
 
 import math
@@ -42,15 +42,15 @@ from jaxgen.training.population import (
 
 
 def run_or_extract(run: Run, config: Any, task: Task | None = None) -> None:
-    """Runs a scan or, with `extract`, writes one member of an earlier one as a run of its own.
+    """Runs a scan, or with `extract` writes one member of an earlier scan as a run.
 
     Args:
-      run: from `new_run`, or the folder of an earlier scan.
-      config: of the scan.
-      task: what is scanned; None finds it by the fields of `config`.
+      run: from `new_run`, or an earlier scan.
+      config: configuration of the scan.
+      task: the task; None finds it by the fields of `config`.
 
     Raises:
-      InputError: as `run_scan` and `extract_member` do.
+      InputError: see `run_scan` and `extract_member`.
     """
     if config.scan.extract is None:
         run_scan(run, config, task)
@@ -62,15 +62,15 @@ def run_or_extract(run: Run, config: Any, task: Task | None = None) -> None:
 
 @one_writer
 def run_scan(run: Run, config: Any, task: Task | None = None) -> None:
-    """Trains all members, or goes on with them, and leaves checkpoints, scan.json, scan.html and a leaderboard.
+    """Trains all members, or resumes them; writes checkpoints, scan.json and scan.html, and prints a leaderboard.
 
     Args:
-      run: from `new_run`, or an earlier scan's folder.
-      config: recorded as config.json.
-      task: what is scanned; None finds it by the fields of `config`.
+      run: from `new_run`, or an earlier scan to resume.
+      config: configuration of the scan, written to config.json.
+      task: the task; None finds it by the fields of `config`.
 
     Raises:
-      InputError: settings that cannot work, or nothing to resume from.
+      InputError: the settings cannot work, or there is nothing to resume from.
       NonFiniteError: every member diverged.
     """
     scan = make_scan(config, task)
@@ -90,7 +90,7 @@ def run_scan(run: Run, config: Any, task: Task | None = None) -> None:
 def _training(
     run: Run, scan: Scan, members: Members, chosen: Measured, tried: dict[str, float], population: Population
 ) -> Training:
-    """Returns the scan as the driver takes it."""
+    """Returns the `Training` of a scan for the driver."""
     first, pick = scan.measures[0], make_pick(chosen.layout)
     everywhere = NamedSharding(member_mesh(chosen.layout), PartitionSpec())
     program = Program(
@@ -128,21 +128,23 @@ def _training(
 
 
 def _begin(scan: Scan, ledger: Ledger, chosen: Measured) -> Population:
-    """Returns the population before its first step, or those of it that begin now."""
+    """Returns a population in which every present member is before its first step."""
     members = book.present(ledger)
     numbers, seeds = [e.hparams for e in members], [e.seed for e in members]
     return init_population(scan.algorithm, chosen.layout, numbers, seeds, streams_of(scan, ledger))
 
 
 def _read_ledger(run: Run, config: Any) -> tuple[int, Ledger, str]:
-    """Returns step and members of the newest checkpoint, and how they ran, unless another way is asked for."""
+    """Returns step and members of the newest checkpoint, and the layout: the one asked for, or for "auto" the former."""
     earlier = read_run_config(run.directory, type(config))
     for field in ("seeds", "random", "halving"):
         value, before = getattr(config.scan, field), getattr(earlier.scan, field)
-        require(value == before, field, value, f"{before}, as the scan began")
-    require(config.hparams == earlier.hparams, "hparams", vars(config.hparams), "those that the scan began with")
+        require(value == before, field, value, f"{before}, with which the scan began")
+    require(config.hparams == earlier.hparams, "hparams", vars(config.hparams), "the values with which the scan began")
     steps, before = config.train.steps, earlier.train.steps
-    require(not config.scan.halving or steps == before, "steps", steps, f"{before}, as the scan with halving began")
+    require(
+        not config.scan.halving or steps == before, "steps", steps, f"{before}, with which the scan with halving began"
+    )
     step, meta = checkpoints.read_meta(run.directory / "checkpoints")
     name = config.scan.population
     return step, book.from_json(meta["ledger"]), meta["population"] if name == "auto" else name
@@ -159,19 +161,19 @@ def _read_population(run: Run, scan: Scan, ledger: Ledger, chosen: Measured) -> 
 
 
 def _halve(scan: Scan, members: Members, chosen: Measured, step: int, population: Population, say: Any) -> Population:
-    """Returns the population in which the worse half of those at a rung, and the diverged, made way for new members."""
+    """Returns the population after halving: new members replace the diverged and the worse half of those at a rung."""
     rungs = [scan.segment * n for n in (1, 2, 4)]
     members.ledger, slots = book.halved(members.ledger, rungs, scan.draw_fn, step)
     if not slots:
         return population
-    say(f"step {step}: {len(slots)} members make way for new ones")
+    say(f"step {step}: {len(slots)} members are replaced by new ones")
     fresh = _begin(scan, members.ledger, chosen)
     replaced = np.isin(np.arange(len(fresh.members.alive)), slots)
     return make_replace(chosen.layout)(population, replaced, fresh)
 
 
 def _write(scan: Scan, members: Members, directory: Path) -> None:
-    """Writes scan.json and scan.html, on the first process."""
+    """Writes scan.json and scan.html, on process 0."""
     if not distributed.is_main():
         return
     first = scan.measures[0]
@@ -186,7 +188,7 @@ def _write(scan: Scan, members: Members, directory: Path) -> None:
 
 
 def format_leaderboard(members: Members, measure: Measure) -> str:
-    """Returns a table in text: rank, member, value, steps, numbers; what is not simply running is said."""
+    """Returns a text table of all members: rank, number, value, steps, hyperparameters, and the status if not running."""
     rows = [("", "member", measure.name, "steps", *members.names, "seed", "")]
     for rank, e in enumerate(book.leaderboard(members.ledger), start=1):
         score = book.last_score(e)

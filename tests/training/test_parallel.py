@@ -92,6 +92,7 @@ def test_alone_a_process_predicts_from_the_state_itself() -> None:
 @pytest.mark.parametrize(
     ("how", "message"), [({"accumulate": 2}, "accumulate: got 2"), ({"parallel": "pmap"}, "parallel")]
 )
-def test_an_algorithm_that_takes_no_gradient_is_not_run_in_parts(how: dict[str, Any], message: str) -> None:
+def test_an_algorithm_that_takes_no_gradient_accumulates_none(how: dict[str, Any], message: str) -> None:
+    algorithm = COUNTER._replace(takes_gradient=False)
     with pytest.raises(InputError, match=f"{message}.* for this algorithm"):
-        parallel.compile_steps(COUNTER, jax.random.key(0), parallel.make_mesh(8, 4), **how)
+        parallel.compile_steps(algorithm, jax.random.key(0), parallel.make_mesh(8, 4), **how)

@@ -187,7 +187,7 @@ def test_plans():
     assert pop.candidate_names(1) == ["map"]
 
 
-def test_a_measured_plan_can_be_used(gan):
+def test_a_measured_layout_can_be_used(gan):
     measured = pop.measure_layout(gan, "map", HPARAMS[:2], part(0), together=True)
     assert measured.seconds > 0
     population = pop.init_population(gan, measured.layout, HPARAMS[:2], [0, 1], [0, 1])
