@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from jaxgen.cli import using
+from jaxgen.cli import commands_for_models
 from jaxgen.scans.setup import scan_type
 from jaxgen.tasks.gan.config import GanRecipe
 from jaxgen.tasks.restoration.config import RestorationRecipe
@@ -33,7 +33,7 @@ def test_files_named_exist():
 def test_flags_named_exist():
     fields = {"help", "n", "print-completion"}
     named = ("sample", "evaluate", "restore", "evaluate_restoration", "doctor", "export", "web")
-    for command in (getattr(using, name) for name in named):
+    for command in (getattr(commands_for_models, name) for name in named):
         fields |= {name.replace("_", "-") for name in inspect.signature(command).parameters}
     for group in (
         field for recipe in (GanRecipe, RestorationRecipe, scan_type(GanRecipe)) for field in dataclasses.fields(recipe)

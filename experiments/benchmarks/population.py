@@ -26,7 +26,7 @@ from jaxgen.errors import require
 from jaxgen.tasks.base import fix_schedule
 from jaxgen.tasks.gan.algorithm import make_gan
 from jaxgen.training import parallel
-from jaxgen.training.population import candidate_names, compile_population, init_population, make_mesh, parse_plan
+from jaxgen.training.population import candidate_names, compile_population, init_population, member_mesh, parse_layout
 from jaxgen.training.step import Algorithm
 
 SOLO = "solo, one after another"
@@ -67,7 +67,7 @@ def run(config: PopulationBenchmark) -> dict[str, Any]:
     """
     common.require_writable(config.out)
     for mode in config.modes:
-        parse_plan(mode, max(config.members))
+        parse_layout(mode, max(config.members))
     cases = [_measure(name, num, config) for name in dict.fromkeys(config.cases) for num in config.members]
     document = common.describe("population", to_dict(config), cases=cases)
     common.save(config.out, document)
@@ -156,10 +156,10 @@ def population_run(
       num: members.
       mode: as --population of a scan takes.
     """
-    plan = parse_plan(mode, num)
-    population = init_population(algorithm, plan, [hparams] * num, range(num), [0] * num)
-    dispatch = compile_population(algorithm, plan)
-    batches = jax.device_put({"images": images[:, None]}, NamedSharding(make_mesh(plan), PartitionSpec()))
+    layout = parse_layout(mode, num)
+    population = init_population(algorithm, layout, [hparams] * num, range(num), [0] * num)
+    dispatch = compile_population(algorithm, layout)
+    batches = jax.device_put({"images": images[:, None]}, NamedSharding(member_mesh(layout), PartitionSpec()))
 
     def run_all() -> None:
         nonlocal population

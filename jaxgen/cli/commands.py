@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from jaxgen.cli import recipes, using
+from jaxgen.cli import commands_for_models, recipes
 from jaxgen.cli.completion import SHELLS, completion
 from jaxgen.cli.exits import exit_cleanly
 from jaxgen.cli.flags import about, call, refuse_unknown
@@ -60,38 +60,38 @@ COMMANDS = {
         "jaxgen scan gan --extract 5",
     ),
     "sample": Command(
-        using.sample,
+        commands_for_models.sample,
         "jaxgen sample gan_mnist --num 64 --out samples.png\n"
         "jaxgen sample runs/cgan_mnist/TIMESTAMP --label 7 --num 16 --out sevens.npz",
     ),
     "restore": Command(
-        using.restore,
+        commands_for_models.restore,
         "jaxgen restore PHOTO FOLDER --out restored\n"
         "jaxgen restore PHOTO --mask MASK --compare\n"
         "jaxgen restore PHOTO --model runs/inverse/TIMESTAMP --strength 0.5 --force",
     ),
     "evaluate": Command(
-        using.evaluate,
+        commands_for_models.evaluate,
         "jaxgen evaluate gan_mnist --checkpoint best\njaxgen evaluate --samples FILE.npz --dataset cifar10",
     ),
     "evaluate-restoration": Command(
-        using.evaluate_restoration,
+        commands_for_models.evaluate_restoration,
         "jaxgen evaluate-restoration PHOTOS --num 12\n"
         "jaxgen evaluate-restoration PHOTOS --model runs/inverse/TIMESTAMP --out measured",
     ),
     "export": Command(
-        using.export,
+        commands_for_models.export,
         "jaxgen export latest --out model\njaxgen export photos --out restorer --format onnx",
     ),
     "web": Command(
-        using.web,
+        commands_for_models.web,
         "jaxgen web latest photos --out page --serve\njaxgen web MODEL --out page --ort onnxruntime-web.tgz",
     ),
     "runs": Command(
         listing.runs,
         "jaxgen runs\njaxgen runs /elsewhere/runs\njaxgen runs compare runs/gan_mnist/A runs/gan_mnist/B",
     ),
-    "doctor": Command(using.doctor, "jaxgen doctor\njaxgen doctor --out /mnt/bucket/runs"),
+    "doctor": Command(commands_for_models.doctor, "jaxgen doctor\njaxgen doctor --out /mnt/bucket/runs"),
 }
 """Commands by name, in the order of --help."""
 

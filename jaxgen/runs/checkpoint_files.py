@@ -22,7 +22,7 @@ from jaxgen.runs.checksums import checksums
 
 
 class DamagedCheckpoint(Exception):
-    """Says why a checkpoint cannot be used."""
+    """A checkpoint cannot be used; the message says why."""
 
 
 def by_score(scores: Mapping[int, float]) -> list[int]:

@@ -45,7 +45,7 @@ Step = int | Literal["best"] | None
 
 
 class Checkpoints(NamedTuple):
-    """A folder that is open for writing; made by `open_checkpoints`."""
+    """A folder of checkpoints that is open for writing; made by `open_checkpoints`."""
 
     manager: ocp.CheckpointManager
     best_metric: str | None
@@ -57,7 +57,7 @@ CheckpointFolder = Checkpoints | str | os.PathLike
 
 @dataclasses.dataclass(frozen=True)
 class _KeepBest(policies.PreservationPolicy):
-    """Keeps the n steps of lowest score. Orbax's BestN fails on a damaged metrics file, so this reads the records."""
+    """A policy that keeps the n steps of lowest score. Unlike Orbax's BestN it does not fail on damaged metrics."""
 
     folder: epath.Path
     n: int
@@ -288,7 +288,7 @@ def _one_clear_error(checkpoints: Checkpoints, step: int | None) -> Iterator[Non
 
 
 def _folder(checkpoints: CheckpointFolder) -> epath.Path:
-    """Returns the absolute path of a folder, which may be an address as gs://bucket/folder."""
+    """Returns the absolute path of a folder; an address such as gs://bucket/folder is returned unchanged."""
     path = checkpoints.manager.directory if isinstance(checkpoints, Checkpoints) else checkpoints
     return epath.Path(path) if "://" in str(path) else epath.Path(os.path.abspath(path))
 

@@ -19,7 +19,7 @@ INKS = ("#2563c9", "#d2691e", "#188a5b", "#8b46c1", "#c2334d", "#6b7280", "#5552
 
 
 class Curve(NamedTuple):
-    """Holds a metric over a run: x [k] in steps or images, y [k] and its moving mean smooth [k]; NaN if not finite."""
+    """A metric over a run: x [k] in steps or images, y [k] and its moving mean smooth [k]; NaN if not finite."""
 
     name: str
     x: np.ndarray

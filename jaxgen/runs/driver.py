@@ -1,6 +1,6 @@
-"""The driver of a recorded training: metrics, checkpoints and pictures of one member or of many.
+"""The driver of a recorded training, which writes metrics, checkpoints and pictures of one member or of many.
 
-A run is a population of one: it and a scan differ in their `Members` alone.
+A run is a training with one member: to the driver, a run and a scan differ only in their `Members`.
 """
 
 import dataclasses
@@ -32,12 +32,12 @@ from jaxgen.training.step import TrainState
 
 @dataclasses.dataclass
 class Members:
-    """The members of a training while it runs: what changes besides the state.
+    """The members of a training while it runs; the driver updates the ledger.
 
     Attributes:
-      ledger: what each member has reached.
-      names: of the numbers that tell members apart.
-      single: whether it is a run of its own, whose metrics carry no number.
+      ledger: steps, scores and status of each member.
+      names: names of the hyperparameters that differ between members.
+      single: whether it is a run with one member, whose metrics have no member number in their names.
     """
 
     ledger: Ledger = (Entry(0, 0, 0, {}, 0),)
@@ -45,35 +45,35 @@ class Members:
     single: bool = True
 
     def running(self) -> list[Entry]:
-        """Returns the members that train, by place."""
+        """Returns the members that still train, by place."""
         return [entry for entry in book.present(self.ledger) if entry.status == "running"]
 
     def label(self, name: str, entry: Entry) -> str:
-        """Returns the name under which a metric of a member is recorded."""
+        """Returns the name of a member's metric in metrics.jsonl."""
         return name if self.single else f"{name}.{entry.number}"
 
 
 class Training(NamedTuple):
-    """A training as it is recorded.
+    """A training and the functions by which it is recorded.
 
     Attributes:
-      config: recorded as config.json and with each checkpoint; has the fields `train` and `data`.
-      source: what it trains on.
+      config: written to config.json and to each checkpoint; has the fields `train` and `data`.
+      source: the training images.
       images_per_step: images that one member consumes in a step.
-      measures: taken before each checkpoint; the first chooses the best.
-      program: compiled steps and where they start.
-      members: who trains.
-      pick: (state, place) -> the `TrainState` of one member, for predictions.
+      measures: measures taken before each checkpoint; the first chooses the best.
+      program: the compiled steps and the initial state.
+      members: the members that train.
+      pick: (state, place) -> the `TrainState` of one member, for predictions; called on all processes.
       sample: (step, state, outputs) -> None, draws pictures before the first step and every `sample_every` steps.
-      finish: (state) -> the file to look at; not called after a signal, and on one process alone.
-      task: name of the kind of training.
-      notes: what run.json says besides.
-      messages: lines that are shown at the start.
-      meta: () -> what a checkpoint records besides.
-      segment: steps after which `between` is called; None for never.
-      between: (step, state, say) -> (state, program) to go on with.
+      finish: (state) -> path of the main result; called on process 0, and not after a signal.
+      task: name of the task.
+      notes: further entries of run.json.
+      messages: lines to show at the start.
+      meta: () -> further entries of a checkpoint's meta.
+      segment: number of steps after which `between` is called; None for never.
+      between: (step, state, say) -> the state to go on with.
       measured: (members) -> None, called after each measurement and at the end.
-      summary: (members) -> a text that is shown at the end.
+      summary: (members) -> a text to show at the end.
     """
 
     config: Any
@@ -96,20 +96,20 @@ class Training(NamedTuple):
 
 
 def record(run: Run, training: Training, on_metrics: OnMetrics = lambda step, values: None) -> Any:
-    """Trains and records it all in the run's folder.
+    """Trains, and writes metrics, checkpoints, pictures and run.json to the run's folder.
 
     Args:
-      run: from `new_run`, or the folder of an earlier run, whose lock is held (`one_writer`).
+      run: from `new_run`, or an earlier run, whose lock is held (`one_writer`).
       training: what to train.
-      on_metrics: called after each dispatch with the step reached and every metric of its steps.
+      on_metrics: called after each dispatch with the step reached and the metrics of its steps.
 
     Returns:
       The last state, also after a signal.
 
     Raises:
-      InputError: fewer steps than the run has done, or another process trains there.
-      OSError: a file cannot be written; names it.
-      NonFiniteError: training diverged; names the step, the value and the last good checkpoint.
+      InputError: the run has done more steps already, or another process trains there.
+      OSError: a file cannot be written; the message names it.
+      NonFiniteError: training diverged; the message names the step, the value and the last good checkpoint.
     """
     config, source, members = training.config, training.source, training.members
     distributed.require_same("configuration and data", _fingerprint(config, source))
@@ -133,7 +133,7 @@ def record(run: Run, training: Training, on_metrics: OnMetrics = lambda step, va
 
 
 def _train(training: Training, outputs: Outputs, on_metrics: OnMetrics) -> tuple[Any, Stop]:
-    """Trains segment by segment; between them members may make way for others."""
+    """Trains segment by segment; between two segments `between` may replace members."""
     settings, program = training.config.train, training.program
     deadline = None if settings.minutes is None else time.monotonic() + 60 * settings.minutes
     stop = Stop(int(program.state.step), "finished")
@@ -151,14 +151,14 @@ def _train(training: Training, outputs: Outputs, on_metrics: OnMetrics) -> tuple
             state = training.between(start, state, outputs.progress.message)
         end = min(settings.steps, (start // segment + 1) * segment)
         minutes = None if deadline is None else (deadline - time.monotonic()) / 60
-        log = _logger(training, outputs, on_metrics)  # a new one: no mean is over two members of one place
+        log = _logger(training, outputs, on_metrics)  # a new window, so that no mean mixes two members of one place
         ready = program._replace(state=state)
         state, stop = run_steps(ready, end, callbacks=callbacks, on_metrics=log, minutes=minutes)
     return state, stop
 
 
 def _sample(training: Training, outputs: Outputs, step: int, state: Any) -> None:
-    """Draws pictures, on the process that writes."""
+    """Draws pictures on process 0; must be called on all processes."""
     if training.sample is not None:
         shown = training.pick(state, 0)
         if distributed.is_main():
@@ -166,12 +166,11 @@ def _sample(training: Training, outputs: Outputs, step: int, state: Any) -> None
 
 
 def _logger(training: Training, outputs: Outputs, on_metrics: OnMetrics) -> OnMetrics:
-    """Returns a function for the loop: shows each dispatch, flags who diverged, writes means over many steps."""
+    """Returns the `on_metrics` of the loop: it shows progress, marks diverged members and writes mean metrics."""
     window: list[dict[str, np.ndarray]] = []
-    every, members, before = training.config.train.log_every, training.members, None
+    every, members = training.config.train.log_every, training.members
 
     def log(step: int, values: dict[str, np.ndarray]) -> None:
-        nonlocal before
         by_member = {name: value.reshape(len(value), -1) for name, value in values.items()}  # k p
         start = step - len(next(iter(values.values())))
         members.ledger = book.advanced(members.ledger, step)
@@ -184,19 +183,18 @@ def _logger(training: Training, outputs: Outputs, on_metrics: OnMetrics) -> OnMe
         losses = {name: v[-1, places].mean() for name, v in by_member.items() if name.startswith("loss/")}
         outputs.progress.update(step, losses)
         window.append(by_member)
-        if step // every > (start if before is None else before) // every:
+        if step // every > start // every:
             means = {name: np.concatenate([v[name] for v in window]).mean(0) for name in by_member}
             row = {members.label(name, e): float(v[e.slot]) for e in running for name, v in means.items()}
             outputs.writer.write(step, {"images": step * training.images_per_step, **row})
             window.clear()
-        before = step
         on_metrics(step, values)
 
     return log
 
 
 def _flag_diverged(members: Members, start: int, finite: np.ndarray, say: Callable[[str], None]) -> None:
-    """Marks members whose numbers ceased to be finite in the k steps from `start` on; `finite` is (k, p)."""
+    """Marks the members whose metrics became non-finite in the k steps after `start`; `finite` is (k, p)."""
     diverged: dict[int, Entry] = {}
     for entry in members.running():
         if not finite[:, entry.slot].all():
@@ -208,7 +206,7 @@ def _flag_diverged(members: Members, start: int, finite: np.ndarray, say: Callab
 
 
 def _measurer(training: Training, outputs: Outputs) -> Callable[[int, Any], None]:
-    """Returns a callback that takes all measures of every member that trains, once at a step."""
+    """Returns a callback that takes all measures of every running member, once for each step."""
     members = training.members
 
     def measure(step: int, state: Any) -> None:
@@ -230,13 +228,13 @@ def _measurer(training: Training, outputs: Outputs) -> Callable[[int, Any], None
         if not members.single:
             best = book.leaderboard(members.ledger)[0]
             about = f"{value_of(first, book.last_score(best)):.4g}, {book.describe(best, members.names)}"
-            outputs.progress.message(f"step {step}: member {best.number} leads ({first.name} {about})")
+            outputs.progress.message(f"step {step}: member {best.number} is the best ({first.name} {about})")
 
     return measure
 
 
 def _saver(training: Training, outputs: Outputs) -> Callable[[int, Any], None]:
-    """Returns a callback that saves the state, if it is finite, with what is needed to load and go on with it."""
+    """Returns a callback that saves a finite state with the meta needed to load and resume it."""
     source, members = training.source, training.members
 
     def save(step: int, state: Any) -> None:
@@ -253,7 +251,7 @@ def _saver(training: Training, outputs: Outputs) -> Callable[[int, Any], None]:
 
 
 def _finish(run: Run, training: Training, outputs: Outputs, state: Any, stop: Stop) -> None:
-    """Draws the final pictures, unless a signal asks for haste; says where all is and how to go on."""
+    """Draws the final pictures and shows their path; after a signal it shows how to resume instead."""
     outputs.progress.close()
     summary = training.summary(training.members)
     if summary:
@@ -267,12 +265,12 @@ def _finish(run: Run, training: Training, outputs: Outputs, state: Any, stop: St
 
 
 def _fingerprint(config: Any, source: Source) -> str:
-    """Returns what must not differ between processes, in a few words."""
+    """Returns a hash of the configuration and the data, which must be the same on all processes."""
     words = json.dumps([to_dict(config), source.origin, source.num_images, source.shape], sort_keys=True)
     return hashlib.sha256(words.encode()).hexdigest()[:12]
 
 
 def single_pick(state: TrainState, place: int) -> TrainState:
-    """Returns the state of a run of its own as this process can use it; the `pick` of its `Training`."""
+    """Returns the state of a single run for predictions on this process: the `pick` of its `Training`."""
     del place
     return parallel.for_prediction(state)

@@ -16,7 +16,7 @@ from jaxgen.files import append, naming
 
 
 class EventWriter(NamedTuple):
-    """Writes events to one file; made by `open_events`."""
+    """The functions that write events to one file; made by `open_events`."""
 
     write_scalar: Callable[[str, float, int], None]
     """write_scalar(name, value, step): writes one number."""

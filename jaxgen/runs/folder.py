@@ -1,4 +1,4 @@
-"""Folders of runs."""
+"""Folders of runs: a new one, and those of earlier runs."""
 
 import datetime
 import itertools

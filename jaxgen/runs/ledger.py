@@ -1,4 +1,4 @@
-"""The ledger of a training: its members, what each has reached, which diverged, which made way for others.
+"""The ledger of a training: all its members with their settings, steps, scores and status.
 
 A run has one member, a scan has many.
 """
@@ -8,22 +8,22 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 Setting = dict[str, float | None]
-"""One value for each number of an algorithm."""
+"""The hyperparameters of a member by name."""
 
 
 class Entry(NamedTuple):
-    """A member that is or was.
+    """A present or former member.
 
     Attributes:
-      number: by which it is called, from 0.
-      setting: number of its setting; members of one setting differ by their seeds.
-      seed: decides weights, noise and the order of the data, as in a run of its own.
-      hparams: its numbers.
-      slot: its place in the population; -1 for one that made way for a new member.
-      born: step of the scan at which it began.
-      status: "running", "dropped" (made way for a new one) or "diverged".
-      steps: its own steps so far, or until it was dropped or diverged.
-      scores: (own step, score) of each evaluation, lower is better.
+      number: number of the member, from 0.
+      setting: number of its setting; the members of a setting differ only in their seeds.
+      seed: random seed of weights, noise and the order of the data, as in a single run.
+      hparams: the hyperparameters.
+      slot: its place in the population; -1 after a new member has taken its place.
+      born: step of the scan at which the member began.
+      status: "running", "dropped" (replaced by a new member) or "diverged".
+      steps: the member's own steps so far, or until it was dropped or diverged.
+      scores: (own step, score) of each evaluation; lower is better.
     """
 
     number: int
@@ -47,14 +47,14 @@ def new_members(
     first: tuple[int, int] = (0, 0),
     born: int = 0,
 ) -> Ledger:
-    """A member for each setting and seed, the seeds of a setting side by side.
+    """Returns a member for each setting and seed; the members of a setting are adjacent.
 
     Args:
-      settings: their numbers.
-      seeds: the same for all settings.
-      slots: places, one for each member.
+      settings: the hyperparameters of each setting.
+      seeds: the seeds, the same for all settings.
+      slots: the place of each member.
       first: numbers of the first member and of the first setting.
-      born: step of the scan.
+      born: step of the scan at which they begin.
     """
     pairs = [(i, setting, seed) for i, setting in enumerate(settings) for seed in seeds]
     return tuple(
@@ -64,32 +64,32 @@ def new_members(
 
 
 def to_json(ledger: Ledger) -> list[dict[str, Any]]:
-    """Plain values."""
+    """Returns the ledger as JSON values."""
     return [entry._asdict() for entry in ledger]
 
 
 def from_json(rows: list[dict[str, Any]]) -> Ledger:
-    """What `to_json` gave, after a way through a file."""
+    """Returns the ledger that `to_json` turned into JSON values."""
     return tuple(Entry(**{**row, "scores": tuple((step, score) for step, score in row["scores"])}) for row in rows)
 
 
 def present(ledger: Ledger) -> Ledger:
-    """Members that are in the population, by place."""
+    """Returns the members in the population, by place."""
     return tuple(sorted((e for e in ledger if e.slot >= 0), key=lambda e: e.slot))
 
 
 def changed(ledger: Ledger, entries: Mapping[int, Entry]) -> Ledger:
-    """The ledger with some entries, by number, in the place of the old ones."""
+    """Returns the ledger with new entries in place of the old ones of the same numbers."""
     return tuple(entries.get(entry.number, entry) for entry in ledger)
 
 
 def advanced(ledger: Ledger, step: int) -> Ledger:
-    """The ledger at this step of the scan."""
+    """Returns the ledger with the steps of all running members at a step of the scan."""
     return tuple(e._replace(steps=step - e.born) if e.status == "running" else e for e in ledger)
 
 
 def scored(ledger: Ledger, scores: Mapping[int, float]) -> Ledger:
-    """The ledger with scores, by number of the member, at the members' present steps."""
+    """Returns the ledger with new scores, given by member number, at the members' present steps."""
     return tuple(
         e._replace(scores=(*(s for s in e.scores if s[0] != e.steps), (e.steps, scores[e.number])))
         if e.number in scores
@@ -99,31 +99,31 @@ def scored(ledger: Ledger, scores: Mapping[int, float]) -> Ledger:
 
 
 def last_score(entry: Entry) -> float:
-    """The newest score, infinite where there is none or where the member diverged."""
+    """Returns the newest score; infinity if there is none or the member diverged."""
     diverged = entry.status == "diverged"
     return math.inf if diverged or not entry.scores else entry.scores[-1][1]
 
 
 def leaderboard(ledger: Ledger) -> list[Entry]:
-    """All members, the best first; then those that diverged."""
+    """Returns all members in order of their last scores, the best first and the diverged last."""
     return sorted(ledger, key=lambda e: (last_score(e), -e.steps, e.number))
 
 
 def halved(
     ledger: Ledger, rungs: Sequence[int], draw_fn: Callable[[int], Setting], step: int
 ) -> tuple[Ledger, tuple[int, ...]]:
-    """Successive halving: settings in the worse half of those that were judged after as many steps make way.
+    """Returns the ledger after successive halving: new settings replace the worse half of those at a rung.
 
-    The score of a setting is the mean over its seeds; one with a diverged member counts as infinite and always goes.
+    The score of a setting is the mean over its seeds. A setting with a diverged member is always replaced.
 
     Args:
-      ledger: with scores at every rung that was reached.
-      rungs: own steps at which members are judged.
-      draw_fn: number of a setting -> new numbers.
-      step: of the scan.
+      ledger: the ledger, with scores at every rung that was reached.
+      rungs: numbers of own steps after which members are compared.
+      draw_fn: (number of a setting) -> its hyperparameters.
+      step: the present step of the scan.
 
     Returns:
-      The ledger in which new settings have the places of those dropped, and these places.
+      The ledger with the new settings in the places of those dropped, and these places.
 
     References:
       Li et al., "A System for Massively Parallel Hyperparameter Tuning", 2020, algorithm 2, its rule of promotion.
@@ -140,12 +140,12 @@ def halved(
 
 
 def _out(entry: Entry) -> Entry:
-    """The entry of a member that has made way."""
+    """Returns the entry of a member that has left the population."""
     return entry._replace(slot=-1, status="dropped" if entry.status == "running" else entry.status)
 
 
 def _loses(ledger: Ledger, setting: int, rungs: Sequence[int]) -> bool:
-    """Whether a setting diverged, or stands at a rung in the worse half of all that ever stood there."""
+    """Returns whether a setting diverged, or is at a rung in the worse half of all settings that reached this rung."""
     own = [e for e in ledger if e.setting == setting]
     if any(e.status == "diverged" for e in own):
         return True
@@ -158,13 +158,13 @@ def _loses(ledger: Ledger, setting: int, rungs: Sequence[int]) -> bool:
 
 
 def score_at(ledger: Ledger, setting: int, rung: int) -> float | None:
-    """Mean score of a setting's members after so many own steps; None where one of them has none."""
+    """Returns the mean score of a setting's members after `rung` own steps; None if a member has no such score."""
     scores = [dict(e.scores).get(rung) for e in ledger if e.setting == setting]
     return None if None in scores else sum(scores) / len(scores)
 
 
 def describe(entry: Entry, names: Sequence[str]) -> str:
-    """Returns the numbers that tell a member from others: `lr 0.0002, r1 0.1, seed 0`."""
+    """Returns the named hyperparameters and the seed of a member as text: `lr 0.0002, r1 0.1, seed 0`."""
     return ", ".join([*(f"{name} {format_number(entry.hparams[name])}" for name in names), f"seed {entry.seed}"])
 
 

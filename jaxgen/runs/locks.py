@@ -1,4 +1,4 @@
-"""A lock on the folder of a run: one process writes there at a time."""
+"""Locks the folder of a run, so that only one process writes there at a time."""
 
 import contextlib
 import functools
@@ -13,15 +13,15 @@ from jaxgen.training import distributed
 
 F = TypeVar("F", bound=Callable[..., Any])
 NAME = ".lock"
-"""The file in the folder that is locked."""
+"""The file in the folder whose lock is held."""
 
 
 @contextlib.contextmanager
 def sole_writer(directory: Path) -> Iterator[None]:
-    """Holds the lock of a run's folder; the kernel releases it when the process ends, however it ends.
+    """Holds the lock of a run's folder; the kernel also releases it if the process is killed.
 
-    In a run of several processes, process 0 takes the lock and all are refused together. Where the file system has
-    no locks, the run goes on without one.
+    In a run of several processes, process 0 takes the lock; if it fails, all processes raise the error. If the file
+    system has no locks, the run goes on without one.
 
     Raises:
       InputError: another process trains there.
@@ -34,7 +34,7 @@ def sole_writer(directory: Path) -> Iterator[None]:
             lock.acquire(blocking=False)
         except Timeout:
             return "another process does"
-        except OSError:  # no locks here, or a folder that cannot be written: the first file to be written says so
+        except OSError:  # no locks here, or a read-only folder: then the first write fails
             return ""
         return ""
 

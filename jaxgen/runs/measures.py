@@ -1,4 +1,4 @@
-"""What is measured at each checkpoint; one of the measures chooses the best."""
+"""Measures of quality, taken at each checkpoint; the first one chooses the best checkpoint."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -8,11 +8,11 @@ from jaxgen.training.step import TrainState
 
 
 class Measure(NamedTuple):
-    """One number that is followed while a run trains.
+    """A number that is measured while a run trains.
 
     Attributes:
-      name: among the metrics of the run, `group/name`.
-      protocol: what it depends on, in one line.
+      name: its name among the metrics of the run, `group/name`.
+      protocol: one line that says how it is measured.
       evaluate: (state) -> the number.
       higher_is_better: whether a larger number is better.
     """
@@ -24,16 +24,16 @@ class Measure(NamedTuple):
 
 
 Measures = Sequence[Measure]
-"""The first of them chooses the best checkpoint and ranks the members of a scan; there may be none."""
+"""The measures of a task; the first chooses the best checkpoint and ranks the members of a scan. May be empty."""
 
 
 def score(measure: Measure, value: float) -> float:
-    """Returns the number by which values are compared: lower is better, infinite where the value is not finite."""
+    """Returns the score of a value: lower is better, and infinity stands for a value that is not finite."""
     if not math.isfinite(value):
         return math.inf
     return -value if measure.higher_is_better else value
 
 
 def value_of(measure: Measure, found: float) -> float:
-    """Returns the value of a score: the inverse of `score`."""
+    """Returns the value of a score; the inverse of `score`."""
     return -found if measure.higher_is_better and math.isfinite(found) else found

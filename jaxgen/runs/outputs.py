@@ -1,4 +1,4 @@
-"""What a run writes besides checkpoints, and only on one process: its folder, its record, metrics and progress."""
+"""The outputs of a run: folder, run.json, metrics, progress and checkpoints. Process 0 writes all but checkpoints."""
 
 import datetime
 import time
@@ -27,7 +27,7 @@ NO_PROGRESS = Progress(lambda *_: None, lambda _: None, lambda: None)
 
 
 class Outputs(NamedTuple):
-    """Where a run writes: metrics, the terminal, checkpoints, and run.json by `record(step, status)` with `notes`."""
+    """The open outputs of a run; `record(step, status)` writes run.json, with the entries of `notes`."""
 
     writer: MetricWriter
     progress: Progress
@@ -37,7 +37,7 @@ class Outputs(NamedTuple):
 
 
 def _make_folder(run: Run, config: Any) -> None:
-    """The run's folder, with its configuration; a full disk is no bad input."""
+    """Makes the run's folder with its configuration; a full disk raises an `OSError`, not an `InputError`."""
     try:
         run.directory.mkdir(parents=True, exist_ok=run.resumed)
         save_config(config, run.directory / "config.json")
@@ -49,9 +49,9 @@ def _make_folder(run: Run, config: Any) -> None:
 
 @contextmanager
 def open_outputs(run: Run, config: Any, source: Source, start: int, images_per_step: int) -> Iterator[Outputs]:
-    """Opens metrics, progress, checkpoints and the record of the run; closes them and records a failure.
+    """Opens the outputs of a run, yields them and closes them; writes the reason of a failure to run.json.
 
-    The lock of a new run's folder is held meanwhile; that of a resumed one is held already (`one_writer`).
+    It holds the lock of a new run's folder meanwhile; that of a resumed run is held already (`one_writer`).
     """
     if distributed.is_main():
         _make_folder(run, config)
@@ -63,7 +63,7 @@ def open_outputs(run: Run, config: Any, source: Source, start: int, images_per_s
 
 @contextmanager
 def _open_in_folder(run: Run, config: Any, source: Source, start: int, images_per_step: int) -> Iterator[Outputs]:
-    """The rest of `open_outputs`, in a folder that is there and locked."""
+    """Opens the outputs of a run in its folder, which exists and is locked; see `open_outputs`."""
     main = distributed.is_main()
     entries: dict[str, Any] = {
         "recipe": run.recipe,
@@ -95,10 +95,10 @@ def _open_in_folder(run: Run, config: Any, source: Source, start: int, images_pe
     try:
         yield Outputs(writer, progress, store, record, entries)
     except BaseException as error:
-        # what ends one process alone leaves no one to finish a checkpoint with
+        # if only this process fails, the others cannot finish a checkpoint with it
         together = jax.process_count() == 1 or isinstance(error, NonFiniteError)
         good = checkpoints.latest_step(store)
-        with suppress(OSError):  # the disk may be what failed
+        with suppress(OSError):  # the disk may have failed
             record(good or 0, f"failed: {_reason(error)}")
         if isinstance(error, NonFiniteError):
             folder = run.directory / "checkpoints" / str(good)
@@ -114,7 +114,7 @@ def _open_in_folder(run: Run, config: Any, source: Source, start: int, images_pe
 
 
 def _reason(error: BaseException) -> str:
-    """What went wrong, without the number of a system's error."""
+    """Returns the message of an error, without the number of a system error."""
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}"
     return str(error) or type(error).__name__

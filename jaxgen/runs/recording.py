@@ -15,7 +15,7 @@ from jaxgen.runs.reading import read_metrics
 
 
 class MetricWriter(NamedTuple):
-    """Writes the metrics of a run; made by `open_metrics`."""
+    """The functions that write the metrics of a run; made by `open_metrics`."""
 
     write: Callable[[int, Mapping[str, Any]], None]
     """write(step, values): writes a line with metrics by `group/name`, and `images`, the count of images so far."""
@@ -33,8 +33,8 @@ def open_metrics(run_dir: Path, start_step: int = 0) -> MetricWriter:
 
     Args:
       run_dir: the run folder; made if it is missing.
-      start_step: the step that training goes on from. 0 begins anew; else lines and events of later steps are
-        dropped, as they will be written again.
+      start_step: the step that training goes on from. 0 starts new files; otherwise lines and events of later steps
+        are dropped, as they will be written again.
 
     Returns:
       The functions that write.
@@ -49,7 +49,7 @@ def open_metrics(run_dir: Path, start_step: int = 0) -> MetricWriter:
     board = open_events(path.parent / "tensorboard", start_step)
     with naming(path):
         file = path.open("ab", buffering=0)
-    # A resumed run counts on from where it stopped: the pause is no training time.
+    # A resumed run counts on from the time at which it stopped, without the pause.
     began = time.monotonic() - max((row.get("time", 0.0) for row in kept), default=0.0)
 
     def write(step: int, values: Mapping[str, Any]) -> None:

@@ -28,7 +28,7 @@ INKS = {f"#01010{index}": f"c{index}" for index in range(6)} | {"#010200": "soft
 
 
 class Picture(NamedTuple):
-    """A picture of a run's folder: its file, title and caption, and the pixels of a page that it may fill."""
+    """A picture in a run folder: its file, title and caption, and its greatest width on the page in pixels."""
 
     file: str
     title: str
@@ -37,13 +37,13 @@ class Picture(NamedTuple):
 
 
 def write_report(run_dir: Path, pictures: Sequence[Picture] = (), commands: Sequence[str] = ()) -> Path:
-    """Writes report.html: one file with its pictures inside, that asks nothing of the network.
+    """Writes report.html: one file that contains its pictures and loads nothing from the network.
 
     Args:
-      run_dir: the run folder, OUT/RECIPE/TIMESTAMP. Read are config.json, run.json, metrics.jsonl, the pictures,
-        samples/STEP.png and evaluation/PROTOCOL.json; what is missing is left out.
-      pictures: of the folder, in the order in which they are shown.
-      commands: what to type to use what the run has learned, with {run} for its folder.
+      run_dir: the run folder, OUT/RECIPE/TIMESTAMP, with config.json, run.json, metrics.jsonl, pictures,
+        samples/STEP.png and evaluation/PROTOCOL.json; missing files are left out of the report.
+      pictures: pictures in the folder, in the order in which they are shown.
+      commands: commands that use the trained model, with {run} for the run folder.
 
     Returns:
       The path of report.html.
@@ -233,7 +233,7 @@ def _cards(groups: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _commands(run_dir: Path, run: Mapping[str, Any], commands: Sequence[str]) -> str:
-    """Returns the commands that repeat the run and that use what it learned."""
+    """Returns the commands that repeat the run and that use the trained model."""
     command = run.get("command")
     again = shlex.join(command) if isinstance(command, list) else command
     # An absolute path would show a reader how its owner's disk is laid out.

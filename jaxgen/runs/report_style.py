@@ -1,4 +1,4 @@
-"""How report.html looks, on light and on dark screens."""
+"""The style of report.html, for light and dark screens."""
 
 STYLE = """
 :root { color-scheme: light dark; --paper: #fcfbf9; --card: #fff; --ink: #1d1c1a; --soft: #6d6a64; --line:

@@ -1,1 +1,1 @@
-"""Scans: many trainings over numbers and seeds in one program."""
+"""Scans: many trainings over hyperparameters and seeds in one compiled program."""

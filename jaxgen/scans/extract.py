@@ -1,4 +1,4 @@
-"""One member of a scan as a run of its own, which can be sampled, evaluated and gone on with like any other."""
+"""Extraction: writes one member of a scan as a run, which can be sampled, evaluated and resumed like any other."""
 
 import math
 from pathlib import Path
@@ -16,22 +16,22 @@ from jaxgen.runs.outputs import BEST_METRIC
 from jaxgen.runs.reading import read_metrics
 from jaxgen.runs.recording import open_metrics
 from jaxgen.scans.setup import Scan, member_config
-from jaxgen.training.population import make_pick, parse_plan, population_target
+from jaxgen.training.population import make_pick, parse_layout, population_target
 
 
 def extract_member(directory: Path, scan: Scan, number: int) -> Path:
     """Writes SCAN/members/NUMBER from the newest checkpoint of a scan.
 
     Args:
-      directory: of the scan.
-      scan: what was scanned.
-      number: of the member.
+      directory: folder of the scan.
+      scan: the scan.
+      number: number of the member.
 
     Returns:
       The folder of the new run.
 
     Raises:
-      InputError: there is no such member (any more), no checkpoint, or the folder is there already.
+      InputError: the newest checkpoint has no such member, there is no checkpoint, or the folder exists already.
     """
     folder = directory / "checkpoints"
     step, meta = checkpoints.read_meta(folder)
@@ -41,16 +41,16 @@ def extract_member(directory: Path, scan: Scan, number: int) -> Path:
     require(number in there, "extract", number, f"a member of the checkpoint of step {step}: {names}")
     entry, out = there[number], directory / "members" / str(number)
     require(not out.exists(), "extract", str(out), "a folder that is not there yet")
-    plan = parse_plan("map", meta["slots"])
-    target = population_target(scan.algorithm, plan, entry.hparams, meta["slots"])
+    layout = parse_layout("map", meta["slots"])
+    target = population_target(scan.algorithm, layout, entry.hparams, meta["slots"])
     population, _ = checkpoints.restore(folder, target, step)
     config = member_config(scan.config, entry.hparams, entry.seed)
-    _write_run(out, directory, config, scan, entry, make_pick(plan)(population, entry.slot))
+    _write_run(out, directory, config, scan, entry, make_pick(layout)(population, entry.slot))
     return out
 
 
 def _write_run(out: Path, directory: Path, config: Any, scan: Scan, entry: Entry, state: Any) -> None:
-    """config.json, run.json, metrics.jsonl and a checkpoint."""
+    """Writes config.json, run.json, metrics.jsonl and a checkpoint of the new run."""
     source = scan.source
     out.mkdir(parents=True)
     save_config(config, out / "config.json")
@@ -83,7 +83,7 @@ def _write_run(out: Path, directory: Path, config: Any, scan: Scan, entry: Entry
 
 
 def _write_metrics(out: Path, scan: Path, entry: Entry, images_per_step: int) -> None:
-    """The member's part of each line of the scan's metrics, by its own steps."""
+    """Writes the member's part of each line of the scan's metrics, counted in its own steps."""
     suffix, writer = f".{entry.number}", open_metrics(out)
     try:
         for row in read_metrics(scan):

@@ -1,4 +1,4 @@
-"""What members of a scan are fed with, and which way of running them is the fastest."""
+"""The batches of the members of a scan, and the choice of the fastest layout."""
 
 import itertools
 from collections.abc import Iterator
@@ -13,19 +13,19 @@ from jaxgen.training.population import (
     Measured,
     candidate_names,
     compile_population,
-    measure_plan,
-    parse_plan,
+    measure_layout,
+    parse_layout,
 )
 
 
 def streams_of(scan: Scan, ledger: Ledger) -> list[int]:
-    """For each member the stream that it reads: that of its seed; with halving, one of its own."""
+    """Returns the number of each member's stream: one for each seed, or with halving one for each member."""
     members = present(ledger)
     return [e.slot if scan.config.scan.halving else e.seed - scan.config.train.seed for e in members]
 
 
 def member_batches(scan: Scan, ledger: Ledger, step: int) -> Iterator[dict[str, np.ndarray]]:
-    """Endless batches (streams, b, ...) from this step of the scan on: of each stream what its member sees then."""
+    """Yields endless batches (streams, b, ...) from a step of the scan on."""
     starts = dict(zip(streams_of(scan, ledger), ((e.seed, step - e.born) for e in present(ledger)), strict=True))
     flip = scan.config.data.flip
     streams = [
@@ -37,41 +37,41 @@ def member_batches(scan: Scan, ledger: Ledger, step: int) -> Iterator[dict[str, 
         yield {name: np.stack([part[name] for part in parts]) for name in parts[0]}
 
 
-def choose_plan(scan: Scan, ledger: Ledger, name: str, step: int) -> tuple[Measured, dict[str, float]]:
-    """How the members run: as named, or for "auto" the fastest way.
+def choose_layout(scan: Scan, ledger: Ledger, name: str, step: int) -> tuple[Measured, dict[str, float]]:
+    """Returns the layout that is named, or for "auto" the fastest of those that are measured.
 
     Args:
-      scan: what is fixed.
+      scan: the scan.
       ledger: its members.
-      name: of a plan, or "auto".
-      step: of the scan, at which it goes on.
+      name: name of a layout, or "auto".
+      step: the step at which the scan starts or goes on.
 
     Returns:
-      The way, and milliseconds of a step of one member by the name of each way that was tried.
+      The layout, and the milliseconds of a step of one member by the name of each measured layout.
 
     Raises:
-      InputError: an unknown name.
+      InputError: the name is unknown.
     """
     members, algorithm = present(ledger), scan.algorithm
     together = not scan.config.scan.halving
     if name != "auto":
-        plan = parse_plan(name, len(members))
-        return Measured(name, plan, compile_population(algorithm, plan, together=together), float("nan")), {}
+        layout = parse_layout(name, len(members))
+        return Measured(name, layout, compile_population(algorithm, layout, together=together), float("nan")), {}
     with closing(member_batches(scan, ledger, step)) as stream:
         steps = list(itertools.islice(stream, scan.per_dispatch))
     stacked = {name: np.stack([step[name] for step in steps]) for name in steps[0]}
     numbers = [entry.hparams for entry in members]
     tried = [
-        measure_plan(algorithm, name, numbers, stacked, together=together) for name in candidate_names(len(members))
+        measure_layout(algorithm, name, numbers, stacked, together=together) for name in candidate_names(len(members))
     ]
     best = min(tried, key=lambda measured: measured.seconds)
     return best, {measured.name: round(1e3 * measured.seconds, 3) for measured in tried}
 
 
 def describe_choice(chosen: Measured, milliseconds: dict[str, float]) -> str:
-    """A line that says how the members run and, where others were tried, why."""
-    plan = chosen.plan
-    how = "in turn" if plan.block == 1 else f"{plan.block} side by side"
-    line = f"population: {chosen.name}, members {how} on {plan.devices} device{'s' * (plan.devices > 1)}"
+    """Returns a line that says how the members run, and the measured times if there are any."""
+    layout = chosen.layout
+    how = "in turn" if layout.block == 1 else f"{layout.block} side by side"
+    line = f"population: {chosen.name}, members {how} on {layout.devices} device{'s' * (layout.devices > 1)}"
     tried = ", ".join(f"{name} {value:.1f}" for name, value in milliseconds.items())
     return f"{line}; ms for a member's step: {tried}" if milliseconds else line

@@ -1,4 +1,4 @@
-"""One self-contained page about a scan: scan.html, from scan.json, run.json and config.json of its folder."""
+"""Writes scan.html, a self-contained page about a scan, from scan.json and run.json in its folder."""
 
 import html
 import itertools
@@ -15,11 +15,11 @@ from jaxgen.runs.reading import read_run
 from jaxgen.runs.report_style import STYLE
 
 MAX_MAPS = 6
-"""Pairs of numbers that get a heat map."""
+"""The most heat maps; each shows a pair of numbers."""
 MAX_VALUES = 8
-"""Values on an axis of a heat map; where there are more, as many steps of equal ratio."""
+"""The most values on an axis of a heat map; more are grouped into this many intervals of equal ratio."""
 NUM_COLOURED = 5
-"""Members whose curves have colours of their own, the best ones."""
+"""The number of members, the best ones, whose curves are coloured."""
 
 MAP_STYLE = """
 .map { width: auto; } .map th { width: auto; text-align: center; padding: .3rem .8rem; }
@@ -31,7 +31,7 @@ MAP_STYLE = """
 
 
 class Cell(NamedTuple):
-    """Members that share a place on a heat map: mean, least and greatest score, how many, how many diverged."""
+    """A cell of a heat map: mean, least and greatest score of its members, their number, and how many diverged."""
 
     mean: float
     low: float
@@ -41,10 +41,10 @@ class Cell(NamedTuple):
 
 
 def write_scan_report(directory: Path) -> Path:
-    """Writes scan.html: one file that asks nothing of the network.
+    """Writes scan.html: one file that loads nothing from the network.
 
     Args:
-      directory: of a scan, with a scan.json.
+      directory: folder of a scan, with a scan.json.
 
     Returns:
       The path of scan.html.
@@ -60,13 +60,14 @@ def write_scan_report(directory: Path) -> Path:
     }
     parts = "".join(f"<section><h2>{title}</h2>{body}</section>\n" for title, body in sections.items() if body)
     title = _escape(run.get("recipe", "scan"))
+    better = f"{_escape(scan['metric'])}, {'higher' if higher else 'lower'} is better"
     page = f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title} · jaxgen</title><style>{STYLE}{MAP_STYLE}</style></head>
 <body><main><header><p class="soft">jaxgen scan</p><h1>{title}</h1>
-<p class="soft">{len(members)} members · {_escape(scan["metric"])}, {"higher" if higher else "lower"} is better: {_escape(scan["protocol"])}</p>
+<p class="soft">{len(members)} members · {better}: {_escape(scan["protocol"])}</p>
 </header>{parts}</main></body></html>
 """
     write_bytes(directory / "scan.html", page.encode())
@@ -78,16 +79,18 @@ def _escape(value: Any) -> str:
 
 
 def score_of(member: dict[str, Any]) -> float:
-    """The newest score, infinite where it is missing or not finite or the member diverged."""
+    """Returns the newest score; infinity if it is missing or not finite, or if the member diverged."""
     last = member["scores"][-1][1] if member["scores"] and member["status"] != "diverged" else None
     return math.inf if last is None else last
 
 
 def places_of(values: Sequence[float]) -> tuple[list[str], list[int]]:
-    """Labels of an axis, and for each value its place: the values themselves, or steps of equal ratio if they are many.
+    """Returns the labels of an axis, and the index of each value among them.
+
+    The labels are the values themselves; more than `MAX_VALUES` values are grouped into intervals of equal ratio.
 
     Args:
-      values: one for each member.
+      values: one value for each member.
     """
     distinct = sorted(set(values))
     if len(distinct) <= MAX_VALUES:
@@ -99,7 +102,7 @@ def places_of(values: Sequence[float]) -> tuple[list[str], list[int]]:
 
 
 def cells_of(members: list[dict[str, Any]], rows: Sequence[int], columns: Sequence[int]) -> dict[tuple[int, int], Cell]:
-    """What the members at each place of a map reached."""
+    """Returns the cells of a heat map by row and column."""
     found: dict[tuple[int, int], list[float]] = {}
     for member, row, column in zip(members, rows, columns, strict=True):
         found.setdefault((row, column), []).append(score_of(member))
@@ -113,12 +116,12 @@ def cells_of(members: list[dict[str, Any]], rows: Sequence[int], columns: Sequen
 
 
 def heat_map(members: list[dict[str, Any]], down: str, across: str | None, higher: bool = False) -> str:
-    """A table of mean scores by two numbers (or one), each cell with its spread and coloured by its rank.
+    """Returns a table of mean scores over one or two numbers; each cell shows its spread and is coloured by its rank.
 
     Args:
-      members: as in scan.json.
-      down: number of the rows.
-      across: number of the columns; None for a single column.
+      members: the members in scan.json.
+      down: name of the hyperparameter of the rows.
+      across: name of the hyperparameter of the columns; None for a single column.
       higher: whether a higher score is better.
     """
     known = [m for m in members if None not in (m["hparams"][down], m["hparams"][across or down])]
@@ -135,12 +138,12 @@ def heat_map(members: list[dict[str, Any]], down: str, across: str | None, highe
     corner = _escape(down) + (f" \\ {_escape(across)}" if across else "")
     head = "".join(f"<th>{label}</th>" for label in labels)
     table = f'<table class="map"><tr><th>{corner}</th>{head}</tr>{body}</table>'
-    note = "Mean, and least to greatest over seeds and whatever else differs; greener is better."
+    note = "Mean, and least to greatest over the seeds and all other differences; greener is better."
     return f'<div class="card wide">{table}<p class="soft">{note}</p></div>'
 
 
 def _cell(cell: Cell | None, order: list[float]) -> str:
-    """One cell; `order` are all means, the best first."""
+    """Returns the HTML of a cell; `order` holds all means, the best first."""
     if cell is None:
         return "<td></td>"
     share = 1 - order.index(cell.mean) / max(len(order) - 1, 1) if math.isfinite(cell.mean) else 0
@@ -159,14 +162,14 @@ def _leaderboard(members: list[dict[str, Any]], names: list[str], metric: str) -
     for rank, m in enumerate(members, start=1):
         score = f"{score_of(m):.4g}" if math.isfinite(score_of(m)) else "-"
         values = [f"{m['hparams'][n]:.4g}" if m["hparams"][n] is not None else "-" for n in names]
-        status = "" if m["status"] == "running" else m["status"]  # it is in the scan to its end; nothing to say
+        status = "" if m["status"] == "running" else m["status"]  # the usual status is not shown
         cells = (rank, m["number"], score, f"{m['steps']:,}", *values, m["seed"], status)
         rows.append("<tr>" + "".join(f"<td>{_escape(cell)}</td>" for cell in cells) + "</tr>")
     return f'<div class="card wide"><table class="board"><tr>{head}</tr>{"".join(rows)}</table></div>'
 
 
 def _curves(members: list[dict[str, Any]]) -> str:
-    """Score over a member's own steps, the best members in colour; nothing before a second evaluation."""
+    """Returns score curves over members' own steps, the best in colour; empty before a second evaluation."""
     lines = [[(x, y) for x, y in m["scores"] if y is not None] for m in members]
     points = [point for line in lines for point in line]
     if max(map(len, lines), default=0) < 2:
@@ -195,7 +198,7 @@ def _curves(members: list[dict[str, Any]]) -> str:
 
 
 def _how(directory: Path, run: dict[str, Any]) -> str:
-    """The command, the plan and how to get a member out."""
+    """Returns the command, the layout and its timings, and the command that extracts a member."""
     module = f"python -m experiments.{run.get('recipe', 'scan_gan_mnist')}"
     folder = shlex.quote(str(Path(*directory.parts[-3:]) if directory.is_absolute() else directory))
     shown = {

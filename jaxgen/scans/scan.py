@@ -1,7 +1,7 @@
 """A scan: a population over hyperparameters and seeds, from its settings to a leaderboard.
 
-Each member has the key, the start and the stream of batches of its seed, as a run of its own would have: members of one
-seed see the same images in the same order.
+Each member has the key, the initial weights and the batches that a single run with its seed would have: members of the
+same seed see the same images in the same order.
 """
 
 import math
@@ -21,20 +21,20 @@ from jaxgen.runs.ledger import Ledger
 from jaxgen.runs.locks import one_writer
 from jaxgen.runs.measures import Measure, value_of
 from jaxgen.scans.extract import extract_member
-from jaxgen.scans.feed import choose_plan, describe_choice, member_batches, streams_of
+from jaxgen.scans.feed import choose_layout, describe_choice, member_batches, streams_of
 from jaxgen.scans.report import write_scan_report
 from jaxgen.scans.setup import Scan, draw_members, make_scan
 from jaxgen.tasks.base import Task
 from jaxgen.training import distributed
-from jaxgen.training.fit import Program
+from jaxgen.training.fit import Program, require_steps_left
 from jaxgen.training.parallel import on_all_devices
 from jaxgen.training.population import (
     Measured,
     Population,
     init_population,
-    make_mesh,
     make_pick,
     make_replace,
+    member_mesh,
     num_slots,
     population_target,
     spread_members,
@@ -42,15 +42,15 @@ from jaxgen.training.population import (
 
 
 def run_or_extract(run: Run, config: Any, task: Task | None = None) -> None:
-    """Runs a scan or, with `extract`, writes one member of an earlier one as a run of its own.
+    """Runs a scan, or with `extract` writes one member of an earlier scan as a run.
 
     Args:
-      run: from `new_run`, or the folder of an earlier scan.
-      config: of the scan.
-      task: what is scanned; None finds it by the fields of `config`.
+      run: from `new_run`, or an earlier scan.
+      config: configuration of the scan.
+      task: the task; None finds it by the fields of `config`.
 
     Raises:
-      InputError: as `run_scan` and `extract_member` do.
+      InputError: see `run_scan` and `extract_member`.
     """
     if config.scan.extract is None:
         run_scan(run, config, task)
@@ -62,24 +62,27 @@ def run_or_extract(run: Run, config: Any, task: Task | None = None) -> None:
 
 @one_writer
 def run_scan(run: Run, config: Any, task: Task | None = None) -> None:
-    """Trains all members, or goes on with them, and leaves checkpoints, scan.json, scan.html and a leaderboard.
+    """Trains all members, or resumes them; writes checkpoints, scan.json and scan.html, and prints a leaderboard.
 
     Args:
-      run: from `new_run`, or an earlier scan's folder.
-      config: recorded as config.json.
-      task: what is scanned; None finds it by the fields of `config`.
+      run: from `new_run`, or an earlier scan to resume.
+      config: configuration of the scan, written to config.json.
+      task: the task; None finds it by the fields of `config`.
 
     Raises:
-      InputError: settings that cannot work, or nothing to resume from.
+      InputError: the settings cannot work, or there is nothing to resume from.
       NonFiniteError: every member diverged.
     """
     scan = make_scan(config, task)
     start, ledger, name = 0, draw_members(config), config.scan.population
     if run.resumed:
         start, ledger, name = _read_ledger(run, config)
-    require(config.train.steps >= start, "steps", config.train.steps, f"at least {start}, the step of the scan")
-    chosen, tried = choose_plan(scan, ledger, name, start)
-    population = _read_population(run, scan, ledger, chosen) if run.resumed else _begin(scan, ledger, chosen)
+    require_steps_left(config.train.steps, start)
+    chosen, tried = choose_layout(scan, ledger, name, start)
+    if run.resumed:
+        population, ledger = _read_population(run, scan, ledger, chosen)
+    else:
+        population = _begin(scan, ledger, chosen)
     members = Members(ledger, scan.names, single=False)
     record(run, _training(run, scan, members, chosen, tried, population))
 
@@ -87,16 +90,16 @@ def run_scan(run: Run, config: Any, task: Task | None = None) -> None:
 def _training(
     run: Run, scan: Scan, members: Members, chosen: Measured, tried: dict[str, float], population: Population
 ) -> Training:
-    """Returns the scan as the driver takes it."""
-    first, pick = scan.measures[0], make_pick(chosen.plan)
-    everywhere = NamedSharding(make_mesh(chosen.plan), PartitionSpec())
+    """Returns the `Training` of a scan for the driver."""
+    first, pick = scan.measures[0], make_pick(chosen.layout)
+    everywhere = NamedSharding(member_mesh(chosen.layout), PartitionSpec())
     program = Program(
         population, chosen.dispatch, lambda step: member_batches(scan, members.ledger, step), everywhere,
         scan.per_dispatch,
     )  # fmt: skip
 
     def meta() -> dict[str, Any]:
-        slots = num_slots(chosen.plan, len(book.present(members.ledger)))
+        slots = num_slots(chosen.layout, len(book.present(members.ledger)))
         return {"ledger": book.to_json(members.ledger), "slots": slots, "population": chosen.name}
 
     def halve(step: int, population: Population, say: Any) -> Population:
@@ -125,50 +128,52 @@ def _training(
 
 
 def _begin(scan: Scan, ledger: Ledger, chosen: Measured) -> Population:
-    """Returns the population before its first step, or those of it that begin now."""
+    """Returns a population in which every present member is before its first step."""
     members = book.present(ledger)
     numbers, seeds = [e.hparams for e in members], [e.seed for e in members]
-    return init_population(scan.algorithm, chosen.plan, numbers, seeds, streams_of(scan, ledger))
+    return init_population(scan.algorithm, chosen.layout, numbers, seeds, streams_of(scan, ledger))
 
 
 def _read_ledger(run: Run, config: Any) -> tuple[int, Ledger, str]:
-    """Returns step and members of the newest checkpoint, and how they ran, unless another way is asked for."""
+    """Returns step and members of the newest checkpoint, and the layout: the one asked for, or for "auto" the former."""
     earlier = read_run_config(run.directory, type(config))
     for field in ("seeds", "random", "halving"):
         value, before = getattr(config.scan, field), getattr(earlier.scan, field)
-        require(value == before, field, value, f"{before}, as the scan began")
-    require(config.hparams == earlier.hparams, "hparams", vars(config.hparams), "those that the scan began with")
+        require(value == before, field, value, f"{before}, with which the scan began")
+    require(config.hparams == earlier.hparams, "hparams", vars(config.hparams), "the values with which the scan began")
     steps, before = config.train.steps, earlier.train.steps
-    require(not config.scan.halving or steps == before, "steps", steps, f"{before}, as the scan with halving began")
+    require(
+        not config.scan.halving or steps == before, "steps", steps, f"{before}, with which the scan with halving began"
+    )
     step, meta = checkpoints.read_meta(run.directory / "checkpoints")
     name = config.scan.population
     return step, book.from_json(meta["ledger"]), meta["population"] if name == "auto" else name
 
 
-def _read_population(run: Run, scan: Scan, ledger: Ledger, chosen: Measured) -> Population:
-    """Returns the population of the newest checkpoint, where the plan wants it."""
+def _read_population(run: Run, scan: Scan, ledger: Ledger, chosen: Measured) -> tuple[Population, Ledger]:
+    """Returns the population of the newest whole checkpoint, laid out as chosen, and its members at that step."""
     folder = run.directory / "checkpoints"
     _, meta = checkpoints.read_meta(folder)
     numbers = book.present(ledger)[0].hparams
-    target = population_target(scan.algorithm, chosen.plan, numbers, meta["slots"])
-    population, _ = checkpoints.restore(folder, target)
-    return spread_members(population, chosen.plan, len(book.present(ledger)))
+    target = population_target(scan.algorithm, chosen.layout, numbers, meta["slots"])
+    population, meta = checkpoints.restore(folder, target)
+    return spread_members(population, chosen.layout, len(book.present(ledger))), book.from_json(meta["ledger"])
 
 
 def _halve(scan: Scan, members: Members, chosen: Measured, step: int, population: Population, say: Any) -> Population:
-    """Returns the population in which the worse half of those at a rung, and the diverged, made way for new members."""
+    """Returns the population after halving: new members replace the diverged and the worse half of those at a rung."""
     rungs = [scan.segment * n for n in (1, 2, 4)]
     members.ledger, slots = book.halved(members.ledger, rungs, scan.draw_fn, step)
     if not slots:
         return population
-    say(f"step {step}: {len(slots)} members make way for new ones")
+    say(f"step {step}: {len(slots)} members are replaced by new ones")
     fresh = _begin(scan, members.ledger, chosen)
     replaced = np.isin(np.arange(len(fresh.members.alive)), slots)
-    return make_replace(chosen.plan)(population, replaced, fresh)
+    return make_replace(chosen.layout)(population, replaced, fresh)
 
 
 def _write(scan: Scan, members: Members, directory: Path) -> None:
-    """Writes scan.json and scan.html, on the first process."""
+    """Writes scan.json and scan.html, on process 0."""
     if not distributed.is_main():
         return
     first = scan.measures[0]
@@ -183,7 +188,7 @@ def _write(scan: Scan, members: Members, directory: Path) -> None:
 
 
 def format_leaderboard(members: Members, measure: Measure) -> str:
-    """Returns a table in text: rank, member, value, steps, numbers; what is not simply running is said."""
+    """Returns a text table of all members: rank, number, value, steps, hyperparameters, and the status if not running."""
     rows = [("", "member", measure.name, "steps", *members.names, "seed", "")]
     for rank, e in enumerate(book.leaderboard(members.ledger), start=1):
         score = book.last_score(e)

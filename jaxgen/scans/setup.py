@@ -1,4 +1,4 @@
-"""What a scan is: its configuration, made from that of a run, and what is fixed while it runs."""
+"""The configuration of a scan, made from that of a run, and the parts of a scan that do not change while it runs."""
 
 import dataclasses
 import functools
@@ -18,27 +18,27 @@ from jaxgen.tasks import table
 from jaxgen.tasks.base import Task, facts_of, fix_schedule
 from jaxgen.tasks.load import warm_start
 from jaxgen.training.parallel import STEPS_PER_DISPATCH
-from jaxgen.training.population import parse_plan
+from jaxgen.training.population import parse_layout
 from jaxgen.training.step import Algorithm
 
 SEGMENTS = 8
-"""With halving a scan has so many parts; after one, two and four of them of its own a setting is judged."""
+"""The number of segments of a scan with halving; a setting is judged after 1, 2 and 4 segments of its own."""
 
 
 @dataclasses.dataclass(frozen=True)
 class ScanConfig:
-    """Which members a scan has and how they run."""
+    """The members of a scan and how they run."""
 
     seeds: int = 1
-    """Members of each setting, with seeds from `seed` upwards."""
+    """Members of each setting, with the seeds SEED, SEED + 1, ..."""
     random: int | None = None
-    """So many random settings, log-uniform in ranges, in the place of every combination."""
+    """Number of random settings, log-uniform in ranges; by default every combination of the values."""
     halving: bool = False
-    """With --random: settings in the worse half make way for new ones after 1/8, 1/4 and 1/2 of the steps."""
+    """With --random: replace the worse half of the settings by new ones after 1/8, 1/4 and 1/2 of their steps."""
     population: str = "auto"
-    """auto (measures a few steps of each), vmap, map, shard, or map:N and shard:N in blocks of N under vmap."""
+    """How members run: auto (the fastest), vmap, map, shard, map:N or shard:N (blocks of N under vmap)."""
     extract: int | None = None
-    """Train nothing; write this member of the newest scan (or of --resume RUN) as an ordinary run."""
+    """Train nothing; write this member of the newest scan (or of --resume RUN) as a run."""
 
     def __post_init__(self) -> None:
         require(self.seeds >= 1, "seeds", self.seeds, "1 or more")
@@ -47,18 +47,18 @@ class ScanConfig:
 
 
 class Scan(NamedTuple):
-    """What is fixed while a scan runs.
+    """The parts of a scan that do not change while it runs.
 
     Attributes:
-      task: what is scanned.
-      config: of the scan, with the fields `scan`, `hparams` (texts) and `train`.
-      algorithm: of all members.
-      source: what they train on.
-      measures: taken of each; the first ranks.
-      names: of the numbers that differ.
-      draw_fn: number of a random setting -> its numbers.
+      task: the task.
+      config: configuration of the scan, with the fields `scan`, `hparams` (texts) and `train`.
+      algorithm: the algorithm of all members.
+      source: the training images.
+      measures: measures of each member; the first ranks them.
+      names: names of the hyperparameters that differ between settings.
+      draw_fn: (number of a random setting) -> its hyperparameters.
       segment: steps after which members are judged.
-      per_dispatch: steps of a compiled call; divides the segment and the whole, so that one program serves all.
+      per_dispatch: steps of a compiled call; divides the segment and all steps, so that one program is enough.
     """
 
     task: Task
@@ -74,7 +74,7 @@ class Scan(NamedTuple):
 
 @functools.cache
 def scan_type(recipe: type) -> type:
-    """Returns the configuration of a scan: that of a run whose numbers are texts, and a `ScanConfig`."""
+    """Returns the configuration type of a scan: that of a run, with texts as `hparams`, and a `ScanConfig`."""
     texts = as_texts(recipe().hparams)
     fields = [
         ("hparams", type(texts), dataclasses.field(default=texts)),
@@ -84,11 +84,11 @@ def scan_type(recipe: type) -> type:
 
 
 def scan_of(config: Any, steps: int | None = None) -> Any:
-    """Returns the scan that starts from the configuration of a run.
+    """Returns the configuration of a scan, from that of a run.
 
     Args:
-      config: of a run.
-      steps: of each member; None for as many as the run has.
+      config: configuration of the run.
+      steps: steps of each member; None takes those of the run.
     """
     train = dataclasses.replace(config.train, steps=steps or config.train.steps, devices=None)
     own = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
@@ -101,10 +101,10 @@ def is_scan(config: Any) -> bool:
 
 
 def member_config(config: Any, setting: Setting, seed: int) -> Any:
-    """Returns the configuration of the run that a member of a scan is like.
+    """Returns the configuration of the single run that would train the same member.
 
     Raises:
-      InputError: numbers that cannot be.
+      InputError: a hyperparameter is out of range.
     """
     recipe = type(config).__bases__[0]
     own = {f.name: getattr(config, f.name) for f in dataclasses.fields(recipe)}
@@ -113,13 +113,13 @@ def member_config(config: Any, setting: Setting, seed: int) -> Any:
 
 
 def draw_members(config: Any) -> Ledger:
-    """Returns the members that a scan begins with.
+    """Returns the members with which a scan begins.
 
     Args:
-      config: of the scan.
+      config: configuration of the scan.
 
     Raises:
-      InputError: numbers that cannot be, an unknown way to run them, or a flag that a scan does not take.
+      InputError: a hyperparameter is out of range, the layout is unknown, or a scan does not take a flag.
     """
     settings, chosen, space = config.train, config.scan, parse_space(config.hparams)
     require(settings.devices is None, "devices", settings.devices, "None in a scan; see --population")
@@ -129,19 +129,19 @@ def draw_members(config: Any) -> Ledger:
     seeds = range(settings.seed, settings.seed + chosen.seeds)
     ledger = new_members(complete, seeds, range(len(drawn) * chosen.seeds))
     if chosen.population != "auto":
-        parse_plan(chosen.population, len(ledger))
+        parse_layout(chosen.population, len(ledger))
     return ledger
 
 
 def make_scan(config: Any, task: Task | None = None) -> Scan:
-    """Returns what is fixed in a scan; refuses what cannot be before any data is read.
+    """Returns a scan; checks its settings before it reads data.
 
     Args:
-      config: of the scan.
-      task: what is scanned; None finds it by the fields of `config`.
+      config: configuration of the scan.
+      task: the task; None finds it by the fields of `config`.
 
     Raises:
-      InputError: data, sizes or numbers that cannot work.
+      InputError: data, sizes or hyperparameters that cannot work, or a task without measures.
     """
     names = [f.name for f in dataclasses.fields(config)]
     task = task or table.task_of(names, "config", type(config).__name__)
@@ -161,4 +161,5 @@ def make_scan(config: Any, task: Task | None = None) -> Scan:
         return vars(member_config(config, draw(space, settings.seed, number), 0).hparams)
 
     measures = task.measures(first, algorithm, data)
+    require(len(measures) > 0, "measures", "none", "one at least, to rank the members")
     return Scan(task, config, algorithm, data.train, measures, varied(space), draw_fn, segment, per_dispatch)

@@ -1,4 +1,4 @@
-"""What a scan varies: numbers as text, `1e-4,2e-4` or `1e-4..1e-2`, and the settings that they give."""
+"""The hyperparameters that a scan varies, as texts (`1e-4,2e-4` or `1e-4..1e-2`), and the settings made from them."""
 
 import dataclasses
 import functools
@@ -13,7 +13,7 @@ from jaxgen.runs.ledger import Setting
 
 
 class Range(NamedTuple):
-    """Values from low to high, equally likely in each decade."""
+    """A range of values from low to high, log-uniformly distributed."""
 
     low: float
     high: float
@@ -25,14 +25,14 @@ HELP = "A value, values A,B,C, or with --random a range LOW..HIGH."
 
 @functools.cache
 def texts_of(hparams: type) -> type:
-    """A dataclass with the fields of `hparams`, each a text that `parse_numbers` reads; the same one at each call."""
+    """Returns a dataclass with the fields of `hparams` as texts for `parse_numbers`; the same class at each call."""
     kind = Annotated[str, tyro.conf.arg(help=HELP)]
     fields = [(f.name, kind, dataclasses.field(default=_text(f.default))) for f in dataclasses.fields(hparams)]
     return dataclasses.make_dataclass(f"{hparams.__name__}Texts", fields, frozen=True)
 
 
 def as_texts(hparams: Any) -> Any:
-    """Numbers as texts of one value each."""
+    """Returns hyperparameters as texts of one value each."""
     values = {f.name: _text(getattr(hparams, f.name)) for f in dataclasses.fields(hparams)}
     return texts_of(type(hparams))(**values)
 
@@ -42,10 +42,10 @@ def _text(value: float | None) -> str:
 
 
 def parse_numbers(name: str, text: str) -> Numbers:
-    """The values or the range that a text means.
+    """Returns the values or the range that a text means.
 
     Raises:
-      InputError: not numbers, a value twice, or a range that is empty or reaches down to 0.
+      InputError: the text has no numbers, a value twice, or a range that is empty or not above 0.
     """
     low, dots, high = text.partition("..")
     try:
@@ -63,20 +63,20 @@ def parse_numbers(name: str, text: str) -> Numbers:
 
 
 def parse_space(texts: Any) -> dict[str, Numbers]:
-    """All numbers of a scan by name."""
+    """Returns the values or the range of each hyperparameter of a scan by name."""
     return {name: parse_numbers(name, text) for name, text in vars(texts).items()}
 
 
 def varied(space: dict[str, Numbers]) -> list[str]:
-    """Names of the numbers that differ from setting to setting."""
+    """Returns the names of the hyperparameters that differ between settings."""
     return [name for name, numbers in space.items() if isinstance(numbers, Range) or len(numbers) > 1]
 
 
 def grid(space: dict[str, Numbers]) -> list[Setting]:
-    """Every combination of the values, the last number changing first.
+    """Returns every combination of the values; the last hyperparameter changes first.
 
     Raises:
-      InputError: there is a range.
+      InputError: a hyperparameter has a range.
     """
     for name, numbers in space.items():
         text = f"{numbers[0]:g}..{numbers[1]:g}" if isinstance(numbers, Range) else ""
@@ -85,11 +85,11 @@ def grid(space: dict[str, Numbers]) -> list[Setting]:
 
 
 def draw(space: dict[str, Numbers], seed: int, number: int) -> Setting:
-    """Random setting `number` of a scan: from each list a value, from each range log-uniformly."""
+    """Returns the random setting of a number: one value of each list, and a log-uniform value of each range."""
     random = np.random.default_rng((seed, number))
     setting: Setting = {}
     for name, numbers in space.items():
-        share = random.random()  # one for each number, so that a longer list elsewhere changes nothing here
+        share = random.random()  # drawn for each hyperparameter, so that the lists of others change nothing here
         if isinstance(numbers, Range):
             setting[name] = float(numbers.low * (numbers.high / numbers.low) ** share)
         else:

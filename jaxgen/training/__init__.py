@@ -1,1 +1,1 @@
-"""Everything that runs a step: devices, the loop, checkpoints, reports."""
+"""Training: the step, devices, compiled calls, the loop, and populations."""

@@ -1,4 +1,4 @@
-"""How long to train, on which devices: the part of a configuration that every training has."""
+"""The part of a configuration that every training has: how long to train, and on which devices."""
 
 import dataclasses
 import re
@@ -9,36 +9,36 @@ from jaxgen.errors import require, require_choices
 
 @dataclasses.dataclass(frozen=True)
 class TrainConfig:
-    """How long to train, and what to leave behind."""
+    """How long to train, on which devices, and what to write."""
 
     steps: int = 9_000
-    """Generator updates in all."""
+    """Number of generator or restorer updates."""
     minutes: float | None = None
-    """Stop after so many minutes of training, if that comes first."""
+    """Stop after this many minutes of training, if that comes first."""
     batch_size: int = 32
-    """Images per update, over all devices."""
+    """Images per update, summed over all devices."""
     seed: int = 0
-    """Decides the initial weights, the noise and the order of the data."""
+    """Random seed of the initial weights, the noise and the order of the data."""
     out: str = "runs"
-    """Folder for runs; this one goes to OUT/RECIPE/TIMESTAMP."""
+    """Folder of runs; a run is written to OUT/RECIPE/TIMESTAMP."""
     resume: str | None = None
-    """Run folder to continue, or "latest"; other flags then change that run's own configuration."""
+    """Run folder to continue, or "latest"; other flags then change the configuration of that run."""
     steps_per_dispatch: int | None = None
-    """Steps in one compiled call; None: what was measured best for the backend."""
+    """Steps in one compiled call; None: the default of the backend."""
     devices: int | None = None
-    """Devices to spread the batch over, of all processes; None: all, on a CPU one per core."""
+    """Devices for each batch, over all processes; None: as many as divide the batch (a CPU has one for each core)."""
     parallel: Literal["jit", "pmap"] = "jit"
-    """How devices share a step: one program over a mesh, or pmap with averaged gradients (one process)."""
+    """Data parallelism: jit (one program for all devices) or pmap (averages gradients; one process only)."""
     accumulate: int = 1
-    """Parts in which a gradient is computed one after another, for batches that outgrow the memory."""
+    """Gradient accumulation: micro-batches per update, for batches that do not fit in memory."""
     shard: int = 1
-    """Devices among which parameters and optimizer state are cut, for networks that outgrow one device."""
+    """Devices to shard parameters and optimizer state over, for networks that do not fit on one device."""
     coordinator: str | None = None
-    """HOST:PORT of process 0, where many processes train together; found out on Cloud TPU and under SLURM."""
+    """HOST:PORT of process 0, if several processes train together; detected on Cloud TPU and under SLURM."""
     num_processes: int | None = None
-    """How many processes train together, with a coordinator."""
+    """Number of processes that train together; only with a coordinator."""
     process_id: int | None = None
-    """Which of them this one is, from 0, with a coordinator."""
+    """Number of this process, from 0; only with a coordinator."""
     log_every: int = 100
     """Steps between lines of metrics."""
     sample_every: int = 1000
@@ -64,7 +64,7 @@ class TrainConfig:
         self._require_processes()
 
     def _require_processes(self) -> None:
-        """All three fields of a process or none."""
+        """Raises `InputError` unless all three fields of a process are set, or none."""
         if self.coordinator is None:
             for field in ("num_processes", "process_id"):
                 require(getattr(self, field) is None, field, getattr(self, field), "None without a coordinator")

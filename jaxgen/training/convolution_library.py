@@ -1,7 +1,8 @@
-"""Which library computes the convolutions of a train step on a CPU: the faster one, timed when a run starts.
+"""The choice of the library that computes the convolutions of a train step on a CPU, by time when a run starts.
 
-XLA takes YNNPACK by itself. Its gradient of a kernel is slow for some sizes, and a step with Eigen then takes down to
-0.8 of the time; of other steps it takes more. So both are tried, and the result is kept beside the compiled programs.
+XLA uses YNNPACK by default. Its kernel gradient is slow for some sizes: there a step with Eigen takes as little as
+0.8 of the time. Other steps are slower with Eigen. So both are timed, and the result is kept beside the compiled
+programs.
 """
 
 import contextlib
@@ -27,22 +28,22 @@ from jaxgen.types import Grid, PRNGKey
 
 DEFAULT = "ynn"
 OPTIONS: dict[str, dict[str, str]] = {DEFAULT: {}, "eigen": {"xla_cpu_experimental_ynn_fusion_type": ""}}
-"""Options of the compiler by name of a library."""
+"""Compiler options of each library, by its name."""
 NAMES = {"ynn": "YNNPACK", "eigen": "Eigen"}
 MIN_STEPS, MIN_SECONDS, MIN_RATIO = 500, 60.0, 10.0
-"""Nothing is timed where less is left of a run, or less than so many times what it took to compile the first program:
-a second one takes as long to compile, and saves a fifth of the rest at most."""
+"""Libraries are timed only if at least `MIN_STEPS` and `MIN_SECONDS` of the run are left, and `MIN_RATIO` times the
+compile time: a second program takes as long to compile, and saves at most a fifth of the rest."""
 GAIN = 0.97
-"""Another library must take at most this part of the default's time, by its best round, and less in every round."""
+"""Another library is chosen if its best round takes at most this share of the default's, and every round takes less."""
 MIN_ROUNDS, MAX_ROUNDS, ROUNDS_SECONDS = 3, 5, 10.0
-"""Timed dispatches of each library; from the third on no further one after so many seconds."""
+"""Bounds on the timed rounds: no round after `MIN_ROUNDS` starts once `ROUNDS_SECONDS` have passed."""
 
 Trial = Callable[[], None]
-"""Runs a compiled program once, and waits for its result."""
+"""A function that runs a compiled program once and waits for its result."""
 
 
 class Choice(NamedTuple):
-    """A library by its name in `OPTIONS`, to be recorded with the run, and seconds of a step by name, if timed."""
+    """A chosen library by its name in `OPTIONS`, and the seconds of a step with each library, if they were timed."""
 
     library: str
     seconds: dict[str, float] | None = None
@@ -50,7 +51,7 @@ class Choice(NamedTuple):
 
     @property
     def line(self) -> str | None:
-        """What was chosen and why, in one line; None where nothing was timed."""
+        """Returns one line with the choice and its reason; None if nothing was timed."""
         if self.seconds is None:
             return None
         times = ", ".join(f"{NAMES[name]} {1e3 * value:.1f} ms a step" for name, value in self.seconds.items())
@@ -68,25 +69,25 @@ def fastest_steps(
     accumulate: int = 1,
     library: str | None = None,
 ) -> tuple[Dispatch, Choice]:
-    """Returns what `compile_steps` does, with the faster library, and which one that is.
+    """Returns the steps that `compile_steps` compiles with the faster library, and the choice.
 
-    Timed is only a program with convolutions, of one process on a CPU, not pmap, with enough left of the run
-    (`MIN_STEPS`, `MIN_SECONDS`, `MIN_RATIO`); elsewhere the choice is the default. A run that goes on must be given the
-    choice of its beginning, since the libraries differ in the last bits.
+    Libraries are timed only for a program with convolutions that one process runs on a CPU, without pmap, if enough of
+    the run is left (`MIN_STEPS`, `MIN_SECONDS`, `MIN_RATIO`); otherwise the default is chosen. A resumed run must pass
+    the library that it started with, since the libraries differ in the last bits.
 
     Args:
-      algorithm: for `compile_steps`, as `key`, `mesh`, `parallel` and `accumulate`.
+      algorithm: see `compile_steps`, also for `key`, `mesh`, `parallel` and `accumulate`.
       key: base key of the run.
-      mesh: devices.
-      state: where the run starts; is not changed, and its buffers are not taken.
-      batches: those of a dispatch, (k, b, ...): arrays on the devices, or `batch_shapes`, for random ones.
-      steps_left: of the run.
+      mesh: the devices.
+      state: where the run starts; neither changed nor donated.
+      batches: the batches of a dispatch, (k, b, ...): arrays on the devices, or `batch_shapes` to draw random ones.
+      steps_left: steps that the run still has to do.
       parallel: "jit" or "pmap".
-      accumulate: parts of a batch.
-      library: a name in `OPTIONS`, which is taken untimed; None times them.
+      accumulate: micro-batches per update.
+      library: a name in `OPTIONS`, which is used without timing; None times them.
 
     Raises:
-      InputError: an unknown library, or as `compile_steps` does.
+      InputError: the library is unknown, or `compile_steps` raises it.
     """
     require(library in (None, *OPTIONS), "library", library, ", ".join(OPTIONS))
 
@@ -113,18 +114,18 @@ def fastest_steps(
 
 
 def batch_shapes(steps: int, num_images: int, shape: Grid, labelled: bool) -> dict[str, Any]:
-    """Returns the shapes of the batches of a dispatch, as `data.pipeline` makes them, for `fastest_steps`."""
+    """Returns the shapes of the batches of a dispatch, for `fastest_steps`; `data.pipeline` makes such batches."""
     shapes = {"images": jax.ShapeDtypeStruct((steps, num_images, *shape), np.uint8)}
     return shapes | ({"labels": jax.ShapeDtypeStruct((steps, num_images), np.int32)} if labelled else {})
 
 
 def _has_choice(parallel: str) -> bool:
-    """Whether there is more than one library, for a program that a single process compiles."""
+    """Returns whether a library can be chosen: on a CPU, for a program that a single process compiles."""
     return jax.default_backend() == "cpu" and jax.process_count() == 1 and parallel == "jit"
 
 
 def _arrays(batches: Any, mesh: Mesh) -> Any:
-    """Random arrays on the devices where there are shapes: bytes of images, and 0 or 1 as labels."""
+    """Returns random arrays on the devices in place of shapes: uint8 values for images, 0 or 1 for labels."""
     rng = np.random.default_rng(0)
 
     def make(leaf: Any) -> Any:
@@ -137,7 +138,7 @@ def _arrays(batches: Any, mesh: Mesh) -> Any:
 
 
 def _trial(dispatch: Dispatch, state: TrainState, batches: Any) -> Trial:
-    """A trial that trains a copy of the state on, always with the same batches."""
+    """Returns a trial that trains a copy of the state, always with the same batches."""
     # through NumPy, since a copy on the devices would compile a program for each shape
     copy = jax.tree.map(lambda leaf: jax.device_put(np.array(leaf), leaf.sharding), state)
 
@@ -156,14 +157,14 @@ def choose(
     memory: Path | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Choice:
-    """Returns the choice that is remembered, or times the libraries and remembers.
+    """Returns the remembered choice, or times the libraries and remembers the result.
 
     Args:
-      start: compiles the program with a library, lazily: the first run of the trial may do so.
-      steps: of a trial.
-      steps_left: of the run.
-      memory: the file; None remembers nothing.
-      clock: seconds.
+      start: (library) -> its trial, which may compile the program in its first run.
+      steps: steps of a trial.
+      steps_left: steps that the run still has to do.
+      memory: the file that holds the choice; None remembers nothing.
+      clock: returns the time in seconds.
     """
     remembered = _read(memory)
     if remembered is not None:
@@ -187,7 +188,7 @@ def choose(
 
 
 def _fastest(rounds: Mapping[str, list[float]]) -> str:
-    """The library of the least time, if it is clearly less than the default's."""
+    """Returns the library of the shortest time, if it is clearly shorter than that of the default."""
     name = min(rounds, key=lambda name: min(rounds[name]))
     always = all(value < default for value, default in zip(rounds[name], rounds[DEFAULT], strict=True))
     clearly = always and min(rounds[name]) <= GAIN * min(rounds[DEFAULT])
@@ -195,7 +196,7 @@ def _fastest(rounds: Mapping[str, list[float]]) -> str:
 
 
 def _race(trials: Mapping[str, Trial], clock: Callable[[], float]) -> dict[str, list[float]]:
-    """Seconds of each trial by round, run in turns, so that other work on the machine disturbs all alike."""
+    """Returns the seconds of each trial by round; trials take turns, so that other work disturbs them equally."""
     rounds: dict[str, list[float]] = {name: [] for name in trials}
     began = clock()
     for i in range(MAX_ROUNDS):
@@ -213,10 +214,10 @@ def _seconds(trial: Trial, clock: Callable[[], float]) -> float:
 
 
 def memory_of(program: str) -> Path | None:
-    """The file that remembers the choice for a program on this machine; None where JAX keeps no programs in a folder.
+    """Returns the file that remembers the choice for a program on this machine; None without a compilation cache.
 
     Args:
-      program: its text before XLA compiles it.
+      program: the text of the program before XLA compiles it.
     """
     folder = jax.config.jax_compilation_cache_dir
     if not folder or "://" in folder or not jax.config.jax_enable_compilation_cache:
@@ -228,7 +229,7 @@ def memory_of(program: str) -> Path | None:
 
 
 def _read(memory: Path | None) -> Choice | None:
-    """What is remembered; None where nothing is, or nothing that can be used."""
+    """Returns the remembered choice; None if there is none, or none that is valid."""
     try:
         values = json.loads(memory.read_text()) if memory else {}
         seconds = {name: float(values["seconds"][name]) for name in OPTIONS}
@@ -238,7 +239,7 @@ def _read(memory: Path | None) -> Choice | None:
 
 
 def _write(memory: Path | None, choice: Choice) -> None:
-    """Remembers, if it can: a full disk or a folder that is not ours is no reason to stop."""
+    """Writes the choice; ignores a full disk or a folder without write permission."""
     if memory:
         with contextlib.suppress(OSError):
             write_json(memory, {"library": choice.library, "seconds": choice.seconds})

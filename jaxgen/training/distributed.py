@@ -1,4 +1,4 @@
-"""Many processes that train as one: how they start, what they agree on, who writes, and how they end."""
+"""Training in several processes: start, agreement between them, the process that writes, and exit."""
 
 import contextlib
 import ctypes
@@ -17,30 +17,30 @@ from jaxgen.errors import reject, require
 from jaxgen.training.config import TrainConfig
 
 HEARTBEAT_SECONDS = 20
-"""A process not heard of for so long is lost; the others then end."""
+"""A process that sends no heartbeat for this long counts as lost; the others then exit."""
 FINISH_SECONDS = 3600
-"""The others wait at their ends for so long while process 0 draws the final pictures."""
+"""The longest time that the other processes wait at the end, while process 0 draws the final pictures."""
 LOST = "another process of this run is lost; go on from its last checkpoint by the same commands with --resume"
 MAX_TEXT = 4096
 _kept: list[object] = []
-"""What C holds no reference to."""
+"""Python objects that C code uses; without a reference here they would be deleted."""
 
 
 class LostProcessError(RuntimeError):
-    """What processes do together failed in a way that says that one of them is gone."""
+    """A collective operation failed because another process is gone."""
 
 
 def start(config: TrainConfig) -> None:
-    """Joins the processes of a run, if there are several; call before anything touches a device.
+    """Joins the processes of a run, if there are several; must be called before JAX uses a device.
 
-    Told by `coordinator`, `num_processes` and `process_id`; under SLURM and on Cloud TPU found out.
+    `coordinator`, `num_processes` and `process_id` tell the processes; under SLURM and on Cloud TPU JAX detects them.
 
     Raises:
       InputError: the coordinator cannot be reached.
     """
     if config.coordinator is None and not _in_cluster():
         return
-    on_sigterm = signal.getsignal(signal.SIGTERM)  # JAX puts its own in its place
+    on_sigterm = signal.getsignal(signal.SIGTERM)  # JAX replaces it by its own
     try:
         jax.distributed.initialize(
             config.coordinator,
@@ -62,12 +62,12 @@ def start(config: TrainConfig) -> None:
 
 
 def _in_cluster() -> bool:
-    """Whether SLURM started several tasks, or the TPU's library is there."""
+    """Returns whether SLURM started several tasks, or the TPU library is installed."""
     return int(os.environ.get("SLURM_NTASKS", "1")) > 1 or importlib.util.find_spec("libtpu") is not None
 
 
 def _say_so_when_lost() -> None:
-    """Ends with one clear line where JAX would abort: it does so in a thread of its own when a process is lost."""
+    """Exits with one clear line where JAX would abort, which it does in its own thread if a process is lost."""
 
     @ctypes.CFUNCTYPE(None, ctypes.c_int)
     def on_abort(_: int) -> None:
@@ -79,7 +79,7 @@ def _say_so_when_lost() -> None:
 
 
 def leave(message: str, code: int) -> NoReturn:
-    """Prints a line to stderr and exits; of several processes at once, without waiting for others that may be lost."""
+    """Prints a line to stderr and exits; with several processes it exits at once, as the others may be lost."""
     print(message, file=sys.stderr, flush=True)
     if jax.distributed.is_initialized():
         sys.stdout.flush()
@@ -88,19 +88,19 @@ def leave(message: str, code: int) -> NoReturn:
 
 
 def is_main() -> bool:
-    """Whether this is process 0, which writes all but its part of a checkpoint."""
+    """Returns whether this is process 0, which writes everything but the other processes' parts of checkpoints."""
     return jax.process_index() == 0
 
 
 def highest(value: int) -> int:
-    """The highest value of any process; to be called on all."""
+    """Returns the highest value of any process; must be called on all of them."""
     if jax.process_count() == 1:
         return value
     return int(np.max(multihost_utils.process_allgather(np.asarray(value, np.int32))))
 
 
 def decided_by_main(decide: Callable[[], str]) -> str:
-    """What `decide` says on process 0, on all; only there is it called."""
+    """Returns on all processes what `decide` returns on process 0, the only one that calls it."""
     if jax.process_count() == 1:
         return decide()
     text = np.zeros(MAX_TEXT, np.uint8)
@@ -112,13 +112,13 @@ def decided_by_main(decide: Callable[[], str]) -> str:
 
 
 def require_same(field: str, value: str) -> None:
-    """Raises `InputError` on all processes where not all have the same value as process 0."""
+    """Raises `InputError` on all processes unless all have the same value as process 0."""
     first = decided_by_main(lambda: value)
     if highest(int(value != first)):
         reject(field, value, f"the same on all processes; process 0 has {first!r}")
 
 
 def wait_for_all(name: str) -> None:
-    """Returns when all processes have come here."""
+    """Waits until all processes have called this with the same name."""
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices(name)

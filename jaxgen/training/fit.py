@@ -1,4 +1,4 @@
-"""Training in memory: an algorithm, its numbers and a source go in, a trained state comes out; no folder is needed."""
+"""Training in memory, without a folder: from an algorithm, its numbers and a source to a trained state."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -18,19 +18,20 @@ from jaxgen.training.loop import Callback, Stop, chunk_sizes, train
 from jaxgen.training.step import Algorithm, TrainState
 
 OnMetrics = Callable[[int, dict[str, np.ndarray]], None]
-"""Called after each dispatch with the step reached and every metric of its k steps, (k,) each, or (k, p) of p members."""
+"""(step, metrics) -> None, called after each dispatch with the step reached and the metrics of its k steps: arrays
+(k,), or (k, p) for p members."""
 
 
 class Program(NamedTuple):
     """A training that is ready to run, of one state or of a population.
 
     Attributes:
-      state: where it starts, a `TrainState` or a `Population`; it counts on from `state.step`.
-      dispatch: k steps in one compiled call, which takes the state's buffers.
+      state: the initial `TrainState` or `Population`; training goes on from `state.step`.
+      dispatch: (state, batches) -> (state, metrics), k steps in one compiled call; the state is donated.
       batches: (step) -> endless host batches from that step on.
-      sharding: where stacked batches (k, ...) are put.
-      per_dispatch: steps of a call at most.
-      convolutions: the library that computes them, where there is a choice.
+      sharding: the sharding of stacked batches (k, ...).
+      per_dispatch: the most steps of a call.
+      convolutions: the library that computes the convolutions.
     """
 
     state: Any
@@ -53,14 +54,14 @@ def prepare(
 
     Args:
       algorithm: what to train.
-      source: what to train on.
-      hparams: numbers by name; `schedule_images` set.
-      settings: devices, batch size, seed.
-      flip: mirror half of the images.
-      library: that computes convolutions, of a run that goes on; None takes the faster one.
+      source: the training images.
+      hparams: numbers by name, with `schedule_images` set.
+      settings: devices, batch size and seed.
+      flip: mirrors half of the images.
+      library: the library that computed the convolutions of a resumed run; None chooses the faster one.
 
     Raises:
-      InputError: devices and a batch size that do not fit, or a way to share a step that the algorithm does not take.
+      InputError: the batch size does not fit the devices, or the algorithm does not support `parallel` or `accumulate`.
     """
     mesh = parallel.make_mesh(settings.batch_size, settings.devices, settings.shard, settings.accumulate)
     key_init, key_steps = jax.random.split(jax.random.key(settings.seed))
@@ -88,20 +89,20 @@ def run_steps(
     on_metrics: OnMetrics = lambda step, values: None,
     minutes: float | None = None,
 ) -> tuple[Any, Stop]:
-    """Trains a program up to a step, or until time is up or a signal arrives; batches are loaded in the background.
+    """Trains a program up to a step, or until time is up or a signal arrives; loads batches in the background.
 
     Args:
-      program: its state is used up.
+      program: the program; its state is donated.
       steps: the step to end at.
-      callbacks: run at intervals and at the end.
+      callbacks: functions to run at intervals and at the end.
       on_metrics: called after each dispatch.
-      minutes: bound on the time of this call.
+      minutes: the time limit of this call.
 
     Returns:
-      The last state, and where and why it ended.
+      The last state, and the step and the reason of the end.
 
     Raises:
-      NonFiniteError: training diverged; names the metric, its value and the step.
+      NonFiniteError: training diverged; the message names the metric, its value and the step.
     """
     start = int(program.state.step)
     sizes = chunk_sizes(start, steps, program.per_dispatch)
@@ -124,23 +125,23 @@ def fit(
     callbacks: Sequence[Callback] = (),
     on_metrics: OnMetrics = lambda step, values: None,
 ) -> tuple[TrainState, Stop]:
-    """Trains in memory and writes nothing; a recorded run adds its folder around the same functions.
+    """Trains in memory and writes nothing; a recorded run uses the same functions and adds a folder.
 
     Args:
       algorithm: what to train.
-      source: what to train on.
-      hparams: numbers by name; `schedule_images` set.
-      settings: steps, batch size, seed, devices, minutes.
-      flip: mirror half of the images.
-      begin: a state to go on from, of the same networks; it is copied, and `hparams` replace its numbers.
-      callbacks: run at intervals and at the end.
+      source: the training images.
+      hparams: numbers by name, with `schedule_images` set.
+      settings: steps, batch size, seed, devices and minutes.
+      flip: mirrors half of the images.
+      begin: a state of the same networks to start from; it is copied, and `hparams` replace its numbers.
+      callbacks: functions to run at intervals and at the end.
       on_metrics: called after each dispatch.
 
     Returns:
-      The last state, and where and why training ended.
+      The last state, and the step and the reason of the end.
 
     Raises:
-      InputError: devices, numbers or a state that do not fit.
+      InputError: devices, numbers or a state that cannot work.
       NonFiniteError: training diverged.
     """
     program = prepare(algorithm, source, hparams, settings, flip)
@@ -151,15 +152,15 @@ def fit(
 
 
 def require_steps_left(steps: int, start: int) -> None:
-    """Raises `InputError` if a training that has reached `start` is to end before it."""
+    """Raises `InputError` if the last step is before `start`, the step that the training has reached."""
     require(steps >= start, "steps", steps, f"at least {start}, the step that the run has reached")
 
 
 def copy_into(state: TrainState, begin: TrainState) -> TrainState:
-    """Returns the values of `begin`, laid out as `state` is and with its numbers; a copy, since a step takes buffers.
+    """Returns a copy of `begin` with the shardings and `hparams` of `state`; a copy, since steps donate their state.
 
     Raises:
-      InputError: the states are of different networks.
+      InputError: the networks of the two states differ.
     """
     shapes = [[(x.shape, x.dtype) for x in jax.tree.leaves(tree)] for tree in (state, begin)]
     require(shapes[0] == shapes[1], "resume", "a state of other networks", "what was trained with the same settings")

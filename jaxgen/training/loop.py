@@ -1,4 +1,4 @@
-"""The one training loop: batch, step, metrics, and callbacks at intervals. It knows no algorithm."""
+"""The training loop: batch, step, metrics, and callbacks at intervals. It is the same for every algorithm."""
 
 import signal
 import threading
@@ -8,21 +8,22 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxgen.errors import NonFiniteError
 from jaxgen.training.parallel import Dispatch
-from jaxgen.training.step import TrainState
+from jaxgen.training.step import TrainState, all_finite
 
 REASONS = ("finished", "time", signal.SIGINT.name, signal.SIGTERM.name)
-"""Why training ends; of several at once, on whatever process, the last."""
+"""The reasons why training ends. If several apply, on any process, the last of them is given."""
+
+TIME = REASONS.index("time")
 
 
 class Callback(NamedTuple):
-    """`run(step, state)` whenever training passes a multiple of `every` steps, and once more at the end.
+    """A function `run(step, state)`, called when training passes a multiple of `every` steps, and at the end.
 
-    After a signal there is little time: only callbacks with `at_signal` run then.
+    After a signal there is little time, so only callbacks with `at_signal` are called.
     """
 
     every: int
@@ -31,16 +32,16 @@ class Callback(NamedTuple):
 
 
 class Stop(NamedTuple):
-    """Where and why training ended: "finished", "time" or the name of a signal."""
+    """The step at which training ended, and the reason: one of `REASONS`."""
 
     step: int
     reason: str
 
 
 def chunk_sizes(start: int, total: int, per_dispatch: int) -> Iterator[int]:
-    """Steps of each dispatch from `start` to `total`; all but the last end on multiples of `per_dispatch`.
+    """Yields the steps of each dispatch from `start` to `total`; all but the last end on multiples of `per_dispatch`.
 
-    The boundaries do not depend on where a run was interrupted, so a resumed run takes the same dispatches.
+    The boundaries do not depend on where a run was interrupted, so a resumed run has the same dispatches.
     """
     step = start
     while step < total:
@@ -51,9 +52,9 @@ def chunk_sizes(start: int, total: int, per_dispatch: int) -> Iterator[int]:
 
 @contextmanager
 def catch_signals() -> Iterator[list[str]]:
-    """Collects the names of SIGINT and SIGTERM instead of dying of them; a second SIGINT interrupts at once.
+    """Collects the names of SIGINT and SIGTERM in place of their usual effect; a second SIGINT interrupts at once.
 
-    In a thread other than the main one, which gets no signals, it collects nothing.
+    In any thread but the main one it collects nothing, as only the main thread gets signals.
     """
     caught: list[str] = []
     if threading.current_thread() is not threading.main_thread():
@@ -83,23 +84,23 @@ def train(
     minutes: float | None = None,
     agree: Callable[[int], int] = lambda code: code,
 ) -> tuple[Any, Stop]:
-    """Runs dispatches until the chunks end, time is up or a signal arrives.
+    """Trains until the chunks end, time is up or a signal arrives.
 
     Args:
-      dispatch: from `parallel.compile_steps`; takes the state's buffers.
-      state: where to start, a `TrainState` or a `Population`; counts on from `state.step`.
+      dispatch: from `parallel.compile_steps`; donates the state.
+      state: the initial `TrainState` or `Population`; training goes on from `state.step`.
       chunks: batches on the devices, arrays (k, b, ...), one item for each dispatch.
-      on_metrics: called after each dispatch with the step reached and every metric of its k steps, (k,) or (k, p) each.
-      callbacks: run in order; none runs on a state that followed a non-finite metric.
-      minutes: bound on the time of this call.
-      agree: called after each dispatch with what this process makes of it, an index in `REASONS`; gives the highest of
-        all processes, so that all stop at the same step.
+      on_metrics: called after each dispatch with the step reached and the metrics of its k steps, (k,) or (k, p) each.
+      callbacks: called in order; none is called with a state that followed a non-finite metric.
+      minutes: the time limit of this call.
+      agree: called after each dispatch and at the end with the reason of this process to stop, an index in `REASONS`;
+        returns the highest index of all processes, so that all stop at the same step.
 
     Returns:
-      The last state, and where and why it ended.
+      The last state, and the step and the reason of the end.
 
     Raises:
-      NonFiniteError: a metric is not finite; names it, its value and the step.
+      NonFiniteError: a metric is not finite; the message names it, its value and the step.
     """
     began = time.monotonic()
     step, code = int(state.step), 0
@@ -107,7 +108,7 @@ def train(
     with catch_signals() as caught:
         for batches in chunks:
             state, metrics = dispatch(state, batches)
-            # waiting here costs little, since a dispatch holds many steps; and it keeps one dispatch in flight
+            # waiting costs little, since a dispatch has many steps, and it keeps a single dispatch in flight
             values = jax.device_get(metrics)
             require_finite(values, step)
             before, step = step, step + len(next(iter(values.values())))
@@ -121,8 +122,10 @@ def train(
             if code:
                 break
         for i, callback in enumerate(callbacks):
-            if done_at[i] < step and (callback.at_signal or code <= REASONS.index("time")):
+            if done_at[i] < step and (callback.at_signal or code <= TIME):
                 callback.run(step, state)
+        if code <= TIME:  # a signal that arrived during the last callbacks counts too
+            code = agree(REASONS.index(caught[0]) if caught else code)
     return state, Stop(step, REASONS[code])
 
 
@@ -135,13 +138,10 @@ def require_finite(values: dict[str, np.ndarray], before: int) -> None:
         raise NonFiniteError(f"{name} became {values[name][bad[name]]} at step {before + bad[name] + 1}")
 
 
-@jax.jit
-def _all_finite(state: Any) -> jax.Array:
-    floats = [x for x in jax.tree.leaves(state) if jnp.issubdtype(x.dtype, jnp.floating)]
-    return jnp.stack([jnp.isfinite(x).all() for x in floats]).all()
+_all_finite = jax.jit(all_finite)
 
 
 def require_finite_state(step: int, state: Any) -> None:
-    """Raises `NonFiniteError` if any array of the state is not finite, before it is saved as a good one."""
+    """Raises `NonFiniteError` if any array of the state is not finite; such a state must not be saved as a good one."""
     if not bool(_all_finite(state)):
         raise NonFiniteError(f"parameters or optimizer state became non-finite by step {step}")

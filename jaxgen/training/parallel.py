@@ -1,4 +1,4 @@
-"""The only place that knows devices, `jit`, `pmap`, donation, and what a dispatch holds: steps and parts of a batch."""
+"""Devices, shardings and compiled calls: all of `jit`, `pmap`, donation and gradient accumulation is here."""
 
 import contextlib
 import ctypes
@@ -21,52 +21,52 @@ from jaxgen.training.step import Algorithm, Gradient, LossFn, TrainState, mean_g
 from jaxgen.types import Batch, Metrics, Params, PRNGKey, StackedMetrics
 
 STEPS_PER_DISPATCH = {"cpu": 10, "gpu": 20, "tpu": 50}
-"""Steps in one compiled call by backend. cpu is measured (experiments/benchmarks/train_step.py); the others are
-guesses until they are."""
+"""Steps in one compiled call, by backend. The value for cpu was measured (experiments/benchmarks/train_step.py); the
+others are guesses."""
 
 Dispatch = Callable[[TrainState, Batch], tuple[TrainState, StackedMetrics]]
 
 
 def setup_backend() -> None:
-    """Prepares JAX for training; call before anything touches a device.
+    """Prepares JAX for training; must be called before JAX uses a device.
 
-    One host device per usable core, since XLA runs a batched convolution on one core only; compiled programs are kept
-    (`keep_compiled`). Without effect on what is already initialised.
+    It makes one host device for each usable core, since XLA runs a batched convolution on one core only, and turns on
+    the compilation cache (`keep_compiled`). It does not change a backend that is already initialised.
     """
     _keep_freed_memory()
-    # host devices share one pool of as many threads as cores, and a thread that waits in an all-reduce is blocked: with
-    # too few of them the others never arrive (seen: "waiting for all reduce ... may be stuck"). Idle ones cost nothing.
+    # Host devices share one pool of as many threads as cores, and a thread that waits in an all-reduce is blocked. With
+    # too few threads the others never arrive ("waiting for all reduce ... may be stuck"). Idle threads cost nothing.
     os.environ.setdefault("PJRT_NPROC", str(max(16, 4 * num_cores())))
-    with contextlib.suppress(RuntimeError):  # a backend is in use already: keep what there is
+    with contextlib.suppress(RuntimeError):  # a backend is initialised already
         jax.config.update("jax_num_cpu_devices", num_cores())
     keep_compiled()
 
 
 def _keep_freed_memory() -> None:
-    """Tells glibc to reuse large freed blocks rather than return them to the kernel.
+    """Makes glibc reuse large freed blocks instead of returning them to the kernel.
 
-    XLA allocates the buffers of a step anew each time. Once tf.data runs in the process, glibc returns each of them,
-    and the page faults of getting them back were measured to double the time of a step.
+    XLA allocates new buffers for each step. Once tf.data runs in the process, glibc returns each buffer to the kernel.
+    The page faults of new ones were measured to double the time of a step.
     """
     with contextlib.suppress(OSError, AttributeError):  # not glibc
         mallopt = ctypes.CDLL("libc.so.6").mallopt
         trim_threshold, top_pad, mmap_threshold = -1, -2, -3
-        mallopt(mmap_threshold, 2**25)  # the largest that glibc takes
+        mallopt(mmap_threshold, 2**25)  # the largest value that glibc accepts
         mallopt(trim_threshold, 2**30)
         mallopt(top_pad, 2**26)
 
 
 def make_mesh(batch_size: int, devices: int | None = None, shard: int = 1, accumulate: int = 1) -> Mesh:
-    """A mesh of axes "data" and "model"; a batch is spread over both, a state is cut along "model" alone.
+    """Returns a mesh with axes "data" and "model": batches are spread over both, a state is sharded along "model".
 
     Args:
-      batch_size: images per update over all devices.
-      devices: how many to use, as many of each process; None takes the most that divide the batch.
+      batch_size: images per update, summed over all devices.
+      devices: number of devices, the same of each process; None takes the most that divide the batch.
       shard: size of the axis "model".
-      accumulate: parts of the batch, each of which is spread.
+      accumulate: micro-batches per update; each is spread over the devices.
 
     Raises:
-      InputError: more devices than there are, or numbers that do not divide each other.
+      InputError: there are fewer devices, or the numbers do not divide each other.
     """
     processes, available = jax.process_count(), jax.device_count()
     unit = math.lcm(processes, shard)
@@ -75,10 +75,10 @@ def make_mesh(batch_size: int, devices: int | None = None, shard: int = 1, accum
         devices = next(fitting, unit)
     require(devices <= available, "devices", devices, f"at most {available} on {_machines(processes)}")
     require(devices % unit == 0, "devices", devices, f"a multiple of {unit}, for processes and shards")
-    parts = "" if accumulate == 1 else f" times {accumulate} parts"
+    times = "" if accumulate == 1 else f" times {accumulate} micro-batches"
     divisible = batch_size % (devices * accumulate) == 0
-    require(divisible, "batch_size", batch_size, f"a multiple of the {devices} devices{parts}")
-    # in the order of the processes: so each one's part of a batch is one piece, whatever their number
+    require(divisible, "batch_size", batch_size, f"a multiple of the {devices} devices{times}")
+    # in the order of the processes, so that the images of each process are contiguous in the batch
     ordered = sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
     each = devices // processes
     return _mesh([device for i in range(processes) for device in _of_process(ordered, i)[:each]], shard)
@@ -97,21 +97,21 @@ def _mesh(devices: Sequence[Any], shard: int = 1) -> Mesh:
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """Sharding of what has a copy on every device."""
+    """Returns the sharding of arrays with a copy on every device."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def batch_sharding(mesh: Mesh) -> NamedSharding:
-    """Sharding of stacked batches (k, b, ...): images spread over the devices."""
+    """Returns the sharding of stacked batches (k, b, ...), which spreads the images over the devices."""
     return NamedSharding(mesh, PartitionSpec(None, mesh.axis_names))
 
 
 def state_sharding(mesh: Mesh, state: Any) -> Any:
-    """Shardings of a state's arrays: each cut along the longest of its axes that the axis "model" divides, or whole.
+    """Returns the shardings of a state: each array is cut along its longest axis that "model" divides, or whole.
 
     Args:
       mesh: from `make_mesh`.
-      state: a pytree of arrays or of their shapes.
+      state: a pytree of arrays or shapes.
     """
     shard = mesh.shape["model"]
 
@@ -126,13 +126,13 @@ def state_sharding(mesh: Mesh, state: Any) -> Any:
 
 
 def spread(batch: Any, devices: int | None = None) -> Any:
-    """A batch of arrays (b, ...), spread over devices of this process, so that a compiled function uses all of them.
+    """Returns arrays (b, ...) spread over devices of this process, so that a compiled function uses all of them.
 
-    On the CPU a convolution over a batch runs on one core, whatever the number of cores.
+    On a CPU, XLA computes a batched convolution on one core only.
 
     Args:
-      batch: arrays with the same b.
-      devices: how many; None takes the most that divide b.
+      batch: a pytree of arrays with the same b.
+      devices: number of devices; None takes the most that divide b.
     """
     num, local = len(jax.tree.leaves(batch)[0]), jax.local_devices()
     if devices is None:
@@ -141,15 +141,16 @@ def spread(batch: Any, devices: int | None = None) -> Any:
 
 
 def on_all_devices(state: TrainState) -> TrainState:
-    """The state with a copy on every device of this process; one that others hold too has a copy on each device."""
+    """Returns the state with a copy of each array on every device of this process."""
     mine = jax.tree.map(lambda x: x if x.is_fully_addressable else x.addressable_data(0), state)
     return jax.device_put(mine, replicated(_mesh(jax.local_devices())))
 
 
 def for_prediction(state: TrainState) -> TrainState:
-    """What `predict` reads of a state, as this process can use it alone; to be called on all processes.
+    """Returns what `predict` reads of a state, for this process alone; must be called on all processes.
 
-    Of several processes each gets a copy on its own devices; what is cut is put together. A single one has it all.
+    Each of several processes gets a copy on its own devices, and sharded arrays are gathered. The state of a single
+    process is returned as it is.
     """
     if jax.process_count() == 1:
         return state
@@ -166,7 +167,7 @@ def for_prediction(state: TrainState) -> TrainState:
 
 
 def init_state(algorithm: Algorithm, key: PRNGKey, hparams: dict[str, Any], mesh: Mesh) -> TrainState:
-    """Initial state, made on the devices where it will live."""
+    """Returns the initial state, made on the devices where it will be."""
     shapes = jax.eval_shape(algorithm.init, key, hparams)
     return jax.jit(algorithm.init, out_shardings=state_sharding(mesh, shapes))(key, hparams)
 
@@ -179,29 +180,29 @@ def compile_steps(
     accumulate: int = 1,
     compiler_options: Mapping[str, str] | None = None,
 ) -> Dispatch:
-    """Train steps in one compiled call: (state, batches (k, b, ...)) -> (state, metrics (k,)).
+    """Returns train steps as one compiled call: (state, batches (k, b, ...)) -> (state, metrics (k,)).
 
-    The state given is donated: its buffers are reused, so it must not be used again. One program is compiled per k.
+    The state is donated: its buffers are reused, so it must not be used again. A program is compiled for each k.
+
+    Wait for the metrics before the next call: on a CPU with several host devices, two calls in flight can block each
+    other forever.
 
     Args:
-      algorithm: whose `step` is run k times by `scan`.
-      key: base key of the run; a step folds its number into it.
-      mesh: devices, from `make_mesh`.
-      parallel: "jit": one program over the mesh, which XLA divides. "pmap": a program for each device, all of one
-        process, which draws all that is random for the whole batch and takes the gradient of its own part.
-      accumulate: parts in which a gradient is computed one after another; the sum is that of the whole batch.
-      compiler_options: of XLA, for this program alone; pmap knows none.
-
-    Wait for the metrics before the next call: on the CPU, two calls in flight over several host devices can block each
-    other for ever.
+      algorithm: the algorithm whose `step` is run k times by `scan`.
+      key: base key of the run; each step folds its number into it.
+      mesh: the devices, from `make_mesh`.
+      parallel: "jit" compiles one program for the mesh, which XLA partitions. "pmap" compiles a program for each device
+        of one process; each device draws the random numbers of the whole batch, and averages the gradients.
+      accumulate: micro-batches per update; their mean gradient is that of the whole batch.
+      compiler_options: options of XLA for this program; not used by pmap.
 
     Raises:
-      InputError: pmap over several processes, or of an algorithm that takes no `Gradient`, which parts need too.
+      InputError: pmap with several processes; or pmap or accumulation with an algorithm that takes no `Gradient`.
     """
     if not algorithm.takes_gradient:
         require(accumulate == 1, "accumulate", accumulate, "1 for this algorithm")
         require(parallel == "jit", "parallel", parallel, "jit for this algorithm")
-    gradient = mean_gradient if accumulate == 1 else partial(_gradient_in_parts, accumulate)
+    gradient = mean_gradient if accumulate == 1 else partial(accumulated_gradient, accumulate)
     if parallel == "pmap":
         require(jax.process_count() == 1, "parallel", parallel, "jit, where there are several processes")
         return _pmap_steps(algorithm, key, mesh, gradient)
@@ -222,36 +223,36 @@ def compile_steps(
 def _step(
     algorithm: Algorithm, gradient: Gradient, state: TrainState, batch: Batch, key: PRNGKey
 ) -> tuple[TrainState, Metrics]:
-    """A step of the algorithm; one that knows no parts need not take a `Gradient`."""
+    """Runs a step of the algorithm; passes a `Gradient` only if it is not `mean_gradient`."""
     extra = () if gradient is mean_gradient else (gradient,)
     return algorithm.step(state, batch, key, *extra)
 
 
-def _gradient_in_parts(num: int, loss_fn: LossFn, params: Params, examples: Any) -> tuple[Params, Metrics]:
-    """The `Gradient` of all examples as the mean over `num` parts, one after another."""
-    # examples i, i + num, ... are a part: none moves between devices
-    parts = jax.tree.map(lambda x: x.reshape(-1, num, *x.shape[1:]).swapaxes(0, 1), examples)
+def accumulated_gradient(num: int, loss_fn: LossFn, params: Params, examples: Any) -> tuple[Params, Metrics]:
+    """Returns the `Gradient` of all examples, as the mean over `num` micro-batches that are computed in turn."""
+    # examples i, i + num, ... form micro-batch i, so that none moves between devices
+    micro_batches = jax.tree.map(lambda x: x.reshape(-1, num, *x.shape[1:]).swapaxes(0, 1), examples)
 
-    def add(total: Any, part: Any) -> tuple[Any, None]:
-        return jax.tree.map(jnp.add, total, mean_gradient(loss_fn, params, part)), None
+    def add(total: Any, micro_batch: Any) -> tuple[Any, None]:
+        return jax.tree.map(jnp.add, total, mean_gradient(loss_fn, params, micro_batch)), None
 
     shapes = jax.eval_shape(partial(mean_gradient, loss_fn), params, examples)
-    total, _ = lax.scan(add, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes), parts)
+    total, _ = lax.scan(add, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes), micro_batches)
     return jax.tree.map(lambda x: x / num, total)
 
 
 def _pmap_steps(algorithm: Algorithm, key: PRNGKey, mesh: Mesh, gradient: Gradient) -> Dispatch:
-    """The `Dispatch` of "pmap"; the state that goes in and comes out is the same as that of "jit"."""
+    """Returns the `Dispatch` for "pmap"; it takes and returns the same state as that for "jit"."""
     num = mesh.size
 
-    def of_own_part(loss_fn: LossFn, params: Params, examples: Any) -> tuple[Params, Metrics]:
+    def averaged_gradient(loss_fn: LossFn, params: Params, examples: Any) -> tuple[Params, Metrics]:
         own = jax.tree.map(lambda x: x.reshape(num, -1, *x.shape[1:])[lax.axis_index("data")], examples)
         return lax.pmean(gradient(loss_fn, params, own), "data")
 
-    def step(state: TrainState, part: Batch) -> tuple[TrainState, Metrics]:
-        # every device sees the images of all, as bytes, so that the step draws for the batch as on one device
-        batch = lax.all_gather(part, "data", tiled=True)
-        return _step(algorithm, of_own_part, state, batch, key)
+    def step(state: TrainState, own: Batch) -> tuple[TrainState, Metrics]:
+        # each device gets the images of all, as uint8, so that the step draws the same numbers as on one device
+        batch = lax.all_gather(own, "data", tiled=True)
+        return _step(algorithm, averaged_gradient, state, batch, key)
 
     mapped = jax.pmap(
         partial(lax.scan, step),

@@ -1,4 +1,4 @@
-"""What a train step is: a pure function of state, batch and key. An algorithm is a record of such functions."""
+"""The train step, a pure function of state, batch and key; an algorithm is a record of such functions."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -12,20 +12,20 @@ from jaxgen.types import Metrics, Params, PRNGKey
 LossFn = Callable[[Params, Any], tuple[jax.Array, Metrics]]
 """(params, examples) -> (loss, metrics), both means over the examples, a pytree of arrays (b, ...)."""
 Gradient = Callable[[LossFn, Params, Any], tuple[Params, Metrics]]
-"""(loss_fn, params, examples) -> (gradient by params, metrics). Who runs a step may give it one that works in parts."""
+"""(loss_fn, params, examples) -> (gradient by params, metrics); the caller of a step may pass one that accumulates."""
 
 
 @flax.struct.dataclass
 class TrainState:
-    """Everything that a step reads and changes, arrays only (or their shapes, from `jax.eval_shape`).
+    """The state that a step reads and updates: a pytree of arrays, or of shapes from `jax.eval_shape`.
 
     Attributes:
-      step: int32 scalar, number of steps done; also the number of batches consumed.
+      step: int32 scalar, the number of steps done and of batches consumed.
       params: parameters by network name, e.g. "generator", "discriminator", "restorer".
       opt_state: optimizer state by network name.
-      ema_params: moving average of the parameters of the networks that are used for prediction.
-      hparams: float32 scalars by name: every number that a user may tune or scan.
-      extras: any further arrays of an algorithm.
+      ema_params: moving average of the parameters of each network that is used for prediction.
+      hparams: float32 scalars by name, all numbers that a user may tune or scan.
+      extras: other arrays of an algorithm.
     """
 
     step: Any
@@ -37,11 +37,11 @@ class TrainState:
 
 
 class Sizes(NamedTuple):
-    """The sizes that a `predict` takes: any multiple.
+    """The image sizes that a `predict` takes, if it takes more than one.
 
     Attributes:
-      halo: pixels from which a pixel of the result may depend on another one, at most.
-      multiple: that sizes without padding are a multiple of.
+      halo: the farthest distance in pixels at which an input pixel influences an output pixel.
+      multiple: sizes that are a multiple of this need no padding.
     """
 
     halo: int
@@ -49,18 +49,18 @@ class Sizes(NamedTuple):
 
 
 class Algorithm(NamedTuple):
-    """A record of pure functions; no base class.
+    """An algorithm: a record of pure functions.
 
     Attributes:
       init: (key, hparams) -> TrainState.
-      step: (state, batch, key) -> (state, metrics); takes its randomness from `fold_in(key, state.step)` alone.
-        A fourth argument, a `Gradient`, may take the place of `mean_gradient`: what is costly goes through it.
-      predict: (state, inputs, key) -> `Prediction` of images (b, *spatial, c) in [-1, 1], or logits, from the averaged
-        parameters; what it draws comes from the key.
-      draw_inputs: (key, num) -> random inputs of `predict` by name, as `latents` (num, z); None where inputs are data.
-      images_per_step: images of the batch that one step consumes.
+      step: (state, batch, key) -> (state, metrics); all its random numbers come from `fold_in(key, state.step)`.
+        A fourth argument, a `Gradient`, replaces `mean_gradient`; all costly gradients are computed by it.
+      predict: (state, inputs, key) -> `Prediction` of images (b, *spatial, c) in [-1, 1], or logits, with the averaged
+        parameters; its random numbers come from the key.
+      draw_inputs: (key, num) -> random inputs of `predict` by name, such as `latents` (num, z); None if they are data.
+      images_per_step: images that one step consumes.
       takes_gradient: whether `step` takes the fourth argument.
-      sizes: that `predict` takes; None for the one size that it was trained on.
+      sizes: the sizes that `predict` takes; None for only the training size.
     """
 
     init: Callable[[PRNGKey, dict[str, float]], TrainState]
@@ -73,21 +73,27 @@ class Algorithm(NamedTuple):
 
 
 def mean_gradient(loss_fn: LossFn, params: Params, examples: Any) -> tuple[Params, Metrics]:
-    """The `Gradient` of all examples at once."""
+    """Returns the gradient and the metrics of all examples at once: the default `Gradient`."""
     return jax.grad(loss_fn, has_aux=True)(params, examples)
 
 
+def all_finite(tree: Any) -> jax.Array:
+    """Returns whether all floating-point arrays of a tree are finite, as a bool scalar."""
+    floats = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.floating)]
+    return jnp.stack([jnp.isfinite(x).all() for x in floats]).all()
+
+
 def as_hparams(hparams: Any) -> dict[str, jax.Array]:
-    """A mapping of numbers to float32 scalar arrays."""
+    """Returns numbers by name as float32 scalar arrays."""
     return {name: jnp.asarray(value, jnp.float32) for name, value in dict(hparams).items()}
 
 
 def new_state(params: dict[str, Params], averaged: tuple[str, ...], hparams: Any, optimizer: Any) -> TrainState:
-    """The state before the first step.
+    """Returns the state before the first step.
 
     Args:
       params: parameters by network name.
-      averaged: names of the networks whose moving average is kept.
+      averaged: names of the networks that get a moving average.
       hparams: numbers by name.
       optimizer: an `optax.GradientTransformation`, the same for all networks.
     """
@@ -95,7 +101,7 @@ def new_state(params: dict[str, Params], averaged: tuple[str, ...], hparams: Any
         step=jnp.zeros((), jnp.int32),
         params=params,
         opt_state={name: optimizer.init(p) for name, p in params.items()},
-        # a copy, since the step gives the buffers of its input away
+        # a copy, since a step donates its state
         ema_params={name: jax.tree.map(jnp.copy, params[name]) for name in averaged},
         hparams=as_hparams(hparams),
         extras={},

@@ -268,13 +268,13 @@ def test_no_runs_yet(capsys, monkeypatch, tmp_path):
 
 
 def test_a_recipes_newest_run_is_found_by_name(out, monkeypatch):
-    from jaxgen.cli import using
+    from jaxgen.cli import commands_for_models
 
     monkeypatch.setattr(using, "RUNS", out)
-    assert using.find_run_by_name("gan").name == "20260101-000006"
-    assert using.find_run_by_name("latest").name == "20260101-000006"
+    assert commands_for_models.find_run_by_name("gan").name == "20260101-000006"
+    assert commands_for_models.find_run_by_name("latest").name == "20260101-000006"
     with pytest.raises(InputError, match="one of gan"):
-        using.find_run_by_name("gun")
+        commands_for_models.find_run_by_name("gun")
 
 
 def test_sample_overwrites_only_when_forced(out, capsys, tmp_path):

@@ -16,6 +16,7 @@ from jaxgen.runs.checkpoints import read_meta
 from jaxgen.runs.folder import Run, new_run, read_run_config
 from jaxgen.runs.measures import Measure
 from jaxgen.runs.reading import read_metrics
+from jaxgen.scans import scan as scan_module
 from jaxgen.scans.scan import run_or_extract
 from jaxgen.scans.setup import ScanConfig, scan_of
 from jaxgen.tasks.gan import task as gan_task
@@ -155,6 +156,27 @@ def test_a_scan_ends_when_all_members_have_diverged(npz, tmp_path, cheap_judge):
     config = make_config(npz, ScanConfig(population="map"), lr="1e30")
     with pytest.raises(NonFiniteError, match="the last of the members diverged"):
         start(tmp_path, config)
+
+
+def test_a_damaged_newest_checkpoint_takes_its_members_with_it(npz, tmp_path, cheap_judge):
+    config = make_config(npz, ScanConfig(population="map"), lr="1e-2,2e-2")
+    run = start(tmp_path, config)
+    folder = run.directory / "checkpoints" / "8" / "state"
+    for path in (path for path in folder.rglob("*") if path.is_file()):
+        path.write_bytes(b"")
+    taken = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scan_module, "record", lambda run, training: taken.append(training))
+        start(tmp_path, config, run)
+    (training,) = taken
+    assert int(training.program.state.step) == 4
+    assert [(entry.steps, [step for step, _ in entry.scores]) for entry in training.members.ledger] == [(4, [4])] * 2
+
+
+def test_a_scan_needs_a_measure(npz, tmp_path, monkeypatch):
+    monkeypatch.setattr(gan_task, "TASK", gan_task.TASK._replace(measures=lambda *args: ()))
+    with pytest.raises(InputError, match="measures: got 'none'; accepted: one at least, to rank the members"):
+        start(tmp_path, make_config(npz))
 
 
 @pytest.mark.slow

@@ -110,6 +110,18 @@ def test_a_signal_ends_after_the_dispatch_and_only_urgent_callbacks_run(number):
     assert signal.getsignal(number) == before
 
 
+def test_a_signal_during_the_last_callbacks_is_not_lost():
+    done = []
+
+    def measure(step, _):
+        os.kill(os.getpid(), signal.SIGTERM)
+        done.append(step)
+
+    callbacks = [Callback(100, measure), Callback(100, lambda s, _: done.append(-s), at_signal=True)]
+    _, stop, _ = run([[0, 0]] * 2, callbacks=callbacks)
+    assert (stop.step, stop.reason, done) == (4, "SIGTERM", [4, -4])
+
+
 def test_a_second_interrupt_does_not_wait():
     def on_metrics(step, _):
         os.kill(os.getpid(), signal.SIGINT)
@@ -119,8 +131,11 @@ def test_a_second_interrupt_does_not_wait():
         train(dispatch, make_state(), iter([jnp.zeros(2)] * 5), on_metrics=on_metrics, callbacks=[])
 
 
-@pytest.mark.parametrize(("code", "reason", "ran"), [(1, "time", ["all", "urgent"]), (3, "SIGTERM", ["urgent"])])
-def test_what_another_process_says_stops_this_one_too(code, reason, ran):
+@pytest.mark.parametrize(
+    ("code", "reason", "says", "ran"),
+    [(1, "time", [0, 0, 1], ["all", "urgent"]), (3, "SIGTERM", [0, 0], ["urgent"])],
+)
+def test_what_another_process_says_stops_this_one_too(code, reason, says, ran):
     asked, done = [], []
 
     def agree(own):
@@ -132,7 +147,7 @@ def test_what_another_process_says_stops_this_one_too(code, reason, ran):
         Callback(100, lambda s, _: done.append("urgent"), True),
     ]
     _, stop, _ = run([[0]] * 5, callbacks=callbacks, agree=agree)
-    assert (stop.step, stop.reason, asked, done) == (2, reason, [0, 0], ran)
+    assert (stop.step, stop.reason, asked, done) == (2, reason, says, ran)
 
 
 def test_time_bounds_the_call():

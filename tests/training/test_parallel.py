@@ -54,7 +54,9 @@ def test_numbers_that_do_not_divide_are_refused(batch: int, devices: int | None,
 
 def test_parts_of_a_batch_are_spread() -> None:
     assert parallel.make_mesh(24, accumulate=4).size == 6
-    with pytest.raises(InputError, match="batch_size: got 24; accepted: a multiple of the 8 devices times 4 parts"):
+    with pytest.raises(
+        InputError, match="batch_size: got 24; accepted: a multiple of the 8 devices times 4 micro-batches"
+    ):
         parallel.make_mesh(24, 8, accumulate=4)
 
 
@@ -90,6 +92,7 @@ def test_alone_a_process_predicts_from_the_state_itself() -> None:
 @pytest.mark.parametrize(
     ("how", "message"), [({"accumulate": 2}, "accumulate: got 2"), ({"parallel": "pmap"}, "parallel")]
 )
-def test_an_algorithm_that_takes_no_gradient_is_not_run_in_parts(how: dict[str, Any], message: str) -> None:
+def test_an_algorithm_that_takes_no_gradient_accumulates_none(how: dict[str, Any], message: str) -> None:
+    algorithm = COUNTER._replace(takes_gradient=False)
     with pytest.raises(InputError, match=f"{message}.* for this algorithm"):
-        parallel.compile_steps(COUNTER, jax.random.key(0), parallel.make_mesh(8, 4), **how)
+        parallel.compile_steps(algorithm, jax.random.key(0), parallel.make_mesh(8, 4), **how)

@@ -11,7 +11,7 @@ from jaxgen.errors import InputError
 from jaxgen.tasks.gan.algorithm import make_gan
 from jaxgen.tasks.gan.config import GanConfig, GanHparams
 from jaxgen.training import population as pop
-from jaxgen.training.population import FINITE, Plan
+from jaxgen.training.population import FINITE, Layout
 from jaxgen.training.step import Algorithm
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -73,17 +73,17 @@ def four_devices(monkeypatch):
     monkeypatch.setattr(jax, "devices", lambda: found)
 
 
-PLANS = {"map": Plan(1, 1), "vmap": Plan(1, 5), "shard": Plan(4, 1), "shard:2": Plan(4, 2)}
+LAYOUTS = {"map": Layout(1, 1), "vmap": Layout(1, 5), "shard": Layout(4, 1), "shard:2": Layout(4, 2)}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", PLANS)
+@pytest.mark.parametrize("name", LAYOUTS)
 def test_each_member_equals_its_solo_run(name, gan, solo):
-    plan = pop.parse_plan(name, 5)
-    assert plan == PLANS[name]
-    population = pop.init_population(gan, plan, HPARAMS, SEEDS, STREAMS)
+    layout = pop.parse_layout(name, 5)
+    assert layout == LAYOUTS[name]
+    population = pop.init_population(gan, layout, HPARAMS, SEEDS, STREAMS)
     traces: list[int] = []
-    dispatch = pop.compile_population(counted(gan, traces), plan)
+    dispatch = pop.compile_population(counted(gan, traces), layout)
     found = []
     for i in range(2):
         population, metrics = dispatch(population, part(i))
@@ -92,14 +92,14 @@ def test_each_member_equals_its_solo_run(name, gan, solo):
             first = len(traces)
     assert len(traces) == first  # nothing is traced, and so nothing compiled, again
     assert int(population.step) == 2 * STEPS
-    pick = pop.make_pick(plan)
+    pick = pop.make_pick(layout)
     for i in range(5):
         state, metrics = solo(SEEDS[i], HPARAMS[i], STREAMS[i])
         assert_close(pick(population, i), state)
         for key, values in metrics.items():
             assert_close(np.concatenate([m[key][:, i] for m in found]), values)
     assert (np.concatenate([m[FINITE] for m in found])[:, :5] == 1).all()
-    assert population.members.alive.tolist() == [True] * 5 + [False] * (plan.devices * 2 * (plan.devices > 1) - 5)
+    assert population.members.alive.tolist() == [True] * 5 + [False] * (layout.devices * 2 * (layout.devices > 1) - 5)
 
 
 def conds(jaxpr) -> int:
@@ -113,18 +113,18 @@ def conds(jaxpr) -> int:
 
 @pytest.mark.parametrize(("together", "num"), [(True, 1), (False, 0)])
 def test_one_step_counter_for_all_keeps_lazy_penalties_lazy_under_vmap(together, num, gan):
-    plan = Plan(1, 5)
-    population = pop.init_population(gan, plan, HPARAMS, SEEDS, STREAMS)
-    dispatch = pop.compile_population(gan, plan, together=together)
+    layout = Layout(1, 5)
+    population = pop.init_population(gan, layout, HPARAMS, SEEDS, STREAMS)
+    dispatch = pop.compile_population(gan, layout, together=together)
     assert conds(jax.make_jaxpr(dispatch)(population, part(0)).jaxpr) == num
 
 
 @pytest.mark.parametrize("name", ["map", "vmap"])
 def test_a_diverged_member_is_flagged_and_frozen_and_hurts_no_other(name, gan, solo):
-    plan = pop.parse_plan(name, 3)
+    layout = pop.parse_layout(name, 3)
     hot = numbers(1e30)
-    population = pop.init_population(gan, plan, [HPARAMS[0], hot, HPARAMS[2]], [0, 1, 0], [0, 1, 0])
-    dispatch, pick = pop.compile_population(gan, plan), pop.make_pick(plan)
+    population = pop.init_population(gan, layout, [HPARAMS[0], hot, HPARAMS[2]], [0, 1, 0], [0, 1, 0])
+    dispatch, pick = pop.compile_population(gan, layout), pop.make_pick(layout)
     before = jax.device_get(pick(population, 1))
     for i in range(2):
         population, metrics = dispatch(population, part(i))
@@ -143,28 +143,28 @@ def test_a_diverged_member_is_flagged_and_frozen_and_hurts_no_other(name, gan, s
 
 @pytest.mark.parametrize("name", ["map", "vmap"])
 def test_a_replaced_member_begins_anew_in_the_same_program(name, gan, solo):
-    plan, traces = pop.parse_plan(name, 2), []
-    dispatch = pop.compile_population(counted(gan, traces), plan, together=False)
-    population = pop.init_population(gan, plan, HPARAMS[:2], SEEDS[:2], STREAMS[:2])
+    layout, traces = pop.parse_layout(name, 2), []
+    dispatch = pop.compile_population(counted(gan, traces), layout, together=False)
+    population = pop.init_population(gan, layout, HPARAMS[:2], SEEDS[:2], STREAMS[:2])
     population, _ = dispatch(population, part(0))
     first = len(traces)
-    fresh = pop.init_population(gan, plan, [HPARAMS[0], HPARAMS[4]], [0, 7], [0, 1])
-    population = pop.make_replace(plan)(population, np.array([False, True]), fresh)
+    fresh = pop.init_population(gan, layout, [HPARAMS[0], HPARAMS[4]], [0, 7], [0, 1])
+    population = pop.make_replace(layout)(population, np.array([False, True]), fresh)
     population, _ = dispatch(population, part(1))
     assert len(traces) == first
-    pick = pop.make_pick(plan)
+    pick = pop.make_pick(layout)
     assert_close(pick(population, 0), solo(0, HPARAMS[0], 0)[0])
     assert_close(pick(population, 1), solo(7, HPARAMS[4], 1, first=STEPS, steps=STEPS)[0])
 
 
-def copied(population, plan: Plan):
-    """A copy on every device of the plan, as from a checkpoint."""
-    return jax.device_put(jax.device_get(population), NamedSharding(pop.make_mesh(plan), PartitionSpec()))
+def copied(population, layout: Layout):
+    """A copy on every device of the layout, as from a checkpoint."""
+    return jax.device_put(jax.device_get(population), NamedSharding(pop.member_mesh(layout), PartitionSpec()))
 
 
 def test_members_move_between_devices(gan):
-    few, many = pop.parse_plan("map", 5), pop.parse_plan("shard", 5)
-    assert [pop.num_slots(plan, 5) for plan in (few, many)] == [5, 8]
+    few, many = pop.parse_layout("map", 5), pop.parse_layout("shard", 5)
+    assert [pop.num_slots(layout, 5) for layout in (few, many)] == [5, 8]
     population = pop.init_population(gan, few, HPARAMS, SEEDS, STREAMS)
     target = pop.population_target(gan, few, HPARAMS[0], 5)
     assert jax.tree.map(lambda a: (a.shape, a.dtype), target) == jax.tree.map(lambda a: (a.shape, a.dtype), population)
@@ -177,20 +177,20 @@ def test_members_move_between_devices(gan):
 
 
 def test_plans():
-    assert pop.parse_plan("shard", 3) == Plan(3, 1)  # no more devices than members
-    assert pop.parse_plan("map:4", 6) == Plan(1, 3)  # blocks of one size
-    assert pop.parse_plan("shard:99", 8) == Plan(4, 2)
+    assert pop.parse_layout("shard", 3) == Layout(3, 1)  # no more devices than members
+    assert pop.parse_layout("map:4", 6) == Layout(1, 3)  # blocks of one size
+    assert pop.parse_layout("shard:99", 8) == Layout(4, 2)
     for text in ("auto", "pmap", "map:0", "vmap:2", "shard:"):
         with pytest.raises(InputError, match="population: got"):
-            pop.parse_plan(text, 4)
+            pop.parse_layout(text, 4)
     assert pop.candidate_names(8) == ["map", "vmap", "map:4", "shard", "shard:4"]
     assert pop.candidate_names(1) == ["map"]
 
 
-def test_a_measured_plan_can_be_used(gan):
-    measured = pop.measure_plan(gan, "map", HPARAMS[:2], part(0), together=True)
+def test_a_measured_layout_can_be_used(gan):
+    measured = pop.measure_layout(gan, "map", HPARAMS[:2], part(0), together=True)
     assert measured.seconds > 0
-    population = pop.init_population(gan, measured.plan, HPARAMS[:2], [0, 1], [0, 1])
+    population = pop.init_population(gan, measured.layout, HPARAMS[:2], [0, 1], [0, 1])
     population, metrics = measured.dispatch(population, part(0))
     assert metrics[FINITE].shape == (STEPS, 2)
     assert jnp.isfinite(metrics["loss/generator"]).all()
