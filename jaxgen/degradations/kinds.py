@@ -18,7 +18,7 @@ class Kind(NamedTuple):
     """One kind of damage; level 0 is exactly the identity."""
 
     apply: Callable[[PRNGKey, Images, Levels], Observation]
-    """apply(key, images, levels): damages images (b, *spatial, c) in [-1, 1]; the masks are 1 where no pixel is missing."""
+    """apply(key, images, levels) damages images (b, *spatial, c) in [-1, 1]; masks are 0 where it removes a pixel."""
     highest: float
     """The highest level that makes sense."""
     unit: str
