@@ -20,7 +20,7 @@ _HOMES = {
     "train_gan": "jaxgen.api",
     "train_restorer": "jaxgen.api",
 }
-"""Public names and where they live. A name is imported when it is first asked for: an exported model needs no Flax."""
+"""Modules of the public names. A name is imported at its first use, so that exported models need no Flax."""
 
 __all__ = sorted(_HOMES)
 

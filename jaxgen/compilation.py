@@ -1,4 +1,4 @@
-"""Compiled programs are kept on disk, so that a process starts without compiling what an earlier one compiled."""
+"""A cache of compiled programs on disk, so that a process need not compile what an earlier one compiled."""
 
 import os
 from pathlib import Path
@@ -7,9 +7,9 @@ import jax
 
 
 def keep_compiled() -> None:
-    """Turns on JAX's compilation cache, in the user's cache folder (JAX_COMPILATION_CACHE_DIR where it is set).
+    """Turns on JAX's compilation cache in the user's cache folder.
 
-    Without effect where the process has a cache already.
+    It has no effect if the process already has a cache, e.g. by JAX_COMPILATION_CACHE_DIR.
     """
     if jax.config.jax_compilation_cache_dir is None:
         base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

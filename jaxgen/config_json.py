@@ -1,4 +1,4 @@
-"""Configuration to JSON and back; unknown fields and values of another type are refused."""
+"""Conversion of configurations to JSON and back; it refuses unknown fields and values of another type."""
 
 import dataclasses
 import json
@@ -14,12 +14,12 @@ T = TypeVar("T")
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """Dataclass to a plain dict of JSON values (tuples become lists)."""
+    """Returns a dataclass as a plain dict of JSON values; tuples become lists."""
     return json.loads(json.dumps(dataclasses.asdict(config)))
 
 
 def from_dict(cls: type[T], values: Any, prefix: str = "") -> T:
-    """Dict to dataclass `cls`, nested dataclasses included.
+    """Returns the dataclass `cls` of a dict, nested dataclasses included.
 
     Raises:
       InputError: not a dict, a field is unknown, or a value is not of the field's type.
@@ -35,7 +35,7 @@ def from_dict(cls: type[T], values: Any, prefix: str = "") -> T:
 
 
 def _parse(hint: Any, value: Any, field: str) -> Any:
-    """One JSON value to the annotated type."""
+    """Returns a JSON value as the annotated type."""
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin is typing.Annotated:
         return _parse(args[0], value, field)
@@ -58,12 +58,12 @@ def _parse(hint: Any, value: Any, field: str) -> Any:
 
 
 def save_config(config: Any, path: Path) -> None:
-    """Writes a config as indented JSON, whole or not at all."""
+    """Writes a configuration as indented JSON, completely or not at all."""
     write_bytes(path, (json.dumps(to_dict(config), indent=2) + "\n").encode())
 
 
 def load_config(cls: type[T], path: Path) -> T:
-    """Reads what `save_config` wrote.
+    """Reads a configuration that `save_config` wrote.
 
     Raises:
       InputError: no such file, not JSON, unknown fields or values of the wrong type.

@@ -1,4 +1,4 @@
-"""Errors of users, and the checks that raise them: one line with the field, the value and what is accepted."""
+"""The error for unacceptable input, and checks that raise it with the field, the value and what is accepted."""
 
 import dataclasses
 import typing
@@ -6,11 +6,11 @@ from typing import Any, Literal
 
 
 class InputError(ValueError):
-    """Something the user gave is not acceptable; the command line prints the message alone and exits with 2."""
+    """The error for unacceptable input of the user; the command line prints the message alone and exits with 2."""
 
 
 def reject(field: str, value: Any, accepted: str) -> typing.NoReturn:
-    """Raises `InputError` that names the field, the value and what is accepted."""
+    """Raises an `InputError` that names the field, the value and what is accepted."""
     raise InputError(f"{field}: got {value!r}; accepted: {accepted}")
 
 
@@ -32,11 +32,11 @@ def require_choices(config: Any) -> None:
 
 
 class NonFiniteError(RuntimeError):
-    """A loss or a parameter is infinite or not a number."""
+    """The error for a loss or a parameter that is infinite or not a number."""
 
 
 def require_numbers(hparams: Any, below_one: tuple[str, ...]) -> None:
-    """Raises `InputError` unless all fields are finite and 0 or more, some below 1, and the schedule is not empty."""
+    """Raises `InputError` unless all fields are finite and 0 or more, those of `below_one` below 1."""
     for f in dataclasses.fields(hparams):
         value = getattr(hparams, f.name)
         require(value is None or (value >= 0 and value < float("inf")), f"hparams.{f.name}", value, "0 or more")

@@ -1,4 +1,4 @@
-"""Files that are whole or not there at all, and errors that say which file it was."""
+"""Files that are written completely or not at all, and errors that name the file."""
 
 import contextlib
 import json
@@ -13,10 +13,10 @@ from jaxgen.errors import InputError
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Writes a file so that a reader sees the old one or the new one, never a part; makes its folder.
+    """Writes a file so that a reader sees the old one or the new one, never a part; creates its folder.
 
     Raises:
-      OSError: it cannot be written; names it.
+      OSError: the file cannot be written; the error names it.
     """
     path = Path(path)
     # In the same folder, as a rename is atomic only within one file system.
@@ -32,20 +32,20 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 
 def append(file: BinaryIO, path: Path, data: bytes) -> None:
-    """Writes all of `data` to a file opened without buffer: nothing is left to fail when it is closed.
+    """Writes all of `data` to a file opened without a buffer, so that closing the file cannot fail.
 
     Raises:
-      OSError: it cannot be written; names `path`.
+      OSError: the data cannot be written; the error names `path`.
     """
     with naming(path):
         rest = memoryview(data)
-        while rest:  # a disk that fills up takes a part first
+        while rest:  # a disk that becomes full writes a part first
             rest = rest[file.write(rest) :]
 
 
 @contextlib.contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Gives an `OSError` the name of the file that it is about: one of a write has none."""
+    """Adds the file name to an `OSError` raised in the context, as errors of writes have none."""
     try:
         yield
     except OSError as error:
@@ -55,20 +55,20 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def printable(text: object) -> str:
-    """One line that any terminal can show: file names may hold line ends, control characters and bytes of no text."""
+    """Returns text as one line that any terminal can show: it escapes line ends, control and invalid characters."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in str(text))
 
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
-    """Writes indented strict JSON, whole or not at all; a number that is not finite becomes null."""
+    """Writes indented strict JSON, completely or not at all; a number that is not finite becomes null."""
     write_bytes(path, (json.dumps(finite(values), indent=2, allow_nan=False) + "\n").encode())
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Reads a JSON object; the result is empty where there is no file.
+    """Reads a JSON object; returns an empty one if there is no file.
 
     Raises:
-      InputError: the file cannot be read, or holds something else.
+      InputError: the file cannot be read, or does not hold an object.
     """
     try:
         values = json.loads(path.read_bytes())
@@ -76,7 +76,7 @@ def read_json(path: Path) -> dict[str, Any]:
         return {}
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except (ValueError, RecursionError) as error:  # also of bytes that are no text
+    except (ValueError, RecursionError) as error:  # ValueError also for bytes that are not text
         raise InputError(f"{path}: is not JSON ({error})") from None
     if not isinstance(values, dict):
         raise InputError(f"{path}: holds no object; accepted: a JSON object")
@@ -84,7 +84,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def finite(value: Any) -> Any:
-    """The same JSON value with null for each float that is not finite."""
+    """Returns the JSON value with null for each float that is not finite."""
     if isinstance(value, Mapping):
         return {name: finite(item) for name, item in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""Images at the edges: uint8 <-> [-1, 1], grids, PNG and GIF files."""
+"""Conversion of images between uint8 and [-1, 1], grids of images, and PNG and GIF files."""
 
 import io
 import math
@@ -15,15 +15,13 @@ from jaxgen.errors import InputError, reject, require
 from jaxgen.files import write_bytes
 
 BACKGROUND = 232
-"""Grey level of grid lines and of empty cells: apart from black digits' ground and from white paper."""
-
-
+"""Grey level of grid lines and of empty cells; it differs from black images and from a white page."""
 RANKS = {1: "signals", 2: "images", 3: "volumes"}
-"""What has so many spatial axes."""
+"""Names of arrays by their number of spatial axes."""
 
 
 def require_rank(field: str, x: Any, ranks: tuple[int, ...]) -> None:
-    """Raises InputError unless an array (b, *spatial, c) has one of these numbers of spatial axes."""
+    """Raises `InputError` unless the number of spatial axes of x (b, *spatial, c) is one of `ranks`."""
     num = x.ndim - 2
     if num not in ranks:
         accepted = " or ".join(f"{RANKS[rank]} ({rank})" for rank in ranks)
@@ -31,23 +29,23 @@ def require_rank(field: str, x: Any, ranks: tuple[int, ...]) -> None:
 
 
 def to_float(images: jax.Array) -> jax.Array:
-    """uint8 [0, 255] to float32 [-1, 1], x / 127.5 - 1; floats pass through. Any shape."""
+    """Converts uint8 [0, 255] of any shape to float32 [-1, 1], x / 127.5 - 1; returns floats unchanged."""
     if images.dtype == jnp.uint8:
         return images.astype(jnp.float32) / 127.5 - 1.0
     return images
 
 
 def to_uint8(images: Any) -> np.ndarray:
-    """Float [-1, 1] to uint8 [0, 255], rounded to the nearest and clipped. Any shape."""
+    """Converts floats [-1, 1] of any shape to uint8 [0, 255], rounded to the nearest and clipped."""
     return np.clip(np.rint((np.asarray(images, np.float32) + 1.0) * 127.5), 0, 255).astype(np.uint8)
 
 
 def make_grid(images: Any, columns: int | None = None, padding: int = 2) -> UInt8[np.ndarray, "H W C"]:
-    """Lays images out row by row on a light grey ground, `BACKGROUND`, with lines between and around them.
+    """Arranges images row by row in a grid, with lines of light grey, `BACKGROUND`, between and around them.
 
     Args:
       images: [n, h, w, c], float in [-1, 1] or uint8; c is 1, 3 or 4; NumPy or JAX.
-      columns: images a row; None makes as many columns as rows or one more. Empty cells stay background.
+      columns: images in a row; None makes as many columns as rows or one more. Empty cells are light grey.
       padding: width of the lines in pixels, 0 or more.
 
     Returns:
@@ -66,7 +64,7 @@ def make_grid(images: Any, columns: int | None = None, padding: int = 2) -> UInt
     rows = math.ceil(n / columns)
     grid = np.full((rows * (h + padding) + padding, columns * (w + padding) + padding, c), BACKGROUND, np.uint8)
     if c == 4:
-        grid[..., 3] = 255  # the ground of a grid with alpha is opaque
+        grid[..., 3] = 255  # the background of a grid with alpha is opaque
     for index, cell in enumerate(cells):
         top, left = (
             place * (size + padding) + padding for place, size in zip(divmod(index, columns), (h, w), strict=True)
@@ -81,15 +79,15 @@ def readable_scale(height: int) -> int:
 
 
 def save_png(path: Path, image: np.ndarray, scale: int = 1) -> None:
-    """Writes one image as PNG, whole or not at all; the folder is made where it lacks.
+    """Writes one image as PNG, completely or not at all; creates the folder if needed.
 
     Args:
-      path: where to.
+      path: file to write.
       image: uint8 [H, W, C]; C is 1 (stored as grey), 3 or 4.
       scale: each pixel becomes a square of `scale` x `scale` pixels, so that small digits are readable.
 
     Raises:
-      InputError: not such an image, or a scale below 1.
+      InputError: an image of another type or shape, or a scale below 1.
     """
     _require_uint8("image", image, 3, (1, 3, 4))
     buffer = io.BytesIO()
@@ -98,16 +96,16 @@ def save_png(path: Path, image: np.ndarray, scale: int = 1) -> None:
 
 
 def save_gif(path: Path, frames: np.ndarray, duration_ms: int = 60, scale: int = 1) -> None:
-    """Writes frames as a GIF that repeats for ever, whole or not at all.
+    """Writes frames as a GIF that repeats without end, completely or not at all.
 
     Args:
-      path: where to.
+      path: file to write.
       frames: uint8 [t, H, W, C], t 1 or more; C is 1 (all 256 greys kept) or 3 (256 colours a frame).
-      duration_ms: how long a frame stands, in milliseconds; GIF rounds to 10, browsers slow down below 20.
+      duration_ms: duration of a frame in milliseconds; GIF rounds to 10, and browsers slow down below 20.
       scale: nearest-neighbour enlargement, as in `save_png`.
 
     Raises:
-      InputError: not such frames, a scale below 1 or a duration below 20.
+      InputError: frames of another type or shape, a scale below 1 or a duration below 20.
     """
     _require_uint8("frames", frames, 4, (1, 3))
     require(duration_ms >= 20, "duration_ms", duration_ms, "20 or more")
@@ -118,20 +116,20 @@ def save_gif(path: Path, frames: np.ndarray, duration_ms: int = 60, scale: int =
 
 
 def _to_pillow(image: np.ndarray, scale: int) -> Image.Image:
-    """uint8 [H, W, C] to a Pillow image, enlarged; one channel becomes mode L."""
+    """Converts uint8 [H, W, C] to a Pillow image, enlarged by `scale`; one channel becomes mode L."""
     require(scale >= 1, "scale", scale, "1 or more")
     image = image.repeat(scale, axis=0).repeat(scale, axis=1)
     return Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
 
 
 def _require_uint8(field: str, images: np.ndarray, rank: int, channels: tuple[int, ...]) -> None:
-    """Raises InputError unless `images` is a uint8 array that `_require_images` accepts."""
+    """Raises `InputError` unless `images` is a uint8 array that `_require_images` accepts."""
     require(images.dtype == np.uint8, field, _describe(images), "uint8; make_grid and to_uint8 give that")
     _require_images(field, images, rank, channels)
 
 
 def _require_images(field: str, images: np.ndarray, rank: int, channels: tuple[int, ...]) -> None:
-    """Raises InputError unless `images` is uint8 or float, of that rank, not empty, with allowed channels."""
+    """Raises `InputError` unless `images` is uint8 or float, of that rank, not empty, with allowed channels."""
     number = images.dtype == np.uint8 or jnp.issubdtype(images.dtype, jnp.floating)
     if not number or images.ndim != rank or images.size == 0 or images.shape[-1] not in channels:
         axes = "[n, height, width, channels]" if rank == 4 else "[height, width, channels]"
@@ -139,5 +137,5 @@ def _require_images(field: str, images: np.ndarray, rank: int, channels: tuple[i
 
 
 def _describe(images: np.ndarray) -> str:
-    """Type and shape for a message."""
+    """Returns type and shape for a message."""
     return f"{images.dtype} {list(images.shape)}"

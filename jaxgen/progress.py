@@ -1,4 +1,4 @@
-"""Shows how far work is: rich's bars on a terminal, plain lines without control codes everywhere else."""
+"""Progress of work: bars by rich on a terminal, plain lines without control codes everywhere else."""
 
 import contextlib
 import sys
@@ -24,14 +24,14 @@ from rich.text import Text
 
 T = TypeVar("T")
 WINDOW_SECONDS = 30.0
-"""The throughput is a mean over this much of the recent past, pauses for samples and checkpoints included."""
+"""Length of the recent past over which throughput is averaged, pauses for samples and checkpoints included."""
 LINE_SECONDS = 10.0
-"""Plain lines are at least this far apart."""
+"""Shortest time between two plain lines."""
 ONE_LINE = Column(no_wrap=True, overflow="crop")
 
 
 class Progress(NamedTuple):
-    """Shows the progress of a training; made by `open_progress`. Call `close` also when the training fails."""
+    """The functions that show the progress of a training, made by `open_progress`; call `close` after failures too."""
 
     update: Callable[[int, Mapping[str, Any]], None]
     """update(step, values): shows that `step` steps are done, and metrics by `group/name`.
@@ -41,31 +41,31 @@ class Progress(NamedTuple):
     message: Callable[[str], None]
     """message(text): prints a line of its own, above the bar."""
     close: Callable[[], None]
-    """Shows the last update and ends the bar; a second call does nothing."""
+    """close(): shows the last update and ends the bar; a second call does nothing."""
 
 
 class PhotoProgress(NamedTuple):
-    """Shows the progress of a restoration of photos; made by `open_photo_progress`."""
+    """The functions that show the progress of a restoration of photos, made by `open_photo_progress`."""
 
     watch: Callable[[int, int], None]
-    """watch(done, total): shows that so many tiles of the present photo are finished."""
+    """watch(done, total): shows that `done` of `total` tiles of the current photo are finished."""
     done: Callable[[str], None]
-    """done(line): counts the present photo as finished and prints a line about it."""
+    """done(line): counts the current photo as finished and prints a line about it."""
     failed: Callable[[str], None]
-    """failed(line): counts the present photo as left out and prints the reason to stderr."""
+    """failed(line): counts the current photo as left out and prints the reason to stderr."""
 
 
 def open_progress(total_steps: int, start_step: int, batch_size: int, minutes: float | None = None) -> Progress:
     """Starts to show the progress of a training on stdout: as a bar on a terminal, else as a line every 10 s.
 
     Args:
-      total_steps: the step at which the training ends.
-      start_step: steps done by earlier runs.
-      batch_size: images a step.
+      total_steps: number of the step at which the training ends.
+      start_step: number of steps done by earlier runs.
+      batch_size: number of images in a step.
       minutes: the training also ends this many minutes from now; None sets no such limit.
 
     Returns:
-      The functions that show it.
+      The functions that show the progress.
     """
     bars, task = _track_training(total_steps, start_step, batch_size, minutes)
     if _on_terminal():
@@ -96,12 +96,12 @@ def open_photo_progress(num_photos: int) -> Iterator[PhotoProgress]:
 
 
 def track_pass(what: str, items: Iterable[T], num: int) -> Iterator[T]:
-    """Yields the items of a pass over data; shows a bar on a terminal, and at the end a line with the time elsewhere.
+    """Yields the items of a pass over data; shows a bar on a terminal, elsewhere a line with the time at the end.
 
     Args:
-      what: the name of the pass.
-      items: what it goes over.
-      num: how many there are.
+      what: name of the pass.
+      items: items of the pass.
+      num: number of items.
     """
     began, shown = time.monotonic(), _on_terminal()
     yield from track(items, what, num) if shown else items
@@ -110,7 +110,7 @@ def track_pass(what: str, items: Iterable[T], num: int) -> Iterator[T]:
 
 
 def _on_terminal() -> bool:
-    """Returns whether stdout can show a bar. Rich alone would say yes to FORCE_COLOR, which CI jobs set."""
+    """Returns whether stdout can show a bar. Rich alone would accept FORCE_COLOR, which CI jobs set."""
     return sys.stdout.isatty() and not Console(file=sys.stdout).is_dumb_terminal
 
 
@@ -151,7 +151,7 @@ def _track_training(
 
 
 def _update(bars: Bars, task: Task, step: int, values: Mapping[str, Any]) -> None:
-    """Tells the task that `step` steps are done."""
+    """Updates the task: `step` steps are done."""
     numbers = {name: float(value) for name, value in values.items() if name != "images"}
     now = bars.get_time()  # after the values, as a device may have computed them until now
     # Rich drops older samples and needs two of them, which slow steps would not leave in the window.

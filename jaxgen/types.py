@@ -1,5 +1,6 @@
-"""Array aliases with shapes: b batch, t time, *s spatial axes (h w or d h w), c channels, z latent, n classes, p
-population; and what passes between damage, networks and judges.
+"""Array types with named axes, and the data that degradations, networks and metrics exchange.
+
+The axes are b batch, t time, *s spatial (h w or d h w), c channels, z latent, n classes, k steps, p population.
 """
 
 from typing import Any, NamedTuple
@@ -7,38 +8,38 @@ from typing import Any, NamedTuple
 from jaxtyping import Array, Float, Int, Key
 
 Images = Float[Array, "b *s c"]
-"""Images (b, h, w, c) or volumes (b, d, h, w, c): the number of spatial axes is that of the array."""
+"""Images (b, h, w, c) or volumes (b, d, h, w, c)."""
 Latents = Float[Array, "b z"]
 Masks = Float[Array, "b *s 1"]
-"""1 where a pixel is known, 0 where it is missing: so everywhere in jaxgen."""
+"""Masks are 1 where a pixel is known and 0 where it is missing, everywhere in jaxgen."""
 Levels = Float[Array, "b"]
-"""One number for each image, in the unit of the damage."""
+"""One level for each image, in the unit of the damage."""
 Labels = Int[Array, "b"]
 Logits = Float[Array, "b"]
 Grid = tuple[int, ...]
 """Shape of an image or a volume without the batch: (*spatial, channels)."""
 PRNGKey = Key[Array, ""]
 PRNGKeys = Key[Array, "b"]
-"""A key for each example."""
+"""One key for each example."""
 Params = Any
-"""A pytree of float arrays, as made by `linen.Module.init`."""
+"""A pytree of float arrays, as `linen.Module.init` returns it."""
 Metrics = dict[str, Float[Array, ""]]
 StackedMetrics = dict[str, Float[Array, " k"]]
-"""Metrics of k steps of one dispatch."""
+"""Metrics of the k steps of one dispatch."""
 PopulationMetrics = dict[str, Float[Array, "k p"]]
-"""Metrics of k steps of each member."""
+"""Metrics of k steps for each member of a population."""
 Batch = dict[str, Any]
 """Arrays by name, e.g. `images` (uint8 or float, b *s c) and `labels` (int, b)."""
 
 
 class Observation(NamedTuple):
-    """What is seen of images: all that a restorer is given.
+    """The input of a restorer: damaged images, and what is known about the damage.
 
     Attributes:
-      images: damaged, (b, *spatial, c) in [-1, 1] and beyond where noise is not clipped; missing pixels are 0.
-      masks: (b, *spatial, 1), 1 where a pixel is known, 0 where it is missing; 0.5 where it is seen and not to be kept.
-        None if nothing is told (blind).
-      sigma: (b,), standard deviation of the noise, of an image in [0, 1]; None if unknown (blind).
+      images: (b, *spatial, c) in [-1, 1], and beyond it where noise is not clipped; missing pixels are 0.
+      masks: (b, *spatial, 1), 1 where a pixel is known, 0 where it is missing, 0.5 where it is seen but not to be kept;
+        None if unknown (blind).
+      sigma: (b,), standard deviation of the noise for intensities in [0, 1]; None if unknown (blind).
     """
 
     images: Images
@@ -47,11 +48,11 @@ class Observation(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """What a network makes of an observation.
+    """The output of a restorer.
 
     Attributes:
       images: (b, *spatial, c), near [-1, 1] and not clipped.
-      spread: standard deviation of each value of `images`, of the same shape; None where the network knows none.
+      spread: standard deviation of each value of `images`, of the same shape; None if the network does not estimate it.
     """
 
     images: Images
@@ -59,5 +60,5 @@ class Prediction(NamedTuple):
 
 
 def per_image(values: Array, x: Array) -> Array:
-    """Reshapes one value for each image (b,) so that it broadcasts against x (b, ...) of any rank."""
+    """Returns one value for each image (b,), reshaped to broadcast against x (b, ...) of any rank."""
     return values.reshape(-1, *(1,) * (x.ndim - 1))

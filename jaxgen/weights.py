@@ -1,4 +1,4 @@
-"""Weights as files: parameters in half precision with notes on where they come from, and their hash; never pickle."""
+"""Files of weights: parameters in half precision, with notes on their origin, as safetensors (never pickle)."""
 
 import hashlib
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from jaxgen.errors import InputError, require
 
 
 def sha256_of(path: Path) -> str:
-    """Hash of a file's bytes, in hexadecimal.
+    """Returns the SHA-256 hash of a file's bytes, in hexadecimal.
 
     Raises:
       InputError: there is no such file.
@@ -38,10 +38,10 @@ def save_params(path: Path, params: Any, notes: Mapping[str, str]) -> None:
 
 
 def load_params(path: Path) -> Any:
-    """Parameters of `save_params`, float32.
+    """Reads the parameters that `save_params` wrote, as float32.
 
     Raises:
-      InputError: there is no such file, or it is not one of weights.
+      InputError: there is no such file, or it is not a safetensors file.
     """
     with _opened(path) as file:
         flat = {name: jnp.asarray(file.get_tensor(name), jnp.float32) for name in file.keys()}
@@ -49,10 +49,10 @@ def load_params(path: Path) -> Any:
 
 
 def load_notes(path: Path) -> dict[str, str]:
-    """Notes of `save_params`.
+    """Reads the notes that `save_params` wrote.
 
     Raises:
-      InputError: as `load_params` does.
+      InputError: see `load_params`.
     """
     with _opened(path) as file:
         return file.metadata() or {}

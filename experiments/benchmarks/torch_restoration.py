@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from experiments.benchmarks.common import Candidate
-from experiments.benchmarks.torch_filling import fill, suspects
 from experiments.benchmarks.torch_gan import Metrics, decay_per_step
+from experiments.benchmarks.torch_initial_fill import fill, suspected_impulses
 from experiments.benchmarks.torch_networks import DnCNN, channels_first
 from experiments.benchmarks.torch_networks import _set as set_layer
 from jaxgen.degradations.compose import parse_mixture
 from jaxgen.errors import require
-from jaxgen.networks.inverse import DOUBT
+from jaxgen.networks.inverse import IMPULSE_BIAS
 from jaxgen.tasks.restoration.algorithm import WARM_UP
 from jaxgen.tasks.restoration.config import RestorationConfig
 
@@ -74,10 +74,10 @@ class InverseNetwork(nn.Module):
         x, below, right = images, -h % self.multiple, -w % self.multiple
         if below or right:
             x = F.pad(x, (0, right, 0, below), mode="replicate")
-        padded, doubtful = x, suspects(x)
-        start = fill(padded, 1.0 - doubtful.abs(), self.grids)
-        nothing = torch.zeros_like(doubtful)  # of missing pixels and the noise level
-        x = torch.cat([start, nothing, nothing, doubtful], dim=1)
+        padded, suspected = x, suspected_impulses(x)
+        start = fill(padded, 1.0 - suspected.abs(), self.grids)
+        nothing = torch.zeros_like(suspected)  # of missing pixels and the noise level
+        x = torch.cat([start, nothing, nothing, suspected], dim=1)
         x, levels = self.enter(F.pixel_unshuffle(x, 2)), []
         for blocks, down in zip(self.before, self.down, strict=True):
             x = blocks(x)
@@ -87,8 +87,8 @@ class InverseNetwork(nn.Module):
         for up, blocks in zip(self.up, self.after, strict=True):
             x = blocks(levels.pop() + F.pixel_shuffle(up(x), 2))
         change = F.pixel_shuffle(self.leave(x), 2)
-        own = torch.sigmoid(change[:, -1:] - DOUBT) * doubtful.abs()
-        return (start + own * (padded - start) + change[:, :-1])[:, :, :h, :w]
+        kept = torch.sigmoid(change[:, -1:] - IMPULSE_BIAS) * suspected.abs()
+        return (start + kept * (padded - start) + change[:, :-1])[:, :, :h, :w]
 
     def rearranged(self) -> Iterator[tuple[nn.Conv2d, bool]]:
         """Convolutions next to a rearrangement, in jaxgen's order, and whether it comes before."""

@@ -1,1 +1,1 @@
-"""Where images come from: named sources, the endless stream of batches, the way to the device."""
+"""Training images: named sources, the endless stream of batches, and their transfer to the device."""

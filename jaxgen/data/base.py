@@ -1,4 +1,4 @@
-"""What every source is, and the one way in which an image is cut to size."""
+"""The type of all image sources, and the functions that decode images and cut them to size."""
 
 import dataclasses
 import os
@@ -12,9 +12,9 @@ from PIL import Image
 from jaxgen.errors import InputError
 
 MEMORY_LIMIT = 2**30
-"""Bytes of decoded images, at target size, up to which a source is held in memory, not read by index."""
+"""Largest size in bytes of decoded images that are held in memory; larger sources are read image by image."""
 NUM_THREADS = min(8, os.cpu_count() or 1)
-"""Threads that decode images (Pillow decodes outside the interpreter lock)."""
+"""Number of threads that decode images (Pillow decodes outside the interpreter lock)."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -22,33 +22,33 @@ class Source:
     """A finite set of images of one size; either `images` or `read` is given."""
 
     name: str
-    """What the user asked for, e.g. mnist, folder:/p, npz:/f, digits."""
+    """Name that the user gave, e.g. mnist, folder:/p, npz:/f, digits."""
     origin: str
-    """One sentence: what was really used."""
+    """Description of the images that were really used."""
     shape: tuple[int, int, int]
     """Height, width and channels after crop and resize."""
     num_images: int
     labels: Int32[np.ndarray, "n"] | None = None
     """Class of each image, 0 or more."""
     class_names: tuple[str, ...] | None = None
-    """Name of each class, in order; there are some exactly when there are labels."""
+    """Name of each class, in order; None exactly where `labels` is None."""
     images: UInt8[np.ndarray, "n h w c"] | None = None
-    """All images, when they are held in memory."""
+    """All images, if they are held in memory."""
     read: Callable[[int], UInt8[np.ndarray, "h w c"]] | None = None
-    """Index to image, when they are not; may be called from several threads. With `crops`, the whole image."""
+    """read(index) returns an image if they are not in memory; with `crops`, the whole one. It is safe in threads."""
     crops: bool = False
-    """Whether the images differ in size, none smaller than `shape`, and pieces of that shape are cut from them."""
+    """Whether random crops of `shape` are cut from the images, which may differ in size but are not smaller."""
     skipped: int = 0
-    """Number of unreadable images left out."""
+    """Number of unreadable images that were left out."""
     uses_tensorflow: bool = False
 
     @property
     def num_classes(self) -> int:
-        """Number of classes; 0 without labels."""
+        """Returns the number of classes; 0 without labels."""
         return len(self.class_names or ())
 
     def take(self, index: np.ndarray) -> np.ndarray:
-        """uint8 (len(index), h, w, c): the images of these numbers; with `crops`, the middle of each."""
+        """Returns the images with these numbers, uint8 (len(index), h, w, c); with `crops`, the centre of each."""
         if self.images is not None:
             return self.images[index]
         images = [self.read(int(i)) for i in index]
@@ -56,7 +56,7 @@ class Source:
 
 
 def subset(source: Source, index: np.ndarray) -> Source:
-    """The source of the images with these numbers alone, in this order."""
+    """Returns a source of the images with these numbers alone, in this order."""
     read = source.read
     return dataclasses.replace(
         source,
@@ -68,7 +68,7 @@ def subset(source: Source, index: np.ndarray) -> Source:
 
 
 def crop(image: UInt8[np.ndarray, "h w c"], size: int, down: float, right: float) -> UInt8[np.ndarray, "s s c"]:
-    """The square of `size` pixels whose corner lies at these shares, in [0, 1), of the places that there are."""
+    """Returns a square of `size` pixels; `down` and `right` in [0, 1) select the corner among all possible places."""
     top, left = (int(share * (edge - size + 1)) for share, edge in zip((down, right), image.shape[:2], strict=True))
     return image[top : top + size, left : left + size]
 
@@ -76,15 +76,15 @@ def crop(image: UInt8[np.ndarray, "h w c"], size: int, down: float, right: float
 def fit_image(
     image: UInt8[np.ndarray, "h w c"], image_size: int | None = None, channels: int | None = None
 ) -> UInt8[np.ndarray, "s t d"]:
-    """Centre crop to a square, resize with antialias (Lanczos), change the number of channels.
+    """Cuts an image to its central square, resizes it with antialiasing (Lanczos) and changes its number of channels.
 
     Args:
-      image: one to four channels; two and four are grey and RGB with alpha, which is composited over white.
-      image_size: height and width of the result in pixels; None neither crops nor resizes.
+      image: an image of one to four channels; two and four are grey and RGB with alpha, which is composited over white.
+      image_size: height and width of the result in pixels; None keeps the size.
       channels: 1 takes the luma (ITU-R 601) of colour, 3 repeats grey; None keeps one or three.
 
     Returns:
-      `[image_size, image_size, channels]`, a copy or the image itself.
+      (image_size, image_size, channels), a copy or the image itself.
     """
     image = _change_channels(_over_white(image), channels)
     height, width, _ = image.shape
@@ -99,9 +99,9 @@ def fit_image(
 
 
 def decode(image: Image.Image) -> UInt8[np.ndarray, "h w c"]:
-    """Pillow image of any mode to 8 bits: grey, RGB, or those with alpha.
+    """Converts a Pillow image of any mode to 8 bits: grey or RGB, either with or without alpha.
 
-    16-bit grey is divided by 257, not clipped; CMYK and palettes become RGB; of several frames the first.
+    16-bit grey is divided by 257. CMYK and palettes become RGB. Of several frames the first is used.
 
     Raises:
       ValueError: the pixels are floats, whose range is unknown.
@@ -119,27 +119,27 @@ def decode(image: Image.Image) -> UInt8[np.ndarray, "h w c"]:
 
 
 def differing_sizes(first: tuple[int, ...], other: tuple[int, ...], where: str) -> InputError:
-    """The error of a source whose images differ in size while no `image_size` is given.
+    """Returns the error for a source whose images differ in size while no `image_size` is given.
 
     Args:
       first: height and width of the first image in pixels.
-      other: those of an image that differs.
-      where: names that image.
+      other: height and width of an image that differs.
+      where: name of that image.
     """
     sizes = f"{first[0]}x{first[1]} and {other[0]}x{other[1]} ({where})"
     return InputError(f"image_size: got None and images of {sizes}; accepted: a size in pixels, by --image-size")
 
 
 def import_tensorflow() -> ModuleType:
-    """Imports TensorFlow for the CPU alone, so that it takes no memory of the accelerators of JAX."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # its start-up notes help nobody here
+    """Imports TensorFlow for the CPU alone, so that it takes no memory of JAX's accelerators; returns the module."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # no start-up messages
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")  # decoding gains nothing from it, and it logs regardless
     import tensorflow as tf
 
     for kind in ("GPU", "TPU"):
         try:
             tf.config.set_visible_devices([], kind)
-        except (RuntimeError, ValueError):  # somebody used TensorFlow before: its devices are fixed by then
+        except (RuntimeError, ValueError):  # TensorFlow was used before, so that its devices are fixed
             pass
     return tf
 
@@ -154,7 +154,7 @@ def _to_array(image: Image.Image) -> np.ndarray:
 
 
 def _over_white(image: np.ndarray) -> np.ndarray:
-    """Grey or RGB with alpha to the same without: alpha * colour + (1 - alpha) * white, rounded."""
+    """Composites grey or RGB with alpha over white: alpha * colour + (1 - alpha) * white, rounded."""
     if image.shape[-1] in (1, 3):
         return image
     colour, alpha = image[..., :-1].astype(np.uint32), image[..., -1:].astype(np.uint32)

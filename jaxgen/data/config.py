@@ -1,4 +1,4 @@
-"""Where images come from: the part of a configuration that every training has."""
+"""The part of a configuration that names the training images; every training has it."""
 
 import dataclasses
 
@@ -7,12 +7,12 @@ from jaxgen.errors import require
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
-    """Where images come from and how they are cut to size."""
+    """Which images are used, and how they are cut to size."""
 
     dataset: str = "mnist"
     """A TFDS name (mnist, fashion_mnist, cifar10, ...), folder:PATH, npz:FILE, or digits (5,000 bundled)."""
     data_dir: str | None = None
-    """Folder that holds TFDS data sets; also looked for in TFDS_DATA_DIR and in TFDS's default folder."""
+    """Folder with TFDS data sets; TFDS_DATA_DIR and TFDS's default folder are searched too."""
     split: str = "train"
     """Split of a TFDS data set."""
     image_size: int | None = None
@@ -20,9 +20,9 @@ class DataConfig:
     channels: int | None = None
     """1 (grey) or 3 (RGB); None keeps what the data set has."""
     crop_size: int | None = None
-    """Height and width of pieces cut at random places, anew each time; the images keep their own sizes (folder:)."""
+    """Height and width in pixels of random crops, drawn anew in each epoch; for folder:PATH alone."""
     flip: bool = False
-    """Mirror half of the images left to right, and turn crops by quarter turns; refused for data sets of digits."""
+    """Mirror half of the images left to right, and rotate crops by multiples of 90 degrees; refused for digits."""
 
     def __post_init__(self) -> None:
         require(self.image_size is None or self.image_size >= 1, "image_size", self.image_size, "1 or more")

@@ -1,4 +1,4 @@
-"""A folder of image files, flat or nested, as a source."""
+"""A source of the image files in a folder and its subfolders."""
 
 import logging
 import os
@@ -20,20 +20,19 @@ LOGGER = logging.getLogger("jaxgen")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 MAX_UNREADABLE = 0.1
-"""Share of unreadable files above which the folder is refused: then something else is wrong."""
+"""Share of unreadable files above which a folder is refused."""
 
 
 def open_folder(config: DataConfig) -> Source:
-    """Source of `folder:PATH`: every PNG, JPEG, WebP, BMP and TIFF in it and its subfolders, in sorted order.
+    """Returns the source of `folder:PATH`: every PNG, JPEG, WebP, BMP and TIFF in it and its subfolders, sorted.
 
-    Every file is decoded once here. Hidden files and links to folders are left out; a damaged file, or one
-    that Pillow takes for a decompression bomb, is named in a warning, skipped and counted. Alpha is
-    composited over white, the orientation in EXIF is applied. The source is grey if every file is stored as
-    grey, else RGB.
+    Every file is decoded once here. Hidden files and links to folders are left out. A damaged file, or one that
+    Pillow refuses as a decompression bomb, is skipped and counted, and a warning names it. Alpha is composited over
+    white, and the orientation in EXIF is applied. The source is grey if every file is stored as grey, else RGB.
 
     Args:
       config: `dataset` is `folder:PATH`; `image_size` and `channels` as in `fit_image`. With `crop_size` the images
-        keep their sizes, and smaller ones are skipped like damaged ones.
+        keep their sizes, and those smaller than a crop are skipped like damaged ones.
 
     Returns:
       The source; labels are the subfolders of the first level (sorted by name) if there are two or more and
@@ -68,7 +67,7 @@ def open_folder(config: DataConfig) -> Source:
 
 
 def image_files(root: Path) -> list[Path]:
-    """Image files below `root` by extension, sorted by relative path, without hidden files and folders."""
+    """Returns the image files below `root` by extension, sorted by relative path, without hidden files and folders."""
     found = []
     for folder, subfolders, names in os.walk(root):
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
@@ -78,7 +77,7 @@ def image_files(root: Path) -> list[Path]:
 
 
 def folder_labels(root: Path, paths: list[Path]) -> tuple[np.ndarray | None, tuple[str, ...] | None]:
-    """Labels (int32 [n]) and class names from the first-level subfolders; None, None without classes."""
+    """Returns labels (int32 [n]) and class names from the first-level subfolders; None, None without classes."""
     parts = [path.relative_to(root).parts for path in paths]
     names = sorted({part[0] for part in parts})
     if any(len(part) == 1 for part in parts) or len(names) < 2:
@@ -94,14 +93,14 @@ def decode_file(path: Path, image_size: int | None = None, channels: int | None 
       uint8 [h, w, 1 or 3].
 
     Raises:
-      Exception: whatever Pillow raises for a damaged file.
+      Exception: any exception that Pillow raises for a damaged file.
     """
     with Image.open(path, formats=FORMATS) as image:
         return base.fit_image(base.decode(ImageOps.exif_transpose(image)), image_size, channels)
 
 
 def _check(paths: list[Path], config: DataConfig) -> tuple[list[Path], list[np.ndarray] | None, tuple[int, int, int]]:
-    """Readable paths, their images if these fit in memory, and the shape of all."""
+    """Returns the readable paths, their images if these fit in memory, and the shape of all."""
     good, kept, bad, num_pixels, channels = [], [], [], 0, config.channels or 1
     for path, image in zip(paths, _in_threads(partial(_try_decode, config), paths), strict=True):
         if isinstance(image, str):
@@ -126,7 +125,7 @@ def _check(paths: list[Path], config: DataConfig) -> tuple[list[Path], list[np.n
 
 
 def _in_threads(fn: Callable[[Path], np.ndarray | str], paths: list[Path]) -> Iterator[np.ndarray | str]:
-    """`map` by a few threads, in order; what is not begun is dropped when the consumer stops early."""
+    """Maps by a few threads, in order; when the consumer stops early, calls that have not begun are cancelled."""
     pool = ThreadPoolExecutor(base.NUM_THREADS)
     try:
         yield from pool.map(fn, paths)
@@ -135,7 +134,7 @@ def _in_threads(fn: Callable[[Path], np.ndarray | str], paths: list[Path]) -> It
 
 
 def _try_decode(config: DataConfig, path: Path) -> np.ndarray | str:
-    """The image, or why there is none: damaged files raise almost anything from inside Pillow."""
+    """Returns the image, or the reason for its absence: damaged files make Pillow raise almost any exception."""
     try:
         image = decode_file(path, config.image_size, config.channels)
         small = config.crop_size is not None and min(image.shape[:2]) < config.crop_size
@@ -159,7 +158,7 @@ def _refuse_bad_folder(config: DataConfig, bad: list[str], total: int) -> None:
 
 
 def _stack(kept: list[np.ndarray], shape: tuple[int, int, int]) -> np.ndarray:
-    """Images of one or three channels to one array; empties the list on the way, so memory is needed once."""
+    """Stacks images of one or three channels in one array; it empties the list meanwhile to save memory."""
     images = np.empty((len(kept), *shape), np.uint8)
     for i in reversed(range(len(kept))):
         images[i] = base.fit_image(kept.pop(), None, shape[2])

@@ -1,4 +1,4 @@
-"""The endless stream of batches: a pure plan of which image comes when, and two ways to carry it out."""
+"""The endless stream of batches: a pure function that plans the order, and its execution by NumPy or tf.data."""
 
 import functools
 import itertools
@@ -13,16 +13,16 @@ from jaxgen.data.base import Source, crop
 from jaxgen.errors import require
 
 NUM_THREADS = 2
-"""Threads of tf.data: few, so that XLA keeps its cores."""
+"""Number of threads of tf.data; it is small, so that XLA keeps its cores."""
 
 
 def plan(
     seed: int, num_images: int, start: int, count: int
 ) -> tuple[Int64[np.ndarray, "count"], Bool[np.ndarray, "count"]]:
-    """Which image stands at each of `count` positions of the endless stream, and whether it is mirrored.
+    """Returns which image stands at each of `count` positions of the endless stream, and whether it is mirrored.
 
-    Position p lies in epoch p // num_images. Each epoch is a permutation of all images, drawn from a
-    generator of (seed, epoch) alone: the plan has no state, so a run goes on at any position.
+    Position p lies in epoch p // num_images. Each epoch is a permutation of all images, drawn from a generator seeded
+    with (seed, epoch) alone: the plan has no state, so a run can resume at any position.
 
     Args:
       seed: 0 or more.
@@ -31,7 +31,7 @@ def plan(
       count: number of positions; may span any number of epochs.
 
     Returns:
-      `(index, flip)`, each [count]: the image number in [0, n), and true for the half to mirror.
+      `(index, flip)`, each [count]: the image number in [0, n), and whether the image belongs to the mirrored half.
     """
     epochs = [(_epoch(seed, num_images, epoch), span) for epoch, span in _spans(num_images, start, count)]
     index, flip = (np.concatenate([epoch[i][span] for epoch, span in epochs]) for i in (0, 1))
@@ -39,16 +39,16 @@ def plan(
 
 
 def places(seed: int, num_images: int, start: int, count: int) -> Float64[np.ndarray, "count 3"]:
-    """Where each of `count` positions of the stream cuts its piece: down, right, and turns, as shares in [0, 1).
+    """Returns the crop at each of `count` positions of the stream: down, right and rotation, as shares in [0, 1).
 
-    Drawn as `plan` draws, from a generator of (seed, epoch) alone.
+    Like the result of `plan`, they are drawn from a generator seeded with (seed, epoch) alone.
     """
     spans = _spans(num_images, start, count)
     return np.concatenate([_epoch(seed, num_images, epoch)[2][span] for epoch, span in spans])
 
 
 def _spans(num_images: int, start: int, count: int) -> Iterator[tuple[int, slice]]:
-    """The epochs that the positions from `start` to `start + count` lie in, and which part of each."""
+    """Yields the epochs of the positions from `start` to `start + count`, and the part of each that they cover."""
     end = start + count
     while True:  # at least one, which may be empty
         epoch, place = divmod(start, num_images)
@@ -69,18 +69,18 @@ def batches(
     process_index: int = 0,
     process_count: int = 1,
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Endless batches of one process; batch s holds the positions [s * batch_size, (s + 1) * batch_size).
+    """Returns the endless batches of one process; batch s holds positions [s * batch_size, (s + 1) * batch_size).
 
-    The global batch does not depend on the number of processes: each takes its contiguous part. tf.data
-    carries out the plan for a source that uses TensorFlow or must be read image by image; otherwise NumPy
-    does, with equal results.
+    The global batch does not depend on the number of processes: each takes its contiguous part. tf.data carries out
+    the plan for a source that uses TensorFlow or must be read image by image; NumPy does so for all others, with equal
+    results.
 
     Args:
       source: the images.
       batch_size: images in the global batch, a multiple of `process_count`.
-      seed: of the order and of the mirroring, 0 or more.
-      start: number of batches to skip, which is the whole data position of a run.
-      flip: mirror half of the images left to right, drawn anew in each epoch.
+      seed: seed of the order and of the mirroring, 0 or more.
+      start: number of batches to skip; it is all that a run must store to resume.
+      flip: whether half of the images are mirrored left to right, drawn anew in each epoch.
       process_index: number of this process, from 0.
       process_count: number of processes.
 
@@ -114,7 +114,7 @@ def batches(
 
 @functools.lru_cache(maxsize=4)
 def _epoch(seed: int, num_images: int, epoch: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Order, mirroring and places of one epoch; kept, because a batch takes only a small part of it."""
+    """Returns order, mirroring and crops of one epoch; they are cached, as a batch needs only a small part of them."""
     order = np.random.default_rng((seed, epoch, 0)).permutation(num_images)
     mirrored = np.random.default_rng((seed, epoch, 1)).random(num_images) < 0.5
     return order, mirrored, np.random.default_rng((seed, epoch, 2)).random((num_images, 3))
@@ -127,7 +127,7 @@ def _numpy_batch(source: Source, index: np.ndarray, mirrored: np.ndarray) -> dic
 
 
 def _crops(source: Source, seed: int, start: int, count: int, flip: bool) -> dict[str, np.ndarray]:
-    """A batch of pieces of images; with `flip` half of them mirrored and all turned by 0 to 3 quarters."""
+    """Returns a batch of crops; with `flip` half are mirrored, and all are rotated by a multiple of 90 degrees."""
     index, mirrored = plan(seed, source.num_images, start, count)
     where = places(seed, source.num_images, start, count)
     pieces = [crop(source.read(int(i)), source.shape[0], *place[:2]) for i, place in zip(index, where, strict=True)]
@@ -140,9 +140,9 @@ def _crops(source: Source, seed: int, start: int, count: int, flip: bool) -> dic
 def _tensorflow_batches(
     source: Source, shards: Callable[[], Iterator[tuple[np.ndarray, np.ndarray]]], local: int
 ) -> Iterator[dict[str, np.ndarray]]:
-    """The same by tf.data: gather or decode in order, mirror, batch, prefetch."""
+    """Yields the batches by tf.data: gathers or decodes in order, mirrors, batches and prefetches."""
     tf = base.import_tensorflow()
-    # Bound here, because a generator closed at interpreter exit finds the module emptied.
+    # Bound here, because the module is already empty if the generator is closed at interpreter exit.
     failures, tensorflow_error = list[Exception](), tf.errors.OpError
     signature = (tf.TensorSpec([local], tf.int64), tf.TensorSpec([local], tf.bool))
     dataset = tf.data.Dataset.from_generator(shards, output_signature=signature)
@@ -154,18 +154,18 @@ def _tensorflow_batches(
     try:
         yield from iterator
     except tensorflow_error as error:
-        # TensorFlow wraps what `read` raised in pages of its own; the cause is what the user needs.
+        # TensorFlow wraps an error of `read` in pages of its own text; the user needs the cause.
         raise (failures[0] if failures else error) from None
 
 
 def _gather(tf: Any, dataset: Any, source: Source) -> Any:
-    """(index, flip) to (images, index, flip), from memory."""
+    """Maps (index, flip) to (images, index, flip), with images from memory."""
     images = tf.constant(source.images)
     return dataset.map(lambda index, flip: (tf.gather(images, index), index, flip), NUM_THREADS, deterministic=True)
 
 
 def _decode(tf: Any, dataset: Any, source: Source, local: int, failures: list[Exception]) -> Any:
-    """(index, flip) to (images, index, flip), each image by `source.read`, several at a time."""
+    """Maps (index, flip) to (images, index, flip), with images by `source.read`, several at a time."""
 
     def read(index: np.int64) -> np.ndarray:
         try:

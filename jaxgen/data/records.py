@@ -1,4 +1,4 @@
-"""Random access to the records of a TFDS split: TFRecord files by their framing, array_record by TFDS."""
+"""Random access to the records of a TFDS split: TFRecord files by the stored lengths, array_record by TFDS."""
 
 import os
 import struct
@@ -11,15 +11,15 @@ from jaxgen.errors import InputError, reject, require
 
 
 def open_records(builder: Any, name: str, split: Any) -> Callable[[int], bytes]:
-    """Random access to the serialized examples of a split.
+    """Returns a function for random access to the serialized examples of a split.
 
     Args:
       builder: a `tfds.core.DatasetBuilder` whose files are on disk.
-      name: of the split, as the user wrote it.
+      name: name of the split, as the user wrote it.
       split: `builder.info.splits[name]`.
 
     Returns:
-      Index to serialized `tf.train.Example`; may be called from several threads.
+      A function from an index to a serialized `tf.train.Example`; several threads may call it.
 
     Raises:
       InputError: the files are damaged, incomplete, or in another format than TFRecord and array_record.
@@ -38,10 +38,10 @@ def open_records(builder: Any, name: str, split: Any) -> Callable[[int], bytes]:
 
 
 def record_offsets(path: str) -> np.ndarray:
-    """Where the records of a TFRecord file lie.
+    """Returns the positions of the records of a TFRecord file.
 
-    Each is framed as length (8 bytes), its checksum (4), the record, its checksum (4). Only the lengths are
-    read, so a file of any size takes one short read per record.
+    Each record is stored as length (8 bytes), its checksum (4), the record, its checksum (4). Only the lengths are
+    read, one short read for each record.
 
     Args:
       path: a local file.
@@ -50,7 +50,7 @@ def record_offsets(path: str) -> np.ndarray:
       int64 [n, 2]: offset and length of each record in bytes.
 
     Raises:
-      InputError: the file is not there or ends within a record.
+      InputError: the file does not exist or ends within a record.
     """
     found, position = [], 0
     try:
@@ -68,7 +68,7 @@ def record_offsets(path: str) -> np.ndarray:
 
 
 def _tfrecords(split: Any) -> Callable[[int], bytes]:
-    """Positioned reads in TFRecord files. Files are opened anew for each: a large set has over a thousand."""
+    """Returns a function that reads one record; it opens the file each time, as a large set has over a thousand."""
     paths = [os.fspath(part.filename) for part in split.file_instructions]
     places = []
     for number, part in enumerate(split.file_instructions):

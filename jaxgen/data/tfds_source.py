@@ -1,4 +1,4 @@
-"""Image data sets of TensorFlow Datasets: found on disk, or else downloaded if the network answers."""
+"""Image data sets of TensorFlow Datasets (TFDS), found on disk or else downloaded if the network answers."""
 
 import difflib
 import io
@@ -24,13 +24,13 @@ from jaxgen.errors import InputError, reject, require
 FORMS = "a TFDS name (mnist, cifar10, ...), folder:PATH, npz:FILE, or digits"
 PROBE_URL = "https://storage.googleapis.com"
 CHUNK = 256
-"""Images that a thread decodes in one go."""
+"""Number of images that a thread decodes at a time."""
 SPOT_CHECKS = 16
-"""Images that are decoded at once, evenly spaced, when a data set is too large to be read whole."""
+"""Number of evenly spaced images that are checked first if a data set is too large to be read whole."""
 
 
 class DataSetMissing(InputError):
-    """A TFDS data set that is neither on disk nor could be downloaded; `reason` says it in a few words."""
+    """An error: a TFDS data set is not on disk and cannot be downloaded; `reason` says why in a few words."""
 
     def __init__(self, name: str, reason: str):
         super().__init__(
@@ -41,9 +41,9 @@ class DataSetMissing(InputError):
 
 
 def network_answers(timeout: float = 3.0) -> bool:
-    """Whether a server of TFDS answers within `timeout` seconds; the downloader would try for minutes."""
+    """Returns whether a server of TFDS answers within `timeout` seconds; the downloader would try for minutes."""
     answers: list[bool] = []
-    # A thread, because the look-up of the address knows no timeout.
+    # In a thread, because the look-up of the address has no timeout.
     thread = threading.Thread(target=lambda: answers.append(_probe(timeout)), daemon=True)
     thread.start()
     thread.join(timeout)
@@ -54,20 +54,20 @@ def _probe(timeout: float) -> bool:
     try:
         with urllib.request.urlopen(PROBE_URL, timeout=timeout):
             return True
-    except urllib.error.HTTPError:  # an answer, though not a page
+    except urllib.error.HTTPError:  # an HTTP error is an answer too
         return True
     except OSError:
         return False
 
 
 def locate(config: DataConfig) -> Any:
-    """Builder of the data set `config.dataset`, with its files on disk.
+    """Returns the builder of the data set `config.dataset`, with its files on disk.
 
-    Looks in `config.data_dir`, TFDS_DATA_DIR and TFDS's default folder, then downloads to the first of these.
+    It searches `config.data_dir`, TFDS_DATA_DIR and TFDS's default folder, then downloads to the first of these.
 
     Raises:
-      InputError: TFDS does not know the name.
-      DataSetMissing: the files are not there and cannot be downloaded.
+      InputError: TFDS has no data set of this name.
+      DataSetMissing: the files are not on disk and cannot be downloaded.
     """
     base.import_tensorflow()
     import tensorflow_datasets as tfds
@@ -75,7 +75,7 @@ def locate(config: DataConfig) -> Any:
     folders = _search_folders(config)
     plain_name = re.split("[/:]", config.dataset)[0]
     for folder in folders:
-        # Without this look, TFDS warns of every folder that does not hold the data set.
+        # Without this check, TFDS warns of every folder without the data set.
         if plain_name and tfds.core.Path(folder, plain_name).exists():
             builder = _builder(config.dataset, folder)
             if builder.is_prepared():
@@ -85,18 +85,18 @@ def locate(config: DataConfig) -> Any:
 
 
 def read_builder(builder: Any, config: DataConfig) -> Source:
-    """Source of one split of a prepared builder.
+    """Returns the source of one split of a prepared builder.
 
     Args:
       builder: a `tfds.core.DatasetBuilder` whose files are on disk, as TFRecord or as array_record.
-      config: `split`, `image_size` and `channels` count.
+      config: only `split`, `image_size` and `channels` are used.
 
     Returns:
-      The source, in memory up to `base.MEMORY_LIMIT` bytes, by random access above. Labels are those of the
+      The source, in memory up to `base.MEMORY_LIMIT` bytes and read image by image above. Labels are those of the
       feature `label` if it is a ClassLabel and no image lacks one.
 
     Raises:
-      InputError: no such split, no image feature, damaged files, or images that differ in size without
+      InputError: an unknown split, no image feature, damaged files, or images that differ in size without
         `image_size`.
     """
     split = _split(builder, config)
@@ -134,13 +134,13 @@ def read_builder(builder: Any, config: DataConfig) -> Source:
 
 
 def _search_folders(config: DataConfig) -> list[str]:
-    """Where data sets may lie, without repetition, in the order of the search."""
+    """Returns the folders that may hold data sets, without repetition, in the order of the search."""
     given = (config.data_dir, os.environ.get("TFDS_DATA_DIR"), "~/tensorflow_datasets")
     return list(dict.fromkeys(os.path.expanduser(folder) for folder in given if folder))
 
 
 def _builder(name: str, folder: str) -> Any:
-    """`tfds.builder`; whatever it objects to (a configuration, a version, a package it needs) in one line."""
+    """Returns `tfds.builder`; its errors (about a configuration, a version, a missing package) become one line."""
     import tensorflow_datasets as tfds
 
     try:
@@ -169,7 +169,7 @@ def _download(name: str, folders: list[str]) -> Any:
     builder = _builder(name, folders[0])
     try:
         builder.download_and_prepare()
-    except Exception as error:  # each data set fails in its own way, also with AssertionError
+    except Exception as error:  # data sets raise many kinds of errors, AssertionError too
         raise DataSetMissing(name, f"{where} and its download failed ({_one_line(error)})") from error
     return builder
 
@@ -189,7 +189,7 @@ def _split(builder: Any, config: DataConfig) -> Any:
 
 
 def _features(builder: Any, config: DataConfig) -> tuple[str, Any]:
-    """Name of the image feature (`image` if there are several) and the ClassLabel `label` or None."""
+    """Returns the name of the image feature (`image` if there are several) and the ClassLabel `label` or None."""
     import tensorflow_datasets as tfds
 
     features = dict(builder.info.features.items()) if hasattr(builder.info.features, "items") else {}
@@ -210,12 +210,12 @@ def _features(builder: Any, config: DataConfig) -> tuple[str, Any]:
 
 
 def _known_channels(feature: Any) -> int | None:
-    """Channels that the data set declares: files may be stored with others (grey JPEGs among colour)."""
+    """Returns the channels that the data set declares: single files may differ (grey JPEGs among colour)."""
     return {1: 1, 2: 1, 3: 3, 4: 3}.get(feature.shape[-1])
 
 
 def _parse(serialized: bytes) -> Any:
-    """The features of a `tf.train.Example` by name."""
+    """Returns the features of a `tf.train.Example` by name."""
     import tensorflow as tf
 
     return tf.train.Example.FromString(serialized).features.feature
@@ -224,18 +224,18 @@ def _parse(serialized: bytes) -> Any:
 def _pixels(
     record: Callable[[int], bytes], index: int, feature: str, image_size: int | None, channels: int | None
 ) -> np.ndarray:
-    """Image number `index`, uint8 [h, w, c], cut to size."""
+    """Returns image number `index`, uint8 [h, w, c], cut to size."""
     try:
         with Image.open(io.BytesIO(_parse(record(index))[feature].bytes_list.value[0])) as image:
             return base.fit_image(base.decode(image), image_size, channels)
-    except Exception as error:  # a damaged record or a damaged image in it: Pillow and protobuf raise anything
+    except Exception as error:  # for damaged records and images protobuf and Pillow raise any exception
         raise InputError(f"{feature} {index} of the data set cannot be read: {_one_line(error)}") from error
 
 
 def _labels(
     record: Callable[[int], bytes], num_images: int, feature: Any
 ) -> tuple[np.ndarray | None, tuple[str, ...] | None]:
-    """Labels (int32 [n]) and class names; None, None without a ClassLabel or where an image has no label."""
+    """Returns labels (int32 [n]) and class names; None, None without a ClassLabel or if an image has no label."""
     if feature is None:
         return None, None
     labels = _fill(np.empty(num_images, np.int32), lambda i: _parse(record(i))["label"].int64_list.value[0])
@@ -243,7 +243,7 @@ def _labels(
 
 
 def _fill(target: np.ndarray, value: Callable[[int], Any]) -> np.ndarray:
-    """`target[i] = value(i)` for all, a chunk of indices per thread at a time."""
+    """Sets `target[i] = value(i)` for all i, in threads that each take a chunk at a time; returns `target`."""
 
     def fill(start: int) -> None:
         for index in range(start, min(start + CHUNK, len(target))):

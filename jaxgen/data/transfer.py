@@ -1,4 +1,4 @@
-"""From host batches to device arrays: chunks of several steps, made ready while the device works."""
+"""The transfer of batches to the device, in chunks of several steps that are prepared while the device works."""
 
 import atexit
 import queue
@@ -18,19 +18,19 @@ def chunks(
     put: Callable[[dict[str, np.ndarray]], Any],
     depth: int = 2,
 ) -> Iterator[Any]:
-    """Groups of k batches, stacked and put on the device ahead of need by a background thread.
+    """Returns an iterator over chunks of k stacked batches; a background thread puts them on the device in advance.
 
-    Closing the iterator (or dropping it, as by `break`) ends the thread after the work it is at.
+    Closing the iterator (or leaving its loop, as by `break`) ends the thread after its current chunk.
 
     Args:
-      batches: arrays [b, ...] by name.
+      batches: batches of arrays [b, ...] by name.
       sizes: k of each chunk in turn, 1 or more: the training steps per dispatch.
-      put: moves a dict of stacked arrays [k, b, ...] to the device; called in the thread.
-      depth: chunks that may be ready or in the making at once, 1 or more.
+      put: function that moves a dict of stacked arrays [k, b, ...] to the device; called in the thread.
+      depth: largest number of chunks that are ready or in preparation, 1 or more.
 
     Returns:
-      Iterator of what `put` returned, in order. It ends with `sizes`, or with `batches`, whose incomplete
-      last chunk is dropped. What `batches`, `sizes` or `put` raises is raised at its place in the order.
+      An iterator over the results of `put`, in order. It ends with `sizes`, or with `batches`, whose incomplete last
+      chunk is dropped. An error of `batches`, `sizes` or `put` is raised at its place in the order.
     """
     ready: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
     slots, stop = threading.Semaphore(depth), threading.Event()
@@ -46,7 +46,7 @@ def chunks(
     thread = threading.Thread(target=work, name="jaxgen-transfer", daemon=True)
 
     def end() -> None:
-        if stop.is_set():  # the exit hook was first: the interpreter is being taken down
+        if stop.is_set():  # the exit hook came first: the interpreter is shutting down
             return
         stop.set()
         slots.release()
@@ -62,7 +62,7 @@ def _stacked(
     slots: threading.Semaphore,
     stop: threading.Event,
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Stacked chunks, each begun only when there is a slot for it; ends early on `stop`."""
+    """Yields stacked chunks, each begun only when there is a slot for it; ends early on `stop`."""
     for size in sizes:
         slots.acquire()
         taken: list[dict[str, np.ndarray]] = []
@@ -79,7 +79,7 @@ def _stacked(
 def _deliver(
     ready: queue.SimpleQueue, slots: threading.Semaphore, thread: threading.Thread, end: Callable[[], None]
 ) -> Iterator[Any]:
-    """The consumer's side. A thread in C++ code at interpreter exit can abort the process: hence `atexit`."""
+    """Yields the ready chunks. At exit the thread is ended first, as in C++ code it could abort the process."""
     thread.start()
     atexit.register(end)
     try:
@@ -96,11 +96,11 @@ def _deliver(
 
 
 def put_global(tree: Any, sharding: jax.sharding.Sharding) -> Any:
-    """Host arrays to global arrays of one sharding.
+    """Moves host arrays to global arrays of one sharding.
 
     Args:
       tree: NumPy arrays: the whole batch with one process, this process's part of it with several.
-      sharding: of the global arrays, over the devices of all processes.
+      sharding: sharding of the global arrays over the devices of all processes.
 
     Returns:
       The same tree of `jax.Array`.

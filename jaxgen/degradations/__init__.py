@@ -1,1 +1,1 @@
-"""What damages an image: noise, blur, holes, lost resolution and colour, JPEG; a level of its own for each image."""
+"""Degradations: noise, blur, missing pixels, lower resolution, loss of colour and JPEG, with a level for each image."""

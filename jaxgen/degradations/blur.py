@@ -1,4 +1,4 @@
-"""Blur: Gaussian, motion and defocus kernels, one an image, and the convolution with them."""
+"""Blur: Gaussian, motion and defocus kernels, one for each image, and the convolution with them."""
 
 import chex
 import jax.numpy as jnp
@@ -9,19 +9,19 @@ from scipy.fft import next_fast_len
 from jaxgen.types import Images, per_image
 
 SMALLEST_SIGMA = 1e-3
-"""In pixels: at this width a Gaussian is already zero, in float32, one pixel away from its centre."""
-
+"""A width in pixels so small that the Gaussian is zero, in float32, one pixel away from its centre."""
 ROUNDING = 1e-6
+"""A bound of the rounding error of rotated coordinates."""
 
 
 def gaussian_kernels(
     sigma_x: Float[Array, "b"], sigma_y: Float[Array, "b"], angle: Float[Array, "b"], size: int
 ) -> Float[Array, "b k k"]:
-    """Gaussians sampled at pixel centres, exp(-u^2 / (2 sigma_x^2) - v^2 / (2 sigma_y^2)), sum 1.
+    """Returns Gaussians sampled at pixel centres, exp(-u^2 / (2 sigma_x^2) - v^2 / (2 sigma_y^2)), of sum 1.
 
     Args:
       sigma_x: (b,) standard deviation in pixels along u, 0 or more; with both 0 the kernel is exactly a delta.
-      sigma_y: (b,) the same along v.
+      sigma_y: (b,) standard deviation in pixels along v, at right angles to u.
       angle: (b,) in radians from the x axis (columns, to the right) to u, towards y (rows, down).
       size: k, odd.
 
@@ -37,11 +37,11 @@ def gaussian_kernels(
 def gaussian_kernels_along(
     along: Float[Array, "b"], across: Float[Array, "b"], axis: Float[Array, "b n"], size: int
 ) -> Float[Array, "b *k"]:
-    """Gaussians of n dimensions, of one width along an axis and another across it, sampled at pixel centres, sum 1.
+    """Returns Gaussians of n dimensions with one width along an axis and another across it, of sum 1.
 
     Args:
       along: (b,) standard deviation in pixels along the axis, 0 or more.
-      across: (b,) the same in all directions across it.
+      across: (b,) standard deviation in pixels in all directions at right angles to it.
       axis: (b, n) unit vectors, in the order of the spatial axes.
       size: k, odd.
 
@@ -59,10 +59,10 @@ def gaussian_kernels_along(
 
 
 def motion_kernels(length: Float[Array, "b"], angle: Float[Array, "b"], size: int) -> Float[Array, "b k k"]:
-    """Line segments of a uniform motion: clip(1 - distance to the segment, 0, 1), sum 1.
+    """Returns the line segments of a uniform motion: clip(1 - distance to the segment, 0, 1), of sum 1.
 
     Args:
-      length: (b,) in pixels, 0 to size - 1; 0 is exactly a delta. A level line covers length + 1 pixels.
+      length: (b,) in pixels, 0 to size - 1; 0 is exactly a delta. A horizontal line covers length + 1 pixels.
       angle: (b,) in radians from the x axis (columns, to the right) towards y (rows, down).
       size: k, odd.
 
@@ -72,13 +72,13 @@ def motion_kernels(length: Float[Array, "b"], angle: Float[Array, "b"], size: in
     u, v = _rotated_grid(angle, size)
     beyond = jnp.maximum(jnp.abs(u) - length[:, None, None] / 2.0, 0.0)
     squared = beyond * beyond + v * v
-    distance = jnp.sqrt(jnp.where(squared > 0.0, squared, 1e-12))  # a root that has a derivative everywhere
-    # less a little, so that a neighbour at distance 1 gets nothing from the rounding of its turned coordinates
+    distance = jnp.sqrt(jnp.where(squared > 0.0, squared, 1e-12))  # a root with a derivative everywhere
+    # the bound makes neighbours at distance 1 exactly 0 in spite of rounding errors
     return _normalised(jnp.clip(1.0 - ROUNDING - distance, 0.0, 1.0))
 
 
 def defocus_kernels(radius: Float[Array, "b"], size: int) -> Float[Array, "b k k"]:
-    """Disks with a soft edge of one pixel: clip(radius + 1/2 - distance to the centre, 0, 1), sum 1.
+    """Returns disks with a soft edge of one pixel: clip(radius + 1/2 - distance to the centre, 0, 1), of sum 1.
 
     Args:
       radius: (b,) in pixels, 0 to size / 2; up to 1/2 it is exactly a delta.
@@ -93,7 +93,7 @@ def defocus_kernels(radius: Float[Array, "b"], size: int) -> Float[Array, "b k k
 
 
 def _rotated_grid(angle: Float[Array, "b"], size: int) -> tuple[Float[Array, "b k k"], Float[Array, "b k k"]]:
-    """Coordinates of a kernel's pixels about its centre, in axes turned by `angle`."""
+    """Returns the coordinates of a kernel's pixels relative to its centre, in axes rotated by `angle`."""
     line = jnp.arange(size, dtype=jnp.float32) - (size - 1) / 2.0
     x, y = line[None, None, :], line[None, :, None]
     cos, sin = jnp.cos(angle)[:, None, None], jnp.sin(angle)[:, None, None]
@@ -105,15 +105,16 @@ def _normalised(kernels: Float[Array, "b *k"]) -> Float[Array, "b *k"]:
 
 
 def blur(images: Images, kernels: Float[Array, "b *k"]) -> Images:
-    """Convolves each image with its kernel (a true convolution: the kernel is mirrored), all channels alike.
+    """Convolves all channels of each image with its kernel (a true convolution: the kernel is mirrored).
 
-    Beyond its edges an image is mirrored, the edge pixel repeated (d c b a | a b c d | d c b a). By Fourier transforms,
-    since a depthwise convolution is some 70 times slower on a CPU; exact to about 1e-6, also for a delta. XLA does not
-    partition these transforms: of a batch spread over devices each device transforms all.
+    Beyond its edges an image is mirrored, with the edge pixel repeated (d c b a | a b c d | d c b a). The convolution
+    uses Fourier transforms, since a depthwise convolution is about 70 times slower on a CPU; its error is about 1e-6,
+    also for a delta. XLA does not partition these transforms: if a batch is spread over devices, each device transforms
+    the whole batch.
 
     Args:
       images: (b, *spatial, c).
-      kernels: (b, k, k), k odd; of volumes (b, k, k, k).
+      kernels: (b, k, k), k odd; for volumes (b, k, k, k).
 
     Returns:
       (b, *spatial, c).

@@ -1,4 +1,4 @@
-"""Damage as data: a sequence of kinds with ranges of levels, written `gaussian:0-0.2+jpeg:0.1-0.9`, and mixtures."""
+"""Sequences of damages with ranges of levels, written `gaussian:0-0.2+jpeg:0.1-0.9`, and mixtures of sequences."""
 
 import re
 from typing import NamedTuple
@@ -30,7 +30,7 @@ STEP = re.compile(rf"(\w+):{NUMBER}(?:-{NUMBER})?", re.ASCII)
 
 
 class Damage(NamedTuple):
-    """One kind of damage, its level uniform in [low, high], drawn for each image."""
+    """One kind of damage, whose level is drawn uniformly from [low, high] for each image."""
 
     kind: str
     """A name in `KINDS`."""
@@ -50,27 +50,27 @@ def parse_damage(text: str) -> tuple[Damage, ...]:
       The damages in that order.
 
     Raises:
-      InputError: no such kind, or a level outside the kind's range.
+      InputError: an unknown kind, or a level outside the kind's range.
     """
     return tuple(_parse_step(step, text) for step in text.split("+"))
 
 
 def parse_mixture(text: str) -> tuple[tuple[Damage, ...], ...]:
-    """Reads choices joined by `|`, each as for `parse_damage`: `gaussian:0-0.2|jpeg:0.2-0.9`.
+    """Reads choices joined by `|`, such as `gaussian:0-0.2|jpeg:0.2-0.9`; see `parse_damage` for each of them.
 
     Raises:
-      InputError: as `parse_damage` does.
+      InputError: see `parse_damage`.
     """
     return tuple(parse_damage(choice) for choice in text.split("|"))
 
 
 def format_damage(damages: tuple[Damage, ...]) -> str:
-    """The text that `parse_damage` reads back as the same damages."""
+    """Returns the text that `parse_damage` reads as these damages."""
     return "+".join(map(_format_step, damages))
 
 
 def format_mixture(choices: tuple[tuple[Damage, ...], ...]) -> str:
-    """The text that `parse_mixture` reads back as the same choices."""
+    """Returns the text that `parse_mixture` reads as these choices."""
     return "|".join(map(format_damage, choices))
 
 
@@ -101,19 +101,19 @@ def _format_step(damage: Damage) -> str:
 
 
 def degrade(key: PRNGKey, images: Images, damages: tuple[Damage, ...], random_order: bool = False) -> Observation:
-    """Applies damages one after the other, each with levels and draws of its own for every image.
+    """Applies damages one after the other, each with its own levels and random draws for every image.
 
     Args:
-      key: of levels, draws and order.
+      key: random key of levels, draws and order.
       images: (b, *spatial, c) in [-1, 1].
-      damages: what to apply; none leaves the images alone.
-      random_order: draw one order for the batch rather than that of `damages`.
+      damages: damages in the order of application; an empty tuple leaves the images unchanged.
+      random_order: whether to apply them in a random order, the same for the whole batch.
 
     Returns:
-      Damaged images, not clipped, and the product of the masks. A missing pixel is 0 whatever came after it.
+      Damaged images, not clipped, and the product of the masks. A missing pixel is 0, also after further damages.
 
     Raises:
-      InputError: no such kind, a level outside the kind's range, or a kind that does not take so many spatial axes.
+      InputError: an unknown kind, a level outside the kind's range, or images of a rank that the kind does not accept.
     """
     for damage in damages:
         _require_known(damage, damage)
@@ -139,30 +139,30 @@ def _apply(key: PRNGKey, before: Observation, damage: Damage) -> Observation:
 
 
 def mixture(key: PRNGKey, images: Images, choices: tuple[tuple[Damage, ...], ...]) -> Observation:
-    """Damages each image in one way, drawn uniformly from `choices`; which one is not told.
+    """Damages each image in one way, drawn uniformly from `choices`; the result does not say which.
 
-    The batch is cut into rows of as many neighbours as there are choices, and a row uses every choice once, in an order
-    of its own. So each choice is computed for its share of the batch alone, nothing moves between the devices that
-    a batch is spread over if rows do not cross their borders, and the choices are balanced. A batch that is no multiple
-    of their number is filled up; the price is part of a row.
+    The batch is cut into rows of as many neighbouring images as there are choices. In each row every choice is used
+    once, in a random order. So each choice is computed for its share of the batch alone, and the choices are balanced.
+    If the batch is spread over devices, no image moves between them unless a row crosses their borders. A batch whose
+    size is not a multiple of the number of choices is padded to one.
 
     Args:
-      key: of choices, levels and draws.
+      key: random key of choices, levels and draws.
       images: (b, *spatial, c) in [-1, 1].
       choices: one or more sequences of damages.
 
     Returns:
-      As `degrade`.
+      Damaged images and masks; see `degrade`.
 
     Raises:
-      InputError: no choice, no such kind, or a level outside the kind's range.
+      InputError: no choice, or see `degrade`.
     """
     require(len(choices) > 0, "damage", choices, "one or more choices")
     b, *shape = images.shape
     num = len(choices)
     key_choice, key_apply = jax.random.split(key)
     rows = jnp.pad(images, ((0, -b % num), *((0, 0),) * len(shape))).reshape(-1, num, *shape)
-    places = jnp.argsort(jax.random.uniform(key_choice, rows.shape[:2]), axis=1)  # [row, choice]: whose turn it is
+    places = jnp.argsort(jax.random.uniform(key_choice, rows.shape[:2]), axis=1)  # [row, choice]: the image in the row
     chosen = _take(rows, places)
     results = [degrade(jax.random.fold_in(key_apply, i), chosen[:, i], damages) for i, damages in enumerate(choices)]
     back = jnp.argsort(places, axis=1)
@@ -175,5 +175,5 @@ def mixture(key: PRNGKey, images: Images, choices: tuple[tuple[Damage, ...], ...
 
 
 def _take(rows: jax.Array, places: jax.Array) -> jax.Array:
-    """Members of each row (r, n, ...) in the order given by `places` (r, n)."""
+    """Returns the members of each row (r, n, ...) in the order of `places` (r, n)."""
     return jnp.take_along_axis(rows, places.reshape(*places.shape, *(1,) * (rows.ndim - 2)), axis=1)

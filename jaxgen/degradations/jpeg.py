@@ -1,4 +1,4 @@
-"""JPEG as a differentiable function: what compressing and decompressing an image does to it."""
+"""JPEG compression and decompression as a differentiable function."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -20,7 +20,7 @@ LUMA_TABLE = (
     (49, 64, 78, 87, 103, 121, 120, 101),
     (72, 92, 95, 98, 112, 100, 103, 99),
 )
-"""Steps of quantisation at quality 50, vertical frequency by horizontal."""
+"""Quantisation steps of the luma at quality 50, by vertical and horizontal frequency."""
 CHROMA_TABLE = (
     (17, 18, 24, 47, 99, 99, 99, 99),
     (18, 21, 26, 66, 99, 99, 99, 99),
@@ -28,20 +28,20 @@ CHROMA_TABLE = (
     (47, 66, 99, 99, 99, 99, 99, 99),
     *((99,) * 8,) * 4,
 )
-"""The same for the two differences of colour."""
+"""Quantisation steps of the chroma, the two colour differences, at quality 50."""
 RED, GREEN, BLUE = LUMA
 
 
 def jpeg(images: Images, quality: Levels) -> Images:
-    """What an image is after it was saved as JPEG by libjpeg at its default settings, and read again.
+    """Returns images as if libjpeg had saved them as JPEG at its default settings and read them again.
 
-    Values are rounded to 8 bits and, if there are three channels, become YCbCr, with the differences of colour averaged
-    over 2 x 2 pixels; one channel is luma alone. The cosine transform of 8 x 8 blocks is rounded to multiples of the
-    tables and inverted, and the differences of colour are interpolated back by the weights 3/4 and 1/4. Sizes that are
-    no multiple of a block are filled up with the edge.
+    Values are rounded to 8 bits. Three channels are converted to YCbCr, and the chroma is averaged over 2 x 2 pixels;
+    one channel is luma alone. The cosine transform of 8 x 8 blocks is rounded to multiples of the quantisation steps
+    and inverted, and the chroma is interpolated back with the weights 3/4 and 1/4. Sizes that are not multiples of a
+    block are padded with the edge.
 
-    All rounding counts as the identity in derivatives, so that the values are those of JPEG itself (a smooth stand-in
-    for rounding would make them others). There is no derivative by the quality.
+    Derivatives treat all rounding as the identity, so that the values are exactly those of JPEG, which a smooth
+    approximation of rounding would change. There is no derivative with respect to the quality.
 
     Args:
       images: (b, h, w, c) in [-1, 1], c 1 or 3; clipped to it.
@@ -51,7 +51,7 @@ def jpeg(images: Images, quality: Levels) -> Images:
       (b, h, w, c) of 8-bit values in [-1, 1].
 
     Raises:
-      InputError: another number of channels, or volumes: a format of images.
+      InputError: another number of channels, or volumes.
 
     References:
       ITU-T T.81, "Digital Compression and Coding of Continuous-Tone Still Images", 1992, A.3.3 and tables K.1 and K.2;
@@ -73,23 +73,23 @@ def jpeg(images: Images, quality: Levels) -> Images:
 
 
 def _eight_bits(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
-    """Whole numbers from 0 to 255."""
+    """Returns x clipped and rounded to whole numbers from 0 to 255."""
     return _rounded(jnp.clip(x, 0.0, 255.0))
 
 
 def _rounded(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
-    """To the nearest whole number, with the derivative of the identity."""
+    """Returns the nearest whole numbers, with the derivative of the identity."""
     return x + lax.stop_gradient(jnp.round(x) - x)
 
 
 def _scale(quality: Float[Array, "b"]) -> Float[Array, "b"]:
-    """Per cent by which the tables are multiplied."""
+    """Returns the percentage by which the tables are multiplied."""
     quality = jnp.clip(quality, 1.0, 100.0)
     return jnp.floor(jnp.where(quality < 50.0, 5000.0 / quality, 200.0 - 2.0 * quality))
 
 
 def _colour(levels: Float[Array, "b h w 3"], scale: Float[Array, "b"]) -> Float[Array, "b h w 3"]:
-    """Colour images in [0, 255], sizes multiples of 16, there and back."""
+    """Compresses and decompresses colour images in [0, 255] whose sizes are multiples of 16."""
     red, green, blue = levels[..., 0], levels[..., 1], levels[..., 2]
     y = RED * red + GREEN * green + BLUE * blue
     by, ry = (128.0 + (colour - y) / (2.0 - 2.0 * weight) for colour, weight in ((blue, BLUE), (red, RED)))
@@ -101,7 +101,7 @@ def _colour(levels: Float[Array, "b h w 3"], scale: Float[Array, "b"]) -> Float[
 
 
 def _halved(x: Float[Array, "b h w"]) -> Array:
-    """Means of 2 x 2 pixels, rounded; halves go down and up by turns along a row, as they do in libjpeg."""
+    """Returns rounded means of 2 x 2 pixels; as in libjpeg, a half is rounded down and up alternately along a row."""
     b, h, w = x.shape
     means = jnp.mean(x.reshape(b, h // 2, 2, w // 2, 2), axis=(2, 4))
     down = jnp.arange(w // 2) % 2 == 0
@@ -109,7 +109,7 @@ def _halved(x: Float[Array, "b h w"]) -> Array:
 
 
 def _enlarged(x: Float[Array, "b h w"]) -> Array:
-    """Twice the size, linearly between the centres of pixels, edges repeated."""
+    """Doubles the size by linear interpolation between pixel centres, edges repeated."""
     for axis in (1, 2):
         size = x.shape[axis]
         before = jnp.concatenate([_cut(x, 0, 1, axis), _cut(x, 0, size - 1, axis)], axis)
@@ -126,7 +126,7 @@ def _cut(x: Array, start: int, stop: int, axis: int) -> Array:
 def _quantised(
     x: Float[Array, "b h w"], table: tuple[tuple[int, ...], ...], scale: Float[Array, "b"]
 ) -> Float[Array, "b h w"]:
-    """An 8-bit plane after its cosine transform was rounded to multiples of the scaled table."""
+    """Rounds the cosine transform of an 8-bit plane to multiples of the scaled table; returns the plane."""
     b, h, w = x.shape
     steps = jnp.floor((jnp.array(table, jnp.float32)[None] * scale[:, None, None] + 50.0) / 100.0)
     steps = jnp.clip(steps, 1.0, 255.0)[:, None, :, None, :]
@@ -141,8 +141,8 @@ def _both_axes(blocks: Float[Array, "b m 8 n 8"], matrix: Float[Array, "8 8"]) -
 
 
 def _cosines() -> Float[np.ndarray, "8 8"]:
-    """Orthonormal cosine transform, frequency by place."""
-    place, frequency = np.arange(8)[None], np.arange(8)[:, None]
-    matrix = np.cos((2 * place + 1) * frequency * np.pi / 16) / 2
+    """Returns the matrix of the orthonormal cosine transform, frequency by position."""
+    position, frequency = np.arange(8)[None], np.arange(8)[:, None]
+    matrix = np.cos((2 * position + 1) * frequency * np.pi / 16) / 2
     matrix[0] /= np.sqrt(2)
     return matrix.astype(np.float32)

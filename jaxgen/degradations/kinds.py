@@ -1,4 +1,4 @@
-"""The table of damages: each takes a key, images and a level per image, and says which pixels it has taken away."""
+"""The table of damages: functions from a key, images and a level for each image to damaged images and masks."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -11,29 +11,29 @@ from jaxgen.degradations.jpeg import jpeg
 from jaxgen.types import Grid, Images, Levels, Masks, Observation, PRNGKey, per_image
 
 KERNEL_SIZE = 31
-"""Pixels along an edge of the blur kernels; holds all of the highest levels, a Gaussian to three deviations."""
+"""Width of the blur kernels in pixels; enough for all highest levels, and for a Gaussian to three deviations."""
 
 
 class Kind(NamedTuple):
     """One kind of damage; level 0 is exactly the identity."""
 
     apply: Callable[[PRNGKey, Images, Levels], Observation]
-    """(key, images (b, *spatial, c) in [-1, 1], levels (b,)) to images and masks, all ones where nothing is told."""
+    """apply(key, images, levels) damages images (b, *spatial, c) in [-1, 1]; masks are 0 where it removes a pixel."""
     highest: float
     """The highest level that makes sense."""
     unit: str
-    """What the level is."""
+    """The meaning of the level."""
     ranks: tuple[int, ...] = (2, 3)
-    """Numbers of spatial axes that it takes: 2 of images, 3 of volumes."""
+    """Accepted numbers of spatial axes: 2 for images, 3 for volumes."""
 
 
 def unmasked(images: Images) -> Observation:
-    """Images of which all pixels count as known."""
+    """Returns an observation of images whose pixels are all known."""
     return Observation(images, jnp.ones((*images.shape[:-1], 1), jnp.float32))
 
 
-def _told_nothing(fn: Callable[[PRNGKey, Images, Levels], Images]) -> Callable[[PRNGKey, Images, Levels], Observation]:
-    """Damage without a mask; where the level is 0 the image stays as it is to the last bit."""
+def _without_mask(fn: Callable[[PRNGKey, Images, Levels], Images]) -> Callable[[PRNGKey, Images, Levels], Observation]:
+    """Returns a damage whose pixels all count as known; at level 0 an image stays bitwise identical."""
 
     def apply(key: PRNGKey, images: Images, level: Levels) -> Observation:
         return unmasked(jnp.where(per_image(level, images) > 0.0, fn(key, images, level), images))
@@ -44,7 +44,7 @@ def _told_nothing(fn: Callable[[PRNGKey, Images, Levels], Images]) -> Callable[[
 def _missing(
     mask_fn: Callable[[PRNGKey, Grid, Levels], Masks],
 ) -> Callable[[PRNGKey, Images, Levels], Observation]:
-    """Damage that takes known pixels away."""
+    """Returns a damage that removes the pixels where the mask is 0."""
 
     def apply(key: PRNGKey, images: Images, level: Levels) -> Observation:
         mask = mask_fn(key, images.shape[:-1], level)
@@ -54,7 +54,7 @@ def _missing(
 
 
 def _gaussian_blur(key: PRNGKey, images: Images, level: Levels) -> Images:
-    """Standard deviation `level` along a random axis, a random quarter to all of it across."""
+    """Blurs with standard deviation `level` along a random axis, and 1/4 to 1 of it, at random, across the axis."""
     key_angle, key_ratio = jax.random.split(key)
     narrow = level * jax.random.uniform(key_ratio, level.shape, minval=0.25, maxval=1.0)
     if images.ndim != 4:
@@ -65,7 +65,7 @@ def _gaussian_blur(key: PRNGKey, images: Images, level: Levels) -> Images:
 
 
 def _motion_blur(key: PRNGKey, images: Images, level: Levels) -> Images:
-    """Length `level` in a random direction."""
+    """Blurs as by a motion of length `level` in a random direction."""
     return blur.blur(images, blur.motion_kernels(level, _angles(key, level), KERNEL_SIZE))
 
 
@@ -74,27 +74,27 @@ def _angles(key: PRNGKey, level: Levels) -> Levels:
 
 
 KINDS: dict[str, Kind] = {
-    "gaussian": Kind(_told_nothing(noise.gaussian_noise), 1.0, "standard deviation"),
-    "correlated": Kind(_told_nothing(noise.correlated_gaussian_noise), 1.0, "standard deviation"),
-    "poisson": Kind(_told_nothing(noise.poisson_noise), 1.0, "1 / photons of a white pixel"),
-    "speckle": Kind(_told_nothing(noise.speckle_noise), 1.0, "relative standard deviation"),
-    "salt_and_pepper": Kind(_told_nothing(noise.salt_and_pepper), 1.0, "share of the pixels"),
-    "random_impulse": Kind(_told_nothing(noise.random_impulse), 1.0, "share of the pixels"),
-    "gaussian_blur": Kind(_told_nothing(_gaussian_blur), 5.0, "standard deviation in pixels"),
-    "motion_blur": Kind(_told_nothing(_motion_blur), 30.0, "length in pixels", (2,)),
+    "gaussian": Kind(_without_mask(noise.gaussian_noise), 1.0, "standard deviation"),
+    "correlated": Kind(_without_mask(noise.correlated_gaussian_noise), 1.0, "standard deviation"),
+    "poisson": Kind(_without_mask(noise.poisson_noise), 1.0, "1 / photons of a white pixel"),
+    "speckle": Kind(_without_mask(noise.speckle_noise), 1.0, "relative standard deviation"),
+    "salt_and_pepper": Kind(_without_mask(noise.salt_and_pepper), 1.0, "share of the pixels"),
+    "random_impulse": Kind(_without_mask(noise.random_impulse), 1.0, "share of the pixels"),
+    "gaussian_blur": Kind(_without_mask(_gaussian_blur), 5.0, "standard deviation in pixels"),
+    "motion_blur": Kind(_without_mask(_motion_blur), 30.0, "length in pixels", (2,)),
     "defocus_blur": Kind(
-        _told_nothing(lambda _, images, level: blur.blur(images, blur.defocus_kernels(level, KERNEL_SIZE))),
+        _without_mask(lambda _, images, level: blur.blur(images, blur.defocus_kernels(level, KERNEL_SIZE))),
         15.0,
         "radius in pixels",
         (2,),
     ),
     "jpeg": Kind(
-        _told_nothing(lambda _, images, level: jpeg(images, 100.0 - 100.0 * level)), 1.0, "1 - quality / 100", (2,)
+        _without_mask(lambda _, images, level: jpeg(images, 100.0 - 100.0 * level)), 1.0, "1 - quality / 100", (2,)
     ),
-    "grey": Kind(_told_nothing(lambda _, images, level: resampling.grey(images, level)), 1.0, "share of the colour"),
-    "scratches": Kind(_told_nothing(masks.scratches), 0.2, "share of the image", (2,)),
+    "grey": Kind(_without_mask(lambda _, images, level: resampling.grey(images, level)), 1.0, "share of the colour"),
+    "scratches": Kind(_without_mask(masks.scratches), 0.2, "share of the image", (2,)),
     "downsample": Kind(
-        _told_nothing(lambda _, images, level: resampling.lower_resolution(images, 1.0 / (1.0 - level))),
+        _without_mask(lambda _, images, level: resampling.lower_resolution(images, 1.0 / (1.0 - level))),
         0.875,
         "1 - 1 / factor",
     ),
@@ -104,4 +104,4 @@ KINDS: dict[str, Kind] = {
     "centre_hole": Kind(_missing(lambda _, shape, level: masks.centre_hole(shape, level)), 256.0, "width in pixels"),
     "hole": Kind(_missing(masks.random_hole), 256.0, "width in pixels"),
 }
-"""By name. Resolution is lost by a factor of 1 / (1 - level), so that 0.5 halves it and 0 does nothing."""
+"""The kinds by name. `downsample` reduces the size by 1 / (1 - level): 0.5 halves it, and 0 is the identity."""

@@ -1,7 +1,7 @@
-"""Missing pixels: masks of scattered pixels, boxes, brush strokes and square holes, and scratches painted over.
+"""Masks of missing pixels, which are scattered pixels, boxes, brush strokes or square holes; and painted scratches.
 
-A mask is (b, *spatial, 1): 1 is a known pixel, 0 a missing one. Each image has its own mask. Strokes and scratches are
-those of images (b, h, w); everything else is made for volumes too.
+A mask is (b, *spatial, 1), 1 where a pixel is known and 0 where it is missing. Each image has its own mask. Strokes and
+scratches are for images alone; everything else is for volumes too.
 """
 
 import functools
@@ -16,16 +16,16 @@ from jaxtyping import Array, Bool, Float
 from jaxgen.types import Grid, Images, Levels, Masks, PRNGKey, per_image
 
 NUM_BOXES = 4
-BISECTIONS = 24
+NUM_BISECTIONS = 24
 
 
 class Style(NamedTuple):
-    """Of strokes: 1 + per_image * (share of the image) of them, at most `most`."""
+    """The style of strokes; an image has 1 + `per_image` * (share of the image) of them, at most `most`."""
 
     most: int
     per_image: float
     num_segments: int
-    """Straight pieces of a stroke."""
+    """Number of straight pieces of a stroke."""
     turn: float
     """Largest change of direction between two pieces, in radians."""
 
@@ -35,15 +35,15 @@ SCRATCHES = Style(most=12, per_image=60.0, num_segments=3, turn=0.3)
 
 
 def apply_mask(images: Images, masks: Masks) -> Images:
-    """Missing pixels become 0, the middle grey: x * mask, linear in x."""
+    """Sets missing pixels to 0, the middle grey: x * mask, linear in x."""
     return images * masks
 
 
 def random_pixels(key: PRNGKey, shape: Grid, fraction: Levels) -> Masks:
-    """Each pixel is missing on its own with probability `fraction`.
+    """Draws masks in which each pixel is missing independently with probability `fraction`.
 
     Args:
-      key: of the pixels.
+      key: random key of the pixels.
       shape: (b, *spatial).
       fraction: (b,) in [0, 1].
 
@@ -55,13 +55,13 @@ def random_pixels(key: PRNGKey, shape: Grid, fraction: Levels) -> Masks:
 
 
 def random_boxes(key: PRNGKey, shape: Grid, fraction: Levels) -> Masks:
-    """Four boxes of one size and of different proportions; each pixel is missing with probability `fraction`.
+    """Draws masks with four boxes of equal area, so that each pixel is missing with probability `fraction`.
 
-    Each box covers 1 - (1 - fraction)^(1/4) of the image. A box that leaves the image comes back on the other side, so
-    that the edges are hit as often as the middle.
+    Each box covers 1 - (1 - fraction)^(1/4) of the image. A box that crosses an edge continues at the opposite one, so
+    that pixels at the edges are missing as often as those in the middle.
 
     Args:
-      key: of places and proportions (height over width 1/2 to 2 where they fit).
+      key: random key of positions and proportions (height over width 1/2 to 2 if such a box fits).
       shape: (b, *spatial).
       fraction: (b,) in [0, 1].
 
@@ -78,7 +78,7 @@ def random_boxes(key: PRNGKey, shape: Grid, fraction: Levels) -> Masks:
 
 
 def _edges(draws: Float[Array, "n b boxes"], volume: Float[Array, "b #boxes"]) -> list[Float[Array, "b boxes"]]:
-    """Shares of the image's edges, whose product is `volume`: each the root of what is left, times 2^-0.5 to 2^0.5."""
+    """Returns the edges of boxes as shares of the image's edges, at random proportions; their product is `volume`."""
     found = []
     for i, draw in enumerate(draws):
         left = len(draws) + 1 - i
@@ -89,27 +89,27 @@ def _edges(draws: Float[Array, "n b boxes"], volume: Float[Array, "b #boxes"]) -
 
 
 def _product(inside: list[Bool[Array, "..."]]) -> Bool[Array, "..."]:
-    """Whether a place is inside along every axis: (..., h) and (..., w) to (..., h, w)."""
+    """Returns whether a pixel is inside along every axis: (..., h, w) from (..., h) and (..., w)."""
     last = len(inside) - 1
     masks = (jnp.expand_dims(x, [k - last - 1 for k in range(last + 1) if k != i]) for i, x in enumerate(inside))
     return functools.reduce(jnp.logical_and, masks)
 
 
 def _wrapped_spans(draws: Float[Array, "2 b n"], share: Float[Array, "b n"], size: int) -> Bool[Array, "b n size"]:
-    """Whether a place is in a span of `share` * size places, in whole places rounded at random."""
+    """Returns whether a pixel is in a span of `share` * size pixels, a length that is rounded at random."""
     start, length = jnp.floor(draws[0] * size), jnp.floor(share * size + draws[1])
     places = jnp.arange(size, dtype=jnp.float32)[None, None]
     return (places - start[:, :, None]) % size < length[:, :, None]
 
 
 def brush_strokes(key: PRNGKey, shape: Grid, fraction: Levels) -> Masks:
-    """Free-form strokes, chains of line segments of varying width, over exactly `fraction` of the image.
+    """Draws masks of free-form strokes, chains of line segments of varying width, over exactly `fraction` of the image.
 
-    There is one stroke, and one more for each sixteenth of the image that is missing, up to twelve. The strokes of an
-    image grow in width, in proportion to a width that each vertex draws, until they cover the share asked for.
+    There is one stroke, and one more for each sixteenth of the image that is missing, up to twelve. Each vertex draws a
+    relative width; all widths of an image are scaled so that the strokes cover the given share.
 
     Args:
-      key: of the strokes.
+      key: random key of the strokes.
       shape: (b, h, w).
       fraction: (b,) in [0, 1].
 
@@ -120,10 +120,10 @@ def brush_strokes(key: PRNGKey, shape: Grid, fraction: Levels) -> Masks:
 
 
 def scratches(key: PRNGKey, images: Images, level: Levels) -> Images:
-    """Thin strokes, nearly straight, painted over each image in a light or a dark colour of its own.
+    """Paints thin, nearly straight strokes over each image, in one random light or dark colour for each image.
 
     Args:
-      key: of strokes and colours.
+      key: random key of strokes and colours.
       images: (b, h, w, c) in [-1, 1].
       level: (b,) in [0, 1], the share of the image that is painted over; from 0.2 on the strokes are no longer thin.
 
@@ -139,11 +139,11 @@ def scratches(key: PRNGKey, images: Images, level: Levels) -> Images:
 
 
 def _strokes(key: PRNGKey, shape: Grid, fraction: Levels, style: Style) -> Masks:
-    """Masks that miss `fraction` of each image under strokes of one style."""
+    """Draws masks with strokes of one style over `fraction` of each image."""
     chex.assert_equal(len(shape), 3, custom_message="strokes are drawn on images, of 2 spatial axes")
     b, h, w = shape
     num = style.num_segments
-    draws = jax.random.uniform(key, (b, style.most, 4 + 3 * num))  # one call: each costs a second to compile
+    draws = jax.random.uniform(key, (b, style.most, 4 + 3 * num))  # one call, as each takes a second to compile
     points = _paths(draws[..., : 3 + 2 * num], (h, w), style.turn)
     active = jnp.arange(style.most, dtype=jnp.float32)[None] <= fraction[:, None] * style.per_image
     distances = _distances(points, 0.5 + draws[..., 3 + 2 * num :], active, (h, w))
@@ -152,7 +152,7 @@ def _strokes(key: PRNGKey, shape: Grid, fraction: Levels, style: Style) -> Masks
 
 
 def _paths(draws: Float[Array, "b strokes n"], size: tuple[int, int], turn: float) -> Float[Array, "b strokes m 2"]:
-    """Vertices (y, x) of walks three quarters of the image long or so, thrown back at its edges."""
+    """Returns the vertices (y, x) of random walks, about 3/4 of the image long and reflected at its edges."""
     num_segments = (draws.shape[2] - 3) // 2
     room = jnp.array(size, jnp.float32)[None, None, None]
     turns, lengths = draws[..., 3 : 3 + num_segments], draws[..., 3 + num_segments :]
@@ -170,7 +170,7 @@ def _distances(
     active: Array,
     size: tuple[int, int],
 ) -> Float[Array, "b h w"]:
-    """From each pixel to the nearest active stroke, divided by the stroke's width there."""
+    """Returns the distance from each pixel to the nearest active stroke, divided by the stroke's width there."""
     y, x = (jnp.arange(n, dtype=jnp.float32) + 0.5 for n in size)
     y, x = y[None, :, None], x[None, None, :]
     b, strokes, vertices, _ = points.shape
@@ -195,7 +195,7 @@ def _distances(
 
 
 def _bound(values: Float[Array, "b h w"], count: Float[Array, "b"]) -> Float[Array, "b"]:
-    """The bound below which `count` values of each image lie: by bisection, since a sort takes ten times as long."""
+    """Returns the bound below which `count` values of each image lie, by bisection: a sort takes ten times as long."""
 
     def halve(_: Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
         low, high = ends
@@ -204,11 +204,11 @@ def _bound(values: Float[Array, "b h w"], count: Float[Array, "b"]) -> Float[Arr
         return jnp.where(few, middle, low), jnp.where(few, high, middle)
 
     largest = jnp.max(values, axis=(1, 2))
-    return lax.fori_loop(0, BISECTIONS, halve, (jnp.zeros_like(largest), largest * 1.01 + 1e-6))[0]
+    return lax.fori_loop(0, NUM_BISECTIONS, halve, (jnp.zeros_like(largest), largest * 1.01 + 1e-6))[0]
 
 
 def centre_hole(shape: Grid, width: Levels) -> Masks:
-    """A square (cubic) hole in the centre of each image; where it cannot be, half a pixel up and to the left.
+    """Returns masks with a square (cubic) hole in the centre of each image, or half a pixel up and to the left of it.
 
     Args:
       shape: (b, *spatial).
@@ -222,10 +222,10 @@ def centre_hole(shape: Grid, width: Levels) -> Masks:
 
 
 def random_hole(key: PRNGKey, shape: Grid, width: Levels) -> Masks:
-    """A square (cubic) hole in each image, anywhere inside it.
+    """Draws masks with a square (cubic) hole at a random place inside each image.
 
     Args:
-      key: of the places.
+      key: random key of the places.
       shape: (b, *spatial).
       width: (b,) in pixels, rounded; a hole larger than the image covers all of it.
 
@@ -239,7 +239,7 @@ def random_hole(key: PRNGKey, shape: Grid, width: Levels) -> Masks:
 
 
 def _hole(shape: Grid, width: Levels, corner: list[Levels]) -> Masks:
-    """Masks of one square (cube) each."""
+    """Returns masks with one square (cubic) hole each, at `corner`."""
 
     def inside(start: Array, size: int) -> Array:
         places = jnp.arange(size, dtype=jnp.float32)[None]

@@ -1,7 +1,7 @@
 """Noise: Gaussian, correlated between colours, Poisson, multiplicative, and pixels replaced by impulses.
 
-Images are in [-1, 1] and stay unclipped; levels are in units of intensities in [0, 1], so a standard deviation sigma
-is 2 sigma here. Each image has a level and draws of its own, and level zero is exactly the identity.
+Images are in [-1, 1] and are not clipped. Levels refer to intensities in [0, 1], so a standard deviation sigma there is
+2 sigma here. Each image has its own level and random draws, and level 0 is exactly the identity.
 """
 
 import jax
@@ -12,16 +12,16 @@ from jaxtyping import Array, Float
 from jaxgen.types import Images, Levels, PRNGKey, per_image
 
 SMALL_RATE = 10.0
-"""Poisson counts with a smaller rate are drawn by summing probabilities, others by a series; see `poisson_counts`."""
+"""Rate below which `poisson_counts` sums probabilities; from there on it uses a series."""
 NUM_SUMMED = 32
-"""Probabilities summed; with a rate below 10 a larger count has probability 1e-8."""
+"""Number of probabilities summed; at rates below 10 a larger count has a probability of about 1e-8 at most."""
 
 
 def gaussian_noise(key: PRNGKey, images: Images, sigma: Levels) -> Images:
-    """White Gaussian noise, y = x + 2 sigma n.
+    """Adds white Gaussian noise: y = x + 2 sigma n, with n standard normal.
 
     Args:
-      key: of n.
+      key: random key of n.
       images: (b, *spatial, c) in [-1, 1].
       sigma: (b,), 0 or more, for intensities in [0, 1].
 
@@ -32,13 +32,13 @@ def gaussian_noise(key: PRNGKey, images: Images, sigma: Levels) -> Images:
 
 
 def correlated_gaussian_noise(key: PRNGKey, images: Images, sigma: Levels) -> Images:
-    """Gaussian noise whose colours are correlated, y = x + 2 sigma A n with one random matrix A an image.
+    """Adds Gaussian noise correlated between channels: y = x + 2 sigma A n, with one random matrix A for each image.
 
-    A has normal entries and is scaled to trace(A A^T) = c, so that the variance, averaged over the channels, is that of
-    `gaussian_noise`; with one channel it is that noise.
+    A has normal entries and is scaled to trace(A A^T) = c. So the variance, averaged over the channels, is that of
+    `gaussian_noise`; with one channel the noise has the same distribution.
 
     Args:
-      key: of A and n.
+      key: random key of A and n.
       images: (b, *spatial, c) in [-1, 1].
       sigma: (b,), 0 or more, for intensities in [0, 1].
 
@@ -55,14 +55,14 @@ def correlated_gaussian_noise(key: PRNGKey, images: Images, sigma: Levels) -> Im
 
 
 def poisson_noise(key: PRNGKey, images: Images, level: Levels) -> Images:
-    """Shot noise: u becomes level * Poisson(u / level), of mean u and variance level * u, for u = (x + 1) / 2.
+    """Adds shot noise: u becomes level * Poisson(u / level), of mean u and variance level * u, for u = (x + 1) / 2.
 
-    The noise counts as a constant in derivatives, so that their mean is right: that of u is 1.
+    Derivatives treat the noise as a constant, so the derivative with respect to u is 1, as is that of the mean.
 
     Args:
-      key: of the counts.
-      images: (b, *spatial, c) in [-1, 1]; what lies below counts as -1.
-      level: (b,), 0 or more: one over the number of photons of a white pixel.
+      key: random key of the counts.
+      images: (b, *spatial, c) in [-1, 1]; values below count as -1.
+      level: (b,), 0 or more: 1 / the number of photons of a white pixel.
 
     Returns:
       (b, *spatial, c), not clipped.
@@ -75,18 +75,18 @@ def poisson_noise(key: PRNGKey, images: Images, level: Levels) -> Images:
 
 
 def poisson_counts(key: PRNGKey, rate: Float[Array, "*s"]) -> Float[Array, "*s"]:
-    """Poisson numbers from one normal number z each, at a fixed cost (`jax.random.poisson` is 20 times slower).
+    """Draws Poisson counts from one normal number z each, at a fixed cost (`jax.random.poisson` is 20 times slower).
 
-    With rate m below 10 the distribution function is inverted, to the accuracy of float32. From there on the count is
-    m + s z + (z^2 - 1) / 6 + (z - z^3) / (72 s) rounded, with s^2 = m - 1/12 for the variance that rounding adds; its
-    distribution is within 0.0006 of the true one in total variation, its mean and variance within 1e-4.
+    For a rate m below 10 the distribution function is inverted, to the accuracy of float32. From 10 on the count is
+    m + s z + (z^2 - 1) / 6 + (z - z^3) / (72 s), rounded; s^2 = m - 1/12 allows for the variance that rounding adds.
+    Its distribution is within 0.0006 of the true one in total variation, its mean and variance are within 1e-4.
 
     Args:
-      key: of z.
-      rate: 0 or more, any shape.
+      key: random key of z.
+      rate: rates, 0 or more, of any shape.
 
     Returns:
-      Whole numbers as floats, of the same shape.
+      Counts as floats, of the same shape.
 
     References:
       Cornish and Fisher, "Moments and Cumulants in the Specification of Distributions", 1938.
@@ -96,7 +96,7 @@ def poisson_counts(key: PRNGKey, rate: Float[Array, "*s"]) -> Float[Array, "*s"]
     uniform = jax.scipy.stats.norm.cdf(z)
     counted, probability = jnp.zeros_like(rate), jnp.exp(-small)
     below = probability
-    for k in range(1, NUM_SUMMED + 1):  # written out, so that XLA makes one pass over memory of it
+    for k in range(1, NUM_SUMMED + 1):  # unrolled, so that XLA fuses it into one pass over memory
         counted = jnp.where(uniform > below, counted + 1.0, counted)
         probability = probability * small / k
         below = below + probability
@@ -107,10 +107,10 @@ def poisson_counts(key: PRNGKey, rate: Float[Array, "*s"]) -> Float[Array, "*s"]
 
 
 def speckle_noise(key: PRNGKey, images: Images, sigma: Levels) -> Images:
-    """Multiplicative noise: u becomes u (1 + sigma n) for u = (x + 1) / 2; black stays black.
+    """Adds multiplicative noise: u becomes u (1 + sigma n) for u = (x + 1) / 2; black stays black.
 
     Args:
-      key: of n.
+      key: random key of n.
       images: (b, *spatial, c) in [-1, 1].
       sigma: (b,), 0 or more.
 
@@ -122,10 +122,10 @@ def speckle_noise(key: PRNGKey, images: Images, sigma: Levels) -> Images:
 
 
 def salt_and_pepper(key: PRNGKey, images: Images, density: Levels) -> Images:
-    """Pixels become black or white, all channels together, with equal chance.
+    """Replaces random pixels, all channels together, by black or white with equal probability.
 
     Args:
-      key: of the pixels.
+      key: random key of the pixels.
       images: (b, *spatial, c) in [-1, 1].
       density: (b,) in [0, 1], the expected share of replaced pixels.
 
@@ -139,10 +139,10 @@ def salt_and_pepper(key: PRNGKey, images: Images, density: Levels) -> Images:
 
 
 def random_impulse(key: PRNGKey, images: Images, density: Levels) -> Images:
-    """Pixels become a random colour, each channel uniform in [-1, 1].
+    """Replaces random pixels by a random colour, each channel uniform in [-1, 1].
 
     Args:
-      key: of the pixels and colours.
+      key: random key of the pixels and colours.
       images: (b, *spatial, c) in [-1, 1].
       density: (b,) in [0, 1], the expected share of replaced pixels.
 

@@ -1,4 +1,4 @@
-"""Lost resolution and lost colour; all of it is linear in the image."""
+"""Degradations that reduce resolution or colour; all are linear in the image."""
 
 import jax
 import jax.numpy as jnp
@@ -9,11 +9,11 @@ from jaxgen.errors import require
 from jaxgen.types import Grid, Images, Levels, per_image
 
 LUMA = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue in the luma of ITU-R BT.601."""
+"""Weights of red, green and blue in the luma (brightness) of ITU-R BT.601."""
 
 
 def downsample_area(images: Images, factor: int) -> Float[Array, "b *p c"]:
-    """The mean of each block of `factor` x `factor` (x `factor`) pixels.
+    """Returns the mean of each block of `factor` x `factor` (x `factor`) pixels.
 
     Args:
       images: (b, *spatial, c).
@@ -32,7 +32,9 @@ def downsample_area(images: Images, factor: int) -> Float[Array, "b *p c"]:
 
 
 def downsample_bicubic(images: Images, factor: int) -> Float[Array, "b *p c"]:
-    """Bicubic reduction with a = -1/2, the kernel widened by `factor` against aliasing, cut and renormalised at edges.
+    """Reduces images by bicubic interpolation with a = -1/2, where `factor` widens the kernel against aliasing.
+
+    At the edges of an image the kernel is cut off and normalised again.
 
     Args:
       images: (b, *spatial, c).
@@ -53,7 +55,7 @@ def downsample_bicubic(images: Images, factor: int) -> Float[Array, "b *p c"]:
 
 
 def upsample_bicubic(images: Images, factor: int) -> Float[Array, "b *p c"]:
-    """Bicubic enlargement with a = -1/2.
+    """Enlarges images by bicubic interpolation with a = -1/2.
 
     Args:
       images: (b, *spatial, c).
@@ -80,10 +82,10 @@ def _require_factor(factor: int, sizes: list[int]) -> None:
 
 
 def lower_resolution(images: Images, factor: Levels) -> Images:
-    """Reduces each image by a factor of its own and enlarges it back: means of squares, then bicubic interpolation.
+    """Reduces each image by its own factor, by means of blocks, and enlarges it again by bicubic interpolation.
 
-    The coarse grid has pixels of `factor` along each axis, starting in the upper left corner; any real factor will
-    do. For one that divides the image's sizes this is `upsample_bicubic` of `downsample_area`; 1 is the identity.
+    The pixels of the coarse grid have the width `factor`, which may be any real number, and start in the upper left
+    corner. A factor that divides the image's sizes gives `upsample_bicubic` of `downsample_area`; 1 is the identity.
 
     Args:
       images: (b, *spatial, c).
@@ -100,7 +102,7 @@ def lower_resolution(images: Images, factor: Levels) -> Images:
 
 
 def _coarse_and_back(factor: Levels, size: int) -> Float[Array, "b n n"]:
-    """Matrices of `lower_resolution` along one axis; the coarse grid has room for all `size` pixels."""
+    """Returns the matrices of `lower_resolution` along one axis; the coarse grid is stored with all `size` pixels."""
     factor = factor[:, None, None]
     fine = jnp.arange(size, dtype=jnp.float32)
     start = fine[None, :, None] * factor
@@ -113,13 +115,13 @@ def _coarse_and_back(factor: Levels, size: int) -> Float[Array, "b n n"]:
 
 
 def _rows_sum_to_one(weights: Float[Array, "b n m"]) -> Float[Array, "b n m"]:
-    """Rows divided by their sums; a row of zeros, a pixel beyond the coarse grid, stays one."""
+    """Divides rows by their sums; a row of zeros, which is a pixel beyond the coarse grid, stays zero."""
     total = jnp.sum(weights, axis=2, keepdims=True)
     return weights / jnp.where(total == 0.0, 1.0, total)
 
 
 def _keys(x: Array) -> Array:
-    """Keys' cubic kernel, a = -1/2."""
+    """Returns Keys' cubic kernel with a = -1/2 at x."""
     x = jnp.abs(x)
     near = 1.0 + x * x * (1.5 * x - 2.5)
     far = 2.0 + x * (-4.0 + x * (2.5 - 0.5 * x))
@@ -127,10 +129,10 @@ def _keys(x: Array) -> Array:
 
 
 def grey(images: Images, amount: Levels) -> Images:
-    """Takes the colour out: x + amount (y - x), where y is the luma 0.299 R + 0.587 G + 0.114 B in all channels.
+    """Removes colour: x + amount (y - x), where y is the luma 0.299 R + 0.587 G + 0.114 B in all channels.
 
     Args:
-      images: (b, *spatial, c); c is 3, or 1, which is left alone.
+      images: (b, *spatial, c); c is 3 or 1; one channel is returned unchanged.
       amount: (b,) in [0, 1].
 
     Returns:
@@ -147,6 +149,6 @@ def grey(images: Images, amount: Levels) -> Images:
 
 
 def luma(images: Float[Array, "b *s 3"]) -> Float[Array, "b *s 1"]:
-    """0.299 R + 0.587 G + 0.114 B."""
+    """Returns the luma 0.299 R + 0.587 G + 0.114 B."""
     weights = jnp.array(LUMA, images.dtype).reshape(*(1,) * (images.ndim - 1), 3)
     return jnp.sum(images * weights, axis=-1, keepdims=True)

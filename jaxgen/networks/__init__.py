@@ -1,1 +1,1 @@
-"""Networks: Flax modules and the layers that they are made of, one architecture a file."""
+"""Networks: Flax modules and the layers that they consist of; each file holds one architecture."""

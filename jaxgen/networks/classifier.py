@@ -1,6 +1,6 @@
-"""A small convolutional classifier whose last hidden layer serves as features of images.
+"""A small convolutional classifier, whose last hidden layer provides features of images.
 
-space-to-depth, two convolutions, and again until at most 8 px are left -> dense -> features -> dense -> logits.
+Space-to-depth and two convolutions, repeated until at most 8 px are left -> dense -> features -> dense -> logits.
 """
 
 from typing import Any
@@ -14,13 +14,13 @@ from jaxgen.types import Images
 
 
 class Classifier(nn.Module):
-    """Images (b, *spatial, c) in [-1, 1] to features (b, f) and logits (b, n).
+    """A network from images (b, *spatial, c) in [-1, 1] to features (b, f) and logits (b, n).
 
     Attributes:
-      num_classes: n.
-      num_features: f.
-      channels: of the first stage; the later ones have twice as many.
-      dropout: share of activations that training leaves out before both dense layers.
+      num_classes: number of classes n.
+      num_features: number of features f.
+      channels: channels of the first stage; the later stages have twice as many.
+      dropout: share of activations that training sets to 0 before each of the two dense layers.
       dtype: compute dtype; the results are float32.
     """
 
@@ -32,7 +32,7 @@ class Classifier(nn.Module):
 
     @nn.compact
     def __call__(self, images: Images, train: bool = False) -> tuple[Array, Array]:
-        """Features and logits; with `train`, a key named "dropout" is needed."""
+        """Returns the features and the logits; with `train` it needs a random key named "dropout"."""
         x, channels = images, self.channels
         while max(x.shape[1:-1]) > 8:
             x = space_to_depth(_even(x))
@@ -47,5 +47,5 @@ class Classifier(nn.Module):
 
 
 def _even(x: Images) -> Array:
-    """x with a row and a column (and a slice) of zeros added where a size is odd."""
+    """Returns x with a row, a column (and a slice) of zeros added where that size is odd."""
     return jnp.pad(x, ((0, 0), *((0, size % 2) for size in x.shape[1:-1]), (0, 0)))

@@ -1,7 +1,7 @@
-"""How a network is told what to draw or judge: the two places where a class can enter.
+"""Class conditions of GANs: a class can enter beside the inputs of a network or at its last features.
 
-A condition is a row of class weights (b, n): one-hot for a class, a mixture for something between two. None stands for
-a network without classes, so that one definition serves both.
+A condition holds class weights for each image, (b, n): one-hot for one class, a mixture for something between classes.
+A network without classes gets None, so that one definition serves both.
 """
 
 import jax.numpy as jnp
@@ -12,19 +12,19 @@ Condition = Float[Array, "b n"]
 
 
 def entries(conditioning: str, condition: Condition | None) -> tuple[Condition | None, Condition | None]:
-    """The condition at the place that `conditioning` names and None at the other: (for `join`, for `score`)."""
+    """Returns the condition for `join` and that for `score`: None for the one that `conditioning` does not name."""
     return (condition, None) if conditioning == "concat" else (None, condition)
 
 
 def join(x: Float[Array, "b *s c"], condition: Condition | None, features: int) -> Array:
-    """x with an embedding of the condition as further channels, the same at every position.
+    """Appends an embedding of the condition to x as further channels, the same at every position.
 
-    Call it inside a compact method. The embedding starts as unit noise, as strong as the latents it stands beside.
+    Call it inside a compact method. The initial embedding is unit noise, of the same variance as the latents.
 
     Args:
       x: (b, c) or (b, *spatial, c).
-      condition: (b, n), or None to leave x as it is.
-      features: width of the embedding e.
+      condition: (b, n), or None to return x unchanged.
+      features: number of channels e of the embedding.
 
     Returns:
       (b, *spatial, c + e).
@@ -40,12 +40,12 @@ def join(x: Float[Array, "b *s c"], condition: Condition | None, features: int) 
 
 
 def score(features: Float[Array, "b f"], condition: Condition | None) -> Float[Array, " b"]:
-    """Logits: a linear function of the features, plus their inner product with an embedding of the condition.
+    """Returns logits: a linear function of the features, plus their inner product with an embedding of the condition.
 
     Call it inside a compact method.
 
     Args:
-      features: (b, f), what the discriminator has found in each image.
+      features: (b, f), the last features of a discriminator.
       condition: (b, n), or None for the linear function alone.
 
     Returns:

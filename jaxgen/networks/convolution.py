@@ -1,6 +1,6 @@
-"""One convolution for images and volumes, with gradients that are fast in loops, under `vmap` and differentiated again.
+"""One convolution for images and volumes, whose gradients are fast in loops, under `vmap` and of second order.
 
-On the CPU that of a volume goes by slices, as one convolution of images.
+On the CPU a volume is convolved as one batch of slices, by a convolution of images.
 """
 
 import functools
@@ -19,21 +19,22 @@ Padding = tuple[tuple[int, int], ...]
 
 
 def conv(x: Float[Array, "b *s c"], kernel: Float[Array, "*k c o"], padding: Padding | None = None) -> Array:
-    """Stride-1 convolution (cross-correlation) over all spatial axes.
+    """Returns the convolution (cross-correlation) of stride 1 over all spatial axes.
 
-    On the CPU its gradients are written as this same convolution with explicit transposes: XLA's own kernel
-    gradient loses its fast path inside any loop (`scan`, `map`) and is 20 to 50 times slower there. Accelerators keep
-    XLA's gradients, which their compilers match to library kernels. Either way the gradients are maps whose gradients
-    are again among the three, so gradient penalties, which differentiate twice, stay fast.
+    On the CPU its gradients are computed by this same convolution with explicit transposes: XLA's own gradient with
+    respect to the kernel loses its fast path inside any loop (`scan`, `map`) and is 20 to 50 times slower there.
+    Accelerators keep XLA's gradients, which their compilers match to library kernels. In both cases the convolution
+    and its two gradients have each other as gradients, so gradient penalties, which differentiate twice, stay fast.
 
-    Under `vmap`, where members of a population have kernels of their own, JAX would make a grouped convolution, which
-    on the CPU was measured 14 times slower than one member after another: there members go in turn. On accelerators
-    they become patches and one batched matmul, as grouped convolutions are reported to be slow there; not measured.
+    Under `vmap`, where the members of a population have different kernels, JAX would make a grouped convolution. On the
+    CPU that was measured 14 times slower than one member after another, so there the members are computed in turn. On
+    accelerators they become patches and one batched matrix product, as grouped convolutions are reported to be slow
+    there; this was not measured.
 
     Args:
       x: (b, *spatial, c).
-      kernel: (*kernel spatial, c, o), of x's dtype.
-      padding: zeros (before, after) per spatial axis; None keeps the spatial size.
+      kernel: (*kernel spatial, c, o), with the dtype of x.
+      padding: number of zeros (before, after) for each spatial axis; None keeps the spatial size.
 
     Returns:
       (b, *spatial', o), spatial' = spatial + before + after - kernel + 1.
@@ -50,12 +51,12 @@ def _plain_conv(padding: Padding, x: Array, kernel: Array) -> Array:
 
 
 def _static_on_cpu(x: Array) -> bool:
-    """Whether a convolution may take another form: where sizes are open, in a program to be exported, it stays one."""
+    """Returns whether x is on the CPU and of fixed size; exported programs with open sizes keep plain convolutions."""
     return jax.default_backend() == "cpu" and all(isinstance(size, int) for size in x.shape)
 
 
 def _is_matmul(x: Array, taps: tuple[int, ...], padding: Padding) -> bool:
-    """Whether a convolution is better a product of matrices: that of single pixels is on a CPU, half as fast again."""
+    """Returns whether a matrix product is faster than the convolution: on the CPU it is for 1x1 kernels, 1.5 times."""
     return math.prod(taps) == 1 and not any(map(any, padding)) and _static_on_cpu(x)
 
 
@@ -68,14 +69,14 @@ def _convolve(padding: Padding, x: Array, kernel: Array) -> Array:
 
 
 def _conv_of_slices(padding: Padding, x: Array, kernel: Array) -> Array:
-    """A convolution of volumes as one of images whose channels are those of all the slices that the kernel covers.
+    """Convolves volumes as images whose channels are those of all the slices that the kernel covers.
 
     On a CPU XLA convolves images several times as fast as volumes (`experiments.benchmarks.convolution`).
     """
     (b, *_), (taps, h, w, _, o) = x.shape, kernel.shape
     x = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), (*padding[0], 0), *((0, 0, 0),) * 3])
     places = x.shape[1] - taps + 1
-    # in as few pieces as may be: all taps of a place (of a gradient, whose kernel is a volume) or all places of a tap
+    # few pieces: all taps of each place (for a gradient, whose kernel is a whole volume) or all places of each tap
     if places < taps:
         cut = jnp.stack([jnp.moveaxis(x[:, i : i + taps], 1, -2) for i in range(places)], axis=1)
     else:
@@ -85,8 +86,8 @@ def _conv_of_slices(padding: Padding, x: Array, kernel: Array) -> Array:
     return y.reshape(b, places, *y.shape[1:])
 
 
-# <conv(x, kernel), g> is linear in each of three arrays. Its gradients with respect to g, x and the kernel are the
-# three maps below, and each has the other two for gradients.
+# <conv(x, kernel), g> is linear in each of the three arrays. Its gradients with respect to g, x and the kernel are the
+# three functions below; the gradients of each are the other two.
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -96,44 +97,44 @@ def _conv(padding: Padding, x: Array, kernel: Array) -> Array:
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _to_x(padding: Padding, kernel: Array, g: Array) -> Array:
-    """Gradient of <conv(x, kernel), g> with respect to x: g correlated with the mirrored kernel."""
+    """Returns the gradient of <conv(x, kernel), g> with respect to x: g correlated with the mirrored kernel."""
 
-    def closed(kernel: Array, g: Array) -> Array:
+    def by_conv(kernel: Array, g: Array) -> Array:
         # the kernel mirrored and its channels swapped, g padded to the full size
         mirrored = jnp.flip(kernel, tuple(range(len(padding)))).swapaxes(-1, -2)
         full = tuple((k - 1 - before, k - 1 - after) for k, (before, after) in zip(kernel.shape, padding, strict=False))
         return _conv_of_members(full)(g, mirrored)
 
-    def own(kernel: Array, g: Array) -> Array:
+    def by_xla(kernel: Array, g: Array) -> Array:
         sizes = (n + k - 1 - sum(pads) for n, k, pads in zip(g.shape[1:-1], kernel.shape, padding, strict=False))
         x = jax.ShapeDtypeStruct((g.shape[0], *sizes, kernel.shape[-2]), g.dtype)
         return jax.linear_transpose(lambda x: _plain_conv(padding, x, kernel), x)(g)[0]
 
-    return _gradient(own, closed)(kernel, g)
+    return _gradient(by_xla, by_conv)(kernel, g)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _to_kernel(padding: Padding, x: Array, g: Array) -> Array:
-    """Gradient of <conv(x, kernel), g> with respect to the kernel: x correlated with g over the batch."""
+    """Returns the gradient of <conv(x, kernel), g> with respect to the kernel: x correlated with g over the batch."""
 
     def taps_of(x: Array, g: Array) -> tuple[int, ...]:
         sizes = zip(x.shape[1:-1], g.shape[1:-1], padding, strict=True)
         return tuple(n - m + 1 + sum(pads) for n, m, pads in sizes)
 
-    def closed(x: Array, g: Array) -> Array:
+    def by_conv(x: Array, g: Array) -> Array:
         taps = taps_of(x, g)
         if _is_matmul(x, taps, padding):
             axes = tuple(range(x.ndim - 1))
             return jnp.tensordot(x, g, (axes, axes)).reshape(*taps, x.shape[-1], g.shape[-1])
-        # channels of x play the batch, the batch plays the channels, g plays the kernel
+        # the channels of x take the place of the batch, the batch that of the channels, and g that of the kernel
         dw = _conv_of_members(padding)(x.swapaxes(0, -1), jnp.moveaxis(g, 0, -2))
         return jnp.moveaxis(dw, 0, -2)
 
-    def own(x: Array, g: Array) -> Array:
+    def by_xla(x: Array, g: Array) -> Array:
         kernel = jax.ShapeDtypeStruct((*taps_of(x, g), x.shape[-1], g.shape[-1]), x.dtype)
         return jax.linear_transpose(lambda kernel: _plain_conv(padding, x, kernel), kernel)(g)[0]
 
-    return _gradient(own, closed)(x, g)
+    return _gradient(by_xla, by_conv)(x, g)
 
 
 def _saving_both(map_fn: Callable[..., Array]) -> Callable[..., Any]:
@@ -145,29 +146,29 @@ _to_x.defvjp(_saving_both(_to_x), lambda pads, kg, dx: (_to_kernel(pads, dx, kg[
 _to_kernel.defvjp(_saving_both(_to_kernel), lambda pads, xg, dw: (_to_x(pads, dw, xg[1]), _conv(pads, xg[0], dw)))
 
 
-def _gradient(own: Callable[..., Array], closed: Callable[..., Array]) -> Callable[..., Array]:
-    """A gradient in XLA's `own` form, or `closed`, made of the convolution itself: on the CPU, and under `vmap`."""
+def _gradient(by_xla: Callable[..., Array], by_conv: Callable[..., Array]) -> Callable[..., Array]:
+    """Returns XLA's gradient on accelerators; on the CPU and under `vmap`, the one made of the convolution itself."""
     if jax.default_backend() == "cpu":
-        return closed
-    mapped = custom_vmap(own)
+        return by_conv
+    mapped = custom_vmap(by_xla)
 
     @mapped.def_vmap
     def rule(_: int, is_batched: list[bool], *args: Array) -> tuple[Array, bool]:
-        return jax.vmap(closed, [0 if batched else None for batched in is_batched])(*args), True
+        return jax.vmap(by_conv, [0 if batched else None for batched in is_batched])(*args), True
 
     return mapped
 
 
 def _conv_of_members(padding: Padding) -> Callable[[Array, Array], Array]:
-    """The convolution with its own rule for `vmap`, where arrays get a leading axis of members m."""
+    """Returns the convolution with a rule for `vmap`, where arrays get a leading axis of members m."""
     single = custom_vmap(functools.partial(_convolve, padding))
 
     @single.def_vmap
     def rule(m: int, is_batched: list[bool], x: Array, kernel: Array) -> tuple[Array, bool]:
-        if is_batched == [True, False]:  # one kernel for all: the members' images are one larger batch
+        if is_batched == [True, False]:  # the members share the kernel: their images form one larger batch
             y = single(x.reshape(-1, *x.shape[2:]), kernel)
             return y.reshape(m, -1, *y.shape[1:]), True
-        if is_batched == [False, True]:  # one batch for all: the members' kernels give more channels
+        if is_batched == [False, True]:  # the members share the batch: their kernels form more output channels
             joined = jnp.moveaxis(kernel, 0, -2)
             y = single(x, joined.reshape(*joined.shape[:-2], -1))
             return jnp.moveaxis(y.reshape(*y.shape[:-1], m, -1), -2, 0), True
@@ -179,11 +180,11 @@ def _conv_of_members(padding: Padding) -> Callable[[Array, Array], Array]:
 
 
 def _matmul_conv(padding: Padding, x: Array, kernel: Array) -> Array:
-    """Convolutions of m members as patches and one batched matmul: x (m, b, *s, c), kernel (m, *k, c, o)."""
+    """Convolves m members by patches and one batched matrix product: x (m, b, *s, c), kernel (m, *k, c, o)."""
     x = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), (0, 0, 0), *((*pads, 0) for pads in padding), (0, 0, 0)])
     taps = kernel.shape[1:-2]
     places = tuple(n - k + 1 for n, k in zip(x.shape[2:-1], taps, strict=True))
-    # a patch for each place, cut out of x in as few slices as may be: one for each place or one for each tap
+    # a patch for each place, cut out of x in as few slices as possible: one for each place or one for each tap
     by_place = math.prod(places) < math.prod(taps)
     corners, size = (places, taps) if by_place else (taps, places)
     starts = itertools.product(*map(range, corners))

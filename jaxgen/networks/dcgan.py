@@ -1,9 +1,9 @@
-"""A DCGAN-like pair for small images (28 or 32 px): two stages, plain 3x3 convolutions, no normalisation.
+"""A generator and a discriminator like DCGAN's, for small images (28 or 32 px), without normalisation.
 
 Generator: latents -> dense -> dense to a quarter-size grid -> twice (2 convolutions, depth-to-space) -> convolution ->
 tanh. Discriminator: twice (space-to-depth, 2 convolutions) -> dense -> dense to one logit. The second convolution of
-each stage halves the Fréchet distance after as many images, and the hidden dense layers bring it to a third again (321
-to 97 after 80,000 images without classes); a third convolution gains nothing that its time is worth.
+each stage halves the Fréchet distance after the same number of images, and the hidden dense layers reduce it to a third
+again (321 to 97 after 80,000 images without classes). A third convolution gains too little for its time.
 References: Radford, Metz, Chintala, "Unsupervised Representation Learning with DCGANs", 2016, figure 1; resampling by
 rearrangement after Shi et al., "Real-Time Single Image and Video Super-Resolution", 2016, section 3.2.
 """
@@ -20,11 +20,11 @@ from jaxgen.networks.layers import Conv, depth_to_space, he_init, leaky_relu, sp
 from jaxgen.types import Grid, Images
 
 HIDDEN = 256
-"""Width of the dense layer between latents and grid, and between last grid and logit."""
+"""Width of the dense layer between latents and first grid, and of that between last grid and logit."""
 
 
 class Generator(nn.Module):
-    """Latents (b, z) to images (b, *spatial, c) in [-1, 1].
+    """A generator from latents (b, z) to images (b, *spatial, c) in [-1, 1].
 
     Attributes:
       shape: (*spatial, c) of the images; sizes multiples of 4.
@@ -38,7 +38,7 @@ class Generator(nn.Module):
 
     @nn.compact
     def __call__(self, latents: Float[Array, "b z"], condition: Condition | None = None) -> Images:
-        """Draws one image per latent."""
+        """Returns one image for each latent vector."""
         (*sizes, c), base = self.shape, self.base_channels
         quarter, block = [size // 4 for size in sizes], 2 ** len(sizes)
         x = join(latents, condition, latents.shape[-1])
@@ -53,10 +53,10 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Images (b, *spatial, c) to one logit each (b,): large for real.
+    """A discriminator from images (b, *spatial, c) to one logit each (b,): large for real images.
 
     Attributes:
-      base_channels: as of the generator.
+      base_channels: see `Generator`.
       conditioning: where a condition enters, "concat" (beside the first channels) or "projection" (at the last).
       dtype: compute dtype; the logit is float32.
     """
@@ -67,7 +67,7 @@ class Discriminator(nn.Module):
 
     @nn.compact
     def __call__(self, images: Images, condition: Condition | None = None) -> Float[Array, " b"]:
-        """Scores images."""
+        """Returns one logit for each image."""
         joined, projected = entries(self.conditioning, condition)
         base = self.base_channels
         x = join(space_to_depth(images), joined, max(4, base // 4))

@@ -1,8 +1,8 @@
-"""The Inception-v3 that the Fréchet inception distance is measured with: images to 2048 features, for inference only.
+"""Inception-v3 as the Fréchet inception distance uses it: from images to 2048 features, for inference only.
 
-It is the network of TensorFlow's graph of 2015-12-05. Its public weights go by torchvision's names, and parameters have
-the same names here: the path of a leaf, joined by dots, is its key in the state dict. The pools differ from
-torchvision's: averages leave padding out, and the last block takes maxima.
+It is the network of TensorFlow's graph of 2015-12-05. Its public weights have torchvision's names, and so have the
+parameters here: the path of a leaf, joined by dots, is its key in the state dict. The pools differ from torchvision's:
+averages leave out the padding, and the last block takes maxima.
 """
 
 import functools
@@ -20,13 +20,13 @@ from jaxgen.images import require_rank
 from jaxgen.types import Images, Params
 
 IMAGE_SIZE = 299
-"""Height and width in pixels of what the network sees."""
+"""Height and width in pixels of the network's input."""
 EPSILON = 1e-3
-"""Added to the stored variances."""
+"""A constant added to the stored variances."""
 
 
 class Unit(NamedTuple):
-    """Settings of a convolution with batch norm and ReLU."""
+    """The settings of a convolution with batch norm and ReLU."""
 
     features: int
     height: int = 1
@@ -36,7 +36,7 @@ class Unit(NamedTuple):
 
 
 Steps = tuple[tuple[Unit, ...], ...]
-"""Units in order; those of one step stand side by side, and their outputs are concatenated."""
+"""Units in order; those of one step have the same input, and their outputs are concatenated."""
 Branches = tuple[tuple[str, Steps], ...]
 """The branches of a block by name; `branch_pool` starts with the block's pool."""
 
@@ -94,7 +94,7 @@ STEM = (
     ("Conv2d_4a_3x3", Unit(192, 3, 3, 1, "VALID")),
     ("maxpool2", None),
 )
-"""The layers before the blocks in their order; a unit or, for None, the halving pool."""
+"""The layers before the blocks, in order: a unit or, for None, the pool that halves the size."""
 BLOCKS = (
     ("Mixed_5b", _block_a(32), _average),
     ("Mixed_5c", _block_a(64), _average),
@@ -108,21 +108,21 @@ BLOCKS = (
     ("Mixed_7b", _BLOCK_E, _average),
     ("Mixed_7c", _BLOCK_E, _largest),
 )
-"""The blocks in their order: name, branches, pool."""
+"""The blocks in order: name, branches, pool."""
 
 
 class ConvUnit(nn.Module):
-    """Convolution without bias, batch norm with stored statistics, ReLU.
+    """A convolution without bias, batch norm with stored statistics, and ReLU.
 
     Attributes:
-      unit: its settings.
+      unit: settings.
     """
 
     unit: Unit
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Array:
-        """(b, h, w, c) to (b, h', w', features)."""
+        """Returns (b, h', w', features) for x (b, h, w, c)."""
         features, height, width, stride, padding = self.unit
         shape = (height, width, x.shape[-1], features)
         kernel = self.param("conv.weight", nn.initializers.he_normal(), shape, jnp.float32)
@@ -138,11 +138,11 @@ class ConvUnit(nn.Module):
 
 
 class Mixed(nn.Module):
-    """Branches side by side, their outputs concatenated.
+    """A block of branches with the same input, whose outputs are concatenated.
 
     Attributes:
-      branches: what each branch applies.
-      pool: where `branch_pool` starts.
+      branches: units of each branch.
+      pool: first layer of `branch_pool`.
     """
 
     branches: Branches
@@ -150,7 +150,7 @@ class Mixed(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b h w c"]) -> Array:
-        """(b, h, w, c) to (b, h', w', c'); h' and w' are halved by the blocks 6a and 7a."""
+        """Returns (b, h', w', c') for x (b, h, w, c); the blocks 6a and 7a halve h and w."""
         outputs = []
         for branch, steps in self.branches:
             y = self.pool(x) if branch == "branch_pool" else x
@@ -164,7 +164,7 @@ class Mixed(nn.Module):
 
 
 def prepare_images(images: Images) -> Float[Array, "b 299 299 3"]:
-    """What the network sees: bilinear resize with half-pixel centres and no antialiasing, then [0, 1] to [-1, 1].
+    """Returns the network's input: bilinear resize with half-pixel centres and no antialiasing, then [0, 1] to [-1, 1].
 
     Args:
       images: (b, h, w, c) in [0, 1], c = 1 (repeated) or 3.
@@ -173,7 +173,7 @@ def prepare_images(images: Images) -> Float[Array, "b 299 299 3"]:
       (b, 299, 299, 3) in [-1, 1].
 
     Raises:
-      InputError: another number of channels, or volumes: its filters are those of images.
+      InputError: another number of channels, or volumes, as the network has filters of images alone.
     """
     require_rank("images", images, (2,))
     b, _, _, c = images.shape
@@ -183,9 +183,9 @@ def prepare_images(images: Images) -> Float[Array, "b 299 299 3"]:
 
 
 class InceptionV3(nn.Module):
-    """Features of images, float32 throughout; weights come from `evaluation.inception.load_inception`.
+    """The network itself, in float32 throughout; its weights come from `evaluation.inception.load_inception`.
 
-    The output of each block is had by `apply(..., capture_intermediates=True)`, under the block's name.
+    `apply(..., capture_intermediates=True)` also returns the output of each block, under the block's name.
 
     References:
       Szegedy et al., "Rethinking the Inception Architecture for Computer Vision", 2016, section 6.
@@ -194,7 +194,7 @@ class InceptionV3(nn.Module):
 
     @nn.compact
     def __call__(self, images: Images) -> Float[Array, "b 2048"]:
-        """Describes each image.
+        """Returns the features of each image.
 
         Args:
           images: (b, h, w, c) in [0, 1], c = 1 or 3, of any size; see `prepare_images`.
@@ -214,6 +214,6 @@ class InceptionV3(nn.Module):
 
 
 def inception_shapes() -> Params:
-    """Shapes and dtypes of the parameters of `InceptionV3`, as `jax.ShapeDtypeStruct`; nothing is computed."""
+    """Returns shapes and dtypes of the parameters of `InceptionV3`, as `jax.ShapeDtypeStruct`; nothing is computed."""
     example = jnp.zeros((1, IMAGE_SIZE, IMAGE_SIZE, 3))
     return jax.eval_shape(InceptionV3().init, jax.random.key(0), example)["params"]

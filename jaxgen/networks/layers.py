@@ -1,4 +1,4 @@
-"""Layers shared by all networks: one convolution, resampling by rearrangement or blur, the activation.
+"""Layers shared by all networks: the convolution, resampling by rearrangement or blur, and the activation.
 
 Images are NHWC; every function takes the number of spatial axes from its input, so that the same code serves
 `b h w c` images and `b d h w c` volumes.
@@ -19,7 +19,7 @@ LEAK = 0.2
 
 
 def leaky_relu(x: Array) -> Array:
-    """max(x, 0.2 x), element-wise. Any shape."""
+    """Returns max(x, 0.2 x), element-wise, for x of any shape."""
     return nn.leaky_relu(x, LEAK)
 
 
@@ -28,13 +28,13 @@ he_init = nn.initializers.variance_scaling(2.0 / (1.0 + LEAK**2), "fan_in", "nor
 
 
 class Conv(nn.Module):
-    """Size-keeping convolution with bias, computed in `dtype` with float32 parameters.
+    """A convolution that keeps the spatial size, with a bias, computed in `dtype` with float32 parameters.
 
     Attributes:
-      features: output channels o.
-      kernel_size: edge of the kernel on every spatial axis.
+      features: number of output channels o.
+      kernel_size: width of the kernel along every spatial axis.
       dtype: compute dtype (float32 or bfloat16).
-      use_bias: whether a bias per output channel is added.
+      use_bias: whether a bias is added to each output channel.
       kernel_init: initializer of the kernel (*k, c, o).
     """
 
@@ -46,7 +46,7 @@ class Conv(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "b *s c"]) -> Array:
-        """(b, *spatial, c) to (b, *spatial, features)."""
+        """Returns the convolution of x, (b, *spatial, features)."""
         shape = (self.kernel_size,) * (x.ndim - 2) + (x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
         y = conv(x.astype(self.dtype), kernel.astype(self.dtype))
@@ -59,7 +59,7 @@ class Conv(nn.Module):
 def space_to_depth(x: Float[Array, "b *s c"]) -> Array:
     """Halves every spatial axis by moving each 2x2 (2x2x2) block into channels: (b, h, w, c) -> (b, h/2, w/2, 4c).
 
-    The inverse of `depth_to_space`; output channel = (block position, channel), row-major.
+    It is the inverse of `depth_to_space`; output channels are ordered by (position in the block, channel).
     """
     b, *spatial, c = x.shape
     n = len(spatial)
@@ -78,7 +78,7 @@ def depth_to_space(x: Float[Array, "b *s c"]) -> Array:
 
 
 def _shifted(x: Array, axis: int, step: int, edge: Array) -> Array:
-    """x moved by one along `axis`; what comes in is the outermost slice of `edge`."""
+    """Returns x moved by one pixel along `axis`; the outermost slice of `edge` fills the free place."""
     size = x.shape[axis]
     if step > 0:
         first = lax.slice_in_dim(edge, 0, 1, axis=axis)
@@ -88,7 +88,7 @@ def _shifted(x: Array, axis: int, step: int, edge: Array) -> Array:
 
 
 def binomial_blur(x: Float[Array, "b *s c"]) -> Array:
-    """The blur [1, 2, 1] / 4 along every spatial axis, edges repeated."""
+    """Applies the blur [1, 2, 1] / 4 along every spatial axis, edges repeated."""
     for axis in range(1, x.ndim - 1):
         x = 0.5 * x + 0.25 * (_shifted(x, axis, 1, x) + _shifted(x, axis, -1, x))
     return x
@@ -97,7 +97,7 @@ def binomial_blur(x: Float[Array, "b *s c"]) -> Array:
 def upsample(x: Float[Array, "b *s c"]) -> Array:
     """Doubles every spatial axis by linear interpolation, [1, 2, 1] / 2 after zero insertion at half-pixel centres.
 
-    Along an axis: out[2i] = (x[i-1] + 3 x[i]) / 4, out[2i+1] = (3 x[i] + x[i+1]) / 4, edges repeated.
+    Along each axis, out[2i] = (x[i-1] + 3 x[i]) / 4 and out[2i+1] = (3 x[i] + x[i+1]) / 4, edges repeated.
     """
     for axis in range(1, x.ndim - 1):
         near = 0.75 * x
@@ -108,7 +108,7 @@ def upsample(x: Float[Array, "b *s c"]) -> Array:
 
 
 def downsample(x: Float[Array, "b *s c"]) -> Array:
-    """Halves every spatial axis after the blur [1, 3, 3, 1] / 8, edges repeated: `upsample`'s scaled transpose."""
+    """Halves every spatial axis after the blur [1, 3, 3, 1] / 8, edges repeated: the scaled transpose of `upsample`."""
     for axis in range(1, x.ndim - 1):
         pairs = x.reshape(*x.shape[:axis], x.shape[axis] // 2, 2, *x.shape[axis + 1 :])
         first, second = jnp.take(pairs, 0, axis + 1), jnp.take(pairs, 1, axis + 1)
@@ -118,9 +118,9 @@ def downsample(x: Float[Array, "b *s c"]) -> Array:
 
 
 def stage_sizes(image_size: int, smallest: int = 4) -> Sequence[int]:
-    """Spatial sizes from the smallest grid up to the image: halve while even and at least `smallest` remains.
+    """Returns the sizes from the smallest grid up to the image, halved while even and while `smallest` px remain.
 
-    28 -> (7, 14, 28); 32 -> (4, 8, 16, 32); 36 -> (9, 18, 36).
+    For example, 28 -> (7, 14, 28), 32 -> (4, 8, 16, 32) and 36 -> (9, 18, 36).
     """
     sizes = [image_size]
     while sizes[0] % 2 == 0 and sizes[0] // 2 >= smallest:
@@ -129,5 +129,5 @@ def stage_sizes(image_size: int, smallest: int = 4) -> Sequence[int]:
 
 
 def scaled_init(scale: float) -> nn.initializers.Initializer:
-    """`he_init` with the standard deviation multiplied by `scale`."""
+    """Returns `he_init` with the standard deviation multiplied by `scale`."""
     return nn.initializers.variance_scaling(scale**2 * 2.0 / (1.0 + LEAK**2), "fan_in", "normal")

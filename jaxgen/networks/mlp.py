@@ -1,5 +1,6 @@
-"""The smallest pair: one hidden layer each, as in the source tutorial (latents -> 1024 -> 784 -> sigmoid; 784 -> 1024
--> 1), for images of any fixed size.
+"""The smallest generator and discriminator: one hidden layer each, for images of any fixed size.
+
+The form is that of the source tutorial: latents -> 1024 -> 784 -> sigmoid, and 784 -> 1024 -> 1.
 """
 
 import math
@@ -14,7 +15,7 @@ from jaxgen.types import Grid, Images
 
 
 class Generator(nn.Module):
-    """Latents (b, z) to images (b, *spatial, c): dense, ReLU, dense, sigmoid stretched from [0, 1] to [-1, 1].
+    """A generator from latents (b, z) to images (b, *spatial, c): dense, ReLU, dense, sigmoid rescaled to [-1, 1].
 
     Attributes:
       shape: (*spatial, c) of the images.
@@ -28,7 +29,7 @@ class Generator(nn.Module):
 
     @nn.compact
     def __call__(self, latents: Float[Array, "b z"], condition: Condition | None = None) -> Images:
-        """Draws one image per latent."""
+        """Returns one image for each latent vector."""
         x = join(latents, condition, latents.shape[-1])
         x = nn.relu(nn.Dense(self.hidden, dtype=self.dtype)(x))
         x = nn.Dense(math.prod(self.shape), dtype=self.dtype)(x).astype(jnp.float32)
@@ -36,7 +37,9 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Images (b, *spatial, c) to one logit each (b,): dense, ReLU, dense. The sigmoid of D is part of the loss.
+    """A discriminator from images (b, *spatial, c) to one logit each (b,): dense, ReLU, dense.
+
+    Its sigmoid is part of the loss.
 
     Attributes:
       hidden: width of the hidden layer.
@@ -50,7 +53,7 @@ class Discriminator(nn.Module):
 
     @nn.compact
     def __call__(self, images: Images, condition: Condition | None = None) -> Float[Array, " b"]:
-        """Scores images."""
+        """Returns one logit for each image."""
         joined, projected = entries(self.conditioning, condition)
         x = join(images.reshape(images.shape[0], -1), joined, max(4, self.hidden // 16))
         return score(nn.relu(nn.Dense(self.hidden, dtype=self.dtype)(x)), projected)

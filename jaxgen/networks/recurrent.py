@@ -1,4 +1,4 @@
-"""The recurrent convolutional network (CRNN): the estimate is fed back beside the damaged image, again and again.
+"""The convolutional recurrent network (CRNN), whose input is the damaged image and its own last estimate.
 
 References: Putzky, Welling, "Recurrent Inference Machines for Solving Inverse Problems", 2017, section 3; Ren et al.,
 "Progressive Image Deraining Networks: A Better and Simpler Baseline", 2019, section 3.2; Ballas et al., "Delving Deeper
@@ -12,28 +12,28 @@ from flax import linen as nn
 from jax import lax
 from jaxtyping import Array, Float, Int
 
-from jaxgen.networks import filling
-from jaxgen.networks.inverse import SMALL, Block, cut_to, first_guess, join_planes, pad_to_multiple, put_back
+from jaxgen.networks.initial_fill import initial_fill, reach
+from jaxgen.networks.inverse import SMALL, Block, cut_to, join_planes, pad_to_multiple, put_back
 from jaxgen.networks.layers import Conv, depth_to_space, space_to_depth
 from jaxgen.types import Images, Observation
 
 
 class Memory(NamedTuple):
-    """What passes from one iteration to the next: the estimate (b, *spatial, c), and the state on the smallest grid."""
+    """The state between two iterations: the estimate (b, *spatial, c), and hidden features on the smallest grid."""
 
     estimate: Images
     state: Float[Array, "b *g f"]
 
 
 class RecurrentCell(nn.Module):
-    """One iteration: down the grids, one gated update of the state on the smallest, and up again.
+    """One iteration: down to the smallest grid, one gated update of the hidden state there, and up again.
 
     The update is h' = (1 - z) h + z n, with gates z, r and proposal n from convolutions of (x, h).
 
     Attributes:
       widths: channels of each grid, from half size down; the state has those of the last.
-      blocks: residual blocks on each grid, once on the way down and once on the way up; the smallest has those up.
-      keeps_known: whether known pixels are put back after the iteration.
+      blocks: number of residual blocks on each grid, both on the way down and up; on the smallest grid, up alone.
+      keeps_known: whether known pixels are restored after the iteration to what they were.
       dtype: compute dtype; the estimate is float32.
     """
 
@@ -44,7 +44,7 @@ class RecurrentCell(nn.Module):
 
     @nn.compact
     def __call__(self, memory: Memory, observation: Observation) -> Memory:
-        """The memory after one more look at the damaged image; sizes are multiples of 2 ** len(widths)."""
+        """Returns the memory after one iteration; sizes are multiples of 2 ** len(widths)."""
         *sizes, c = observation.images.shape[1:]
         block = 2 ** len(sizes)
         seen = jnp.concatenate([join_planes(observation), memory.estimate], axis=-1)
@@ -78,15 +78,15 @@ class RecurrentCell(nn.Module):
 
 
 class RecurrentRestorer(nn.Module):
-    """The same cell, iterated: what it reaches grows with each iteration, its parameters do not.
+    """A network that applies one cell repeatedly, so that its receptive field grows with the iterations.
 
-    It starts, as the inverse network does, from a smooth surface where pixels are missing or may be salt or pepper.
+    Like the inverse network it starts from the initial fill of missing pixels and suspected impulses.
 
     Attributes:
-      widths: as of the cell.
-      blocks: as of the cell.
-      iterations: how often it is applied where nothing else is asked for.
-      keeps_known: whether pixels that a mask calls known come out exactly as they came in.
+      widths: see `RecurrentCell`.
+      blocks: see `RecurrentCell`.
+      iterations: number of times that the cell is applied.
+      keeps_known: whether pixels that a mask marks as known are returned unchanged.
       dtype: compute dtype; the result is float32.
     """
 
@@ -98,34 +98,34 @@ class RecurrentRestorer(nn.Module):
 
     @property
     def multiple(self) -> int:
-        """Sizes that need no padding are multiples of this."""
+        """Returns the number that divides all sizes that need no padding."""
         return 2 ** len(self.widths)
 
     @property
     def halo(self) -> int:
-        """Radius of the receptive field in pixels after `iterations`, at most."""
+        """Returns an upper bound of the radius of the receptive field after `iterations`, in pixels."""
         grids = range(len(self.widths))
-        # the state is reached by two convolutions more (r, then n); a block is two, on all but the smallest each way
+        # the gated update has two convolutions in sequence (r, then n); a block has two, on the smallest grid up alone
         convolutions = [4 * self.blocks if i + 1 < len(self.widths) else 2 * self.blocks + 2 for i in grids]
         convolutions[0] += 2
-        # and each rearrangement looks across its block
+        # each rearrangement reaches across its block
         iteration = sum(2 ** (i + 1) * n for i, n in enumerate(convolutions)) + 2 * (self.multiple - 1)
-        return self.iterations * iteration + filling.reach(self._grids)
+        return self.iterations * iteration + reach(self._grids)
 
     @property
     def _grids(self) -> int:
         return len(self.widths) + 1
 
     def setup(self) -> None:
-        """The one cell."""
+        """Creates the cell."""
         self.cell = RecurrentCell(self.widths, self.blocks, self.keeps_known, self.dtype)
 
     def __call__(self, observation: Observation) -> Images:
-        """The last of `estimates`."""
+        """Returns the last of the `estimates`."""
         return self.estimates(observation)[-1]
 
     def estimates(self, observation: Observation) -> Float[Array, "t b *s c"]:
-        """The estimates of all iterations; the backward pass computes each iteration anew rather than keep it.
+        """Returns the estimates of all iterations; the backward pass computes each iteration again to save memory.
 
         Args:
           observation: of images or volumes (b, *spatial, c).
@@ -148,24 +148,24 @@ class RecurrentRestorer(nn.Module):
     def until_converged(
         self, observation: Observation, *, most: int = 50, tolerance: float = 1e-3
     ) -> tuple[Images, Int[Array, ""]]:
-        """Iterates until no image changes by more than `tolerance` (root mean square, of [-1, 1]) in an iteration.
+        """Iterates until no image changes by more than `tolerance` in an iteration.
 
         Args:
-          observation: as of `estimates`.
-          most: iterations at most; may be more than in training.
-          tolerance: 0 or more.
+          observation: see `estimates`.
+          most: largest number of iterations; may be more than in training.
+          tolerance: root mean square of the change of an image in [-1, 1], 0 or more.
 
         Returns:
-          The estimate (b, *spatial, c), and how many iterations were made.
+          The estimate (b, *spatial, c), and the number of iterations.
         """
         padded, memory = self._start(observation)
         cell, variables = self.cell.clone(parent=None), self.cell.variables
 
-        def moved(carry: tuple[Memory, Array, Array]) -> Array:
+        def goes_on(carry: tuple[Memory, Array, Array]) -> Array:
             _, change, num = carry
             return (num < most) & (change > tolerance)
 
-        def again(carry: tuple[Memory, Array, Array]) -> tuple[Memory, Array, Array]:
+        def iterate(carry: tuple[Memory, Array, Array]) -> tuple[Memory, Array, Array]:
             before, _, num = carry
             after = cell.apply(variables, before, padded)
             moves = jnp.square(after.estimate - before.estimate)
@@ -173,15 +173,15 @@ class RecurrentRestorer(nn.Module):
             return after, jnp.sqrt(jnp.max(squares)), num + 1
 
         start = (memory, jnp.full((), jnp.inf), jnp.zeros((), jnp.int32))
-        memory, _, num = lax.while_loop(moved, again, start)
+        memory, _, num = lax.while_loop(goes_on, iterate, start)
         return cut_to(memory.estimate, observation.images.shape[1:-1]), num
 
     def _start(self, observation: Observation) -> tuple[Observation, Memory]:
-        """Inputs of a size that all grids divide, and the memory before the first iteration: a guess, and nothing."""
+        """Returns the padded observation, and the memory at the start: the initial fill and a state of zeros."""
         images = pad_to_multiple(observation.images, self.multiple)
         masks = None if observation.masks is None else pad_to_multiple(observation.masks, self.multiple)
         missing = jnp.zeros((*images.shape[:-1], 1)) if masks is None else 1.0 - masks
-        guess, _ = first_guess(images, missing, self._grids)
+        filled, _ = initial_fill(images, missing, self._grids)
         b, *sizes, _ = images.shape
         state = jnp.zeros((b, *(size // self.multiple for size in sizes), self.widths[-1]))
-        return Observation(images, masks, observation.sigma), Memory(guess, state)
+        return Observation(images, masks, observation.sigma), Memory(filled, state)

@@ -1,7 +1,8 @@
-"""A residual pair in the spirit of R3GAN for 8 to 256 px: no normalisation, blurred resampling, learned start grid.
+"""A residual generator and discriminator after R3GAN for 8 to 256 px, with blurred resampling, without normalisation.
 
 Reference: Huang et al., "The GAN is dead; long live the GAN! A modern GAN baseline", 2024, section 4. Each block ends
-in a convolution that starts at zero, so that the network starts as its skeleton of resampling and 1x1 convolutions.
+in a convolution that starts at zero, so that at first the network consists of resampling and 1x1 convolutions alone.
+The generator starts from a learned grid.
 """
 
 from typing import Any
@@ -16,15 +17,15 @@ from jaxgen.types import Grid, Images
 
 
 def stage_channels(base_channels: int, num_stages: int) -> tuple[int, ...]:
-    """Channels from the smallest grid to full size: doubled at each halving, at most eight times `base_channels`."""
+    """Returns the channels from the smallest grid to full size: doubled at each halving, at most 8 `base_channels`."""
     return tuple(base_channels * min(2**i, 8) for i in reversed(range(num_stages)))
 
 
 class ResidualBlock(nn.Module):
-    """x + conv(act(conv(act(x)))) at constant width; the last convolution starts at zero.
+    """The block x + conv(act(conv(act(x)))) of constant width; its last convolution starts at zero.
 
     Attributes:
-      num_blocks: blocks in the whole network, for the Fixup-like scale of the first convolution.
+      num_blocks: number of blocks in the whole network; sets the scale of the first convolution, as in Fixup.
       dtype: compute dtype.
     """
 
@@ -33,7 +34,7 @@ class ResidualBlock(nn.Module):
 
     @nn.compact
     def __call__(self, x: Images) -> Images:
-        """(b, *spatial, c) to the same."""
+        """Returns the sum of x and its residual, (b, *spatial, c)."""
         features = x.shape[-1]
         init = scaled_init(self.num_blocks**-0.25)  # Zhang et al. 2019, section 3: L^(-1/(2m-2)) with m = 3
         y = Conv(features, dtype=self.dtype, kernel_init=init)(leaky_relu(x))
@@ -41,11 +42,11 @@ class ResidualBlock(nn.Module):
 
 
 class Generator(nn.Module):
-    """Latents (b, z) to images (b, *spatial, c) in [-1, 1].
+    """A generator from latents (b, z) to images (b, *spatial, c) in [-1, 1].
 
     Attributes:
       shape: (*spatial, c); all sizes equal, a multiple of 4.
-      base_channels: channels at full size; doubled at each halving up to eight times.
+      base_channels: channels at full size; doubled at each halving, up to eight times as many.
       blocks_per_stage: residual blocks at each size.
       dtype: compute dtype.
     """
@@ -57,7 +58,7 @@ class Generator(nn.Module):
 
     @nn.compact
     def __call__(self, latents: Float[Array, "b z"], condition: Condition | None = None) -> Images:
-        """Draws one image per latent."""
+        """Returns one image for each latent vector."""
         *spatial, channels = self.shape
         sizes = stage_sizes(spatial[0])
         widths = stage_channels(self.base_channels, len(sizes))
@@ -76,10 +77,10 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """Images (b, *spatial, c) to one logit each (b,), the generator mirrored.
+    """A discriminator from images (b, *spatial, c) to one logit each (b,): the generator mirrored.
 
     Attributes:
-      base_channels: as of the generator.
+      base_channels: see `Generator`.
       blocks_per_stage: residual blocks at each size.
       conditioning: where a condition enters, "concat" (beside the pixels) or "projection" (at the last layer).
       dtype: compute dtype; the logit is float32.
@@ -92,7 +93,7 @@ class Discriminator(nn.Module):
 
     @nn.compact
     def __call__(self, images: Images, condition: Condition | None = None) -> Float[Array, " b"]:
-        """Scores images."""
+        """Returns one logit for each image."""
         joined, projected = entries(self.conditioning, condition)
         sizes = stage_sizes(images.shape[1])
         widths = stage_channels(self.base_channels, len(sizes))[::-1]

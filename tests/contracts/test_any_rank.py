@@ -22,8 +22,8 @@ from jaxgen.metrics.quality import psnr, ssim
 from jaxgen.networks import layers
 from jaxgen.networks.classifier import Classifier
 from jaxgen.networks.convolution import conv
-from jaxgen.networks.filling import fill, suspects
 from jaxgen.networks.inception import prepare_images
+from jaxgen.networks.initial_fill import fill, suspected_impulses
 from jaxgen.tasks.base import Facts
 from jaxgen.tasks.gan.algorithm import make_gan
 from jaxgen.tasks.gan.config import GanConfig, GanHparams
@@ -179,7 +179,7 @@ SAME_ON_SLICES: dict[str, Callable[[jax.Array], jax.Array]] = {
     "mean of blocks": lambda x: resampling.downsample_area(x, 2),
     "lower resolution": lambda x: resampling.lower_resolution(x, jnp.array([2.0, 1.0])),
     "luma": resampling.luma,
-    "suspects": lambda x: suspects(jnp.round(x)),
+    "suspected_impulses": lambda x: suspected_impulses(jnp.round(x)),
     "binomial blur": layers.binomial_blur,
     "upsample": layers.upsample,
     "downsample": layers.downsample,

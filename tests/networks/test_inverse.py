@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxgen.errors import InputError
-from jaxgen.networks.filling import fill
+from jaxgen.networks.initial_fill import fill
 from jaxgen.networks.inverse import DenseInverseNetwork, InverseNetwork, join_planes, pad_to_multiple
 from jaxgen.networks.recurrent import RecurrentRestorer
 from jaxgen.tasks.restoration.config import RestorationConfig

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgen.networks.filling import fill
+from jaxgen.networks.initial_fill import fill
 from jaxgen.networks.recurrent import Memory, RecurrentCell, RecurrentRestorer
 from jaxgen.types import Observation
 

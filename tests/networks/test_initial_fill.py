@@ -1,4 +1,4 @@
-"""The first guess of missing pixels, against SciPy's filters."""
+"""The initial fill of missing pixels, against SciPy's filters."""
 
 import jax
 import jax.numpy as jnp
@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from jaxgen.networks import filling
-from jaxgen.networks.filling import MOMENTUM, SMOOTHING, TRUST, reach
+from jaxgen.networks import initial_fill
+from jaxgen.networks.initial_fill import COARSE_WEIGHT, MOMENTUM, SMOOTHING, reach
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
-fill = jax.jit(filling.fill, static_argnums=2)
-suspects = jax.jit(filling.suspects)
+fill = jax.jit(initial_fill.fill, static_argnums=2)
+suspected_impulses = jax.jit(initial_fill.suspected_impulses)
 
 
 def noise(*shape: int, seed: int = 0) -> np.ndarray:
@@ -43,7 +43,7 @@ def mean(values: np.ndarray, weights: np.ndarray, levels: int) -> np.ndarray:
         halved = [filtered(x, [0.125, 0.375, 0.375, 0.125], -1)[::2, ::2] for x in (values, weights)]
         coarser = doubled(mean(*halved, levels - 1))
     blurred = [filtered(x, [0.25, 0.5, 0.25]) for x in (values, weights)]
-    return (blurred[0] + TRUST * coarser) / (blurred[1] + TRUST)
+    return (blurred[0] + COARSE_WEIGHT * coarser) / (blurred[1] + COARSE_WEIGHT)
 
 
 def smooth(x: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -88,14 +88,14 @@ def test_salt_and_pepper_are_suspected_and_what_is_really_black_is_not() -> None
     images[0, :, 16:] = -1.0  # the right half is black
     images[0, 5, 5], images[0, 9, 9], images[0, 20, 6] = 1.0, -1.5, (1.0, 0.5)  # the last is at an end in one channel
     images[0, 10, 26] = 1.0  # salt on black
-    found = np.asarray(suspects(jnp.asarray(images)))[0, :, :, 0]
+    found = np.asarray(suspected_impulses(jnp.asarray(images)))[0, :, :, 0]
     assert (found[5, 5], found[9, 9], found[20, 6], found[10, 26]) == (1, -1, 0, 1)
     assert not found[:, 16:][np.arange(32) > 18].any()
     assert np.abs(found).sum() == 3
 
 
-def test_suspects_of_heavy_salt_and_pepper_are_nearly_all_of_it() -> None:
+def test_nearly_all_of_heavy_salt_and_pepper_is_suspected() -> None:
     draws = np.random.default_rng(0).random((1, 64, 64, 1))
     images = np.where(draws < 0.35, -1.0, np.where(draws < 0.7, 1.0, 0.2)).astype(np.float32)
-    found = np.asarray(suspects(jnp.asarray(images)))
+    found = np.asarray(suspected_impulses(jnp.asarray(images)))
     assert (found == np.where(np.abs(images) == 1.0, images, 0.0)).mean() > 0.99

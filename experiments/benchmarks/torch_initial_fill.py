@@ -1,19 +1,19 @@
-"""`jaxgen.networks.filling` in PyTorch, NCHW: the first guess that the twin network starts from."""
+"""`jaxgen.networks.initial_fill` in PyTorch, NCHW: the initial fill from which the twin network starts."""
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from jaxgen.networks.filling import CROWD, MOMENTUM, SMOOTHING, TRUST
+from jaxgen.networks.initial_fill import COARSE_WEIGHT, ISOLATED_SHARE, MOMENTUM, SMOOTHING
 
 BLUR, HALVING = (0.25, 0.5, 0.25), (0.125, 0.375, 0.375, 0.125)
 
 
-def suspects(images: Tensor) -> Tensor:
+def suspected_impulses(images: Tensor) -> Tensor:
     """1 where a pixel may be salt, -1 where it may be pepper, (b, 1, h, w)."""
     ends = [at_end.all(dim=1, keepdim=True).to(images.dtype) for at_end in (images >= 1.0, images <= -1.0)]
     white, black = (_double(_separable(_separable(end, HALVING, 2), BLUR)) for end in ends)
-    return ends[0] * (white < 3.0 * black + CROWD) - ends[1] * (black < 3.0 * white + CROWD)
+    return ends[0] * (white < 3.0 * black + ISOLATED_SHARE) - ends[1] * (black < 3.0 * white + ISOLATED_SHARE)
 
 
 def fill(images: Tensor, known: Tensor, levels: int) -> Tensor:
@@ -29,10 +29,10 @@ def fill(images: Tensor, known: Tensor, levels: int) -> Tensor:
 def _mean(values: Tensor, weights: Tensor, levels: int) -> Tensor:
     near, trusted = _separable(values, BLUR), _separable(weights, BLUR)
     if levels > 1:
-        near = near + TRUST * _double(
+        near = near + COARSE_WEIGHT * _double(
             _mean(_separable(values, HALVING, 2), _separable(weights, HALVING, 2), levels - 1)
         )
-    return near / (trusted + TRUST)
+    return near / (trusted + COARSE_WEIGHT)
 
 
 def _double(x: Tensor) -> Tensor:
