@@ -1,7 +1,7 @@
-"""jaxgen from Python: arrays in, arrays out, by the same loop as the command line. Errors are raised, nothing exits.
+"""The Python interface: functions from arrays to arrays, which train by the same loop as the command line.
 
-Interrupting a training (Ctrl-C, the stop button of a notebook) ends it after the steps under way and returns what was
-trained so far; a second interrupt raises KeyboardInterrupt. Signal handlers are as before once a function returns.
+An interrupt (Ctrl-C, the stop button of a notebook) ends a training after the current dispatch; the function returns
+the model trained so far. A second interrupt raises KeyboardInterrupt. No function changes the signal handlers for good.
 """
 
 import dataclasses
@@ -55,27 +55,27 @@ def train_gan(
     progress: bool = True,
     resume: Trained | None = None,
 ) -> tuple[Trained, History]:
-    """Trains a GAN, conditional if there are labels.
+    """Trains a GAN, which is conditional if there are labels.
 
     Args:
-      images: uint8 or floats in [0, 1], (n, h, w) or (n, h, w, c); or what `--dataset` takes: "digits", "folder:PATH".
+      images: uint8 or floats in [0, 1], (n, h, w) or (n, h, w, c); or a value of `--dataset`: "digits", "folder:PATH".
       labels: class of each image, integers from 0, (n,).
-      steps: generator updates in all.
+      steps: number of generator updates, those before a resume included.
       batch_size: images per update.
-      seed: decides weights, noise and the order of the data, as on the command line.
-      image_size: pixels to crop and resize to; None keeps the size.
-      config: structure; None chooses by size, and `projection` where there are labels.
-      hparams: numbers.
-      minutes: stop after so many, if that comes first.
-      out: folder for a run with pictures, checkpoints and a report, as the command line leaves it; None keeps nothing.
-      progress: shows a bar.
-      resume: go on from what was returned before; `steps` counts those done too.
+      seed: random seed of weights, noise and the order of the data, as on the command line.
+      image_size: side in pixels to crop and resize to; None keeps the size.
+      config: structure; None chooses it by the image size, with `projection` if there are labels.
+      hparams: hyperparameters; None takes the defaults.
+      minutes: stop after this many minutes, if that comes first.
+      out: folder of runs; a run with pictures, checkpoints and a report is written there. None writes nothing.
+      progress: show a progress bar.
+      resume: a model that this function returned, to train further.
 
     Returns:
-      The trained GAN, for `sample`, with its `state`; and every metric of each step trained now, (steps,) by name.
+      The trained GAN, for `sample`, with its `state`; and the metrics of the steps of this call, (steps,) by name.
 
     Raises:
-      InputError: arrays, names or numbers that are not accepted (a ValueError).
+      InputError: an argument is not accepted (a ValueError).
       NonFiniteError: training diverged.
     """
     setup_backend()
@@ -83,7 +83,8 @@ def train_gan(
     if config is None:
         conditioning = "none" if labels is None else "projection"
         config = GanConfig(architecture=architecture_for(source.shape), conditioning=conditioning)
-    recipe = GanRecipe(data, config, hparams or GanHparams(), _settings(steps, batch_size, seed, minutes, out))
+    settings = TrainConfig(steps=steps, minutes=minutes, batch_size=batch_size, seed=seed, out=out or "runs")
+    recipe = GanRecipe(data, config, hparams or GanHparams(), settings)
     return _train("gan", recipe, source, out, progress, resume)
 
 
@@ -102,49 +103,45 @@ def train_restorer(
     progress: bool = True,
     resume: Trained | None = None,
 ) -> tuple[Trained, History]:
-    """Trains a restorer on clean images: a tenth of the steps under noise of all levels, the others under `damage`.
+    """Trains a restorer on clean images: a tenth of the steps with noise of all levels, the others with `damage`.
+
+    The arguments that are not listed here are those of `train_gan`.
 
     Args:
-      images: as of `train_gan`.
-      damage: KIND:LOW-HIGH, one after another with +, one of several for each image with |.
-      steps: updates in all.
-      batch_size: images per update.
-      seed: decides weights, damage and the order of the data.
-      image_size: as of `train_gan`.
-      config: structure, with its own schedule and damage, which then count.
-      hparams: numbers.
-      minutes: as of `train_gan`.
-      out: as of `train_gan`; one image in twenty is then held out.
-      progress: shows a bar.
-      resume: as of `train_gan`.
+      images: clean images, in a form that `train_gan` takes.
+      damage: KIND:LOW-HIGH; A+B applies both, and A|B one of them to each image.
+      steps: number of updates, those before a resume included.
+      seed: random seed of weights, damage and the order of the data.
+      config: structure; its schedule and damage replace those given by `steps` and `damage`.
+      out: folder of runs; with a folder, one image in twenty is held out for validation.
 
     Returns:
-      The restorer, for `restore`, with its `state`; and every metric of each step trained now, (steps,) by name.
+      The restorer, for `restore`, with its `state`; and the metrics of the steps of this call, (steps,) by name.
 
     Raises:
-      InputError: as `train_gan` does.
+      InputError: see `train_gan`.
       NonFiniteError: training diverged.
     """
     setup_backend()
     data, source = _open(images, None, image_size)
     noise = f"noise:{steps // 10}," if steps >= 10 else ""
     config = config or RestorationConfig(schedule=f"{noise}damage:{steps - steps // 10}", damage=damage)
-    settings = _settings(steps, batch_size, seed, minutes, out)
+    settings = TrainConfig(steps=steps, minutes=minutes, batch_size=batch_size, seed=seed, out=out or "runs")
     recipe = RestorationRecipe(data, config, hparams or RestorationHparams(), settings)
     return _train("restorer", recipe, source, out, progress, resume)
 
 
 def sample(model: Trained | str | Path, num: int = 64, labels: Any = None, seed: int = 0) -> np.ndarray:
-    """Images of a GAN, uint8 (num, h, w, c).
+    """Returns images from a GAN, uint8 (num, h, w, c).
 
     Args:
       model: from `train_gan`, or a run folder.
-      num: 1 or more.
-      labels: of a conditional GAN, a class or several, repeated in order to `num`; None draws them.
-      seed: decides which.
+      num: number of images, 1 or more.
+      labels: for a conditional GAN, a class or several, repeated in order up to `num`; None draws random classes.
+      seed: random seed.
 
     Raises:
-      InputError: no such run, or classes that it does not know.
+      InputError: there is no such run, or the GAN has no such class.
     """
     gan = require_use(model if isinstance(model, Trained) else load(model), "sample", "model", _describe(model))
     require(num >= 1, "num", num, "1 or more")
@@ -158,16 +155,17 @@ def sample(model: Trained | str | Path, num: int = 64, labels: Any = None, seed:
 def restore(
     image: Any, mask: Any = None, strength: float | int = 1.0, model: Trained | str | Path | None = None
 ) -> np.ndarray:
-    """The restored image, of the shape and type of `image`.
+    """Returns the restored image, with the shape and type of `image`.
 
     Args:
       image: uint8, uint16 or floats in [0, 1]; (h, w), (h, w, 1) or (h, w, 3), of any size.
-      mask: (h, w), true or above 0 where it is to be filled in, all else stays; None restores everywhere.
-      strength: 0 gives the image back, 1 is all that the network does.
-      model: from `train_restorer`, a run or its restorer.safetensors, "photos", "photos-grey"; None: of these two.
+      mask: (h, w), true or above 0 where to fill in; the rest stays unchanged. None restores the whole image.
+      strength: from 0 (the image unchanged) to 1 (full restoration).
+      model: from `train_restorer`, a run folder or its restorer.safetensors, "photos" or "photos-grey"; None chooses
+        between the last two by the channels of the image.
 
     Raises:
-      InputError: arrays of another shape or range, or no such model.
+      InputError: an array has a wrong shape or range, or there is no such model.
     """
     pixels = np.asarray(image)
     shaped = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (1, 3))
@@ -193,17 +191,17 @@ def restore(
 def evaluate(
     images: Any, reference: Any = "mnist", *, labels: Any = None, num: int = 10_000, seed: int = 0
 ) -> dict[str, float]:
-    """How good generated images are: Fréchet and kernel distance, precision, recall, coverage and what else applies.
+    """Returns measures of quality by name: Fréchet and kernel distance, precision, recall, coverage and others.
 
     Args:
-      images: arrays as of `train_gan`, or a GAN, which draws `num`.
-      reference: real images, arrays or what `--dataset` takes; a data set with a test split is judged against that.
+      images: generated images, arrays as in `train_gan`; or a GAN, which draws `num` images.
+      reference: real images, arrays or a value of `--dataset`; the test split is used if the data set has one.
       labels: classes of the images, (n,).
-      num: images that a GAN draws.
-      seed: of every random choice.
+      num: number of images that a GAN draws.
+      seed: random seed.
 
     Raises:
-      InputError: images of another shape than the reference, or too few.
+      InputError: the images have another shape than the reference, or there are too few.
     """
     named = isinstance(reference, str)
     train, held_out = open_splits(DataConfig(reference)) if named else (array_source(_to_bytes(reference)), None)
@@ -223,7 +221,7 @@ def evaluate(
 
 
 def _open(images: Any, labels: Any, image_size: int | None) -> tuple[DataConfig, Source]:
-    """What to train on, and its description for the record."""
+    """Returns the description of the data for the record, and the source."""
     if isinstance(images, str):
         require(labels is None, "labels", type(labels).__name__, "None with a named data set, which has its own")
         size = image_size or (64 if images.startswith("folder:") else None)
@@ -233,17 +231,10 @@ def _open(images: Any, labels: Any, image_size: int | None) -> tuple[DataConfig,
     return data, array_source(_to_bytes(images), labels, data)
 
 
-def _settings(steps: int, batch_size: int, seed: int, minutes: float | None, out: str | None) -> TrainConfig:
-    """Without a folder to keep, nothing is drawn and saved on the way."""
-    config = TrainConfig(steps=steps, minutes=minutes, batch_size=batch_size, seed=seed, out=out or "runs")
-    rare = {} if out else {"sample_every": steps, "checkpoint_every": steps}
-    return TrainConfig(**(vars(config) | rare))
-
-
 def _train(
     name: str, recipe: Any, source: Source, out: str | None, progress: bool, resume: Trained | None
 ) -> tuple[Trained, History]:
-    """Trains in memory, or in a run's folder below `out`; collects the metrics of every step."""
+    """Trains in memory, or in a new run folder in `out`; returns the model and the metrics of every step."""
     parts: list[dict[str, np.ndarray]] = []
     begin = None if resume is None else resume.state
     task = task_of((f.name for f in dataclasses.fields(recipe)), "config", type(recipe).__name__)
@@ -260,7 +251,7 @@ def _train(
 def _fit(
     task: Task, config: Any, source: Source, progress: bool, begin: TrainState | None, parts: list[dict[str, Any]]
 ) -> Trained:
-    """Trains in memory with a bar."""
+    """Trains in memory with a progress bar."""
     facts = facts_of(source)
     algorithm = task.make(config, facts)
     start = 0 if begin is None else int(begin.step)
@@ -271,26 +262,27 @@ def _fit(
         parts.append(values)
         shown.update(step, {name: value[-1] for name, value in values.items() if name.startswith("loss/")})
 
+    hparams, flip = vars(config.hparams), config.data.flip
     try:
-        state, stop = fit(algorithm, source, vars(config.hparams), config.train, begin=begin, on_metrics=on_metrics)
+        state, stop = fit(algorithm, source, hparams, config.train, flip=flip, begin=begin, on_metrics=on_metrics)
     finally:
         shown.close()
     return Trained(task, config, algorithm, state, facts._replace(step=stop.step, name=f"step {stop.step}"))
 
 
 def _describe(model: Any) -> str:
-    """Returns what an error says of a model."""
+    """Returns the name of a model for error messages."""
     return model.facts.name if isinstance(model, Trained) else str(model)
 
 
 def _to_bytes(images: Any) -> np.ndarray:
-    """uint8 of uint8 or of floats in [0, 1]."""
+    """Returns uint8 images, from uint8 or from floats in [0, 1]."""
     array = np.asarray(images)
     return _to_integers(array, "images", np.uint8) if np.issubdtype(array.dtype, np.floating) else array
 
 
 def _to_integers(array: np.ndarray, field: str, dtype: Any) -> np.ndarray:
-    """Floats in [0, 1] to all values of an integer type."""
+    """Returns floats in [0, 1] scaled to the whole range of an integer type."""
     real = np.issubdtype(array.dtype, np.floating)
     accepted = "uint8 or floats in [0, 1]" if dtype is np.uint8 else "uint8, uint16 or floats in [0, 1]"
     require(real, field, str(array.dtype), accepted)

@@ -1,4 +1,4 @@
-"""The GANs that benchmarks train: recipes, images, and a training loop's state between two dispatches."""
+"""The GANs that benchmarks train: recipes, images, and trainings that are ready for a dispatch."""
 
 import dataclasses
 from typing import Any, NamedTuple
@@ -28,14 +28,14 @@ SHAPES = {"gan_mnist": (28, 28, 1), "gan_mnist_mlp": (28, 28, 1), "gan_64": (64,
 
 
 def recipe_of(name: str, batch_size: int, dtype: str = "float32") -> GanRecipe:
-    """A case as it is trained, its schedule fixed."""
+    """Returns the recipe of a case with its schedule set."""
     recipe = RECIPES[name]
     train = dataclasses.replace(recipe.train, batch_size=batch_size)
     return fix_schedule(dataclasses.replace(recipe, train=train, gan=dataclasses.replace(recipe.gan, dtype=dtype)))
 
 
 def images_of(name: str, num: int) -> np.ndarray:
-    """uint8 (num, h, w, c): digits or flat patches, since noise would drive the networks where no training goes."""
+    """Returns images of a case, uint8 (num, h, w, c): digits, or flat patches in place of photographs."""
     shape = SHAPES[name]
     if shape != (28, 28, 1):
         return common.pictures(num, shape[0], shape[2])
@@ -46,7 +46,7 @@ def images_of(name: str, num: int) -> np.ndarray:
 
 
 class Training(NamedTuple):
-    """What the training loop holds between two dispatches: the state, its next batches (k, b, ...), the dispatch."""
+    """A training between two dispatches: the state, the next batches (k, b, ...) and the dispatch."""
 
     state: TrainState
     batches: dict[str, Any]
@@ -54,7 +54,7 @@ class Training(NamedTuple):
 
 
 def begin_training(recipe: GanRecipe, images: np.ndarray, devices: int, k: int) -> Training:
-    """A GAN before its first step, as the training loop sets it up; all batches are the first of `images`."""
+    """Returns a GAN before its first step, set up as the training loop does; all batches are the first images."""
     batch_size = recipe.train.batch_size
     algorithm = make_gan(recipe.gan, images.shape[1:], batch_size)
     mesh = parallel.make_mesh(batch_size, devices)

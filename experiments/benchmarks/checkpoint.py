@@ -1,4 +1,4 @@
-"""What a checkpoint costs a run: how long a save holds the training up, and what the steps beside it lose.
+"""The cost of a checkpoint: how long a save blocks the training, and how much slower the steps beside it are.
 
 Command:  python -m experiments.benchmarks.checkpoint [--repeats N] [--folder DIR] [--out FILE.json]
 """
@@ -26,18 +26,18 @@ PLAIN, SAVING = "steps alone", "the same steps beside a save"
 
 @dataclasses.dataclass(frozen=True)
 class CheckpointConfig:
-    """What is measured."""
+    """Settings of the measurement."""
 
     repeats: int = 5
-    """Rounds; the median counts."""
+    """Number of rounds; the median is reported."""
     steps: int = 60
-    """Train steps beside a save; they should take longer than it."""
+    """Train steps beside a save; they should take longer than the save."""
     batch_size: int = 32
     """Images per update."""
     every: int = 1000
-    """Steps between checkpoints, for the share."""
+    """Steps between checkpoints, for the share of the time."""
     folder: str | None = None
-    """Where checkpoints go; None: a temporary folder, whose disk may be a faster one."""
+    """Folder for the checkpoints; None: a temporary folder, whose disk may be faster."""
     out: str | None = None
     """JSON file for the result."""
 
@@ -47,7 +47,7 @@ class CheckpointConfig:
 
 
 class Run:
-    """A GAN in training that can save: its dispatches need the state that the last one left."""
+    """A GAN in training that can save; each dispatch takes the state of the last one."""
 
     def __init__(self, config: CheckpointConfig, folder: str):
         recipe = cases.recipe_of("gan_mnist", config.batch_size)
@@ -59,13 +59,13 @@ class Run:
         self.dispatches, self.saves, self.blocked = max(1, config.steps // self.k), 0, list[float]()
 
     def steps_alone(self) -> None:
-        """Dispatches as the training loop makes them."""
+        """Dispatches steps as the training loop does."""
         for _ in range(self.dispatches):
             self.state, metrics = self.dispatch(self.state, self.batches)
             jax.device_get(metrics)
 
     def steps_beside_a_save(self) -> None:
-        """The same after a save, until it is committed."""
+        """Starts a save, dispatches the same steps, and waits until the save is committed."""
         self.saves += 1
         began = time.perf_counter()
         checkpoints.save(self.store, self.saves, self.state, {})
@@ -75,31 +75,31 @@ class Run:
 
 
 def megabytes(state: TrainState) -> float:
-    """Size of all arrays of a state."""
+    """Returns the size of all arrays of a state in megabytes."""
     return sum(leaf.nbytes for leaf in jax.tree.leaves(state)) / 1e6
 
 
 def cost(plain: float, saving: float, steps: int, every: int) -> dict[str, float]:
-    """What a save costs.
+    """Returns the cost of a save in seconds and as a share of the time of a run.
 
     Args:
-      plain: seconds of a step alone.
-      saving: seconds of a step, the mean over `steps` of them and a save.
-      steps: of a round.
+      plain: seconds of a step without a save.
+      saving: seconds of a step with a save, the mean over `steps`.
+      steps: steps of a round.
       every: steps between checkpoints.
 
     Returns:
-      `seconds_per_save`, and `share` of the time of a run, 0.02 for 2%.
+      `seconds_per_save`, and `share`, the share of the time of a run.
     """
     seconds = (saving - plain) * steps
     return {"seconds_per_save": seconds, "share": seconds / (every * plain)}
 
 
 def run(config: CheckpointConfig) -> dict[str, Any]:
-    """Measures, prints a table, writes the document and gives it.
+    """Measures, prints a table, and writes and returns the document.
 
     Raises:
-      InputError: an output file or a folder that cannot be written.
+      InputError: an output file or folder cannot be written.
     """
     common.require_writable(config.out)
     busy_elsewhere = common.cores_busy_elsewhere()
@@ -135,7 +135,7 @@ def _print(rows: list[dict[str, Any]], figures: dict[str, float], config: Checkp
     cells = [(row["label"], *common.cells(row, columns)) for row in rows]
     title = f"checkpoint of gan_mnist: {figures['megabytes']:.1f} MB, float32, {common.device()}"
     notes = (
-        f"a save holds the loop up for {figures['blocked_seconds']:.3f} s and costs {figures['seconds_per_save']:.3f}, "
+        f"a save blocks the loop for {figures['blocked_seconds']:.3f} s and costs {figures['seconds_per_save']:.3f}, "
         f"{100 * figures['share']:.2f}% of {config.every:,} steps; restoring takes {figures['restore_seconds']:.3f} s"
     )
     common.print_table(title, ("step", *columns), cells, notes)

@@ -1,4 +1,4 @@
-"""What the benchmarks share: interleaved timing, a table, a JSON file that says where its numbers come from."""
+"""Shared parts of the benchmarks: interleaved timing, tables, and JSON files that say how they were measured."""
 
 import datetime
 import statistics
@@ -19,11 +19,11 @@ from jaxgen.files import write_json
 from jaxgen.hardware import describe_hardware
 
 Columns = dict[str, tuple[str, str]]
-"""Headings of a table: key of a row, and format."""
+"""Columns of a table: heading -> (key of a row, format)."""
 
 
 class Candidate(NamedTuple):
-    """One competitor: `run()` does `steps` steps and returns when their results are there."""
+    """A candidate of a race: `run()` does `steps` steps and waits for their results."""
 
     label: str
     run: Callable[[], None]
@@ -31,20 +31,20 @@ class Candidate(NamedTuple):
 
 
 class Timing(NamedTuple):
-    """Seconds of one step over the repeats."""
+    """The seconds of a step, summarised over the repeats."""
 
     median: float
-    """On the clock."""
+    """Median of the clock time."""
     low: float
-    """Lower quartile."""
+    """Lower quartile of the clock time."""
     high: float
-    """Upper quartile."""
+    """Upper quartile of the clock time."""
     cpu: float
-    """Median of processor time over all threads, waiting in a loop included; on a busy machine the steadier number."""
+    """Median of the processor time of all threads, busy waiting included; it varies less on a busy machine."""
 
 
 class Failure(NamedTuple):
-    """A candidate that could not be run, and why, in one line."""
+    """A candidate that could not be run, and the reason in one line."""
 
     label: str
     reason: str
@@ -57,20 +57,20 @@ def race(
     clock: Callable[[], float] = time.perf_counter,
     cpu_clock: Callable[[], float] = time.process_time,
 ) -> dict[str, Timing]:
-    """Times candidates in turns, so that whatever else the machine does disturbs all of them alike.
+    """Measures candidates in turns, so that other programs on the machine disturb all of them equally.
 
     Every candidate runs once unmeasured. Then, in each repeat, every candidate runs about `steps` steps; the
     order is reversed in every second repeat.
 
     Args:
-      candidates: with labels that differ.
-      repeats: measured rounds, 1 or more.
+      candidates: the candidates; their labels must differ.
+      repeats: number of measured rounds, 1 or more.
       steps: steps of each candidate in a round (rounded to whole runs, at least one).
-      clock: seconds.
-      cpu_clock: seconds of processor time of this process.
+      clock: returns the time in seconds.
+      cpu_clock: returns the processor time of this process in seconds.
 
     Returns:
-      Timing of a step by label.
+      The timing of a step by label.
     """
     seconds: dict[str, list[tuple[float, float]]] = {candidate.label: [] for candidate in candidates}
     for candidate in candidates:
@@ -89,10 +89,10 @@ def race(
 def usable_candidates(
     makers: Sequence[tuple[str, Callable[[], Candidate]]],
 ) -> tuple[list[Candidate], list[Failure]]:
-    """Builds candidates and runs each once; what raises is left out of the race, with the reason.
+    """Builds candidates and runs each once; a candidate that raises becomes a failure with the reason.
 
     Raises:
-      InputError: as raised by a maker; a wrong setting is not a property of the candidate.
+      InputError: a maker raised it, since a wrong setting is not a failure of the candidate.
     """
     usable, failures = [], []
     for label, make in makers:
@@ -109,17 +109,17 @@ def usable_candidates(
 
 
 def summarize(seconds: Sequence[tuple[float, float]]) -> Timing:
-    """Medians, and quartiles on the clock, of repeats (clock, processor)."""
+    """Returns the medians, and the quartiles of the clock time, of repeats (clock, processor)."""
     clock, cpu = zip(*seconds, strict=True)
     low, median, high = statistics.quantiles(clock, n=4, method="inclusive") if len(clock) > 1 else clock * 3
     return Timing(median, low, high, statistics.median(cpu))
 
 
 def require_writable(out: str | None) -> None:
-    """Refuses an output file that could not be written, before anything is measured.
+    """Checks before a measurement that the output file can be written.
 
     Raises:
-      InputError: its folder does not exist, or it is one.
+      InputError: its folder does not exist, or it is a folder itself.
     """
     if out is not None:
         path = Path(out)
@@ -134,50 +134,50 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     for row in rows:
         table.add_row(*row)
     console = Console()
-    # a pipe has no width of its own, and 80 columns would break every line
+    # a pipe has no width, and the default of 80 columns would break the lines
     Console(width=None if console.is_terminal else 130).print(table)
 
 
 def cells(row: dict[str, Any], columns: Columns) -> tuple[str, ...]:
-    """The cells of a row; empty where the value is None."""
+    """Returns the cells of a row as text; empty if the value is None."""
     return tuple("" if row[key] is None else format(row[key], form) for key, form in columns.values())
 
 
 def describe(benchmark: str, config: dict[str, Any], **results: Any) -> dict[str, Any]:
-    """A result with what is needed to judge it: date (UTC), machine, versions, settings."""
+    """Returns a result with its date (UTC), hardware, versions and settings."""
     date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     return {"benchmark": benchmark, "date": date, "hardware": describe_hardware(), "config": config, **results}
 
 
 def save(out: str | None, document: dict[str, Any]) -> None:
-    """Writes `document` as JSON to `out`, if given, and says so."""
+    """Writes `document` as JSON to `out`, if given, and prints the path."""
     if out is not None:
         write_json(Path(out), document)
         print(f"wrote {out}")
 
 
 def device() -> str:
-    """Kind of the devices that JAX uses, and how many."""
+    """Returns the number and the kind of the devices that JAX uses."""
     return f"{jax.local_device_count()} x {jax.devices()[0].device_kind}"
 
 
 def num_parameters(params: Any) -> int:
-    """Numbers in a tree of arrays."""
+    """Returns the number of parameters in a tree of arrays."""
     return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
 def pictures(num: int, size: int, channels: int) -> np.ndarray:
-    """uint8 (num, size, size, channels): flat patches of 8 pixels, since photographs are not noise."""
+    """Returns images of flat patches of 8 pixels, uint8 (num, size, size, channels), in place of photographs."""
     cells = -(-size // 8)
     patches = np.random.default_rng(0).integers(0, 256, (num, cells, cells, channels), np.uint8)
     return patches.repeat(8, axis=1).repeat(8, axis=2)[:, :size, :size]
 
 
 def compile_afresh(function: Any, *arguments: Any) -> tuple[Any, dict[str, float]]:
-    """The compiled function; seconds to trace and compile it with all caches empty, and megabytes of its buffers."""
+    """Returns the compiled function, and its compile time with empty caches and the size of its buffers."""
     before = jax.config.jax_enable_compilation_cache
     jax.config.update("jax_enable_compilation_cache", False)
-    compilation_cache.reset_cache()  # it looks at the setting once
+    compilation_cache.reset_cache()  # it reads the setting only once
     jax.clear_caches()
     began = time.perf_counter()
     program = function.lower(*arguments).compile()

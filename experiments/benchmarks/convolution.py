@@ -1,7 +1,7 @@
-"""What jaxgen's convolution buys on a CPU: the GAN step with it and with XLA's own gradients, and volumes by slices.
+"""The gain of jaxgen's convolution on a CPU: GAN steps with it and with XLA's own gradients, and volumes by slices.
 
-XLA's kernel gradient of a convolution loses its fast path inside any loop; `jaxgen.networks.convolution.conv` keeps it,
-and convolves volumes as images of joined slices.
+Inside a loop XLA computes the kernel gradient of a convolution by a slow path. `jaxgen.networks.convolution.conv`
+avoids this, and convolves volumes as images of joined slices.
 
 Command:  python -m experiments.benchmarks.convolution [--repeats N] [--out FILE.json]
 """
@@ -30,23 +30,23 @@ from jaxgen.types import Batch, Metrics
 
 SHAPE = (28, 28, 1)
 VOLUMES = ((16, 16, 16), (16, 32, 32), (8, 128, 32))
-"""Edge of the volumes, channels in and out."""
+"""Side of the volumes, input channels, output channels."""
 VOLUME_BATCH = 16
 Run = Callable[[], None]
 
 
 @dataclasses.dataclass(frozen=True)
 class ConvolutionConfig:
-    """What is measured."""
+    """Settings of the measurement."""
 
     repeats: int = 2
-    """Rounds, in each of which every row runs once; the median counts."""
+    """Number of rounds; each row runs once in each, and the median is reported."""
     batch_size: int = 64
     """Images per update, on one device."""
     scan_steps: int = 2
     """Steps of a scan."""
     members: int = 4
-    """Independent GANs of a map."""
+    """Number of independent GANs in a map."""
     out: str | None = None
     """JSON file for the result."""
 
@@ -56,7 +56,7 @@ class ConvolutionConfig:
 
 
 def plain_conv(x: jax.Array, kernel: jax.Array, padding: convolution.Padding | None = None) -> jax.Array:
-    """`jaxgen.networks.convolution.conv` as one convolution of XLA, with the gradients that JAX and XLA give it."""
+    """Computes `jaxgen.networks.convolution.conv` as one convolution of XLA, with its usual gradients."""
     spatial = "DHW"[5 - x.ndim :]
     layout = (f"N{spatial}C", f"{spatial}IO", f"N{spatial}C")
     return lax.conv_general_dilated(x, kernel, (1,) * (x.ndim - 2), padding or "SAME", dimension_numbers=layout)
@@ -67,7 +67,7 @@ CONVOLUTIONS = {"jaxgen's convolution": layers.conv, "plain lax convolution": pl
 
 @contextlib.contextmanager
 def using(conv: Callable[..., jax.Array]) -> Iterator[None]:
-    """Networks traced inside take `conv` for `layers.conv`."""
+    """Makes networks that are traced inside use `conv` in place of `layers.conv`."""
     before = layers.conv
     layers.conv = conv
     try:
@@ -77,16 +77,16 @@ def using(conv: Callable[..., jax.Array]) -> Iterator[None]:
 
 
 def make_algorithm(batch_size: int) -> tuple[Algorithm, dict[str, Any]]:
-    """The GAN of `experiments.gan_mnist` and its numbers."""
+    """Returns the GAN of `experiments.gan_mnist` and its hyperparameters."""
     train = dataclasses.replace(gan_mnist.CONFIG.train, batch_size=batch_size)
     recipe = fix_schedule(dataclasses.replace(gan_mnist.CONFIG, train=train))
     return make_gan(recipe.gan, SHAPE, batch_size), dataclasses.asdict(recipe.hparams)
 
 
 def make_candidates(name: str, config: ConvolutionConfig) -> list[common.Candidate]:
-    """The step alone, in a scan over batches and in a map over members, traced with one convolution.
+    """Returns the GAN step alone, in a scan over batches and in a map over members, with one convolution.
 
-    The number of steps of a candidate counts each member's step.
+    Each step of each member counts as a step of the candidate.
     """
     algorithm, hparams = make_algorithm(config.batch_size)
     key, steps, members = jax.random.key(0), config.scan_steps, config.members
@@ -122,7 +122,7 @@ def _runner(program: Callable[[Any], Any], argument: Any) -> Run:
 
 
 def volume_candidates(size: int, channels: int, features: int) -> list[common.Candidate]:
-    """A 3 x 3 x 3 convolution of volumes, forward and with both gradients, in both forms."""
+    """Returns a 3 x 3 x 3 convolution of volumes, forward and with both gradients, in both implementations."""
     keys = jax.random.split(jax.random.key(0))
     x = jax.random.normal(keys[0], (VOLUME_BATCH, *(size,) * 3, channels))
     kernel = jax.random.normal(keys[1], (3, 3, 3, channels, features)) / (27 * channels) ** 0.5
@@ -139,7 +139,7 @@ def volume_candidates(size: int, channels: int, features: int) -> list[common.Ca
 
 
 def volume_rows(repeats: int) -> list[dict[str, Any]]:
-    """GFLOP/s of each convolution of volumes: of jaxgen's and of the plain one; and prints them."""
+    """Measures, prints and returns the GFLOP/s of convolutions of volumes: those of jaxgen and the plain ones."""
     rows, cells = [], []
     for size, channels, features in VOLUMES:
         timings = common.race(volume_candidates(size, channels, features), repeats, steps=1)
@@ -155,10 +155,10 @@ def volume_rows(repeats: int) -> list[dict[str, Any]]:
 
 
 def run(config: ConvolutionConfig) -> dict[str, Any]:
-    """Measures, prints a table and writes the document.
+    """Measures, prints a table, and writes and returns the document.
 
     Raises:
-      InputError: an output file that cannot be written.
+      InputError: the output file cannot be written.
     """
     common.require_writable(config.out)
     candidates = [candidate for name in CONVOLUTIONS for candidate in make_candidates(name, config)]

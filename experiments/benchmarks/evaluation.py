@@ -1,4 +1,4 @@
-"""What an evaluation costs: features, each measure, and all of it, of images of noise.
+"""The time of an evaluation of noise images: features, each measure, and the whole.
 
 Command:  python -m experiments.benchmarks.evaluation [--num 10000] [--train 60000] [--out FILE.json]
 """
@@ -28,19 +28,19 @@ from jaxgen.training import parallel
 
 FEATURES, NEAREST = "features of the images", "nearest training images"
 CHUNK = 2000
-"""Training images that are compared at once."""
+"""Number of training images that are compared at once."""
 
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationConfig:
-    """What is measured."""
+    """Settings of the measurement."""
 
     repeats: int = 3
-    """Rounds, in each of which every part runs once; the median counts. The whole is measured once."""
+    """Number of rounds; each part runs once in each, and the median is reported. The whole runs once."""
     num: int = 10_000
-    """Images judged, and as many for reference."""
+    """Number of evaluated images, and of reference images."""
     train: int = 60_000
-    """Training images that they are compared with."""
+    """Number of training images to compare with."""
     out: str | None = None
     """JSON file for the result."""
 
@@ -51,7 +51,7 @@ class EvaluationConfig:
 
 
 def labelled_noise(num: int, name: str) -> Source:
-    """Images of noise with the ten classes of digits."""
+    """Returns images of noise with the ten classes of digits."""
     labels = np.arange(num, dtype=np.int32) % 10
     return dataclasses.replace(
         noise_source(num, (28, 28, 1), False), name=name, labels=labels, class_names=tuple("0123456789")
@@ -59,7 +59,7 @@ def labelled_noise(num: int, name: str) -> Source:
 
 
 def make_parts(network: FeatureNetwork, config: EvaluationConfig) -> dict[str, Callable[[], Any]]:
-    """The parts of an evaluation by name, each on features or images of noise."""
+    """Returns the parts of an evaluation by name, each on features or images of noise."""
     draw = np.random.default_rng(0)
     fake, real = draw.normal(size=(2, config.num, network.num_features)).astype(np.float32)
     train = draw.normal(size=(config.train, network.num_features)).astype(np.float32)
@@ -82,7 +82,7 @@ def make_parts(network: FeatureNetwork, config: EvaluationConfig) -> dict[str, C
 
 
 def evaluate_noise(network: FeatureNetwork, config: EvaluationConfig) -> float:
-    """Seconds of a whole evaluation, the classifier that is trained on the generated images included."""
+    """Returns the seconds of a whole evaluation, including a classifier trained on the generated images."""
     generated, held_out = labelled_noise(config.num, "generated images"), labelled_noise(config.num, "noise test")
 
     def parts(at_once: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -96,10 +96,10 @@ def evaluate_noise(network: FeatureNetwork, config: EvaluationConfig) -> float:
 
 
 def run(config: EvaluationConfig) -> dict[str, Any]:
-    """Measures, prints a table, writes the document and gives it.
+    """Measures, prints a table, and writes and returns the document.
 
     Raises:
-      InputError: an output file that cannot be written.
+      InputError: the output file cannot be written.
     """
     common.require_writable(config.out)
     network, (highest, highest_flops) = mnist_features(), flops.ceiling("float32")
@@ -126,14 +126,14 @@ def run(config: EvaluationConfig) -> dict[str, Any]:
 
 
 def images_in(name: str, config: EvaluationConfig) -> int:
-    """Images that a part goes through."""
+    """Returns the number of images that a part processes."""
     return config.train if name == NEAREST else config.num
 
 
 def part_flops(network: FeatureNetwork, config: EvaluationConfig) -> dict[str, float]:
-    """Operations of the parts that consist of products alone."""
+    """Returns the operations of the parts that consist only of matrix products."""
     batch = jax.ShapeDtypeStruct((network.at_once, 28, 28, 1), "uint8")
-    calls = -(-config.num // network.at_once)  # the last is filled up
+    calls = -(-config.num // network.at_once)  # the last is padded
     products = 2.0 * config.num * config.train * network.num_features
     return {FEATURES: calls * flops.count_flops(network.apply, batch), NEAREST: products}
 

@@ -1,4 +1,4 @@
-"""Floating-point operations of a program, and what share of the machine's matmul rate it reaches."""
+"""Floating-point operations of a program, and the share of the machine's matmul rate that it reaches."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -13,28 +13,28 @@ from jaxgen.doctor import rates
 from jaxgen.training.step import Algorithm
 
 CEILING = "matmul"
-"""Label of the candidate that is the ceiling: it runs in the same rounds as the others."""
+"""Label of the candidate that measures the matmul rate, in the same rounds as the others."""
 COLUMNS: Columns = {"GFLOP/s": ("gflops_per_second", ",.0f"), "÷ matmul": ("share_of_matmul", ".2f")}
 
 
 def count_flops(fn: Callable[..., Any], *arguments: Any) -> float:
-    """Operations of all matrix products and convolutions of one call, two for each multiplication with its addition.
+    """Returns the operations of all matrix products and convolutions of a call; a multiply-add counts as two.
 
-    Counted in the jaxpr: loops as often as they run, what is computed twice (checkpointing) twice, and of convolutions
-    only what meets a pixel: products with the zeros of the padding are nobody's work.
+    It counts in the jaxpr: loops as often as they run, and recomputation by checkpointing again. Products of a
+    convolution with the zeros of its padding do not count.
 
     Args:
       fn: a function of arrays.
       arguments: trees of arrays or of their shapes.
 
     Raises:
-      ValueError: a product stands in a loop whose length is not known.
+      ValueError: a loop of unknown length contains a product.
     """
     return _flops_of(jax.make_jaxpr(fn)(*arguments).jaxpr)
 
 
 def _flops_of(jaxpr: Jaxpr) -> float:
-    """Of the equations that the results need; XLA drops the others too."""
+    """Returns the operations of the equations that the results need; XLA drops the others too."""
     needed, total = {v for v in jaxpr.outvars if isinstance(v, Var)}, 0.0
     for equation in reversed(jaxpr.eqns):
         if not needed.isdisjoint(equation.outvars):
@@ -55,12 +55,12 @@ def _flops_of_equation(equation: Any) -> float:
     if name == "cond":
         return max(inner)
     if name == "while" and any(inner):
-        raise ValueError("a product in a loop whose length is not known")
+        raise ValueError("a loop of unknown length contains a product")
     return sum(inner) * (params["length"] if name == "scan" else 1)
 
 
 def _flops_of_convolution(x: Any, kernel: Any, out: Any, params: dict[str, Any]) -> float:
-    """2 b c o times, on each axis, the pairs of an output position and a tap that meet a pixel of x."""
+    """Returns 2 b c o times, for each axis, the pairs of an output position and a tap that meet a pixel of x."""
     spec = params["dimension_numbers"]
     pairs = 1
     for i, (x_axis, kernel_axis, out_axis) in enumerate(
@@ -87,11 +87,11 @@ def _jaxprs_in(params: dict[str, Any]) -> Iterator[Jaxpr]:
 
 
 def step_flops(algorithm: Algorithm, hparams: dict[str, Any], shape: tuple[int, int, int]) -> float:
-    """Operations of one train step.
+    """Returns the operations of one train step.
 
     Args:
-      algorithm: without a condition.
-      hparams: as of its `init`.
+      algorithm: an unconditional algorithm.
+      hparams: hyperparameters for its `init`.
       shape: (h, w, c) of its images.
     """
     state = jax.eval_shape(algorithm.init, jax.random.key(0), hparams)
@@ -100,12 +100,12 @@ def step_flops(algorithm: Algorithm, hparams: dict[str, Any], shape: tuple[int, 
 
 
 def ceiling(dtype: str) -> tuple[Candidate, float]:
-    """Products of large square matrices on all devices of this process, and their operations: one run is one step."""
+    """Returns a candidate of large matrix products on all devices of this process, and the operations of one run."""
     work = rates.matmul(jax.local_devices(), dtype)
     return Candidate(CEILING, work.run, 1), work.amount
 
 
 def achieved(seconds: float, flops: float, ceiling_timing: Timing, ceiling_flops: float) -> dict[str, float]:
-    """Operations a second, and their share of the matmul rate that was measured in the same rounds."""
+    """Returns operations per second, and their share of the matmul rate that was measured in the same rounds."""
     rate, highest = flops / seconds, ceiling_flops / ceiling_timing.median
     return {"gflops_per_second": rate / 1e9, "share_of_matmul": rate / highest}

@@ -1,4 +1,4 @@
-"""Images per second that the input pipeline brings to the device, beside what a train step takes.
+"""Images per second that the input pipeline brings to the device, beside those that a train step consumes.
 
 Command:  python -m experiments.benchmarks.input_pipeline [--repeats N] [--out FILE.json]
 """
@@ -33,18 +33,18 @@ FED = "GAN step, 28 px, fed by tf.data"
 
 @dataclasses.dataclass(frozen=True)
 class InputPipelineConfig:
-    """What is measured."""
+    """Settings of the measurement."""
 
     repeats: int = 5
-    """Rounds; the median counts."""
+    """Number of rounds; the median is reported."""
     steps: int = 300
-    """Batches of each source in a round."""
+    """Number of batches of each source in a round."""
     train_steps: int = 20
-    """Train steps of each row in a round."""
+    """Number of train steps of each row in a round."""
     batch_size: int = 32
-    """Images of a batch."""
+    """Images per batch."""
     num_images: int = 2000
-    """Images of a source."""
+    """Images per source."""
     out: str | None = None
     """JSON file for the result."""
 
@@ -54,11 +54,11 @@ class InputPipelineConfig:
 
 
 def make_sources(num: int, folder: Path) -> dict[str, tuple[str, Source]]:
-    """Sources by name, and the train step that each is to feed.
+    """Returns sources by name, each with the train step that it feeds.
 
     Args:
-      num: images of each.
-      folder: for PNG files.
+      num: number of images of each source.
+      folder: folder for the PNG files.
     """
     photos = common.pictures(min(num, 100), 256, 3)
     paths = [folder / f"{i}.png" for i in range(min(num, 200))]
@@ -83,10 +83,10 @@ def make_sources(num: int, folder: Path) -> dict[str, tuple[str, Source]]:
 
 
 def run(config: InputPipelineConfig) -> dict[str, Any]:
-    """Measures, prints a table, writes the document and gives it: rows of sources and of train steps.
+    """Measures, prints a table, and writes and returns the document, with rows of sources and of train steps.
 
     Raises:
-      InputError: an output file that cannot be written.
+      InputError: the output file cannot be written.
     """
     common.require_writable(config.out)
     k = parallel.STEPS_PER_DISPATCH[jax.default_backend()]
@@ -118,7 +118,7 @@ def run(config: InputPipelineConfig) -> dict[str, Any]:
 def source_rows(
     speeds: dict[str, float], sources: dict[str, tuple[str, Source]], steps: dict[str, float]
 ) -> list[dict[str, Any]]:
-    """Rows of the document: `ratio` is the speed of a source over that of the step that it feeds, in images."""
+    """Returns rows of the document; `ratio` is the speed of a source over that of its step, in images."""
     return [
         {"label": name, "images_per_second": speed, "feeds": sources[name][0], "ratio": speed / steps[sources[name][0]]}
         for name, speed in speeds.items()
@@ -126,7 +126,7 @@ def source_rows(
 
 
 def _train_candidates(config: InputPipelineConfig, k: int) -> list[common.Candidate]:
-    """Steps of both kinds from a batch that lies on the device, and the GAN's from tf.data as in a run."""
+    """Returns steps of both kinds with a batch on the device, and GAN steps fed by tf.data as in a run."""
     recipe = cases.recipe_of("gan_mnist", config.batch_size)
     images = cases.images_of("gan_mnist", config.batch_size)
     devices = parallel.make_mesh(config.batch_size).size
@@ -152,7 +152,7 @@ def _fed(training: cases.Training, config: InputPipelineConfig, k: int) -> commo
 
 
 def _feed(config: InputPipelineConfig, k: int, sharding: jax.sharding.Sharding) -> Iterator[Any]:
-    """Batches as a run gets them: loaded ahead in the background."""
+    """Returns batches as a run gets them, loaded ahead in the background."""
     stream = batches(rates.noise_source(config.num_images, (28, 28, 1), True), batch_size=config.batch_size, seed=0)
     rounds = -(-config.train_steps // k) * config.repeats + 1
     return chunks(stream, [k] * rounds, lambda tree: jax.device_put(tree, sharding))

@@ -1,4 +1,4 @@
-"""Images per second of a GAN on many TPU chips, on paper: the time of a step on one chip, and the all-reduce.
+"""An estimate of images per second of a GAN on many TPU chips: a step on one chip, and the all-reduce.
 
 Command:  python -m experiments.benchmarks.pod [--chip v6e] [--case gan_128] [--step-seconds S] [--price DOLLARS]
 """
@@ -16,11 +16,11 @@ from jaxgen.tasks.gan.algorithm import make_gan
 from jaxgen.training import parallel
 
 SIZES = (1, 4, 8, 16, 32, 64, 128, 256)
-"""Chips of the slices that can be had."""
+"""Numbers of chips for which the speed is estimated."""
 
 
 class Chip(NamedTuple):
-    """Published figures of a chip: bfloat16 operations a second, and bytes a second to its neighbours, one way."""
+    """Published figures of a chip: bfloat16 operations per second, and bytes per second to its neighbours, one way."""
 
     flops: float
     bandwidth: float
@@ -32,22 +32,22 @@ CHIPS = {"v5e": Chip(197e12, 200e9), "v6e": Chip(918e12, 400e9)}
 
 @dataclasses.dataclass(frozen=True)
 class PodConfig:
-    """What is estimated."""
+    """Settings of the estimate."""
 
     chip: Literal["v5e", "v6e"] = "v5e"
     """Kind of TPU."""
     case: Literal["gan_mnist", "gan_mnist_mlp", "gan_64", "gan_128"] = "gan_64"
-    """What is trained, as in `train_step`."""
+    """The GAN, one of the cases of `train_step`."""
     batch_per_chip: int = 64
-    """Images of an update on each chip."""
+    """Images per update on each chip."""
     step_seconds: float | None = None
-    """Time of a step of that batch on one chip, where it was measured (train_step); None: from operations and share."""
+    """Measured time of a step on one chip (see `train_step`); None: estimated by the operations and SHARE."""
     share: float = 0.2
-    """Where it was not: the share of the chip's peak that the step is assumed to reach."""
+    """Assumed share of the chip's peak that a step reaches, if its time was not measured."""
     hop_seconds: float = 1e-6
-    """Assumed time for which each of the 2 (chips - 1) hops of an all-reduce holds things up, whatever its size."""
+    """Assumed latency of each of the 2 (chips - 1) hops of an all-reduce, in seconds."""
     price: float | None = None
-    """Dollars for an hour of one chip, to have the price of a million images."""
+    """Price of a chip in dollars per hour, to print the price of a million images."""
 
     def __post_init__(self) -> None:
         require(self.batch_per_chip >= 1, "batch_per_chip", self.batch_per_chip, "1 or more")
@@ -59,13 +59,13 @@ class PodConfig:
 
 
 def all_reduce_seconds(num_bytes: float, chips: int, bandwidth: float, hop_seconds: float) -> float:
-    """Time of a ring all-reduce, 2 (n - 1) / n * bytes / bandwidth + 2 (n - 1) * hop.
+    """Returns the time of a ring all-reduce, 2 (n - 1) / n * bytes / bandwidth + 2 (n - 1) * hop.
 
     Args:
-      num_bytes: of the array that each chip holds.
-      chips: n.
-      bandwidth: bytes a second from a chip to the next.
-      hop_seconds: of a hop that carries nothing.
+      num_bytes: size of the array on each chip.
+      chips: number of chips n.
+      bandwidth: bytes per second from a chip to the next.
+      hop_seconds: latency of a hop.
     """
     return 2.0 * (chips - 1) / chips * num_bytes / bandwidth + 2.0 * (chips - 1) * hop_seconds
 
@@ -73,22 +73,22 @@ def all_reduce_seconds(num_bytes: float, chips: int, bandwidth: float, hop_secon
 def images_per_second(
     chips: int, batch_per_chip: int, step_seconds: float, gradient_bytes: list[float], chip: Chip, hop_seconds: float
 ) -> float:
-    """Speed of data-parallel training if nothing overlaps: the step on each chip, then each all-reduce.
+    """Returns the speed of data-parallel training if nothing overlaps: a step, then each all-reduce.
 
     Args:
-      chips: that each take a batch of their own.
-      batch_per_chip: images of that.
-      step_seconds: of one chip alone.
-      gradient_bytes: of each all-reduce of a step.
-      chip: whose bandwidth counts.
-      hop_seconds: as of `all_reduce_seconds`.
+      chips: number of chips.
+      batch_per_chip: images per update on each chip.
+      step_seconds: time of a step on a single chip.
+      gradient_bytes: size of each all-reduce of a step.
+      chip: kind of chip, for its bandwidth.
+      hop_seconds: see `all_reduce_seconds`.
     """
     waits = sum(all_reduce_seconds(size, chips, chip.bandwidth, hop_seconds) for size in gradient_bytes)
     return chips * batch_per_chip / (step_seconds + waits)
 
 
 def count(config: PodConfig) -> tuple[float, list[float]]:
-    """Operations of a step on one chip, and bytes of the gradients of each network; both by the code itself."""
+    """Returns the operations of a step on one chip, and the bytes of the gradients of each network."""
     recipe, shape = cases.recipe_of(config.case, config.batch_per_chip, "bfloat16"), cases.SHAPES[config.case]
     gan = make_gan(recipe.gan, shape, config.batch_per_chip)
     params = jax.eval_shape(gan.init, jax.random.key(0), vars(recipe.hparams)).params
@@ -97,7 +97,7 @@ def count(config: PodConfig) -> tuple[float, list[float]]:
 
 
 def estimate(config: PodConfig) -> list[tuple[str, ...]]:
-    """Rows of the table: chips, images/s, share of that many times one chip, and the price of a million images."""
+    """Returns the rows of the table: chips, images/s, efficiency, and the price of a million images."""
     operations, sizes = count(config)
     chip = CHIPS[config.chip]
     step = config.step_seconds or operations / (config.share * chip.flops)
@@ -111,7 +111,7 @@ def estimate(config: PodConfig) -> list[tuple[str, ...]]:
 
 
 def run(config: PodConfig) -> None:
-    """Prints the table and what it rests on."""
+    """Prints the table and its assumptions."""
     operations, sizes = count(config)
     source = f"assumed: {config.share:.0%} of the peak" if config.step_seconds is None else "measured"
     chip = CHIPS[config.chip]

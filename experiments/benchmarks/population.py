@@ -1,9 +1,9 @@
-"""Images per second of populations of 1 to 64 GANs in one program, by mode, beside solo runs one after another.
+"""Images per second of populations of 1 to 64 GANs in one program, by layout, beside single runs one after another.
 
 Command:  python -m experiments.benchmarks.population [--members 1 2 4 8 16 32 64] [--repeats N] [--out FILE.json]
 
-A solo run is what `experiments.gan_mnist` does: its batch spread over all devices. All rows of a number of members do
-the same member steps and take turns. Compilation is not in these times: its seconds are a column of their own.
+A single run is that of `experiments.gan_mnist`, with its batch spread over all devices. The rows of a number of members
+do the same steps and take turns. Their times do not include compilation, which has its own column.
 """
 
 import dataclasses
@@ -34,20 +34,20 @@ SOLO = "solo, one after another"
 
 @dataclasses.dataclass(frozen=True)
 class PopulationBenchmark:
-    """What is measured."""
+    """Settings of the measurement."""
 
     members: tuple[int, ...] = (1, 8)
     """Numbers of members."""
     modes: tuple[str, ...] = ()
-    """Ways to run them, as --population of a scan takes; none: all that `auto` tries."""
+    """Layouts, as for --population of a scan; none: all that `auto` tries."""
     repeats: int = 3
-    """Rounds, in each of which every row runs once; the median counts."""
+    """Number of rounds; each row runs once in each, and the median is reported."""
     steps_per_dispatch: int | None = None
-    """Steps in one compiled call; None: what the training loop takes."""
+    """Steps in one compiled call; None: the default of the training loop."""
     batch_size: int = 32
-    """Images per update of a member."""
+    """Images per update of each member."""
     cases: tuple[Literal["gan_mnist", "gan_mnist_mlp"], ...] = ("gan_mnist",)
-    """Recipes."""
+    """Recipes to measure."""
     out: str | None = None
     """JSON file for the result."""
 
@@ -60,10 +60,10 @@ class PopulationBenchmark:
 
 
 def run(config: PopulationBenchmark) -> dict[str, Any]:
-    """Races every case and number of members; prints a table for each and writes the document.
+    """Races every case and number of members; prints a table for each, and writes and returns the document.
 
     Raises:
-      InputError: settings that cannot work together, before anything is measured.
+      InputError: the settings cannot work; it is raised before anything is measured.
     """
     common.require_writable(config.out)
     for mode in config.modes:
@@ -75,13 +75,13 @@ def run(config: PopulationBenchmark) -> dict[str, Any]:
 
 
 def _measure(name: str, num: int, config: PopulationBenchmark) -> dict[str, Any]:
-    """One recipe and number of members: its rows."""
+    """Measures a recipe with a number of members; returns its part of the document."""
     recipe = RECIPES[name]
     recipe = fix_schedule(
         dataclasses.replace(recipe, train=dataclasses.replace(recipe.train, batch_size=config.batch_size))
     )
     k = config.steps_per_dispatch or parallel.STEPS_PER_DISPATCH[jax.default_backend()]
-    # digits, since noise would drive the networks where no training goes
+    # digits, since noise would lead to weights that no real training reaches
     digits = open_source(DataConfig(dataset="digits")).take(np.arange(config.batch_size) % 5000)
     images = np.broadcast_to(digits, (k, *digits.shape))
     algorithm, hparams = make_gan(recipe.gan, digits.shape[1:], config.batch_size), dataclasses.asdict(recipe.hparams)
@@ -123,13 +123,13 @@ def _measure(name: str, num: int, config: PopulationBenchmark) -> dict[str, Any]
 
 
 def solo_runs(algorithm: Algorithm, hparams: dict[str, Any], images: np.ndarray, num: int) -> Callable[[], None]:
-    """One dispatch of each of `num` runs in turn, the batch over all devices as the training loop has it.
+    """Returns a function that dispatches each of `num` runs in turn, as the training loop does, on all devices.
 
     Args:
-      algorithm: of all runs.
-      hparams: their numbers.
+      algorithm: the algorithm of all runs.
+      hparams: their hyperparameters.
       images: uint8 (k, b, h, w, c).
-      num: runs.
+      num: number of runs.
     """
     mesh = parallel.make_mesh(images.shape[1])
     states = [parallel.init_state(algorithm, jax.random.key(seed), hparams, mesh) for seed in range(num)]
@@ -147,14 +147,14 @@ def solo_runs(algorithm: Algorithm, hparams: dict[str, Any], images: np.ndarray,
 def population_run(
     algorithm: Algorithm, hparams: dict[str, Any], images: np.ndarray, num: int, mode: str
 ) -> Callable[[], None]:
-    """One dispatch of a population of `num` members, all with the same batches.
+    """Returns a function that dispatches a population of `num` members, all with the same batches.
 
     Args:
-      algorithm: of all members.
-      hparams: their numbers.
+      algorithm: the algorithm of all members.
+      hparams: their hyperparameters.
       images: uint8 (k, b, h, w, c).
-      num: members.
-      mode: as --population of a scan takes.
+      num: number of members.
+      mode: name of the layout, as for --population of a scan.
     """
     layout = parse_layout(mode, num)
     population = init_population(algorithm, layout, [hparams] * num, range(num), [0] * num)

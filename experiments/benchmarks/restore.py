@@ -1,4 +1,4 @@
-"""Restorers: megapixels and train steps a second, beside PyTorch where that is installed; scan beside unrolling.
+"""The speed of restorers in inference and training, beside PyTorch if it is installed; a scan beside an unrolled loop.
 
 Command:  python -m experiments.benchmarks.restore [--repeats N] [--out FILE.json] [--cases inference train recurrent]
 """
@@ -35,7 +35,7 @@ from jaxgen.types import Observation, Params
 
 COLOURS = {"grey": 1, "colour": 3}
 PLAIN = {"damage": "gaussian:0-0.2", "schedule": "damage:1000", "optimizer": "adam"}
-"""Of all steps, so that they differ by their networks alone."""
+"""Settings of all steps, so that these differ only in their networks."""
 INVERSE = {
     colour: dataclasses.replace(recipe.CONFIG.restoration, loss="l1", **PLAIN)
     for colour, recipe in (("grey", inverse_photos_grey), ("colour", inverse_photos))
@@ -50,24 +50,24 @@ Compilation = dict[str, dict[str, float]]
 
 @dataclasses.dataclass(frozen=True)
 class RestoreConfig:
-    """What is measured."""
+    """Settings of the measurement."""
 
     repeats: int = 15
-    """Rounds, in each of which every row runs once; the median counts."""
+    """Number of rounds; each row runs once in each, and the median is reported."""
     steps: int = 10
-    """Train steps of each row in a round (a dispatch of more steps runs once); of inference it is one image."""
+    """Train steps of each row in a round (a dispatch of more steps runs once); inference restores one image."""
     image_size: int = 512
-    """Height and width of the image restored."""
+    """Height and width of the restored image."""
     batch_size: int = 16
-    """Images per update, over all devices."""
+    """Images per update, summed over all devices."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Compute dtype of the train steps; parameters stay float32."""
     cases: tuple[Literal["inference", "train", "recurrent"], ...] = ("inference", "train", "recurrent")
-    """Whole images; steps of the inverse network; steps of the recurrent network, scanned and unrolled."""
+    """Inference on whole images, training of the inverse network, training of the recurrent network."""
     torch: bool = True
-    """Race PyTorch too, if it is installed."""
+    """Measure PyTorch too, if it is installed."""
     compile: bool = False
-    """Try torch.compile on the train step, which needs minutes and a C++ compiler."""
+    """Measure torch.compile of the train step, which needs minutes and a C++ compiler."""
     out: str | None = None
     """JSON file for the result."""
 
@@ -78,10 +78,10 @@ class RestoreConfig:
 
 
 def run(config: RestoreConfig) -> dict[str, Any]:
-    """Races every case; prints a table for each, writes the document and gives it: settings, and rows by case.
+    """Races every case; prints a table for each, and writes and returns the document, with rows by case.
 
     Raises:
-      InputError: settings that cannot work together, before anything is measured.
+      InputError: the settings cannot work; it is raised before anything is measured.
     """
     common.require_writable(config.out)
     threads, version = train_step._torch_facts(config)
@@ -101,7 +101,7 @@ def _race(
     make_rows: Callable[..., Rows],
     columns: common.Columns,
 ) -> dict[str, Any]:
-    """Times candidates over (repeats, steps); prints the table of one case and gives its part of the document."""
+    """Measures candidates over (repeats, steps); prints the table of a case and returns its part of the document."""
     candidates, failures = common.usable_candidates(makers)
     busy_elsewhere = common.cores_busy_elsewhere()
     rows, busy = make_rows(common.race(candidates, *rounds)), busy_elsewhere()
@@ -120,14 +120,14 @@ def _cells(row: dict[str, Any], columns: common.Columns) -> tuple[str, ...]:
 
 
 def initial_params(structure: RestorationConfig, channels: int) -> Params:
-    """Parameters of a network before training."""
-    shape = (28, 28, channels)  # any will do
+    """Returns the parameters of a network before training."""
+    shape = (28, 28, channels)  # any size will do
     nothing = Observation(jnp.zeros((1, *shape)))
     return jax.jit(make_restorer(structure, shape).init)(jax.random.key(0), nothing)["params"]
 
 
 def _inference(config: RestoreConfig) -> dict[str, Any]:
-    """One image at a time, from host memory to host memory."""
+    """Measures the restoration of one image at a time, from host memory to host memory."""
     size = config.image_size
     images = {colour: common.pictures(1, size, channels) for colour, channels in COLOURS.items()}
     params = {colour: initial_params(INVERSE[colour], channels) for colour, channels in COLOURS.items()}
@@ -147,7 +147,7 @@ def _inference(config: RestoreConfig) -> dict[str, Any]:
 
 
 def _whole_image(label: str, structure: RestorationConfig, params: Params, images: np.ndarray) -> common.Candidate:
-    """A whole image as `jaxgen restore` restores it."""
+    """Returns a candidate that restores a whole image as `jaxgen restore` does."""
     shape = images.shape[1:]
     state = TrainState(jnp.zeros((), jnp.int32), {}, {}, {"restorer": params}, {}, {})
     recipe = RestorationRecipe(restoration=structure)
@@ -162,18 +162,18 @@ def _whole_image(label: str, structure: RestorationConfig, params: Params, image
 
 
 def inference_rows(timings: Timings, height: int, width: int) -> Rows:
-    """Timings of one image as rows of the document: `ratio_to_dncnn` is speed over that of DnCNN's fastest row."""
+    """Returns rows for timings of one image; `ratio_to_dncnn` is the speed over that of DnCNN's fastest row."""
     rivals = [timing.median for label, timing in timings.items() if "DnCNN" in label]
     rows = train_step.make_rows(timings, batch_size=1)
     for row in rows:
-        del row["ratio_to_pytorch"]  # of the fastest network, whichever it is
+        del row["ratio_to_pytorch"]  # it would compare different networks
         row["megapixels_per_second"] = height * width / 1e6 / row["seconds_per_step"]
         row["ratio_to_dncnn"] = min(rivals) / row["seconds_per_step"] if rivals else None
     return rows
 
 
 def _train(config: RestoreConfig, colour: str) -> dict[str, Any]:
-    """Steps of the inverse network, as the training loop runs them; and one row by muon, which has no counterpart."""
+    """Measures steps of the inverse network, as the training loop runs them, and one row with muon."""
     images = common.pictures(config.batch_size, CROP, COLOURS[colour])
     usual, most = parallel.STEPS_PER_DISPATCH[jax.default_backend()], parallel.make_mesh(len(images)).size
     structure = dataclasses.replace(INVERSE[colour], dtype=config.dtype)
@@ -207,13 +207,13 @@ def _train(config: RestoreConfig, colour: str) -> dict[str, Any]:
 
 
 def train_rows(timings: Timings, batch_size: int) -> Rows:
-    """As `train_step.make_rows`; muon has no counterpart, and no ratio."""
+    """Returns the rows of `train_step.make_rows`; those of muon have no ratio, as PyTorch has no counterpart."""
     rows = train_step.make_rows(timings, batch_size)
     return [{**row, "ratio_to_pytorch": None} if "muon" in row["label"] else row for row in rows]
 
 
 def hparams(batch_size: int) -> dict[str, float]:
-    """Numbers of all steps: no image is turned grey, and all damage is that of `PLAIN`, for 1,000 steps."""
+    """Returns the hyperparameters of all steps: no grey images, and only the damage of `PLAIN`, for 1,000 steps."""
     return vars(RestorationHparams(noise_share=0.0, grey_share=0.0, schedule_images=1000.0 * batch_size))
 
 
@@ -225,7 +225,7 @@ def _jaxgen_step(
     k: int,
     compilation: Compilation | None = None,
 ) -> common.Candidate:
-    """Steps as the training loop runs them; where `compilation` is given it takes what compiling them cost."""
+    """Returns steps as the training loop runs them; writes the cost of compiling to `compilation` if it is given."""
     mesh, key = parallel.make_mesh(len(images), devices), jax.random.key(0)
     state = parallel.init_state(algorithm, key, hparams(len(images)), mesh)
     batches = jax.device_put({"images": np.broadcast_to(images, (k, *images.shape))}, parallel.batch_sharding(mesh))
@@ -242,12 +242,12 @@ def _jaxgen_step(
 
 
 class UnrolledRestorer(RecurrentRestorer):
-    """The same network, its iterations written out; `checkpointed`: the backward pass computes each anew."""
+    """The same network with an unrolled loop; if `checkpointed`, the backward pass recomputes each iteration."""
 
     checkpointed: bool = False
 
     def estimates(self, observation: Observation) -> jax.Array:
-        """As of `RecurrentRestorer`."""
+        """Returns the estimates after each iteration; see `RecurrentRestorer`."""
         padded, memory = self._start(observation)
         cell, variables, found = self.cell.clone(parent=None), self.cell.variables, []
 
@@ -268,7 +268,7 @@ FORMS: dict[str, Callable[..., RecurrentRestorer]] = {
 
 
 def recurrent_algorithm(form: str, batch_size: int) -> Algorithm:
-    """The training of the recurrent network on digits, its loop as in `FORMS`."""
+    """Returns the training of the recurrent network on digits, with a loop from `FORMS`."""
     network = FORMS[form](tuple(RECURRENT.widths), RECURRENT.blocks, RECURRENT.iterations)
     schedule, choices = parse_schedule(RECURRENT.schedule), parse_mixture(RECURRENT.damage)
     task = Restoration(RECURRENT, network, schedule, choices, DIGIT, batch_size)
@@ -289,7 +289,7 @@ def _recurrent(config: RestoreConfig) -> dict[str, Any]:
 
 
 def recurrent_rows(timings: Timings, compilation: Compilation, batch_size: int) -> Rows:
-    """Timings and facts of compilation as rows: `ratio_to_scan` is speed over that of the form that is shipped."""
+    """Returns rows for timings and compilation; `ratio_to_scan` is the speed over that of the shipped form."""
     scan = timings.get(next(iter(FORMS)))
     rows = train_step.make_rows(timings, batch_size)
     for row in rows:

@@ -1,7 +1,7 @@
-"""The GAN step of `jaxgen.tasks.gan.algorithm` in PyTorch, as fast as PyTorch allows: what jaxgen is raced against.
+"""The GAN step of `jaxgen.tasks.gan.algorithm` in PyTorch, as fast as possible, to compare jaxgen with.
 
-The same networks, losses, penalties, optimizer and average, built from the same configuration. Needs torch, which
-jaxgen itself does not.
+It has the same networks, losses, penalties, optimizer and average, built from the same configuration. It needs torch,
+which jaxgen itself does not need.
 """
 
 import copy
@@ -28,11 +28,11 @@ LOSSES: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], Callable[[Tensor, Te
     "hinge": (lambda r, f: F.relu(1.0 - r) + F.relu(1.0 + f), lambda r, f: -f),
     "relativistic": (lambda r, f: F.softplus(f - r), lambda r, f: F.softplus(r - f)),
 }
-"""Discriminator's and generator's loss per example, as `jaxgen.losses.adversarial`."""
+"""Discriminator and generator loss of each example, as in `jaxgen.losses.adversarial`."""
 
 
 def scheduled(hparams: dict[str, float], images_seen: float) -> dict[str, float]:
-    """`jaxgen.tasks.gan.algorithm.scheduled` in Python floats."""
+    """Computes `jaxgen.tasks.gan.algorithm.scheduled` in Python floats."""
     wave = 0.5 * (1.0 + math.cos(math.pi * min(1.0, images_seen / hparams["schedule_images"])))
 
     def cosine(start: float, end: float) -> float:
@@ -48,7 +48,7 @@ def scheduled(hparams: dict[str, float], images_seen: float) -> dict[str, float]
 
 
 def decay_per_step(half_life: float, images_seen: float, batch_size: int) -> float:
-    """`jaxgen.training.optimizers.ema_decay` in Python floats."""
+    """Computes `jaxgen.training.optimizers.ema_decay` in Python floats."""
     return 2.0 ** (-batch_size / max(min(half_life, images_seen / 20.0), 1e-8))
 
 
@@ -61,13 +61,13 @@ class Mode:
     one_pass: bool = False
     """Real and fake images in one pass through the discriminator."""
     compiled: Literal["no", "generator", "losses", "step"] = "no"
-    """By torch.compile: nothing; the generator's loss; both losses; all gradients whole, taken by torch.func."""
+    """What torch.compile compiles: nothing, the generator's loss, both losses, or all gradients (by torch.func)."""
     threads: int | None = None
-    """Threads; None: one per core."""
+    """Number of threads; None: one for each core."""
 
     @property
     def label(self) -> str:
-        """Name in tables."""
+        """Returns the name of the mode in tables."""
         words = "eager" if self.compiled == "no" else f"compiled {self.compiled}"
         extras = [
             "channels_last" if self.channels_last else "",
@@ -78,7 +78,7 @@ class Mode:
 
 
 def squares_by_autograd(score: Score, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits (b,) and squared norms (b,) of their gradients, differentiable by `backward`."""
+    """Returns logits (b,) and squared norms (b,) of their gradients, differentiable by `backward`."""
     images = images.detach().requires_grad_()
     logits = score(images)
     (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
@@ -86,7 +86,7 @@ def squares_by_autograd(score: Score, images: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def squares_by_func(score: Score, images: Tensor) -> tuple[Tensor, Tensor]:
-    """The same through torch.func, which torch.compile can take in."""
+    """Returns the same by torch.func, which torch.compile can compile."""
 
     def total(x: Tensor) -> tuple[Tensor, Tensor]:
         logits = score(x)
@@ -100,14 +100,14 @@ class TorchGan:
     """A GAN in training: `step(images)` does what `Algorithm.step` does.
 
     Args:
-      config: structure; penalties are both of r1 and r2 or none, the rest as `make_pair` and `LOSSES` have it.
+      config: structure; penalties are both r1 and r2, or none; for the rest see `make_pair` and `LOSSES`.
       hparams: fields of `GanHparams`, `schedule_images` included.
       shape: (h, w, c) of the images.
-      mode: how it is run.
+      mode: how PyTorch runs the step.
       device: "cpu" or "cuda".
 
     Raises:
-      InputError: a configuration that has no counterpart here.
+      InputError: the configuration has no counterpart here.
     """
 
     def __init__(self, config: GanConfig, hparams: dict[str, float], shape: Shape, mode: Mode, device: str = "cpu"):
@@ -141,12 +141,12 @@ class TorchGan:
             }
 
     def load(self, params: dict[str, Any]) -> None:
-        """Takes over jaxgen's parameters (`TrainState.params`); the average starts from them too."""
+        """Loads jaxgen's parameters (`TrainState.params`); the average starts from them too."""
         load(self.config, self.shape, (self.generator, self.discriminator), params)
         self.average.load_state_dict(self.generator.state_dict())
 
     def step(self, images: Tensor, latents: tuple[Tensor, Tensor] | None = None) -> Metrics:
-        """One discriminator and one generator update.
+        """Runs one discriminator and one generator update.
 
         Args:
           images: uint8 (b, c, h, w) on the device.
@@ -177,7 +177,7 @@ class TorchGan:
         return torch.autocast(self.device, torch.bfloat16, enabled=self.config.dtype == "bfloat16")
 
     def _update(self, net: nn.Module, now: dict[str, float], *inputs: Tensor) -> Metrics:
-        """Gradients of the network's loss, and one step of its optimizer."""
+        """Computes the gradients of a network's loss and takes one optimizer step."""
         if self.mode.compiled == "step":
             with self._autocast():
                 params = {name: p.detach() for name, p in net.named_parameters()}
@@ -198,11 +198,11 @@ class TorchGan:
         return {name: value.detach() for name, value in metrics.items()}
 
     def discriminator_loss(self, real: Tensor, fake: Tensor, weights: Tensor) -> tuple[Tensor, Metrics]:
-        """Mean loss and weighted penalties, and the metrics."""
+        """Returns the mean loss with weighted penalties, and the metrics."""
         return self._discriminator_objective(self.discriminator, squares_by_autograd, real, fake, weights)
 
     def generator_loss(self, real: Tensor, latents: Tensor) -> tuple[Tensor, Metrics]:
-        """Mean loss of fakes against a discriminator that does not learn from them."""
+        """Returns the mean loss of fakes, which changes no discriminator parameters, and the metrics."""
         return self._generator_objective(self.generator, real, latents)
 
     def _functional_discriminator_loss(self, params: Metrics, *inputs: Tensor) -> tuple[Tensor, Metrics]:
@@ -238,7 +238,7 @@ class TorchGan:
 
 
 def make_optimizer(config: GanConfig, net: nn.Module) -> torch.optim.Optimizer:
-    """Adam in one fused kernel, or plain SGD; the numbers are set before each step."""
+    """Returns Adam as one fused kernel, or plain SGD; the learning rate is set before each step."""
     if config.optimizer == "sgd":
         return torch.optim.SGD(net.parameters(), lr=0.0)
     return torch.optim.Adam(net.parameters(), lr=0.0, eps=1e-8, fused=True)

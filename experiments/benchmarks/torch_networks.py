@@ -1,6 +1,6 @@
-"""The GAN networks of jaxgen in PyTorch (`.resnet` in `torch_resnet.py`), and its parameters carried over into them.
+"""The GAN networks of jaxgen in PyTorch (those of `resnet` are in `torch_resnet.py`), and a copy of its parameters.
 
-The one file to change when an architecture does. Needs torch, which jaxgen itself does not.
+This is the only file to change with an architecture. It needs torch, which jaxgen itself does not need.
 """
 
 import itertools
@@ -21,7 +21,7 @@ Shape = tuple[int, int, int]
 
 
 class Layer(NamedTuple):
-    """A 3x3 convolution; rearranged: pixels become channels before it, or channels pixels after it."""
+    """A 3x3 convolution; if rearranged, pixels become channels before it, or channels become pixels after it."""
 
     channels: int
     features: int
@@ -29,19 +29,19 @@ class Layer(NamedTuple):
 
 
 def generator_layers(base: int, c: int) -> tuple[Layer, ...]:
-    """Convolutions of the DCGAN-like generator; after each rearranged one, channels become pixels."""
+    """Returns the convolutions of the DCGAN generator; after each rearranged one, channels become pixels."""
     half, last = (Layer(base, base), Layer(base, 2 * base, True)), Layer(base // 2, c)
     return (Layer(2 * base, 2 * base), Layer(2 * base, 4 * base, True), *half, last)
 
 
 def discriminator_layers(base: int, c: int) -> tuple[Layer, ...]:
-    """Convolutions of the DCGAN-like discriminator; before each rearranged one, pixels become channels."""
+    """Returns the convolutions of the DCGAN discriminator; before each rearranged one, pixels become channels."""
     half = (Layer(4 * c, base, True), Layer(base, base))
     return (*half, Layer(4 * base, 2 * base, True), Layer(2 * base, 2 * base))
 
 
 def make_convs(layers: tuple[Layer, ...]) -> nn.ModuleList:
-    """The convolutions of `layers`; all keep the size."""
+    """Returns the convolutions of `layers`; all keep the size."""
     return nn.ModuleList([nn.Conv2d(layer.channels, layer.features, 3, padding=1) for layer in layers])
 
 
@@ -112,9 +112,9 @@ class MlpDiscriminator(nn.Module):
 
 
 class DnCNN(nn.Module):
-    """Residual denoiser: grey images (b, 1, h, w) to the same less the noise seen in them; 555,137 parameters.
+    """A residual denoiser for grey images (b, 1, h, w), with 555,137 parameters.
 
-    Batch normalisation is folded into the convolutions, as one would at inference; so it is not for training.
+    Batch normalisation is folded into the convolutions, so the network is for inference only.
 
     References:
       Zhang et al., "Beyond a Gaussian Denoiser: Residual Learning of Deep CNN for Image Denoising", 2017, section III.
@@ -135,10 +135,10 @@ class DnCNN(nn.Module):
 
 
 def make_pair(config: GanConfig, shape: Shape) -> tuple[nn.Module, nn.Module]:
-    """Generator and discriminator of `config`.
+    """Returns the generator and the discriminator of `config`.
 
     Raises:
-      InputError: an architecture that has no counterpart here.
+      InputError: the architecture has no counterpart here.
     """
     require(config.conditioning == "none", "conditioning", config.conditioning, "none")
     base = config.base_channels
@@ -152,8 +152,8 @@ def make_pair(config: GanConfig, shape: Shape) -> tuple[nn.Module, nn.Module]:
 def load(config: GanConfig, shape: Shape, pair: tuple[nn.Module, nn.Module], params: dict[str, Any]) -> None:
     """Copies jaxgen's parameters (`TrainState.params`) into the PyTorch pair.
 
-    jaxgen's channels are the last axis and its blocks of 2x2 come before the channel; PyTorch has both the other
-    way round. So kernels are transposed, and rows and columns next to a rearrangement change places.
+    In jaxgen, channels are the last axis, and the positions in a 2x2 block come before the channel; in PyTorch both are
+    the other way round. So kernels are transposed, and channels next to a rearrangement are permuted.
     """
     h, w, c = shape
     if config.architecture == "resnet":
@@ -183,7 +183,7 @@ def load(config: GanConfig, shape: Shape, pair: tuple[nn.Module, nn.Module], par
 
 
 def load_resnet(pair: tuple[nn.Module, nn.Module], params: dict[str, Any]) -> None:
-    """As `load`; nothing is rearranged here but the start grid, whose channels come first."""
+    """Copies parameters into a resnet pair; see `load`. Only the start grid is rearranged, to channels first."""
     for net, name in zip(pair, ("generator", "discriminator"), strict=True):
         for path, layer in named_layers(net):
             leaf = params[name]
@@ -196,7 +196,7 @@ def load_resnet(pair: tuple[nn.Module, nn.Module], params: dict[str, Any]) -> No
 
 
 def channels_first(h: int, w: int, c: int) -> np.ndarray:
-    """Where each of (c, h, w), flattened, lies in (h, w, c), flattened."""
+    """Returns where each element of a flattened (c, h, w) array is in the flattened (h, w, c) array."""
     return np.arange(h * w * c).reshape(h, w, c).transpose(2, 0, 1).reshape(-1)
 
 

@@ -1,4 +1,4 @@
-"""The networks of `jaxgen.networks.resnet` in PyTorch. Needs torch, which jaxgen itself does not."""
+"""The networks of `jaxgen.networks.resnet` in PyTorch. They need torch, which jaxgen itself does not need."""
 
 import itertools
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from jaxgen.networks.resnet import stage_channels
 
 
 def downsample(x: Tensor) -> Tensor:
-    """`jaxgen.networks.layers.downsample`: blur [1, 3, 3, 1] / 8 with repeated edges, every second pixel."""
+    """Computes `jaxgen.networks.layers.downsample`: a blur [1, 3, 3, 1] / 8 with repeated edges, every second pixel."""
     taps = torch.tensor([1.0, 3.0, 3.0, 1.0], dtype=x.dtype, device=x.device) / 8.0
     kernel = torch.outer(taps, taps).expand(x.shape[1], 1, 4, 4)
     return F.conv2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), kernel, stride=2, groups=x.shape[1])
@@ -26,7 +26,7 @@ class ResidualBlock(nn.Module):
         self.convs = nn.ModuleList([nn.Conv2d(features, features, 3, padding=1) for _ in range(2)])
 
     def forward(self, x: Tensor) -> Tensor:
-        """One block."""
+        """Applies the block."""
         return x + self.convs[1](F.leaky_relu(self.convs[0](F.leaky_relu(x, LEAK)), LEAK))
 
 
@@ -35,7 +35,7 @@ def _blocks(widths: tuple[int, ...]) -> nn.ModuleList:
 
 
 def _changes(widths: tuple[int, ...]) -> list[nn.Conv2d]:
-    """1 x 1 convolutions from each width to the next."""
+    """Returns 1 x 1 convolutions from each width to the next."""
     return [nn.Conv2d(a, b, 1, bias=False) for a, b in itertools.pairwise(widths)]
 
 
@@ -83,7 +83,7 @@ class ResnetDiscriminator(nn.Module):
 
 
 def named_layers(net: nn.Module) -> Iterator[tuple[tuple[str, ...], nn.Module]]:
-    """Layers of either network and where jaxgen keeps their parameters."""
+    """Yields the layers of either network with the path of their parameters in jaxgen."""
     yield ("Dense_0",), net.dense
     for i, conv in enumerate(net.convs):
         yield (f"Conv_{i}",), conv

@@ -76,7 +76,7 @@ class InverseNetwork(nn.Module):
             x = F.pad(x, (0, right, 0, below), mode="replicate")
         padded, suspected = x, suspected_impulses(x)
         start = fill(padded, 1.0 - suspected.abs(), self.grids)
-        nothing = torch.zeros_like(suspected)  # of missing pixels and the noise level
+        nothing = torch.zeros_like(suspected)  # for missing pixels and the noise level
         x = torch.cat([start, nothing, nothing, suspected], dim=1)
         x, levels = self.enter(F.pixel_unshuffle(x, 2)), []
         for blocks, down in zip(self.before, self.down, strict=True):

@@ -1,8 +1,8 @@
-"""Images per second of a GAN train step, beside the same step in PyTorch where that is installed.
+"""Images per second of a GAN train step, beside the same step in PyTorch if that is installed.
 
 Command:  python -m experiments.benchmarks.train_step [--repeats N] [--out FILE.json] [--steps-per-dispatch 1 10 50]
-          ... --cases gan_64 gan_128 --batch-size 256 --dtype bfloat16 on a GPU or TPU;
-          ... --cases gan_64 gan_128 --batch-size 8 --repeats 3 --steps 1 --no-compile on a CPU, for minutes
+          on a GPU or TPU: --cases gan_64 gan_128 --batch-size 256 --dtype bfloat16
+          on a CPU, in minutes: --cases gan_64 gan_128 --batch-size 8 --repeats 3 --steps 1 --no-compile
 """
 
 import dataclasses
@@ -35,24 +35,24 @@ Maker = tuple[str, Callable[[], common.Candidate]]
 
 @dataclasses.dataclass(frozen=True)
 class TrainStepConfig:
-    """What is measured."""
+    """Settings of the measurement."""
 
     repeats: int = 15
-    """Rounds, in each of which every row runs once; the median counts."""
+    """Number of rounds; each row runs once in each, and the median is reported."""
     steps: int = 10
-    """Steps of each row in a round (a dispatch of more steps runs once)."""
+    """Number of steps of each row in a round (a dispatch of more steps runs once)."""
     batch_size: int = 64
-    """Images per update, over all devices."""
+    """Images per update, summed over all devices."""
     dtype: Literal["float32", "bfloat16"] = "float32"
     """Compute dtype; parameters stay float32."""
     cases: tuple[Literal["gan_mnist", "gan_mnist_mlp", "gan_64", "gan_128"], ...] = ("gan_mnist", "gan_mnist_mlp")
-    """Recipes, and the resnet pair on RGB images of 64 and 128 px."""
+    """Recipes, and the resnet GAN on RGB images of 64 and 128 px."""
     steps_per_dispatch: tuple[int, ...] = ()
-    """A row for each; none: what the training loop takes, and 1."""
+    """Steps in one compiled call, a row for each; none: the default of the training loop, and 1."""
     torch: bool = True
-    """Race PyTorch too, if it is installed."""
+    """Measure PyTorch too, if it is installed."""
     compile: bool = True
-    """Try torch.compile, which needs minutes and a C++ compiler."""
+    """Measure torch.compile, which needs minutes and a C++ compiler."""
     out: str | None = None
     """JSON file for the result."""
 
@@ -65,13 +65,13 @@ class TrainStepConfig:
 
 
 def run(config: TrainStepConfig) -> dict[str, Any]:
-    """Races every case; prints a table for each and writes the document.
+    """Races every case; prints a table for each, and writes and returns the document.
 
     Returns:
-      What is written: date, machine, settings, and by case the rows.
+      The document: date, hardware, settings, and rows by case.
 
     Raises:
-      InputError: settings that cannot work together, before anything is measured.
+      InputError: the settings cannot work; it is raised before anything is measured.
     """
     common.require_writable(config.out)
     threads, torch_version = _torch_facts(config)
@@ -84,7 +84,7 @@ def run(config: TrainStepConfig) -> dict[str, Any]:
 
 
 def _measure(name: str, config: TrainStepConfig) -> dict[str, Any]:
-    """One case: its sizes and its rows."""
+    """Measures a case; returns its sizes and rows."""
     recipe = cases.recipe_of(name, config.batch_size, config.dtype)
     images = cases.images_of(name, max(config.batch_size, 64))
     algorithm = make_gan(recipe.gan, images.shape[1:], config.batch_size)
@@ -110,12 +110,12 @@ def _measure(name: str, config: TrainStepConfig) -> dict[str, Any]:
 
 
 def jaxgen_rows(recipe: GanRecipe, images: np.ndarray, per_dispatch: tuple[int, ...]) -> list[Maker]:
-    """Candidates of jaxgen: steps as the training loop runs them on all devices and on one, and one at a time.
+    """Returns candidates of jaxgen: steps as in the training loop on all devices and on one, and single steps.
 
     Args:
-      recipe: with `schedule_images` fixed.
-      images: uint8 (b, h, w, c), at least the batch size.
-      per_dispatch: steps per compiled call, a row for each; empty takes the loop's number, and 1.
+      recipe: a recipe with `schedule_images` set.
+      images: uint8 (b, h, w, c), with b at least the batch size.
+      per_dispatch: steps in one compiled call, a row for each; empty takes the default of the loop, and 1.
     """
     usual = parallel.STEPS_PER_DISPATCH[jax.default_backend()]
     all_devices = parallel.make_mesh(recipe.train.batch_size).size
@@ -130,12 +130,12 @@ def jaxgen_rows(recipe: GanRecipe, images: np.ndarray, per_dispatch: tuple[int, 
 
 
 def row_label(devices: int, k: int) -> str:
-    """Name of a row of jaxgen."""
+    """Returns the label of a row of jaxgen."""
     return f"jaxgen, {devices} device{'s'[: devices > 1]}, {k} step{'s'[: k > 1]} a dispatch"
 
 
 def against_one_a_dispatch(label: str, timings: dict[str, common.Timing]) -> float | None:
-    """Speed of a row of several steps a dispatch over that of as many dispatches of one; None where it has no pair."""
+    """Returns the speed of a row with several steps a dispatch over that of single steps; None if not measured."""
     found = re.fullmatch(r"jaxgen, (\d+) devices?, (\d+) steps a dispatch", label)
     single = timings.get(row_label(int(found[1]), 1)) if found else None
     return single.median / timings[label].median if single else None
@@ -153,7 +153,7 @@ def _jaxgen(label: str, recipe: GanRecipe, images: np.ndarray, devices: int, k: 
 
 
 def torch_rows(recipe: GanRecipe, images: np.ndarray, compile_too: bool) -> list[Maker]:
-    """Candidates of PyTorch: eager in both layouts, with one discriminator pass or two, and compiled."""
+    """Returns candidates of PyTorch: eager in both layouts, with one discriminator pass or two, and compiled."""
     from experiments.benchmarks.torch_gan import Mode
 
     layouts = (False, True) if recipe.gan.architecture != "mlp" else (False,)
@@ -185,7 +185,7 @@ def _torch(mode: Any, recipe: GanRecipe, images: np.ndarray) -> common.Candidate
 
 
 def _torch_device() -> Literal["cpu", "cuda"]:
-    """Where jaxgen runs, PyTorch runs."""
+    """Returns the device of PyTorch, of the same kind as that of JAX."""
     import torch
 
     cuda = jax.default_backend() == "gpu"
@@ -198,7 +198,7 @@ def _torch_wanted(config: TrainStepConfig) -> bool:
 
 
 def _torch_facts(config: TrainStepConfig) -> tuple[int | None, str | None]:
-    """Sets PyTorch up for its best; threads and version, None where it does not take part."""
+    """Sets PyTorch up for speed; returns its threads and version, or None if it is not measured."""
     if not _torch_wanted(config):
         return None, None
     import torch
@@ -214,7 +214,7 @@ def _torch_facts(config: TrainStepConfig) -> tuple[int | None, str | None]:
 
 
 def make_rows(timings: dict[str, common.Timing], batch_size: int) -> list[dict[str, Any]]:
-    """Timings as rows of the document: `ratio_to_pytorch` is speed over that of PyTorch's fastest row."""
+    """Returns timings as rows; `ratio_to_pytorch` is the speed over that of PyTorch's fastest row."""
     rivals = [timing.median for label, timing in timings.items() if label.startswith("PyTorch")]
     return [
         {
@@ -253,8 +253,8 @@ def main() -> None:
     with exit_cleanly():
         config = parse(TrainStepConfig(), sys.argv[1:], "python -m experiments.benchmarks.train_step", __doc__)
         parallel.setup_backend()
-        # PyTorch's threads wait for each other in a loop of milliseconds, and where other programs keep a core busy
-        # a step takes 5 to 20 times as long; a short loop costs little on an idle machine. Read when torch loads.
+        # PyTorch's threads wait for each other in a busy loop of milliseconds. If other programs keep a core busy, a
+        # step then takes 5 to 20 times as long. A short loop costs little on an idle machine. torch reads it on import.
         os.environ.setdefault("GOMP_SPINCOUNT", "1000")
         run(config)
 

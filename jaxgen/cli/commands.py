@@ -1,4 +1,4 @@
-"""The table of commands, their help, and `main`. To add a command: a function, and an entry in `COMMANDS`."""
+"""The table of commands, their help, and `main`. To add a command, write a function and an entry in `COMMANDS`."""
 
 import importlib.metadata
 import sys

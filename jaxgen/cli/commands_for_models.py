@@ -1,4 +1,4 @@
-"""Commands that use trained models, and `doctor`. They import JAX only when they run, so that --help is fast."""
+"""The commands that use trained models, and `doctor`. They import JAX only when they run, so that --help is fast."""
 
 import sys
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Errors of a command become one line and an exit code. Does not import JAX."""
+"""Turns the errors of a command into one line and an exit code. Does not import JAX."""
 
 import contextlib
 import logging

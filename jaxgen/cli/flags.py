@@ -1,4 +1,4 @@
-"""Parses flags with tyro; an error is one line."""
+"""Parses flags with tyro; reports an error in one line."""
 
 import contextlib
 import difflib

@@ -135,7 +135,7 @@ def _begin(scan: Scan, ledger: Ledger, chosen: Measured) -> Population:
 
 
 def _read_ledger(run: Run, config: Any) -> tuple[int, Ledger, str]:
-    """Returns step and members of the newest checkpoint, and the layout: the one asked for, or for "auto" the former."""
+    """Returns the newest checkpoint's step and members, and the layout: that of the scan if `config` says auto."""
     earlier = read_run_config(run.directory, type(config))
     for field in ("seeds", "random", "halving"):
         value, before = getattr(config.scan, field), getattr(earlier.scan, field)
@@ -188,7 +188,7 @@ def _write(scan: Scan, members: Members, directory: Path) -> None:
 
 
 def format_leaderboard(members: Members, measure: Measure) -> str:
-    """Returns a text table of all members: rank, number, value, steps, hyperparameters, and the status if not running."""
+    """Returns a text table of the members by rank, with status where it is not running."""
     rows = [("", "member", measure.name, "steps", *members.names, "seed", "")]
     for rank, e in enumerate(book.leaderboard(members.ledger), start=1):
         score = book.last_score(e)

@@ -270,7 +270,7 @@ def test_no_runs_yet(capsys, monkeypatch, tmp_path):
 def test_a_recipes_newest_run_is_found_by_name(out, monkeypatch):
     from jaxgen.cli import commands_for_models
 
-    monkeypatch.setattr(using, "RUNS", out)
+    monkeypatch.setattr(commands_for_models, "RUNS", out)
     assert commands_for_models.find_run_by_name("gan").name == "20260101-000006"
     assert commands_for_models.find_run_by_name("latest").name == "20260101-000006"
     with pytest.raises(InputError, match="one of gan"):

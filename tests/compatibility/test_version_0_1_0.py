@@ -1,4 +1,4 @@
-"""What version 0.1.0 wrote can be used and gone on with: runs, a scan, weights, bundles; with the images that it gave."""
+"""What version 0.1.0 wrote still works: runs, a scan, weights, bundles; they give the images that they gave then."""
 
 import dataclasses
 import json
