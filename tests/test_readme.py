@@ -30,6 +30,13 @@ def test_files_named_exist():
         assert (ROOT / f"{module.replace('.', '/')}.py").exists(), module
 
 
+def test_the_way_to_a_train_step_is_as_short_as_it_says():
+    way, limit = re.search(r"to be read in this order: (.*?): at most ([\d,]+) lines", TEXT, re.S).groups()
+    files = re.findall(r"`([\w/]+\.py)`", way)
+    assert len(files) == 10
+    assert sum(len((ROOT / path).read_text().splitlines()) for path in files) <= int(limit.replace(",", ""))
+
+
 def test_flags_named_exist():
     fields = {"help", "n", "print-completion"}
     named = ("sample", "evaluate", "restore", "evaluate_restoration", "doctor", "export", "web")

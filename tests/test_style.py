@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import re
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
@@ -146,6 +147,15 @@ def test_public_names_have_docstrings(path: Path) -> None:
     tree = parse(path)
     assert ast.get_docstring(tree), "the module"
     assert [node.name for node in public_definitions(tree) if not ast.get_docstring(node)] == []
+
+
+PROGRAMS = FILES + sorted((ROOT.parent / "experiments").rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", PROGRAMS, ids=name_of)
+def test_the_docstring_of_a_function_begins_with_a_verb(path: Path) -> None:
+    first = {f.name: (ast.get_docstring(f) or "Returns").split()[0] for f in functions(parse(path))}
+    assert {name: word for name, word in first.items() if not re.fullmatch(r"[A-Z][a-z]+s,?", word)} == {}
 
 
 @every_file

@@ -10,14 +10,14 @@ BLUR, HALVING = (0.25, 0.5, 0.25), (0.125, 0.375, 0.375, 0.125)
 
 
 def suspected_impulses(images: Tensor) -> Tensor:
-    """1 where a pixel may be salt, -1 where it may be pepper, (b, 1, h, w)."""
+    """Returns 1 where a pixel may be salt, -1 where it may be pepper, else 0, (b, 1, h, w)."""
     ends = [at_end.all(dim=1, keepdim=True).to(images.dtype) for at_end in (images >= 1.0, images <= -1.0)]
     white, black = (_double(_separable(_separable(end, HALVING, 2), BLUR)) for end in ends)
     return ends[0] * (white < 3.0 * black + ISOLATED_SHARE) - ends[1] * (black < 3.0 * white + ISOLATED_SHARE)
 
 
 def fill(images: Tensor, known: Tensor, levels: int) -> Tensor:
-    """Pixels that are not known, from those around them, on `levels` grids and made smooth."""
+    """Returns the images with unknown pixels filled in from those around them, on `levels` grids, and smoothed."""
     x = torch.where(known > 0.5, images, _mean(images * known, known, levels))
     velocity = torch.zeros_like(x)
     for _ in range(SMOOTHING):
@@ -40,7 +40,7 @@ def _double(x: Tensor) -> Tensor:
 
 
 def _separable(x: Tensor, weights: tuple[float, ...], stride: int = 1) -> Tensor:
-    """Each channel alone with the outer product of `weights`, edges repeated."""
+    """Convolves each channel with the outer product of `weights`, with repeated edges."""
     line = torch.tensor(weights, dtype=x.dtype, device=x.device)
     return _each_channel(x, torch.outer(line, line), stride)
 

@@ -1,6 +1,6 @@
-"""Restorers in PyTorch to race against: a known denoiser, and the twin of jaxgen's inverse network with its train step.
+"""Restorers in PyTorch to compare with: a known denoiser, and jaxgen's inverse network with its train step.
 
-Needs torch, which jaxgen itself does not.
+They need torch, which jaxgen itself does not need.
 """
 
 import copy
@@ -37,23 +37,23 @@ class Block(nn.Module):
         self.convs = nn.ModuleList([nn.Conv2d(features, features, 3, padding=1) for _ in range(2)])
 
     def forward(self, x: Tensor) -> Tensor:
-        """One residual block."""
+        """Applies the block."""
         return x + self.convs[1](F.relu(self.convs[0](x), inplace=True))
 
 
 def make_blocks(features: int, num: int) -> nn.Sequential:
-    """Residual blocks, one after the other."""
+    """Returns a sequence of residual blocks."""
     return nn.Sequential(*[Block(features) for _ in range(num)])
 
 
 class InverseNetwork(nn.Module):
-    """`jaxgen.networks.inverse.InverseNetwork`, blind: neither missing pixels nor the noise level are told.
+    """A blind `jaxgen.networks.inverse.InverseNetwork`: neither missing pixels nor the noise level are given.
 
     Args:
-      channels: of the images.
-      widths: as there, with `blocks` and `depth`.
-      blocks: see there.
-      depth: see there.
+      channels: channels of the images.
+      widths: see jaxgen's network, also for `blocks` and `depth`.
+      blocks: residual blocks on each grid.
+      depth: residual blocks on the coarsest grid.
     """
 
     def __init__(self, channels: int, widths: tuple[int, ...] = (32, 64, 128), blocks: int = 1, depth: int = 3):
@@ -91,21 +91,21 @@ class InverseNetwork(nn.Module):
         return (start + kept * (padded - start) + change[:, :-1])[:, :, :h, :w]
 
     def rearranged(self) -> Iterator[tuple[nn.Conv2d, bool]]:
-        """Convolutions next to a rearrangement, in jaxgen's order, and whether it comes before."""
+        """Yields convolutions next to a rearrangement, in jaxgen's order, and whether it comes before."""
         yield from ((conv, True) for conv in (self.enter, *self.down))
         yield from ((conv, False) for conv in (*self.up, self.leave))
 
     def residual(self) -> Iterator[Block]:
-        """Residual blocks, in jaxgen's order."""
+        """Yields residual blocks in jaxgen's order."""
         for blocks in (*self.before, self.deepest, *self.after):
             yield from blocks
 
 
 def make_twin(config: RestorationConfig, channels: int) -> InverseNetwork:
-    """The network of `config`.
+    """Returns the network of `config`.
 
     Raises:
-      InputError: a structure that has no counterpart here.
+      InputError: the structure has no counterpart here.
     """
     plain = config.architecture == "inverse" and not config.keep_known
     require(plain, "restoration", config, "architecture inverse without keep_known")
@@ -113,7 +113,7 @@ def make_twin(config: RestorationConfig, channels: int) -> InverseNetwork:
 
 
 def load_parameters(module: InverseNetwork, params: dict[str, Any]) -> None:
-    """Copies jaxgen's parameters (`TrainState.params["restorer"]`) into the twin; order as in `torch_networks.load`."""
+    """Copies jaxgen's parameters (`TrainState.params["restorer"]`) into the network; see `torch_networks.load`."""
     for i, (conv, comes_before) in enumerate(module.rearranged()):
         kernel, bias = (np.asarray(params[f"Conv_{i}"][name]) for name in ("kernel", "bias"))
         if comes_before:
@@ -128,7 +128,7 @@ def load_parameters(module: InverseNetwork, params: dict[str, Any]) -> None:
 
 
 def learning_rate(hparams: dict[str, float], images_seen: float) -> float:
-    """`jaxgen.tasks.restoration.algorithm.learning_rate` in Python floats."""
+    """Computes `jaxgen.tasks.restoration.algorithm.learning_rate` in Python floats."""
     progress = images_seen / hparams["schedule_images"]
     wave = 0.5 * (1.0 + np.cos(np.pi * min(1.0, progress)))
     cosine = hparams["lr_final"] + (hparams["lr"] - hparams["lr_final"]) * wave
@@ -136,18 +136,18 @@ def learning_rate(hparams: dict[str, float], images_seen: float) -> float:
 
 
 class TorchRestoration:
-    """A restorer in training: `step(images)` does what `Algorithm.step` does, where all damage is Gaussian noise.
+    """A restorer in training: `step(images)` does what `Algorithm.step` does, for damage by Gaussian noise.
 
     Args:
-      config: structure; loss l1, optimizer adam, damage one range of Gaussian noise and no phase but that.
-      hparams: fields of `RestorationHparams`, `schedule_images` included; shares of noise and grey images are 0.
-      channels: of the images.
+      config: structure, with loss l1, optimizer adam, and one range of Gaussian noise in the only phase.
+      hparams: fields of `RestorationHparams`, `schedule_images` included; `noise_share` and `grey_share` must be 0.
+      channels: channels of the images.
       channels_last: memory layout of images and kernels.
       device: "cpu" or "cuda".
-      compiled: the loss and its gradients, by torch.compile.
+      compiled: compiles the loss and its gradients by torch.compile.
 
     Raises:
-      InputError: a configuration that has no counterpart here.
+      InputError: the configuration has no counterpart here.
     """
 
     def __init__(
@@ -174,12 +174,12 @@ class TorchRestoration:
         self.steps_done = 0
 
     def load(self, params: dict[str, Any]) -> None:
-        """Takes over jaxgen's parameters (`TrainState.params["restorer"]`); the average starts from them too."""
+        """Loads jaxgen's parameters (`TrainState.params["restorer"]`); the average starts from them too."""
         load_parameters(self.network, params)
         self.average.load_state_dict(self.network.state_dict())
 
     def step(self, images: Tensor, noise: Tensor | None = None) -> Metrics:
-        """One update.
+        """Runs one update.
 
         Args:
           images: uint8 (b, c, h, w) on the device.
@@ -205,23 +205,23 @@ class TorchRestoration:
         return {"loss/restorer": loss.detach()}
 
     def mean_error(self, degraded: Tensor, clean: Tensor) -> Tensor:
-        """What is minimised."""
+        """Returns the loss, the mean absolute error."""
         with torch.autocast(self.device, torch.bfloat16, enabled=self.half):
             restored = self.network(degraded)
         return F.l1_loss(restored.float(), clean)
 
     def draw_noise(self, clean: Tensor) -> Tensor:
-        """2 sigma n, sigma drawn for each image."""
+        """Returns noise 2 sigma n, with a random sigma for each image."""
         low, high = self.levels
         sigma = low + (high - low) * torch.rand(len(clean), 1, 1, 1, device=self.device)
         return 2.0 * sigma * torch.randn_like(clean)
 
 
 def gaussian_levels(damage: str) -> tuple[float, float]:
-    """Lowest and highest standard deviation of `damage`, such as `gaussian:0-0.2`.
+    """Returns the lowest and highest standard deviation of `damage`, such as `gaussian:0-0.2`.
 
     Raises:
-      InputError: other damage.
+      InputError: `damage` is of another kind.
     """
     steps = [step for choice in parse_mixture(damage) for step in choice]
     require(len(steps) == 1 and steps[0].kind == "gaussian", "damage", damage, "gaussian:LOW-HIGH")
@@ -231,10 +231,10 @@ def gaussian_levels(damage: str) -> tuple[float, float]:
 def inference_candidates(
     configs: dict[str, RestorationConfig], params: dict[str, Any], images: dict[str, np.ndarray], device: str
 ) -> list[Maker]:
-    """Candidates that restore one image from host memory to host memory: DnCNN on grey, and the twin; both layouts.
+    """Returns candidates that restore one image: DnCNN on grey, and the inverse network, in both layouts.
 
     Args:
-      configs: of the twins, by "grey" and "colour".
+      configs: structures of the inverse networks, by "grey" and "colour".
       params: jaxgen's parameters, by the same names.
       images: uint8 (1, h, w, c), by the same names.
       device: "cpu" or "cuda".
@@ -276,7 +276,7 @@ def step_candidates(
     device: str,
     compile_too: bool = False,
 ) -> list[Maker]:
-    """Candidates that train the twin from jaxgen's parameters on images, uint8 (b, h, w, c); both layouts."""
+    """Returns candidates that train the network from jaxgen's parameters on images, uint8 (b, h, w, c)."""
 
     def step_in(label: str, channels_last: bool, compiled: bool) -> Candidate:
         restoration = TorchRestoration(config, hparams, images.shape[-1], channels_last, device, compiled)
