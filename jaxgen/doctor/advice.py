@@ -75,7 +75,7 @@ def _slow_parts(facts: Machine) -> Iterator[str]:
         yield f"float32 products run at {whole / half:.2f} times the rate of bfloat16: try --dtype bfloat16"
     convolution = facts.rates["convolution and gradients"]
     if convolution < SLOW_CONVOLUTION * whole:
-        yield f"convolutions run at {convolution / whole:.2f} times the rate of matmul: they set the time of a step"
+        yield f"convolutions run at {convolution / whole:.2f} times the rate of matmul: they decide the time of a step"
     images = facts.rates["images by tf.data"]
     if images < SLOW_DATA:
         yield f"tf.data delivers {images:,.0f} images of 28 x 28 per second: a fast device would wait"

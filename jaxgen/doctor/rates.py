@@ -48,7 +48,7 @@ def _seconds(run: Callable[[], None]) -> float:
 
 
 def matmul(devices: list[jax.Device], dtype: str) -> Work:
-    """Returns a product of square matrices on each device at once; nothing else is faster.
+    """Returns a product of square matrices on each device at once, an upper bound for other rates.
 
     Args:
       devices: devices of this process.
@@ -62,7 +62,7 @@ def matmul(devices: list[jax.Device], dtype: str) -> Work:
 
 
 def convolution(devices: list[jax.Device], dtype: str, gradients: bool) -> Work:
-    """Returns a 3 x 3 convolution as in networks; both gradients count as two more."""
+    """Returns a 3 x 3 convolution as in networks; both gradients triple its operations."""
     n, backend = len(devices), jax.default_backend()
     num, edge, channels = CONVOLUTION.get(backend, LARGE_CONVOLUTION)
     rows, whole = _shardings(devices)

@@ -42,11 +42,6 @@ def constant(array: Any) -> Value:
     return Value(array.shape, tuple(range(array.ndim)), None, array)
 
 
-def stored(value: Value) -> Shape:
-    """Returns the sizes in the stored order."""
-    return tuple(value.shape[axis] for axis in value.order)
-
-
 class Graph:
     """A graph under construction: its nodes, its constants and its symbolic sizes."""
 

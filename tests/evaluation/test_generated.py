@@ -1,4 +1,4 @@
-"""Images from files: read in parts, checked for type, shape, range and NaN."""
+"""Images from files: read in batches, checked for type, shape, range and NaN."""
 
 import tracemalloc
 
