@@ -106,7 +106,7 @@ def descriptive_exif(tags: Image.Exif) -> Image.Exif:
 
 @contextlib.contextmanager
 def without_pillow_limit() -> Iterator[None]:
-    """Removes Pillow's limit on the number of pixels meanwhile; `jaxgen.photos.reading` has its own."""
+    """Lifts Pillow's limit on the number of pixels while it is active; `jaxgen.photos.reading` has its own limit."""
     before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     try:
         yield

@@ -1,4 +1,4 @@
-"""Photo files: what goes in comes out, judged by Pillow, tifffile and imagecodecs."""
+"""Photo files: what goes in comes out, compared with Pillow, tifffile and imagecodecs."""
 
 import io
 import logging

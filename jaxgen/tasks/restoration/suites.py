@@ -49,7 +49,7 @@ def suite_for(shape: tuple[int, int, int], photos: bool) -> Suite:
 
 
 def photo_suite() -> Suite:
-    """Returns noise, salt and pepper, missing pixels, strokes, scratches, JPEG and blur at levels for photographs."""
+    """Returns the suite for photographs: noise, salt and pepper, missing pixels, strokes, scratches, JPEG and blur."""
     cases = [*(_noise(sigma) for sigma in (15, 25, 50)), *(_salt_and_pepper(share) for share in (30, 50, 70))]
     cases += [_missing("pixels", f"{share}%", share / 100) for share in (50, 80)]
     cases += [_missing("strokes", "10%", 0.1), _plain("scratches", "2%", 0.02)]
@@ -58,7 +58,7 @@ def photo_suite() -> Suite:
 
 
 def digit_suite(size: int = 28) -> Suite:
-    """Returns noise, salt and pepper, missing pixels, strokes, holes and blur at levels for images of about 28 px.
+    """Returns the suite for images of about 28 px: noise, salt and pepper, missing pixels, strokes, holes and blur.
 
     Args:
       size: height or width of the images, the smaller one; holes of this size or more are left out.
@@ -108,7 +108,7 @@ def _missing(kind: str, level: str, value: float) -> Case:
 
 
 def _fill(method: Baseline, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Returns the image with its unknown pixels filled; unchanged if none is known, as can be in images of a few px."""
+    """Returns the image with its unknown pixels filled; unchanged if none is known, as may happen at a few px."""
     return method(image, mask) if mask.any() else image
 
 

@@ -41,7 +41,7 @@ def render(params: Any, labels: np.ndarray) -> jax.Array:
 
 
 @functools.partial(jax.jit, static_argnames="conditioning")
-def judge(params: Any, images: jax.Array, labels: np.ndarray, conditioning: str) -> jax.Array:
+def score(params: Any, images: jax.Array, labels: np.ndarray, conditioning: str) -> jax.Array:
     """Logits of images under labels, by the formula of either discriminator."""
     x = images.reshape(len(labels), -1)
     if conditioning == "concat":
@@ -53,7 +53,7 @@ def judge(params: Any, images: jax.Array, labels: np.ndarray, conditioning: str)
 
 @pytest.mark.parametrize("updates", [1, 2])
 @pytest.mark.parametrize("conditioning", ["concat", "projection"])
-def test_a_real_image_and_its_fake_share_the_label(conditioning: str, updates: int) -> None:
+def test_a_real_image_and_its_generated_image_share_the_label(conditioning: str, updates: int) -> None:
     algorithm = make(conditioning, discriminator_updates=updates)
     state = still_state(algorithm)
     images = jax.random.normal(jax.random.key(1), (BATCH * updates, *SHAPE))
@@ -64,7 +64,7 @@ def test_a_real_image_and_its_fake_share_the_label(conditioning: str, updates: i
     for i in range(updates):  # the metrics are those of the last update; each takes every n-th image
         y = labels[i::updates]
         fake = render(state.params["generator"], y)
-        gaps.append(judge(d_params, fake, y, conditioning) - judge(d_params, images[i::updates], y, conditioning))
+        gaps.append(score(d_params, fake, y, conditioning) - score(d_params, images[i::updates], y, conditioning))
     np.testing.assert_allclose(metrics["loss/discriminator"], jnp.mean(jnp.log1p(jnp.exp(gaps[-1]))), rtol=1e-5)
     np.testing.assert_allclose(metrics["loss/generator"], jnp.mean(jnp.log1p(jnp.exp(-gaps[-1]))), rtol=1e-5)
 

@@ -116,7 +116,7 @@ def test_checkpoints_by_name_and_step(run):
             load(run, other)
 
 
-def test_without_held_out_images_a_run_is_judged_by_its_training_images(run):
+def test_without_held_out_images_a_run_is_evaluated_on_its_training_images(run):
     result = evaluate_run(load(run), run, 40)
     assert result.protocol.reference.startswith("27 images of folder:")
     name = f"{result.protocol.name}-seed0"

@@ -242,8 +242,8 @@ def test_both_players_see_augmented_images(loss: str) -> None:
         assert abs(float(metrics[0][name] - metrics[1][name])) > 1e-4, name
 
 
-def test_real_and_fake_images_are_augmented_apart_and_anew_for_the_generator() -> None:
-    """With the same image as real and as fake, equal draws would give equal logits and a generator loss of log 2."""
+def test_real_and_generated_images_are_augmented_apart_and_anew_for_the_generator() -> None:
+    """With one image as both real and generated, equal draws would give equal logits and a generator loss of log 2."""
     algorithm = make(loss="relativistic", penalties=(), augment=("color",))
     state = make_state(algorithm)
     still = state.replace(hparams={**state.hparams, "lr": jnp.zeros(()), "lr_final": jnp.zeros(())})

@@ -79,8 +79,8 @@ def test_a_run_leaves_what_it_promises(finished):
         assert Image.open(folder / name).size[0] > 50
     logged = [row["step"] for row in read_metrics(folder) if "loss/generator" in row]
     assert logged == [6, 9, 12]  # the dispatches that pass 4, 8 and 12
-    judged = [row for row in read_metrics(folder) if "quality/frechet_100" in row]
-    assert [(row["step"], row["images"]) for row in judged] == [(6, 48), (12, 96)]
+    evaluated = [row for row in read_metrics(folder) if "quality/frechet_100" in row]
+    assert [(row["step"], row["images"]) for row in evaluated] == [(6, 48), (12, 96)]
 
 
 def test_a_checkpoint_says_how_to_use_it(finished, npz):

@@ -275,8 +275,8 @@ def test_prediction_uses_the_averaged_weights_and_what_it_is_given(monkeypatch: 
         algorithm.predict(state, Observation(CLEAN), jax.random.key(0)).images, CLEAN + 0.5, rtol=1e-6
     )
     sigma = jnp.arange(4.0)
-    told = algorithm.predict(state, Observation(CLEAN, jnp.ones((BATCH, 4, 6, 1)), sigma), jax.random.key(0)).images
-    np.testing.assert_allclose(told, CLEAN + 0.5 + sigma[:, None, None, None], rtol=1e-6)
+    restored = algorithm.predict(state, Observation(CLEAN, jnp.ones((BATCH, 4, 6, 1)), sigma), jax.random.key(0)).images
+    np.testing.assert_allclose(restored, CLEAN + 0.5 + sigma[:, None, None, None], rtol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def test_a_photo_comes_out_as_the_network_says(network, model, photo, monkeypatc
     assert np.abs(found.astype(int) - pixels(photo)).max() > 3
 
 
-def test_with_a_mask_the_network_is_told_what_is_missing_and_the_rest_stays(
+def test_with_a_mask_the_network_is_given_what_is_missing_and_the_rest_stays(
     network, model, photo, monkeypatch, tmp_path
 ):
     missing = np.zeros((37, 50), np.uint8)
