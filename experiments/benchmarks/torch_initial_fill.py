@@ -1,4 +1,4 @@
-"""`jaxgen.networks.initial_fill` in PyTorch, NCHW: the initial fill from which the twin network starts."""
+"""`jaxgen.networks.initial_fill` in PyTorch, NCHW: the initial fill from which the inverse network starts."""
 
 import torch
 from torch import Tensor
