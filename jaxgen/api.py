@@ -18,12 +18,13 @@ from jaxgen.errors import require
 from jaxgen.evaluation.features import choose_network
 from jaxgen.evaluation.generated import Generated
 from jaxgen.evaluation.protocol import evaluate as judge
+from jaxgen.evaluation.samples import open_splits
 from jaxgen.progress import open_progress
 from jaxgen.runs.folder import new_run
 from jaxgen.runs.outputs import NO_PROGRESS
 from jaxgen.tasks.base import Task, Trained, facts_of, fix_schedule
 from jaxgen.tasks.gan.config import GanConfig, GanHparams, GanRecipe
-from jaxgen.tasks.gan.evaluate import generated_by, open_splits
+from jaxgen.tasks.gan.evaluate import generated_by
 from jaxgen.tasks.gan.pairs import architecture_for
 from jaxgen.tasks.gan.sample import class_names, draw
 from jaxgen.tasks.load import load, require_use

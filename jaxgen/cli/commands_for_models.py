@@ -129,7 +129,7 @@ def evaluate(
         trained, judge = _load_for("evaluate", folder, checkpoint)
         judge(trained, folder, num, seed, data_dir, _path(inception_weights))
     else:
-        from jaxgen.tasks.gan.evaluate import evaluate_samples
+        from jaxgen.evaluation.samples import evaluate_samples
 
         _setup()
         data = DataConfig(dataset, data_dir, image_size=image_size, channels=channels)

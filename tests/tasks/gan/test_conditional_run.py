@@ -12,11 +12,12 @@ from PIL import Image
 from jaxgen.data.config import DataConfig
 from jaxgen.errors import InputError
 from jaxgen.evaluation import classifier_score
+from jaxgen.evaluation.samples import describe, evaluate_samples, open_splits
 from jaxgen.runs.folder import new_run
 from jaxgen.runs.reading import read_metrics
 from jaxgen.tasks.gan import evaluate
 from jaxgen.tasks.gan.config import GanConfig, GanRecipe
-from jaxgen.tasks.gan.evaluate import describe, evaluate_run, evaluate_samples, open_splits
+from jaxgen.tasks.gan.evaluate import evaluate_run
 from jaxgen.tasks.gan.sample import class_names, draw, parse_labels, sample_run
 from jaxgen.tasks.load import load
 from jaxgen.tasks.train import train_run
