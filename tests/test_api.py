@@ -14,7 +14,6 @@ from jaxgen.errors import InputError
 from jaxgen.tasks.load import load
 from jaxgen.tasks.restoration.config import RestorationConfig
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 IMAGES = np.random.default_rng(0).integers(0, 256, (48, 8, 8, 1), np.uint8)
 LABELS = np.arange(48) % 3
 SMALL = jaxgen.GanConfig(architecture="mlp", base_channels=1, latent_dim=4, penalties=())

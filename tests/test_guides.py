@@ -12,7 +12,7 @@ from PIL import Image
 
 from jaxgen.cli.commands import main
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_compilation")]
+pytestmark = pytest.mark.slow
 GUIDES = Path(__file__).parents[1] / "docs" / "guides"
 COMMON = "--batch-size 4 --steps-per-dispatch 1"
 ALONE = f"{COMMON} --devices 1"

@@ -7,14 +7,11 @@ from pathlib import Path
 
 import jax
 import numpy as np
-import pytest
 
 from jaxgen.cli import commands_for_models
 from jaxgen.scans.setup import scan_type
 from jaxgen.tasks.gan.config import GanRecipe
 from jaxgen.tasks.restoration.config import RestorationRecipe
-
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text()

@@ -13,8 +13,6 @@ from jaxgen.bundles.tiling import GRAIN, restore_tiled, restored_tiles, spans
 from jaxgen.errors import InputError
 from jaxgen.networks.layers import conv, depth_to_space, leaky_relu, space_to_depth
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 MULTIPLE = 4
 HALO = 13
 """Radii of the convolutions in pixels, 1 + 2 + 4 + 2 + 1, and 3 as a pixel may lie anywhere in a block of 4."""

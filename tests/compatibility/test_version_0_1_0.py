@@ -18,8 +18,6 @@ from jaxgen.tasks.gan.config import GanRecipe
 from jaxgen.tasks.load import load
 from jaxgen.tasks.train import train_run
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 @pytest.fixture(scope="module")
 def before(tmp_path_factory: pytest.TempPathFactory) -> Path:

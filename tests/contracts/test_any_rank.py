@@ -36,8 +36,6 @@ from jaxgen.tasks.restoration.restorers import make_restorer
 from jaxgen.types import Observation, per_image
 from tests.stand_ins import restorer_of
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 DEPTH = 4
 SIZES = {2: (6, 8), 3: (DEPTH, 6, 8)}
 """By number of spatial axes."""

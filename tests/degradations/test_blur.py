@@ -8,7 +8,6 @@ import scipy.ndimage
 
 from jaxgen.degradations import blur as module
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 gaussian_kernels = jax.jit(module.gaussian_kernels, static_argnums=3)
 motion_kernels = jax.jit(module.motion_kernels, static_argnums=2)
 defocus_kernels = jax.jit(module.defocus_kernels, static_argnums=1)

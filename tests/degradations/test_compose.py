@@ -25,8 +25,6 @@ from jaxgen.degradations.resampling import grey
 from jaxgen.errors import InputError
 from jaxgen.types import Observation
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 def noise_images(b: int, size: int = 16, seed: int = 0) -> jax.Array:
     return jnp.asarray(np.random.default_rng(seed).uniform(-0.9, 0.9, (b, size, size, 3)), jnp.float32)

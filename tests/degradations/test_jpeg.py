@@ -12,7 +12,6 @@ from jaxgen.degradations import jpeg as module
 from jaxgen.degradations.jpeg import CHROMA_TABLE, LUMA_TABLE, jpeg
 from jaxgen.errors import InputError
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 QUALITIES = (10, 50, 90)
 compress = jax.jit(jpeg)
 

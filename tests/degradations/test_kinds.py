@@ -8,7 +8,6 @@ import pytest
 from jaxgen.degradations.compose import KINDS
 from jaxgen.types import Observation
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 SHAPE = (5, 24, 32, 3)
 IMAGE = np.random.default_rng(0).uniform(-0.9, 0.9, (1, *SHAPE[1:])).astype(np.float32)
 IMAGES = jnp.asarray(np.repeat(IMAGE, SHAPE[0], 0))

@@ -13,7 +13,6 @@ from jaxgen.degradations.linear import adjoint
 from jaxgen.degradations.masks import apply_mask
 from jaxgen.degradations.resampling import downsample_area, downsample_bicubic, grey, lower_resolution, upsample_bicubic
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 SHAPE = (3, 12, 18, 3)
 LEVELS = jnp.array([0.2, 0.5, 1.0])
 KERNELS = jnp.asarray(np.random.default_rng(1).uniform(0, 0.1, (3, 7, 7)), jnp.float32)

@@ -16,7 +16,6 @@ from jaxgen.degradations.masks import (
     scratches,
 )
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 RANDOM = [random_pixels, random_boxes, brush_strokes]
 
 

@@ -18,7 +18,6 @@ from jaxgen.degradations.noise import (
     speckle_noise,
 )
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 draw_counts = jax.jit(poisson_counts)
 
 

@@ -10,7 +10,6 @@ from skimage.transform import downscale_local_mean
 from jaxgen.degradations.resampling import downsample_area, downsample_bicubic, grey, lower_resolution, upsample_bicubic
 from jaxgen.errors import InputError
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 IMAGES = np.random.default_rng(0).uniform(-1, 1, (2, 12, 18, 3)).astype(np.float32)
 
 

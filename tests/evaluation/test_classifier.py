@@ -10,7 +10,6 @@ from jaxgen.errors import InputError
 from jaxgen.evaluation.classifier import MAX_SHIFT, make_classifier, shift
 from jaxgen.networks.classifier import Classifier
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 SHAPE, BATCH = (10, 9, 1), 8
 HPARAMS = {"lr": 1e-2, "ema_half_life": 50.0, "schedule_images": 800.0}
 

@@ -17,9 +17,6 @@ def bars(num, seed):
     return images, labels
 
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
-
 @pytest.fixture(autouse=True)
 def few_steps(monkeypatch):
     monkeypatch.setattr(classifier_score, "STEPS", 60)

@@ -16,8 +16,6 @@ from jaxgen.evaluation import features
 from jaxgen.evaluation.features import choose_network, extract, mnist_features, random_features
 from jaxgen.weights import load_params, save_params
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 @pytest.fixture(scope="module")
 def digits():

@@ -13,8 +13,6 @@ from jaxgen.evaluation.features import FeatureNetwork
 from jaxgen.evaluation.generated import Generated
 from jaxgen.evaluation.protocol import evaluate
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 SHAPE, DIM = (2, 3, 1), 6
 NAMES = ("dark", "bright")
 

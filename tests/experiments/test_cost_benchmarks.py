@@ -14,7 +14,7 @@ from jaxgen.evaluation import classifier_score
 from jaxgen.evaluation.features import FeatureNetwork
 from jaxgen.training import parallel
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_compilation")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

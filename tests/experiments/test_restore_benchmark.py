@@ -20,7 +20,7 @@ from jaxgen.tasks.restoration.restorers import make_restorer
 from jaxgen.training import parallel
 from jaxgen.types import Observation
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_compilation")]
+pytestmark = pytest.mark.slow
 needs_torch = pytest.mark.skipif(
     importlib.util.find_spec("torch") is None, reason="needs PyTorch, which jaxgen does without"
 )

@@ -11,7 +11,7 @@ from experiments import scan_gan_mnist, scan_inverse_mnist
 from experiments.benchmarks import population
 from jaxgen.errors import InputError
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_compilation")]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from jaxgen.data.config import DataConfig
 from jaxgen.networks.recurrent import Memory, RecurrentCell
 from jaxgen.tasks.restoration.config import RestorationConfig, RestorationHparams
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_compilation")]
+pytestmark = pytest.mark.slow
 TINY = DataConfig(dataset="digits")
 
 

@@ -28,7 +28,6 @@ from jaxgen.types import Observation
 from tests.bundle_runs import write_gan, write_restorer
 from tests.command_line import call
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 GAN = GanRecipe(gan=GanConfig(architecture="mlp", base_channels=1, latent_dim=4, conditioning="concat"))
 READ = """
 import sys, numpy as np, jaxgen

@@ -17,7 +17,6 @@ from jaxgen.types import Observation
 
 onnx = pytest.importorskip("onnx", reason="needs pip install 'jaxgen[onnx]'")
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs pip install 'jaxgen[onnx]'")
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 def shape_of(*sizes):

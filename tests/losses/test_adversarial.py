@@ -9,8 +9,6 @@ import pytest
 
 from jaxgen.losses.adversarial import ADVERSARIAL_LOSSES
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 REAL = np.array([-3.0, -0.5, 0.0, 2.0, 7.0, 0.3])
 FAKE = np.array([1.0, -2.0, 0.0, 3.0, -4.0, 0.9])
 

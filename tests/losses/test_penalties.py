@@ -7,8 +7,6 @@ import pytest
 
 from jaxgen.losses.penalties import interpolated_gradient_penalty, logits_and_squared_gradient, squared_gradient_penalty
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 SHAPE = (4, 3, 2)
 NOISE = np.random.default_rng(0)
 IMAGES = jnp.asarray(NOISE.standard_normal((5, *SHAPE)), jnp.float32)

@@ -12,7 +12,6 @@ from jaxgen.networks.conditioning import entries, join, score
 from jaxgen.tasks.gan.config import GanConfig
 from jaxgen.tasks.gan.pairs import make_gan_pair
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 SHAPES = {"mlp": (4, 6, 2), "dcgan": (28, 28, 1), "resnet": (8, 8, 3)}
 N, Z, B = 3, 5, 4
 

@@ -14,8 +14,6 @@ from jaxgen.networks.resnet import ResidualBlock, stage_channels
 from jaxgen.tasks.gan.config import GanConfig
 from jaxgen.tasks.gan.pairs import make_gan_pair
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 LATENT_DIM = 5
 SIZES = {"mlp": [(5, 7), (1, 1)], "dcgan": [(28, 28), (32, 32)], "resnet": [(n, n) for n in (8, 12, 28, 36, 64, 256)]}
 ACCEPTED = [(name, (*size, c)) for name, sizes in SIZES.items() for size in sizes for c in (1, 2, 3, 4)]

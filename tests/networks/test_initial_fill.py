@@ -9,7 +9,6 @@ from scipy import ndimage
 from jaxgen.networks import initial_fill
 from jaxgen.networks.initial_fill import COARSE_WEIGHT, MOMENTUM, SMOOTHING, reach
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 fill = jax.jit(initial_fill.fill, static_argnums=2)
 suspected_impulses = jax.jit(initial_fill.suspected_impulses)
 

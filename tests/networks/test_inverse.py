@@ -16,8 +16,6 @@ from jaxgen.tasks.restoration.config import RestorationConfig
 from jaxgen.tasks.restoration.restorers import make_restorer
 from jaxgen.types import Observation
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 TINY = InverseNetwork(widths=(2, 3), depth=1)
 DENSE = DenseInverseNetwork((5, 7, 2))
 

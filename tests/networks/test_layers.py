@@ -14,8 +14,6 @@ from scipy.signal import correlate
 from jaxgen.networks import layers
 from jaxgen.networks.layers import Conv, conv
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 Padding = tuple[tuple[int, int], ...] | None
 
 # spatial sizes, kernel sizes, channels in and out, padding

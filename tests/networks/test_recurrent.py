@@ -12,8 +12,6 @@ from jaxgen.networks.initial_fill import fill
 from jaxgen.networks.recurrent import Memory, RecurrentCell, RecurrentRestorer
 from jaxgen.types import Observation
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 NETWORK = RecurrentRestorer(widths=(3,), blocks=1, iterations=3)
 TWO_GRIDS = RecurrentRestorer(widths=(2, 3), blocks=1, iterations=2)
 SHAPE = (2, 4, 6, 2)

@@ -10,8 +10,6 @@ from hypothesis import strategies as st
 from jaxgen.networks import layers
 from jaxgen.networks.layers import stage_sizes
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 space_to_depth, depth_to_space, upsample, downsample = map(
     jax.jit, (layers.space_to_depth, layers.depth_to_space, layers.upsample, layers.downsample)
 )

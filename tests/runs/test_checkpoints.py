@@ -22,8 +22,6 @@ from jaxgen.errors import InputError
 from jaxgen.runs import checkpoints as ckpt
 from jaxgen.runs.checksums import checksums
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 Log = pytest.LogCaptureFixture
 
 

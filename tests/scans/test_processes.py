@@ -14,7 +14,7 @@ from jaxgen.runs.folder import Run, new_run
 from jaxgen.scans.scan import run_or_extract
 from tests.pairs import Ended, environment, run_pair
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_compilation")]
+pytestmark = pytest.mark.slow
 PROGRAM = "from experiments.scan_gan_mnist import main; main()"
 FLAGS = (
     "--architecture mlp --base-channels 1 --latent-dim 4 --batch-size 4 --optimizer sgd "

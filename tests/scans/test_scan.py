@@ -26,7 +26,6 @@ from jaxgen.tasks.restoration.config import RestorationConfig, RestorationRecipe
 from jaxgen.tasks.train import train_run
 from jaxgen.training.config import TrainConfig
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 STRUCTURE = GanConfig(architecture="mlp", base_channels=1, latent_dim=4, optimizer="sgd")
 TRAIN = TrainConfig(steps=8, batch_size=4, log_every=4, checkpoint_every=4, steps_per_dispatch=3)
 

@@ -16,7 +16,6 @@ from jaxgen.training import convolution_library as library
 from jaxgen.training import parallel
 from jaxgen.training.step import Algorithm, TrainState, as_hparams
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 STEPS = 10
 
 

@@ -12,8 +12,6 @@ from jaxgen.errors import NonFiniteError
 from jaxgen.training.loop import Callback, chunk_sizes, require_finite_state, train
 from jaxgen.training.step import TrainState
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 def make_state(step: int = 0, value: float = 0.0) -> TrainState:
     return TrainState(jnp.asarray(step, jnp.int32), {"net": jnp.asarray(value)}, {}, {}, {}, {})

@@ -12,8 +12,6 @@ import pytest
 from jaxgen.training.optimizers import apply_gradients, average, cosine, ema_decay, make_optimizer
 from jaxgen.training.step import TrainState, new_state
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 PARAMS = {"a": jnp.array([1.0, -2.0, 3.0]), "b": jnp.array([[0.5]])}
 NOISE = np.random.default_rng(0)
 GRADS = [jax.tree.map(lambda p: jnp.asarray(NOISE.standard_normal(p.shape), jnp.float32), PARAMS) for _ in range(5)]

@@ -14,7 +14,6 @@ from jaxgen.training import population as pop
 from jaxgen.training.population import FINITE, Layout
 from jaxgen.training.step import Algorithm
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 BATCH, SHAPE, STEPS, INTERVAL = 4, (4, 4, 1), 3, 2
 CONFIG = GanConfig(
     architecture="mlp", base_channels=1, latent_dim=3, penalties=("r1",), penalty_interval=INTERVAL, optimizer="sgd"

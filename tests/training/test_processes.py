@@ -23,7 +23,7 @@ from jaxgen.training import parallel
 from jaxgen.training.step import TrainState
 from tests.pairs import Ended, environment, run_pair
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("quick_compilation")]
+pytestmark = pytest.mark.slow
 PROGRAM = """
 import os, pathlib, sys, time
 from jaxgen.training import loop

@@ -13,8 +13,6 @@ from jaxgen.tasks.gan.algorithm import make_gan
 from jaxgen.tasks.gan.config import GanConfig, GanHparams
 from jaxgen.training.step import Algorithm, TrainState
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 SHAPE, BATCH, N, Z = (2, 2, 1), 6, 3, 4
 
 

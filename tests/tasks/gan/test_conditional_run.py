@@ -23,7 +23,6 @@ from jaxgen.tasks.load import load
 from jaxgen.tasks.train import train_run
 from jaxgen.training.config import TrainConfig
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 NAMES = ("bright", "dark", "grey")
 
 

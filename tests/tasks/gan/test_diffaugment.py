@@ -12,8 +12,6 @@ from jaxgen.losses.penalties import squared_gradient_penalty
 from jaxgen.tasks.gan.config import GanConfig
 from jaxgen.tasks.gan.diffaugment import AUGMENTATIONS, augment, augment_each, color, cutout, translation
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 NAMES = sorted(AUGMENTATIONS)
 
 

@@ -20,8 +20,6 @@ from jaxgen.tasks.gan.config import GanConfig, GanHparams
 from jaxgen.training.optimizers import make_optimizer
 from jaxgen.training.step import Algorithm, TrainState
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 SHAPE, LATENT_DIM, BATCH = (2, 3, 1), 3, 4
 STEP, SCHEDULE_IMAGES = 6, 80.0
 PROGRESS = STEP * BATCH / SCHEDULE_IMAGES  # 0.3

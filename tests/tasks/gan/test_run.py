@@ -20,7 +20,6 @@ from jaxgen.tasks.load import load
 from jaxgen.tasks.train import train_run
 from jaxgen.training.config import TrainConfig
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 TINY = GanRecipe(
     gan=GanConfig(architecture="mlp", base_channels=1, latent_dim=8),
     train=TrainConfig(

@@ -29,8 +29,6 @@ from jaxgen.tasks.restoration.schedule import parse_schedule
 from jaxgen.training.step import TrainState
 from jaxgen.types import Observation, per_image
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 SHAPE, BATCH = (4, 6, 3), 4
 NO_CHANGE = "gaussian:0"
 

@@ -14,7 +14,6 @@ from jaxgen.tasks.restoration.pixels import adapt, photo_models
 from jaxgen.weights import load_notes
 
 SHIPPED = task.TASK.pretrained
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 def test_all_weights_of_the_package_take_four_megabytes_at_most():

@@ -21,8 +21,6 @@ from jaxgen.tasks.restoration.pixels import adapt, make_restore
 from jaxgen.tasks.restoration.restore import RestoreOptions, restore_photos
 from tests.stand_ins import restorer_of
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 def negative(images: jax.Array, known: jax.Array) -> jax.Array:
     """White becomes black: 255 - x, or 65535 - x."""

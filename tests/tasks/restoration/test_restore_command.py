@@ -16,7 +16,6 @@ from jaxgen.types import Observation
 from jaxgen.weights import save_params
 from tests.command_line import call
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
 CONFIG = RestorationConfig(widths=(2, 4), depth=1)
 
 

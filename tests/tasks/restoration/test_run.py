@@ -28,8 +28,6 @@ from jaxgen.training.config import TrainConfig
 from jaxgen.types import Observation
 from jaxgen.weights import load_params
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 
 def recipe(dataset, **data):
     return RestorationRecipe(
