@@ -48,7 +48,7 @@ class Observation(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """The output of a restorer.
+    """What `predict` returns: generated or restored images.
 
     Attributes:
       images: (b, *spatial, c), near [-1, 1] and not clipped.
