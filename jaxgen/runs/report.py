@@ -125,7 +125,7 @@ def _evaluations(folder: Path) -> str:
         record = read_json(path)
         about = {"step": record.get("step")} | record.get("protocol", {})
         figures = {name: _figure(**figure) for name, figure in record.get("figures", {}).items()}
-        caption = "Generated images, each below the training image nearest to it"
+        caption = "Generated images, each above the training image nearest to it"
         pairs = _picture(path.with_name(f"{path.stem}-closest.png"), caption, 900)
         parts.append(_cards({"figures": figures, "protocol": about}) + pairs)
     return "".join(parts)
