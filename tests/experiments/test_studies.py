@@ -15,6 +15,7 @@ from jaxgen.data.base import Source
 from jaxgen.data.config import DataConfig
 from jaxgen.networks.recurrent import Memory, RecurrentCell
 from jaxgen.tasks.restoration.config import RestorationConfig, RestorationHparams
+from jaxgen.types import Observation
 
 pytestmark = pytest.mark.slow
 TINY = DataConfig(dataset="digits")
@@ -31,7 +32,7 @@ def test_products_of_an_iteration_are_those_of_its_convolutions():
     blocks, features = 2, 8
     cell, images = RecurrentCell((features,), blocks), jnp.zeros((1, 12, 12, 1))
     memory = Memory(images, jnp.zeros((1, 6, 6, features)))
-    params = jax.eval_shape(cell.init, jax.random.key(0), memory, images, None, None)["params"]
+    params = jax.eval_shape(cell.init, jax.random.key(0), memory, Observation(images, jnp.ones_like(images)))["params"]
     kernels = [leaf.size for leaf in jax.tree.leaves(params) if len(leaf.shape) == 4]
     assert recurrence_study.multiplications(blocks, 1, features) == sum(kernels)
 
