@@ -51,6 +51,7 @@ def test_floats_are_the_same_images(trained):
     assert same(gan.state.params, trained[0].state.params)
 
 
+@pytest.mark.slow
 def test_the_command_line_gives_the_same_weights(trained, tmp_path, monkeypatch):
     from experiments import gan_mnist
 

@@ -83,7 +83,14 @@ class Traced(NamedTuple):
     batches: list[dict[str, np.ndarray]]
 
 
-@pytest.fixture(scope="module", params=CASES.values(), ids=CASES)
+SLOW_CASES = ("resnet bfloat16", "inverse muon bfloat16")
+"""Their parts are in other cases too."""
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(x, id=name, marks=[pytest.mark.slow] * (name in SLOW_CASES)) for name, x in CASES.items()],
+)
 def case(request: pytest.FixtureRequest) -> Traced:
     setup: Setup = request.param
     algorithm = setup.make()

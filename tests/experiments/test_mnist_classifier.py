@@ -22,6 +22,7 @@ def make_source(num, seed):
     return Source("toy", "toy", (12, 12, 1), num, labels, ("dark", "bright"), images.astype(np.uint8))
 
 
+@pytest.mark.slow
 def test_weights_and_their_record(tmp_path, monkeypatch, capsys):
     sources = {"train": make_source(64, 0), "test": make_source(33, 1)}
     monkeypatch.setattr(mnist_classifier, "open_source", lambda config: sources[config.split])

@@ -165,6 +165,7 @@ def test_colour_by_a_model_for_grey(tmp_path):
         model.sample(1)
 
 
+@pytest.mark.slow
 def test_more_iterations_than_in_training(tmp_path):
     run = write_restorer(tmp_path / "run", RestorationRecipe(restoration=RESTORERS[1]))
     export_run(str(run), tmp_path / "bundle", "stablehlo", iterations=4)

@@ -12,10 +12,10 @@ from PIL import Image
 from jaxgen.data.config import DataConfig
 from jaxgen.errors import InputError
 from jaxgen.evaluation import classifier_score
+from jaxgen.evaluation import samples as evaluation_of_samples
 from jaxgen.evaluation.samples import describe, evaluate_samples, open_splits
 from jaxgen.runs.folder import new_run
 from jaxgen.runs.reading import read_metrics
-from jaxgen.tasks.gan import evaluate
 from jaxgen.tasks.gan.config import GanConfig, GanRecipe
 from jaxgen.tasks.gan.evaluate import evaluate_run
 from jaxgen.tasks.gan.sample import class_names, draw, parse_labels, sample_run
@@ -116,6 +116,7 @@ def test_checkpoints_by_name_and_step(run):
             load(run, other)
 
 
+@pytest.mark.slow
 def test_without_held_out_images_a_run_is_evaluated_on_its_training_images(run):
     result = evaluate_run(load(run), run, 40)
     assert result.protocol.reference.startswith("27 images of folder:")
@@ -141,7 +142,7 @@ def test_samples_against_a_data_set_with_a_test_split(labelled_npz, tmp_path, mo
         )
         for name, arrays in labelled_npz.items()
     }
-    monkeypatch.setattr(evaluate, "open_splits", lambda config: (splits["train"], splits["test"]))
+    monkeypatch.setattr(evaluation_of_samples, "open_splits", lambda config: (splits["train"], splits["test"]))
     monkeypatch.setattr(classifier_score, "STEPS", 20)
     gan = load(run)
     samples = draw(gan, 33, 0)

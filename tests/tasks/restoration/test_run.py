@@ -177,6 +177,7 @@ def test_crops_are_evaluated_by_their_middle_and_in_the_end_by_more_of_it(folder
     np.testing.assert_array_equal(images_to_evaluate(held_out, 1)[0], image[y : y + 18, x : x + 18])
 
 
+@pytest.mark.slow
 def test_a_run_on_images_of_8_pixels_ends_with_a_table_of_psnr_and_a_report(tmp_path):
     """Neither the window of SSIM nor most holes of the suite fit into these."""
     np.savez(tmp_path / "n.npz", images=numbered(8).images)
