@@ -35,7 +35,7 @@ def test_the_way_to_a_train_step_is_as_short_as_it_says():
 
 
 def test_flags_named_exist():
-    fields = {"help", "n", "print-completion"}
+    fields = {"dist", "help", "n", "print-completion"}
     named = ("sample", "evaluate", "restore", "evaluate_restoration", "doctor", "export", "web")
     for command in (getattr(commands_for_models, name) for name in named):
         fields |= {name.replace("_", "-") for name in inspect.signature(command).parameters}
