@@ -4,6 +4,7 @@ import json
 
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from experiments import mnist_classifier
 from experiments.mnist_classifier import TASK, ClassifierRecipe
