@@ -16,12 +16,11 @@ import numpy as np
 
 from experiments import crnn_mnist, inverse_photos, inverse_photos_grey
 from experiments.benchmarks import common, flops, train_step
+from experiments.benchmarks.unrolled import FORMS
 from jaxgen.cli import exit_cleanly, parse
 from jaxgen.config_json import to_dict
 from jaxgen.degradations.compose import parse_mixture
 from jaxgen.errors import require
-from jaxgen.networks.inverse import cut_to
-from jaxgen.networks.recurrent import Memory, RecurrentRestorer
 from jaxgen.tasks.base import Facts, Trained
 from jaxgen.tasks.restoration.algorithm import Restoration, make_restoration, restoration_step
 from jaxgen.tasks.restoration.config import RestorationConfig, RestorationHparams, RestorationRecipe
@@ -239,32 +238,6 @@ def _jaxgen_step(
         jax.device_get(metrics)  # as the training loop; also keeps a single dispatch in flight
 
     return common.Candidate(label, run_dispatch, k)
-
-
-class UnrolledRestorer(RecurrentRestorer):
-    """The same network with an unrolled loop; if `checkpointed`, the backward pass recomputes each iteration."""
-
-    checkpointed: bool = False
-
-    def estimates(self, observation: Observation) -> jax.Array:
-        """Returns the estimates after each iteration; see `RecurrentRestorer`."""
-        padded, memory = self._start(observation)
-        cell, variables, found = self.cell.clone(parent=None), self.cell.variables, []
-
-        def look(variables: Params, memory: Memory) -> Memory:
-            return cell.apply(variables, memory, padded)
-
-        for _ in range(self.iterations):
-            memory = (jax.checkpoint(look) if self.checkpointed else look)(variables, memory)
-            found.append(memory.estimate)
-        return cut_to(jnp.stack(found), observation.images.shape[1:-1])
-
-
-FORMS: dict[str, Callable[..., RecurrentRestorer]] = {
-    "scan, recomputed (as shipped)": RecurrentRestorer,
-    "unrolled": UnrolledRestorer,
-    "unrolled, recomputed": partial(UnrolledRestorer, checkpointed=True),
-}
 
 
 def recurrent_algorithm(form: str, batch_size: int) -> Algorithm:
