@@ -99,7 +99,8 @@ def _open_in_folder(run: Run, config: Any, source: Source, start: int, images_pe
         together = jax.process_count() == 1 or isinstance(error, NonFiniteError)
         good = checkpoints.latest_step(store)
         with suppress(OSError):  # the disk may have failed
-            record(good or 0, f"failed: {_reason(error)}")
+            interrupted = isinstance(error, KeyboardInterrupt)
+            record(good or 0, "stopped by SIGINT or SIGTERM" if interrupted else f"failed: {_reason(error)}")
         if isinstance(error, NonFiniteError):
             folder = run.directory / "checkpoints" / str(good)
             raise NonFiniteError(

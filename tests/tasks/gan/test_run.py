@@ -13,6 +13,7 @@ from jaxgen.errors import InputError, NonFiniteError
 from jaxgen.runs.checkpoints import latest_step, read_meta
 from jaxgen.runs.folder import Run, find_run, new_run
 from jaxgen.runs.reading import read_metrics
+from jaxgen.tasks.gan import task
 from jaxgen.tasks.gan.config import GanConfig, GanHparams, GanRecipe
 from jaxgen.tasks.gan.pictures import interpolate
 from jaxgen.tasks.gan.sample import draw, sample_run
@@ -111,6 +112,19 @@ def test_a_longer_resume_goes_on(npz, tmp_path):
     assert latest_step(run.directory / "checkpoints") == 9
     with pytest.raises(InputError, match="steps: got 3; accepted: at least 9"):
         train_run(run._replace(resumed=True), make_config(npz, steps=3))
+
+
+def test_interrupted_while_the_last_pictures_are_drawn_is_not_failed(npz, tmp_path, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(task, "draw_final", interrupt)
+    config = make_config(npz)
+    with pytest.raises(KeyboardInterrupt):
+        start(tmp_path, config)
+    (record,) = tmp_path.rglob("run.json")
+    assert json.loads(record.read_text())["status"].startswith("stopped by SIG")
+    assert json.loads(record.read_text())["steps"] == config.train.steps
 
 
 def test_divergence_names_step_and_last_good_checkpoint(npz, tmp_path):
