@@ -22,7 +22,7 @@ from jaxgen.evaluation.samples import open_splits
 from jaxgen.progress import open_progress
 from jaxgen.runs.folder import new_run
 from jaxgen.runs.outputs import NO_PROGRESS
-from jaxgen.tasks.base import Task, Trained, facts_of, fix_schedule
+from jaxgen.tasks.base import Task, Trained, facts_of
 from jaxgen.tasks.gan.config import GanConfig, GanHparams, GanRecipe
 from jaxgen.tasks.gan.evaluate import generated_by
 from jaxgen.tasks.gan.pairs import architecture_for
@@ -243,7 +243,7 @@ def _train(
         run = new_run(name, out, f"jaxgen.train_{name}")._replace(show=progress)
         trained = train_run(run, recipe, task, source, begin, lambda step, values: parts.append(values))
     else:
-        trained = _fit(task, fix_schedule(recipe), source, progress, begin, parts)
+        trained = _fit(task, recipe, source, progress, begin, parts)
     state = jax.block_until_ready(on_all_devices(trained.state))
     history = {key: np.concatenate([part[key] for part in parts]) for key in (parts[0] if parts else {})}
     return trained._replace(state=state), history

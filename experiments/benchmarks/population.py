@@ -17,13 +17,12 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 from experiments.benchmarks import common
-from experiments.benchmarks.cases import RECIPES
+from experiments.benchmarks.cases import RECIPES, fix_schedule
 from jaxgen.cli import exit_cleanly, parse
 from jaxgen.config_json import to_dict
 from jaxgen.data.config import DataConfig
 from jaxgen.data.sources import open_source
 from jaxgen.errors import require
-from jaxgen.tasks.base import fix_schedule
 from jaxgen.tasks.gan.algorithm import make_gan
 from jaxgen.training import parallel
 from jaxgen.training.population import candidate_names, compile_population, init_population, member_mesh, parse_layout

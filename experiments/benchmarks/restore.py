@@ -148,7 +148,7 @@ def _inference(config: RestoreConfig) -> dict[str, Any]:
 def _whole_image(label: str, structure: RestorationConfig, params: Params, images: np.ndarray) -> common.Candidate:
     """Returns a candidate that restores a whole image as `jaxgen restore` does."""
     shape = images.shape[1:]
-    state = TrainState(jnp.zeros((), jnp.int32), {}, {}, {"restorer": params}, {}, {})
+    state = TrainState(jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32), {}, {}, {"restorer": params}, {}, {})
     recipe = RestorationRecipe(restoration=structure)
     model = Trained(task("restoration"), recipe, make_restoration(structure, shape, 1), state, Facts(shape, name=label))
     restore = adapt(model, shape[-1], strength=1.0, masked=False)

@@ -21,8 +21,8 @@ from jaxgen.runs import checkpoints
 from jaxgen.runs import ledger as book
 from jaxgen.runs.folder import Run
 from jaxgen.runs.ledger import Entry, Ledger
-from jaxgen.runs.measures import Measures, score, value_of
-from jaxgen.runs.outputs import BEST_METRIC, Outputs, open_outputs
+from jaxgen.runs.measures import Measures, best_in_words, score, value_of
+from jaxgen.runs.outputs import BEST_METRIC, Counts, Outputs, describe_time, open_outputs, timed
 from jaxgen.training import distributed, parallel
 from jaxgen.training.fit import OnMetrics, Program, require_steps_left, run_steps
 from jaxgen.training.loop import Callback, Stop, require_finite_state
@@ -59,7 +59,7 @@ class Training(NamedTuple):
     Attributes:
       config: written to config.json and to each checkpoint; has the fields `train` and `data`.
       source: the training images.
-      images_per_step: images that one member consumes in a step.
+      start: how far the training is when it starts or goes on.
       measures: measures taken before each checkpoint; the first chooses the best.
       program: the compiled steps and the initial state.
       members: the members that train.
@@ -78,7 +78,7 @@ class Training(NamedTuple):
 
     config: Any
     source: Source
-    images_per_step: int
+    start: Counts
     measures: Measures
     program: Program
     members: Members
@@ -114,10 +114,12 @@ def record(run: Run, training: Training, on_metrics: OnMetrics = lambda step, va
     config, source, members = training.config, training.source, training.members
     distributed.require_same("configuration and data", _fingerprint(config, source))
     state = training.program.state
-    start = int(state.step)
+    start = training.start.step
     require_steps_left(config.train.steps, start)
-    num_images = training.images_per_step * len(book.present(members.ledger))
-    with open_outputs(run, config, source, start, num_images) as outputs:
+    if run.resumed and start == config.train.steps:
+        _finish_again(run, training)
+        return state
+    with open_outputs(run, config, source, training.start) as outputs:
         for line in training.messages:
             outputs.progress.message(line)
         outputs.notes.update(task=training.task, **training.notes)
@@ -125,7 +127,8 @@ def record(run: Run, training: Training, on_metrics: OnMetrics = lambda step, va
         if start == 0:
             _sample(training, outputs, 0, state)
         state, stop = _train(training, outputs, on_metrics)
-        checkpoints.wait(outputs.store)
+        with timed(outputs, "checkpoints"):
+            checkpoints.wait(outputs.store)
         outputs.record(stop.step, "complete" if stop.reason == "finished" else f"stopped by {stop.reason}")
         training.measured(members)
         _finish(run, training, outputs, state, stop)
@@ -159,7 +162,9 @@ def _train(training: Training, outputs: Outputs, on_metrics: OnMetrics) -> tuple
 
 def _sample(training: Training, outputs: Outputs, step: int, state: Any) -> None:
     """Draws pictures on process 0; must be called on all processes."""
-    if training.sample is not None:
+    if training.sample is None:
+        return
+    with timed(outputs, "pictures"):
         shown = training.pick(state, 0)
         if distributed.is_main():
             training.sample(step, shown, outputs)
@@ -186,7 +191,7 @@ def _logger(training: Training, outputs: Outputs, on_metrics: OnMetrics) -> OnMe
         if step // every > start // every:
             means = {name: np.concatenate([v[name] for v in window]).mean(0) for name in by_member}
             row = {members.label(name, e): float(v[e.slot]) for e in running for name, v in means.items()}
-            outputs.writer.write(step, {"images": step * training.images_per_step, **row})
+            outputs.writer.write(step, {"images": outputs.start.images_at(step), **row})
             window.clear()
         on_metrics(step, values)
 
@@ -215,15 +220,16 @@ def _measurer(training: Training, outputs: Outputs) -> Callable[[int, Any], None
         if not (waiting and training.measures):
             return
         found: dict[int, dict[str, float]] = {}
-        for entry in waiting:
-            shown = training.pick(state, entry.slot)
-            require_finite_state(step, shown)
-            found[entry.number] = {m.name: m.evaluate(shown) for m in training.measures}
+        with timed(outputs, "measures"):
+            for entry in waiting:
+                shown = training.pick(state, entry.slot)
+                require_finite_state(step, shown)
+                found[entry.number] = {m.name: m.evaluate(shown) for m in training.measures}
         first = training.measures[0]
         scores = {number: score(first, values[first.name]) for number, values in found.items()}
         members.ledger = book.scored(members.ledger, scores)
         row = {members.label(name, e): value for e in waiting for name, value in found[e.number].items()}
-        outputs.writer.write(step, {"images": step * training.images_per_step, **row})
+        outputs.writer.write(step, {"images": outputs.start.images_at(step), **row})
         training.measured(members)
         if not members.single:
             best = book.leaderboard(members.ledger)[0]
@@ -245,7 +251,8 @@ def _saver(training: Training, outputs: Outputs) -> Callable[[int, Any], None]:
             "shape": source.shape, "class_names": source.class_names, **training.meta(),
         }  # fmt: skip
         best = book.leaderboard(members.ledger)[0]
-        checkpoints.save(outputs.store, step, state, meta, {BEST_METRIC: book.last_score(best)})
+        with timed(outputs, "checkpoints"):
+            checkpoints.save(outputs.store, step, state, meta, {BEST_METRIC: book.last_score(best)})
 
     return save
 
@@ -259,9 +266,26 @@ def _finish(run: Run, training: Training, outputs: Outputs, state: Any, stop: St
     if stop.reason not in ("finished", "time"):
         outputs.progress.message(f"{stop.reason}: saved step {stop.step}; continue with --resume {run.directory}")
         return
+    with timed(outputs, "pictures"):
+        path = _draw_final(training, state)
+    outputs.progress.message(f"time: {describe_time(outputs)}")
+    outputs.progress.message(f"done: {path}{best_in_words(training.members.ledger, training.measures)}")
+
+
+def _draw_final(training: Training, state: Any) -> Path | None:
+    """Writes the final pictures on process 0, and returns the path of the main result there."""
     shown = training.pick(state, 0) if training.members.single else state
-    if distributed.is_main():
-        outputs.progress.message(f"done: {training.finish(shown)}")
+    return training.finish(shown) if distributed.is_main() else None
+
+
+def _finish_again(run: Run, training: Training) -> None:
+    """Writes the final pictures of a training with no step left; its record stays as it is."""
+    training.measured(training.members)
+    path = _draw_final(training, training.program.state)
+    if distributed.is_main() and run.show:
+        steps = training.start.step
+        print(f"nothing to train: step {steps:,} is the last; --steps N above {steps} trains on", flush=True)
+        print(f"done: {path}", flush=True)
 
 
 def _fingerprint(config: Any, source: Source) -> str:

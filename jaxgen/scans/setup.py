@@ -15,8 +15,8 @@ from jaxgen.runs.ledger import Ledger, Setting, new_members
 from jaxgen.runs.measures import Measures
 from jaxgen.scans.space import as_texts, draw, grid, parse_space, varied
 from jaxgen.tasks import table
-from jaxgen.tasks.base import Task, facts_of, fix_schedule
-from jaxgen.tasks.load import warm_start
+from jaxgen.tasks.base import Task, facts_of
+from jaxgen.tasks.initial_weights import warm_start
 from jaxgen.training.parallel import STEPS_PER_DISPATCH
 from jaxgen.training.population import parse_layout
 from jaxgen.training.step import Algorithm
@@ -59,6 +59,7 @@ class Scan(NamedTuple):
       draw_fn: (number of a random setting) -> its hyperparameters.
       segment: steps after which members are judged.
       per_dispatch: steps of a compiled call; divides the segment and all steps, so that one program is enough.
+      initial_weights: a line about the weights that all members start from; empty without.
     """
 
     task: Task
@@ -70,6 +71,7 @@ class Scan(NamedTuple):
     draw_fn: Callable[[int], Setting]
     segment: int
     per_dispatch: int
+    initial_weights: str = ""
 
 
 @functools.cache
@@ -109,7 +111,7 @@ def member_config(config: Any, setting: Setting, seed: int) -> Any:
     recipe = type(config).__bases__[0]
     own = {f.name: getattr(config, f.name) for f in dataclasses.fields(recipe)}
     hparams, train = type(recipe().hparams)(**setting), dataclasses.replace(config.train, seed=seed)
-    return fix_schedule(recipe(**{**own, "hparams": hparams, "train": train}))
+    return recipe(**{**own, "hparams": hparams, "train": train})
 
 
 def draw_members(config: Any) -> Ledger:
@@ -148,9 +150,8 @@ def make_scan(config: Any, task: Task | None = None) -> Scan:
     first = member_config(config, draw_members(config)[0].hparams, config.train.seed)
     data = task.open(first, None)
     algorithm = task.make(first, facts_of(data.train))
-    weights = getattr(config, "initial_weights", None)
-    if weights is not None:
-        algorithm = warm_start(algorithm, weights)
+    weights = config.train.initial_weights
+    algorithm, line = (algorithm, "") if weights is None else warm_start(algorithm, first, weights)
     settings, space = config.train, parse_space(config.hparams)
     segment = -(-settings.steps // SEGMENTS) if config.scan.halving else settings.steps
     usual = settings.steps_per_dispatch or STEPS_PER_DISPATCH.get(jax.default_backend(), 10)
@@ -162,4 +163,4 @@ def make_scan(config: Any, task: Task | None = None) -> Scan:
 
     measures = task.measures(first, algorithm, data)
     require(len(measures) > 0, "measures", "none", "one at least, to rank the members")
-    return Scan(task, config, algorithm, data.train, measures, varied(space), draw_fn, segment, per_dispatch)
+    return Scan(task, config, algorithm, data.train, measures, varied(space), draw_fn, segment, per_dispatch, line)

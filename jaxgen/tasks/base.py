@@ -1,10 +1,9 @@
 """The records that every kind of training shares: `Task`, its functions, and `Trained`, a result of it."""
 
-import dataclasses
 import types
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -17,7 +16,6 @@ from jaxgen.runs.report import Picture, write_report
 from jaxgen.training.step import Algorithm, TrainState
 from jaxgen.types import Grid, Params
 
-C = TypeVar("C")
 NOTHING: Mapping[str, Any] = types.MappingProxyType({})
 
 
@@ -138,14 +136,6 @@ def require_grid(shape: Grid) -> Grid:
 def facts_of(source: Source, step: int = 0, name: str = "") -> Facts:
     """Returns the facts that a source gives about its images."""
     return Facts(source.shape, source.class_names or (), step, name)
-
-
-def fix_schedule(config: C) -> C:
-    """Returns the configuration, with `hparams.schedule_images` set to the length of the run if it is None."""
-    if config.hparams.schedule_images is not None:
-        return config
-    images = float(config.train.steps * config.train.batch_size)
-    return dataclasses.replace(config, hparams=dataclasses.replace(config.hparams, schedule_images=images))
 
 
 def report(task: Task, directory: Path) -> Path:

@@ -129,6 +129,18 @@ def init_population(
     return Population(jax.device_put(np.zeros((), np.int32), NamedSharding(mesh, PartitionSpec())), members)
 
 
+def with_numbers(population: Population, hparams: Sequence[Mapping[str, float]]) -> Population:
+    """Returns the population with these numbers of its members; empty places repeat them."""
+
+    def put(name: str, old: Any) -> Any:
+        values = np.resize(np.array([h[name] for h in hparams], np.float32), old.shape)
+        return jax.make_array_from_callback(old.shape, old.sharding, lambda index: values[index])
+
+    state = population.members.state
+    state = state.replace(hparams={name: put(name, old) for name, old in state.hparams.items()})
+    return population.replace(members=population.members.replace(state=state))
+
+
 def shardings(layout: Layout) -> Population:
     """Returns the shardings of the two parts of a population."""
     mesh = member_mesh(layout)

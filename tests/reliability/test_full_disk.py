@@ -33,7 +33,7 @@ from jaxgen.tasks.gan.config import GanRecipe
 from jaxgen.tasks.gan.sample import save_arrays
 from jaxgen.training.config import TrainConfig
 from jaxgen.training.fit import prepare
-from jaxgen.training.step import Algorithm, TrainState, new_state
+from jaxgen.training.step import Algorithm, TrainState, advanced, new_state
 
 STEPS = 8
 
@@ -47,7 +47,7 @@ def step(state: TrainState, batch: Any, key: jax.Array) -> tuple[TrainState, dic
     """Walks at random, so that each state tells how it was come to."""
     change = jax.random.normal(jax.random.fold_in(key, state.step), (8, 8))
     params = jax.tree.map(lambda x: x + 0.1 * change, state.params)
-    return state.replace(step=state.step + 1, params=params, ema_params=params), {"loss/x": jnp.mean(change)}
+    return advanced(state, 8).replace(params=params, ema_params=params), {"loss/x": jnp.mean(change)}
 
 
 TOY = Algorithm(init, step, lambda state, inputs: state.ema_params["net"]["kernel"], None, 8)

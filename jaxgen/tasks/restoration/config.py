@@ -84,5 +84,3 @@ class RestorationRecipe:
     train: OmitArgPrefixes[TrainConfig] = TrainConfig(steps=6_000)
     validation: str | None = None
     """Images to evaluate on, named like `dataset`; None: the split "test", or one image in twenty, held out."""
-    initial_weights: str | None = None
-    """Weights to start from: "photos" or "photos-grey" (the package's), a run or its restorer.safetensors."""
