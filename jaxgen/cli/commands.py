@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from jaxgen.cli import commands_for_models, recipes
+from jaxgen.cli import commands_for_models, names, recipes
 from jaxgen.cli.completion import SHELLS, completion
 from jaxgen.cli.exits import exit_cleanly
 from jaxgen.cli.flags import about, call, refuse_unknown
@@ -40,8 +40,8 @@ class Names(NamedTuple):
 
 
 NAMES = {
-    "train": Names(recipes.trainable, recipes.train_config),
-    "scan": Names(recipes.scannable, recipes.scan_config),
+    "train": Names(names.trainable, names.train_config),
+    "scan": Names(names.scannable, names.scan_config),
 }
 """Commands whose first argument is a name."""
 
@@ -158,8 +158,8 @@ def _lines(heading: str, lines: list[str]) -> str:
 def _words() -> dict[str, Any]:
     """Returns all commands and names with their flags, for `completion`; imports the recipes, and with them JAX."""
     words: dict[str, Any] = {name: command.run for name, command in COMMANDS.items()}
-    for command, names in NAMES.items():
-        words[command] = {name: type(names.config(name)) for name in names.about()}
+    for command, listed in NAMES.items():
+        words[command] = {name: type(listed.config(name)) for name in listed.about()}
     return words | {"--version": _nothing, "--print-completion": dict.fromkeys(SHELLS, _nothing)}
 
 

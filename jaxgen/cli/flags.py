@@ -79,6 +79,16 @@ def value_of(args: list[str], flag: str) -> str | None:
     return found
 
 
+def name_the_latest(args: list[str]) -> list[str]:
+    """Returns the arguments with `--resume latest` in place of `--resume` without a value."""
+    named = []
+    for i, arg in enumerate(args):
+        named.append(arg)
+        if arg == "--resume" and (i + 1 == len(args) or args[i + 1].startswith("--")):
+            named.append("latest")
+    return named
+
+
 def _later(command: Callable[..., None]) -> Callable[..., Callable[[], None]]:
     """Returns a function with the same flags that returns the call, so that it can run after parsing."""
 

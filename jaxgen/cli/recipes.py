@@ -1,9 +1,7 @@
 """Recipes: `run_recipe`, which each recipe's `main` calls, and `jaxgen train` and `jaxgen scan`."""
 
-import ast
 import dataclasses
 import importlib
-import importlib.util
 import shlex
 import sys
 from collections.abc import Callable
@@ -11,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from jaxgen.cli.exits import exit_cleanly
-from jaxgen.cli.flags import parse, refuse_unknown, value_of
-from jaxgen.errors import InputError
+from jaxgen.cli.flags import name_the_latest, parse, value_of
+from jaxgen.cli.names import named, scan_config, scan_recipe, scannable, trainable
 from jaxgen.tasks.table import presets, task_of
 
 if TYPE_CHECKING:
@@ -42,7 +40,7 @@ def run_recipe(
     """
     with exit_cleanly():
         prog, typed = call or _typed(recipe)
-        args = _name_the_latest(typed)
+        args = name_the_latest(typed)
         config = parse(default, args, prog, description)
         command = shlex.join([*prog.split(), *typed])
         _start(recipe, config, task, command, lambda base: parse(base, args, prog, None))
@@ -70,7 +68,7 @@ def _start(recipe: str, config: Any, task: "Task | None", command: str, read: Ca
 
 def train(args: list[str]) -> None:
     """Trains a model: a recipe by its name, or a preset on your own data."""
-    name, rest = _named(args, "train", trainable())
+    name, rest = named(args, "train", trainable())
     if name in presets():
         _run_preset(name, rest)
     else:
@@ -79,69 +77,13 @@ def train(args: list[str]) -> None:
 
 def scan(args: list[str]) -> None:
     """Trains many models at once, over hyperparameters and seeds, as one compiled program."""
-    name, rest = _named(args, "scan", scannable())
-    recipe = _scan_recipe(name)
+    name, rest = named(args, "scan", scannable())
+    recipe = scan_recipe(name)
     if recipe.startswith("scan_"):
         _run_module(recipe, f"jaxgen scan {name}", rest)
         return
     description = f"Many runs of {recipe} at once, over hyperparameters and seeds."
     run_recipe(f"scan_{recipe}", scan_config(name), description, call=(f"jaxgen scan {name}", rest))
-
-
-def recipes() -> dict[str, str]:
-    """Returns the names of the recipes with the first lines of their docstrings, without importing them."""
-    spec = importlib.util.find_spec("experiments")
-    folders = [] if spec is None else list(spec.submodule_search_locations or [])
-    found = {}
-    for path in sorted(path for folder in folders for path in Path(folder).glob("*.py")):
-        tree = ast.parse(path.read_text(encoding="utf8"))
-        calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
-        if any(isinstance(function, ast.Name) and function.id == "run_recipe" for function in calls):
-            found[path.stem] = (ast.get_docstring(tree) or "").partition("\n")[0]
-    return found
-
-
-def trainable() -> dict[str, str]:
-    """Returns the names for `jaxgen train`, presets first, with a line about each."""
-    found = {name: f"{preset.about} (--dataset of your own)" for name, preset in presets().items()}
-    return found | {name: line for name, line in recipes().items() if not name.startswith("scan_")}
-
-
-def scannable() -> dict[str, str]:
-    """Returns the names for `jaxgen scan`, presets first, then scans, with a line about each."""
-    known = recipes()
-    found = {name: f"short for {_scan_recipe(name)}" for name in presets()}
-    return found | {n: known[n] for n in sorted(known, key=lambda n: not n.startswith("scan_"))}
-
-
-def train_config(name: str) -> Any:
-    """Returns the default configuration of `jaxgen train NAME`; data may still change that of a preset."""
-    preset = presets().get(name)
-    return importlib.import_module(f"experiments.{preset.recipe if preset else name}").CONFIG
-
-
-def scan_config(name: str) -> Any:
-    """Returns the default configuration of `jaxgen scan NAME`."""
-    from jaxgen.scans.setup import is_scan, scan_of
-
-    config = importlib.import_module(f"experiments.{_scan_recipe(name)}").CONFIG
-    return config if is_scan(config) else scan_of(config)
-
-
-def _scan_recipe(name: str) -> str:
-    """Returns the recipe that `jaxgen scan NAME` runs."""
-    preset = presets().get(name)
-    return name if preset is None else preset.scan_recipe or preset.recipe
-
-
-def _named(args: list[str], command: str, known: dict[str, str]) -> tuple[str, list[str]]:
-    """Returns the name and the flags after it."""
-    if not args or args[0].startswith("-"):
-        raise InputError(f"{command}: got no name; accepted: {', '.join(known)} (see jaxgen {command} --help)")
-    name = args[0].removeprefix("experiments.").removesuffix(".py").replace("-", "_")
-    if name not in known:
-        refuse_unknown(command, args[0], known)
-    return name, args[1:]
 
 
 def _run_module(name: str, prog: str, args: list[str]) -> None:
@@ -170,16 +112,6 @@ def _typed(recipe: str) -> tuple[str, list[str]]:
     """Returns the program and the flags from sys.argv."""
     prog = sys.argv[0] if sys.argv[0].startswith("jaxgen ") else f"python -m experiments.{recipe}"
     return prog, sys.argv[1:]
-
-
-def _name_the_latest(args: list[str]) -> list[str]:
-    """Returns the arguments with `--resume latest` in place of `--resume` without a value."""
-    named = []
-    for i, arg in enumerate(args):
-        named.append(arg)
-        if arg == "--resume" and (i + 1 == len(args) or args[i + 1].startswith("--")):
-            named.append("latest")
-    return named
 
 
 def _without_the_call(config: C) -> C:

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from jaxgen.cli import commands, recipes
+from jaxgen.cli import commands, names, recipes
 from jaxgen.cli.completion import SHELLS
 from jaxgen.errors import InputError
 from jaxgen.runs import listing
@@ -132,7 +132,7 @@ def complete(request, scripts, tmp_path):
 def test_a_shell_completes_commands_and_names(complete):
     assert complete("") == {*commands.COMMANDS}
     assert complete("tr") == {"train"}
-    assert complete("train", "") == {*recipes.trainable()}
+    assert complete("train", "") == {*names.trainable()}
     assert complete("scan", "scan_inv") == {"scan_inverse_mnist"}
     assert complete("--print-completion", "") == {*SHELLS}
 
@@ -162,10 +162,10 @@ def test_a_shell_completes_choices_and_files(complete):
 
 
 def test_the_recipes_of_the_folder_are_all_known():
-    assert {"gan_mnist", "mnist_classifier", "scan_gan_mnist"} <= set(recipes.recipes())
-    assert not {"studies", "pretraining_study", "restoration_pictures"} & set(recipes.recipes())
+    assert {"gan_mnist", "mnist_classifier", "scan_gan_mnist"} <= set(names.recipes())
+    assert not {"studies", "pretraining_study", "restoration_pictures"} & set(names.recipes())
     named = {name for preset in presets().values() for name in preset[1:] if name}
-    assert named <= set(recipes.recipes())
+    assert named <= set(names.recipes())
 
 
 @pytest.mark.parametrize(
