@@ -10,6 +10,7 @@ import pytest
 
 import jaxgen
 from jaxgen import api
+from jaxgen.api import training
 from jaxgen.errors import InputError
 from jaxgen.tasks.load import load
 from jaxgen.tasks.restoration.config import RestorationConfig
@@ -126,7 +127,7 @@ def test_bad_input_raises_a_value_error(call):
 
 def test_an_interrupt_returns_what_was_trained_and_leaves_the_handlers(monkeypatch):
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    whole = api.fit
+    whole = training.fit
 
     def interrupted(*args, on_metrics, **more):
         def then(step, values):
@@ -135,7 +136,7 @@ def test_an_interrupt_returns_what_was_trained_and_leaves_the_handlers(monkeypat
 
         return whole(*args, on_metrics=then, **more)
 
-    monkeypatch.setattr(api, "fit", interrupted)
+    monkeypatch.setattr(training, "fit", interrupted)
     gan, history = api.train_gan(IMAGES, steps=40, batch_size=8, config=SMALL, progress=False)
     assert 0 < gan.facts.step < 40
     assert len(history["loss/generator"]) == gan.facts.step

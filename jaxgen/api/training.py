@@ -1,35 +1,27 @@
-"""The Python interface: functions from arrays to arrays, which train by the same loop as the command line.
+"""Training from Python, by the same loop as on the command line.
 
 An interrupt (Ctrl-C, the stop button of a notebook) ends a training after the current dispatch; the function returns
 the model trained so far. A second interrupt raises KeyboardInterrupt. No function changes the signal handlers for good.
 """
 
 import dataclasses
-from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
+from jaxgen.api.arrays import to_bytes
 from jaxgen.data.base import Source
 from jaxgen.data.config import DataConfig
 from jaxgen.data.sources import array_source, open_source
 from jaxgen.errors import require
-from jaxgen.evaluation.features import choose_network
-from jaxgen.evaluation.generated import Generated
-from jaxgen.evaluation.protocol import evaluate as judge
-from jaxgen.evaluation.samples import open_splits
 from jaxgen.progress import open_progress
 from jaxgen.runs.folder import new_run
 from jaxgen.runs.outputs import NO_PROGRESS
 from jaxgen.tasks.base import Task, Trained, facts_of
 from jaxgen.tasks.gan.config import GanConfig, GanHparams, GanRecipe
-from jaxgen.tasks.gan.evaluate import generated_by
 from jaxgen.tasks.gan.pairs import architecture_for
-from jaxgen.tasks.gan.sample import class_names, draw
-from jaxgen.tasks.load import load, require_use
 from jaxgen.tasks.restoration.config import RestorationConfig, RestorationHparams, RestorationRecipe
-from jaxgen.tasks.restoration.pixels import make_restore, photo_models, require_any_size
 from jaxgen.tasks.table import task_of
 from jaxgen.tasks.train import train_run
 from jaxgen.training.config import TrainConfig
@@ -38,7 +30,6 @@ from jaxgen.training.parallel import on_all_devices, setup_backend
 from jaxgen.training.step import TrainState
 
 History = dict[str, np.ndarray]
-TILE = 512
 
 
 def train_gan(
@@ -132,95 +123,6 @@ def train_restorer(
     return _train("restorer", recipe, source, out, progress, resume)
 
 
-def sample(model: Trained | str | Path, num: int = 64, labels: Any = None, seed: int = 0) -> np.ndarray:
-    """Returns images from a GAN, uint8 (num, h, w, c).
-
-    Args:
-      model: from `train_gan`, or a run folder.
-      num: number of images, 1 or more.
-      labels: for a conditional GAN, a class or several, repeated in order up to `num`; None draws random classes.
-      seed: random seed.
-
-    Raises:
-      InputError: there is no such run, or the GAN has no such class.
-    """
-    gan = require_use(model if isinstance(model, Trained) else load(model), "sample", "model", _describe(model))
-    require(num >= 1, "num", num, "1 or more")
-    asked = None if labels is None else [int(label) for label in np.ravel(labels)]
-    known = len(class_names(gan))
-    accepted = f"0 to {known - 1}" if known else "None, since this GAN was trained without classes"
-    require(asked is None or (asked != [] and set(asked) <= set(range(known))), "labels", labels, accepted)
-    return draw(gan, num, seed, asked)["images"]
-
-
-def restore(
-    image: Any, mask: Any = None, strength: float | int = 1.0, model: Trained | str | Path | None = None
-) -> np.ndarray:
-    """Returns the restored image, with the shape and type of `image`.
-
-    Args:
-      image: uint8, uint16 or floats in [0, 1]; (h, w), (h, w, 1) or (h, w, 3), of any size.
-      mask: (h, w), true or above 0 where to fill in; the rest stays unchanged. None restores the whole image.
-      strength: from 0 (the image unchanged) to 1 (full restoration).
-      model: from `train_restorer`, a run folder or its restorer.safetensors, "photos" or "photos-grey"; None chooses
-        between the last two by the channels of the image.
-
-    Raises:
-      InputError: an array has a wrong shape or range, or there is no such model.
-    """
-    pixels = np.asarray(image)
-    shaped = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (1, 3))
-    require(shaped and pixels.size > 0, "image", pixels.shape, "(h, w), (h, w, 1) or (h, w, 3), not empty")
-    require(0 <= strength <= 1, "strength", strength, "0 to 1")
-    known = None if mask is None else ~(np.asarray(mask) > 0)
-    require(known is None or known.shape == pixels.shape[:2], "mask", np.shape(mask), f"{pixels.shape[:2]}")
-    deep = pixels if pixels.dtype in (np.uint8, np.uint16) else _to_integers(pixels, "image", np.uint16)
-    if strength == 0:
-        return pixels.copy()
-    planes = deep[..., None] if deep.ndim == 2 else deep
-    if isinstance(model, Trained):
-        require_use(model, "restore", "model", _describe(model))
-        models = dict.fromkeys((1, 3), require_any_size(model))
-    else:
-        models = photo_models(model)
-    result = make_restore(models, strength, known is not None, TILE)(planes, known).reshape(pixels.shape)
-    if deep is pixels:
-        return result
-    return (result / np.float64(65_535)).astype(pixels.dtype)
-
-
-def evaluate(
-    images: Any, reference: Any = "mnist", *, labels: Any = None, num: int = 10_000, seed: int = 0
-) -> dict[str, float]:
-    """Returns measures of quality by name: Fréchet and kernel distance, precision, recall, coverage and others.
-
-    Args:
-      images: generated images, arrays as in `train_gan`; or a GAN, which draws `num` images.
-      reference: real images, arrays or a value of `--dataset`; the test split is used if the data set has one.
-      labels: classes of the images, (n,).
-      num: number of images that a GAN draws.
-      seed: random seed.
-
-    Raises:
-      InputError: the images have another shape than the reference, or there are too few.
-    """
-    named = isinstance(reference, str)
-    train, held_out = open_splits(DataConfig(reference)) if named else (array_source(_to_bytes(reference)), None)
-    if isinstance(images, Trained):
-        generated = generated_by(images, train, num, seed)
-    else:
-        given = array_source(_to_bytes(images), labels)
-
-        def batches(at_once: int) -> Any:
-            for start in range(0, given.num_images, at_once):
-                part = slice(start, start + at_once)
-                yield given.images[part], None if given.labels is None else given.labels[part]
-
-        generated = Generated(given.origin, given.num_images, given.shape, given.labels is not None, batches)
-    result = judge(generated, train, held_out, choose_network(generated.shape), seed, lambda what, items, num: items)
-    return {name: figure.value for name, figure in result.figures.items()}
-
-
 def _open(images: Any, labels: Any, image_size: int | None) -> tuple[DataConfig, Source]:
     """Returns the description of the data for the record, and the source."""
     if isinstance(images, str):
@@ -229,7 +131,7 @@ def _open(images: Any, labels: Any, image_size: int | None) -> tuple[DataConfig,
         data = DataConfig(images, image_size=size)
         return data, open_source(data)
     data = DataConfig("arrays", image_size=image_size)
-    return data, array_source(_to_bytes(images), labels, data)
+    return data, array_source(to_bytes(images), labels, data)
 
 
 def _train(
@@ -269,24 +171,3 @@ def _fit(
     finally:
         shown.close()
     return Trained(task, config, algorithm, state, facts._replace(step=stop.step, name=f"step {stop.step}"))
-
-
-def _describe(model: Any) -> str:
-    """Returns the name of a model for error messages."""
-    return model.facts.name if isinstance(model, Trained) else str(model)
-
-
-def _to_bytes(images: Any) -> np.ndarray:
-    """Returns uint8 images, from uint8 or from floats in [0, 1]."""
-    array = np.asarray(images)
-    return _to_integers(array, "images", np.uint8) if np.issubdtype(array.dtype, np.floating) else array
-
-
-def _to_integers(array: np.ndarray, field: str, dtype: Any) -> np.ndarray:
-    """Returns floats in [0, 1] scaled to the whole range of an integer type."""
-    real = np.issubdtype(array.dtype, np.floating)
-    accepted = "uint8 or floats in [0, 1]" if dtype is np.uint8 else "uint8, uint16 or floats in [0, 1]"
-    require(real, field, str(array.dtype), accepted)
-    low, high = (float(array.min()), float(array.max())) if array.size else (0.0, 0.0)
-    require(low >= 0 and high <= 1, field, f"floats from {low:g} to {high:g}", accepted)
-    return np.rint(array.astype(np.float64) * np.iinfo(dtype).max).astype(dtype)
