@@ -18,9 +18,11 @@ from jaxgen.errors import require
 from jaxgen.progress import open_progress
 from jaxgen.runs.folder import new_run
 from jaxgen.runs.outputs import NO_PROGRESS
+from jaxgen.runs.recording import Logger
 from jaxgen.tasks.base import Task, Trained, facts_of
 from jaxgen.tasks.gan.config import GanConfig, GanHparams, GanRecipe
 from jaxgen.tasks.gan.pairs import architecture_for
+from jaxgen.tasks.initial_weights import warm_start
 from jaxgen.tasks.restoration.config import RestorationConfig, RestorationHparams, RestorationRecipe
 from jaxgen.tasks.table import task_of
 from jaxgen.tasks.train import train_run
@@ -46,6 +48,8 @@ def train_gan(
     out: str | None = None,
     progress: bool = True,
     resume: Trained | None = None,
+    initial_weights: Trained | str | Path | None = None,
+    log: Logger | None = None,
 ) -> tuple[Trained, History]:
     """Trains a GAN, which is conditional if there are labels.
 
@@ -62,6 +66,10 @@ def train_gan(
       out: folder of runs; a run with pictures, checkpoints and a report is written there. None writes nothing.
       progress: show a progress bar.
       resume: a model that this function returned, to train further.
+      initial_weights: a model, or a run, bundle or name of the package, whose weights to start from where their arrays
+        fit (fine-tuning); a line says what was taken.
+      log: function (step, values) of your own, called with mean metrics by name: with `out` for each line of the run's
+        metrics.jsonl, without for each dispatch of steps. For Weights & Biases: `lambda step, v: wandb.log(v, step)`.
 
     Returns:
       The trained GAN, for `sample`, with its `state`; and the metrics of the steps of this call, (steps,) by name.
@@ -77,7 +85,7 @@ def train_gan(
         config = GanConfig(architecture=architecture_for(source.shape), conditioning=conditioning)
     settings = TrainConfig(steps=steps, minutes=minutes, batch_size=batch_size, seed=seed, out=out or "runs")
     recipe = GanRecipe(data, config, hparams or GanHparams(), settings)
-    return _train("gan", recipe, source, out, progress, resume)
+    return _train("gan", recipe, source, out, progress, resume, initial_weights, log)
 
 
 def train_restorer(
@@ -94,6 +102,8 @@ def train_restorer(
     out: str | None = None,
     progress: bool = True,
     resume: Trained | None = None,
+    initial_weights: Trained | str | Path | None = None,
+    log: Logger | None = None,
 ) -> tuple[Trained, History]:
     """Trains a restorer on clean images: a tenth of the steps with noise of all levels, the others with `damage`.
 
@@ -120,7 +130,7 @@ def train_restorer(
     config = config or RestorationConfig(schedule=f"{noise}damage:{steps - steps // 10}", damage=damage)
     settings = TrainConfig(steps=steps, minutes=minutes, batch_size=batch_size, seed=seed, out=out or "runs")
     recipe = RestorationRecipe(data, config, hparams or RestorationHparams(), settings)
-    return _train("restorer", recipe, source, out, progress, resume)
+    return _train("restorer", recipe, source, out, progress, resume, initial_weights, log)
 
 
 def _open(images: Any, labels: Any, image_size: int | None) -> tuple[DataConfig, Source]:
@@ -135,34 +145,59 @@ def _open(images: Any, labels: Any, image_size: int | None) -> tuple[DataConfig,
 
 
 def _train(
-    name: str, recipe: Any, source: Source, out: str | None, progress: bool, resume: Trained | None
+    name: str,
+    recipe: Any,
+    source: Source,
+    out: str | None,
+    progress: bool,
+    resume: Trained | None,
+    weights: Trained | str | Path | None,
+    log: Logger | None,
 ) -> tuple[Trained, History]:
     """Trains in memory, or in a new run folder in `out`; returns the model and the metrics of every step."""
     parts: list[dict[str, np.ndarray]] = []
     begin = None if resume is None else resume.state
+    require(None in (begin, weights), "initial_weights", weights, "None with resume, which goes on with its own")
+    weights = weights if isinstance(weights, Trained | None) else str(weights)
+    if weights is not None:  # a model in memory is recorded by its name
+        named = weights.facts.name if isinstance(weights, Trained) else weights
+        recipe = dataclasses.replace(recipe, train=dataclasses.replace(recipe.train, initial_weights=named))
     task = task_of((f.name for f in dataclasses.fields(recipe)), "config", type(recipe).__name__)
     if out is not None:
         run = new_run(name, out, f"jaxgen.train_{name}")._replace(show=progress)
-        trained = train_run(run, recipe, task, source, begin, lambda step, values: parts.append(values))
+        keep = lambda step, values: parts.append(values)  # noqa: E731
+        trained = train_run(run, recipe, task, source, begin, weights, keep, log)
     else:
-        trained = _fit(task, recipe, source, progress, begin, parts)
+        trained = _fit(task, recipe, source, progress, begin, weights, parts, log)
     state = jax.block_until_ready(on_all_devices(trained.state))
     history = {key: np.concatenate([part[key] for part in parts]) for key in (parts[0] if parts else {})}
     return trained._replace(state=state), history
 
 
 def _fit(
-    task: Task, config: Any, source: Source, progress: bool, begin: TrainState | None, parts: list[dict[str, Any]]
+    task: Task,
+    config: Any,
+    source: Source,
+    progress: bool,
+    begin: TrainState | None,
+    weights: Trained | str | None,
+    parts: list[dict[str, Any]],
+    log: Logger | None,
 ) -> Trained:
     """Trains in memory with a progress bar."""
     facts = facts_of(source)
     algorithm = task.make(config, facts)
+    if weights is not None:
+        algorithm, line = warm_start(algorithm, config, weights)
+        print(line)
     start = 0 if begin is None else int(begin.step)
     shown = open_progress(config.train.steps, start, algorithm.images_per_step, config.train.minutes)
     shown = shown if progress else NO_PROGRESS
 
     def on_metrics(step: int, values: dict[str, np.ndarray]) -> None:
         parts.append(values)
+        if log is not None:
+            log(step, {name: float(value.mean()) for name, value in values.items()})
         shown.update(step, {name: value[-1] for name, value in values.items() if name.startswith("loss/")})
 
     hparams, flip = vars(config.hparams), config.data.flip

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from jaxgen.tasks.base import Task
 
 C = TypeVar("C")
+UNSAVED = "interrupted before the first checkpoint: nothing to save"
 
 
 def run_recipe(
@@ -42,12 +43,17 @@ def run_recipe(
         prog, typed = call or _typed(recipe)
         args = name_the_latest(typed)
         config = parse(default, args, prog, description)
+        resume, out = config.train.resume, value_of(args, "--out")
+        if out is not None and resume not in (None, "latest"):
+            accepted = f"none with --resume, which goes on in {resume}; --initial-weights {resume} starts a new run"
+            raise InputError(f"out: got {out!r}; accepted: {accepted}")
         command = shlex.join([*prog.split(), *typed])
         _start(recipe, config, task, command, lambda base: parse(base, args, prog, None))
 
 
 def _start(recipe: str, config: Any, task: "Task | None", command: str, read: Callable[[Any], Any]) -> None:
     """Finds or chooses the run folder, and trains; imports JAX only here, after the flags have been parsed."""
+    from jaxgen.runs.checkpoints import latest_step
     from jaxgen.runs.folder import Run, find_run, new_run, read_run_config
     from jaxgen.scans.scan import run_or_extract
     from jaxgen.scans.setup import is_scan
@@ -63,7 +69,11 @@ def _start(recipe: str, config: Any, task: "Task | None", command: str, read: Ca
         directory = Path(distributed.decided_by_main(lambda: str(find_run(resume, recipe, out))))
         config = read(read_run_config(directory, type(config)))
     run = run_or_extract if is_scan(config) else train_run
-    run(Run(recipe, directory, command, resumed=resume is not None), _without_the_call(config), task)
+    try:
+        run(Run(recipe, directory, command, resumed=resume is not None), _without_the_call(config), task)
+    except KeyboardInterrupt:  # while data is read or pictures are drawn; the loop itself ends in order
+        step = latest_step(directory / "checkpoints")
+        print(f"interrupted: saved step {step}; continue with --resume {directory}" if step else UNSAVED, flush=True)
 
 
 def train(args: list[str]) -> None:

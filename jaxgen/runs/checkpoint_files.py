@@ -58,7 +58,7 @@ def read_state(path: epath.Path, target: Mapping[str, Any]) -> tuple[list[jax.Ar
 
 
 def _images_per_step(meta: Mapping[str, Any]) -> int:
-    """Returns the images that a step read in a run of version 0.1.0, whose batch size could not be told from a state."""
+    """Returns the images that a step read in a run of version 0.1.0, whose states did not count them."""
     config = meta.get("config", {})
     return config.get("train", {}).get("batch_size", 1) * config.get("gan", {}).get("discriminator_updates", 1)
 

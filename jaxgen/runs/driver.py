@@ -4,8 +4,6 @@ A run is a training with one member: to the driver, a run and a scan differ only
 """
 
 import dataclasses
-import hashlib
-import json
 import time
 import types
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +20,8 @@ from jaxgen.runs import ledger as book
 from jaxgen.runs.folder import Run
 from jaxgen.runs.ledger import Entry, Ledger
 from jaxgen.runs.measures import Measures, best_in_words, score, value_of
-from jaxgen.runs.outputs import BEST_METRIC, Counts, Outputs, describe_time, open_outputs, timed
+from jaxgen.runs.outputs import BEST_METRIC, Counts, Outputs, describe_time, fingerprint, open_outputs, timed
+from jaxgen.runs.recording import Logger
 from jaxgen.training import distributed, parallel
 from jaxgen.training.fit import OnMetrics, Program, require_steps_left, run_steps
 from jaxgen.training.loop import Callback, Stop, require_finite_state
@@ -74,6 +73,7 @@ class Training(NamedTuple):
       between: (step, state, say) -> the state to go on with.
       measured: (members) -> None, called after each measurement and at the end.
       summary: (members) -> a text to show at the end.
+      log: called with (step, values) for each line of metrics.jsonl.
     """
 
     config: Any
@@ -93,6 +93,7 @@ class Training(NamedTuple):
     between: Callable[[int, Any, Callable[[str], None]], Any] | None = None
     measured: Callable[[Members], None] = lambda members: None
     summary: Callable[[Members], str] = lambda members: ""
+    log: Logger | None = None
 
 
 def record(run: Run, training: Training, on_metrics: OnMetrics = lambda step, values: None) -> Any:
@@ -112,14 +113,14 @@ def record(run: Run, training: Training, on_metrics: OnMetrics = lambda step, va
       NonFiniteError: training diverged; the message names the step, the value and the last good checkpoint.
     """
     config, source, members = training.config, training.source, training.members
-    distributed.require_same("configuration and data", _fingerprint(config, source))
+    distributed.require_same("configuration and data", fingerprint(config, source))
     state = training.program.state
     start = training.start.step
     require_steps_left(config.train.steps, start)
     if run.resumed and start == config.train.steps:
         _finish_again(run, training)
         return state
-    with open_outputs(run, config, source, training.start) as outputs:
+    with open_outputs(run, config, source, training.start, training.log) as outputs:
         for line in training.messages:
             outputs.progress.message(line)
         outputs.notes.update(task=training.task, **training.notes)
@@ -286,12 +287,6 @@ def _finish_again(run: Run, training: Training) -> None:
         steps = training.start.step
         print(f"nothing to train: step {steps:,} is the last; --steps N above {steps} trains on", flush=True)
         print(f"done: {path}", flush=True)
-
-
-def _fingerprint(config: Any, source: Source) -> str:
-    """Returns a hash of the configuration and the data, which must be the same on all processes."""
-    words = json.dumps([to_dict(config), source.origin, source.num_images, source.shape], sort_keys=True)
-    return hashlib.sha256(words.encode()).hexdigest()[:12]
 
 
 def single_pick(state: TrainState, place: int) -> TrainState:

@@ -1,6 +1,8 @@
 """The outputs of a run: folder, run.json, metrics, progress and checkpoints. Process 0 writes all but checkpoints."""
 
 import datetime
+import hashlib
+import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
@@ -8,7 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from jaxgen.config_json import save_config
+from jaxgen.config_json import save_config, to_dict
 from jaxgen.data.base import Source
 from jaxgen.errors import NonFiniteError, reject
 from jaxgen.files import write_json
@@ -19,7 +21,7 @@ from jaxgen.runs.checkpoint_files import is_full_disk
 from jaxgen.runs.folder import Run
 from jaxgen.runs.locks import sole_writer
 from jaxgen.runs.reading import read_run
-from jaxgen.runs.recording import MetricWriter, find_logger, open_metrics, with_logger
+from jaxgen.runs.recording import Logger, MetricWriter, open_metrics, with_logger
 from jaxgen.training import distributed
 
 BEST_METRIC = "score"
@@ -95,25 +97,23 @@ def _make_folder(run: Run, config: Any) -> None:
 
 
 @contextmanager
-def open_outputs(run: Run, config: Any, source: Source, start: Counts) -> Iterator[Outputs]:
+def open_outputs(run: Run, config: Any, source: Source, start: Counts, log: Logger | None) -> Iterator[Outputs]:
     """Opens the outputs of a run, yields them and closes them; writes the reason of a failure to run.json.
 
     It holds the lock of a new run's folder meanwhile; that of a resumed run is held already (`one_writer`).
     """
     if distributed.is_main():
-        if config.train.logger is not None:
-            find_logger(config.train.logger)  # before anything is written
         _make_folder(run, config)
     distributed.wait_for_all("run folder")
     lock = nullcontext() if run.resumed else sole_writer(run.directory)
-    with lock, _open_in_folder(run, config, source, start) as outputs:
+    with lock, _open_in_folder(run, config, source, start, log) as outputs:
         yield outputs
 
 
 @contextmanager
-def _open_in_folder(run: Run, config: Any, source: Source, start: Counts) -> Iterator[Outputs]:
+def _open_in_folder(run: Run, config: Any, source: Source, start: Counts, log: Logger | None) -> Iterator[Outputs]:
     """Opens the outputs of a run in its folder, which exists and is locked; see `open_outputs`."""
-    main, log = distributed.is_main(), config.train.logger and find_logger(config.train.logger)
+    main = distributed.is_main()
     entries: dict[str, Any] = {
         "recipe": run.recipe,
         "command": run.command,
@@ -136,7 +136,7 @@ def _open_in_folder(run: Run, config: Any, source: Source, start: Counts) -> Ite
 
     record(start.step, "running")
     writer = open_metrics(run.directory, start.step) if main else NO_METRICS
-    writer = with_logger(writer, log, config.train.logger) if main and log else writer
+    writer = with_logger(writer, log) if main and log else writer
     progress = NO_PROGRESS
     if main and run.show:
         n, settings = start.num_members, config.train
@@ -180,3 +180,9 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}"
     return str(error) or type(error).__name__
+
+
+def fingerprint(config: Any, source: Source) -> str:
+    """Returns a hash of the configuration and the data, which must be the same on all processes."""
+    words = json.dumps([to_dict(config), source.origin, source.num_images, source.shape], sort_keys=True)
+    return hashlib.sha256(words.encode()).hexdigest()[:12]

@@ -76,25 +76,27 @@ def open_metrics(run_dir: Path, start_step: int = 0) -> MetricWriter:
     return MetricWriter(write, write_image, close)
 
 
-def with_logger(writer: MetricWriter, logger: Logger, name: str) -> MetricWriter:
+def with_logger(writer: MetricWriter, log: Logger) -> MetricWriter:
     """Returns a writer that also calls a function of the user's with each line of metrics.
 
     Args:
       writer: the writer.
-      logger: called with (step, values), numbers by name. If it fails, one line says so, and it is not called again:
+      log: called with (step, values), numbers by name. If it fails, one line says so, and it is not called again:
         the training goes on.
-      name: its name, for that line.
     """
-    log = [logger]
+    left = [log]
 
     def write(step: int, values: Mapping[str, Any]) -> None:
         writer.write(step, values)
-        if log:
+        for call in left:
             try:
-                log[0](step, {key: float(value) for key, value in values.items()})
+                call(step, {key: float(value) for key, value in values.items()})
             except Exception as error:
-                log.clear()
-                print(f"logger: {name} failed at step {step} ({error}); it is not called again", file=sys.stderr)
+                left.clear()
+                print(
+                    f"logger: {getattr(log, '__name__', log)} failed at step {step} ({error}); it is not called again",
+                    file=sys.stderr,
+                )
 
     return writer._replace(write=write)
 

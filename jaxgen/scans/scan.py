@@ -22,6 +22,7 @@ from jaxgen.runs.ledger import Ledger
 from jaxgen.runs.locks import one_writer
 from jaxgen.runs.measures import Measure, value_of
 from jaxgen.runs.outputs import Counts
+from jaxgen.runs.recording import find_logger
 from jaxgen.scans.extract import extract_member
 from jaxgen.scans.feed import choose_layout, describe_choice, member_batches, numbers_of, streams_of
 from jaxgen.scans.report import write_scan_report
@@ -88,7 +89,8 @@ def run_scan(run: Run, config: Any, task: Task | None = None) -> None:
     else:
         population = _begin(scan, ledger, chosen)
     members = Members(ledger, scan.names, single=False)
-    record(run, _training(run, scan, members, chosen, tried, population, began))
+    training = _training(run, scan, members, chosen, tried, population, began)
+    record(run, training._replace(log=config.train.logger and find_logger(config.train.logger)))
 
 
 def _training(

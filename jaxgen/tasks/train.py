@@ -17,6 +17,7 @@ from jaxgen.runs.driver import Members, Training, record, single_pick
 from jaxgen.runs.folder import Run, as_named_now
 from jaxgen.runs.locks import one_writer
 from jaxgen.runs.outputs import Counts, Outputs
+from jaxgen.runs.recording import Logger, find_logger
 from jaxgen.tasks import table
 from jaxgen.tasks.base import Task, Trained, facts_of, report
 from jaxgen.tasks.initial_weights import warm_start
@@ -33,8 +34,9 @@ def train_run(
     task: Task | None = None,
     source: Source | None = None,
     begin: TrainState | None = None,
-    initial: Trained | None = None,
+    initial: Trained | str | None = None,
     on_metrics: OnMetrics = lambda step, values: None,
+    log: Logger | None = None,
 ) -> Trained:
     """Trains in the folder of a run, from the start or from its newest complete checkpoint, and returns the model.
 
@@ -49,6 +51,7 @@ def train_run(
       begin: state to start from, in place of a checkpoint; it is copied.
       initial: a model whose weights to start from, in place of `config.train.initial_weights`; see `warm_start`.
       on_metrics: called after each dispatch with the step reached and every metric of its steps, (k,) each.
+      log: called with (step, values) for each line of metrics.jsonl, in place of `config.train.logger`.
 
     Returns:
       The trained model, also if a signal ended the training early.
@@ -67,6 +70,7 @@ def train_run(
         if step == config.train.steps:  # only the last pictures are drawn: what was changed has no effect
             config = dataclasses.replace(earlier, train=dataclasses.replace(earlier.train, steps=step))
         library = meta.get("convolutions", DEFAULT)  # another one gives other last bits
+    log = log or (config.train.logger and find_logger(config.train.logger))
     data = task.open(config, source)
     facts = facts_of(data.train)
     algorithm = task.make(config, facts)
@@ -96,7 +100,7 @@ def train_run(
         _sampler(run, task.show(config, algorithm, data), readable_scale(facts.shape[0])), finish, task.name,
         notes={"best_checkpoint_by": protocol, "convolutions": program.convolutions.library},
         messages=tuple(filter(None, (f"best checkpoint by: {protocol}", *lines))),
-        meta=lambda: {"convolutions": program.convolutions.library},
+        meta=lambda: {"convolutions": program.convolutions.library}, log=log,
     )  # fmt: skip
     return trained(record(run, training, on_metrics))
 
