@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from jaxgen.cli.exits import exit_cleanly
 from jaxgen.cli.flags import name_the_latest, parse, value_of
 from jaxgen.cli.names import named, scan_config, scan_recipe, scannable, trainable
+from jaxgen.errors import InputError
 from jaxgen.tasks.table import presets, task_of
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def run_recipe(
         args = name_the_latest(typed)
         config = parse(default, args, prog, description)
         resume, out = config.train.resume, value_of(args, "--out")
-        if out is not None and resume not in (None, "latest"):
+        if out and resume not in (None, "latest") and Path(out).resolve() not in Path(resume).resolve().parents:
             accepted = f"none with --resume, which goes on in {resume}; --initial-weights {resume} starts a new run"
             raise InputError(f"out: got {out!r}; accepted: {accepted}")
         command = shlex.join([*prog.split(), *typed])

@@ -93,10 +93,7 @@ def with_logger(writer: MetricWriter, log: Logger) -> MetricWriter:
                 call(step, {key: float(value) for key, value in values.items()})
             except Exception as error:
                 left.clear()
-                print(
-                    f"logger: {getattr(log, '__name__', log)} failed at step {step} ({error}); it is not called again",
-                    file=sys.stderr,
-                )
+                print(f"logger: failed at step {step} ({error!r}); it is not called again", file=sys.stderr)
 
     return writer._replace(write=write)
 

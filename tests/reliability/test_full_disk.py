@@ -27,7 +27,7 @@ from jaxgen.runs.curves import plot_curves
 from jaxgen.runs.driver import Members, Training, record, single_pick
 from jaxgen.runs.folder import Run, new_run
 from jaxgen.runs.measures import Measure
-from jaxgen.runs.outputs import Outputs
+from jaxgen.runs.outputs import Counts, Outputs
 from jaxgen.runs.report import write_report
 from jaxgen.tasks.gan.config import GanRecipe
 from jaxgen.tasks.gan.sample import save_arrays
@@ -85,8 +85,8 @@ def train(run: Run, config: GanRecipe) -> None:
     if run.resumed:
         restored, _ = checkpoints.restore(run.directory / "checkpoints", program.state)
         program = program._replace(state=restored)
-    per_step = TOY.images_per_step
-    record(run, Training(config, source, per_step, (measure,), program, Members(), single_pick, sample, finish, "gan"))
+    start = Counts(0.0, int(program.state.step), int(program.state.images), TOY.images_per_step)
+    record(run, Training(config, source, start, (measure,), program, Members(), single_pick, sample, finish, "gan"))
 
 
 def end_of(work: Callable[[], object], capsys: pytest.CaptureFixture) -> tuple[int, str]:

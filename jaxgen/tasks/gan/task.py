@@ -55,7 +55,8 @@ def _measures(config: GanRecipe, algorithm: Algorithm, data: Data) -> tuple[Meas
     conditional = _num_classes(config, source) > 0
     labels = jnp.asarray(draw_labels(source, score.num_generated, seed)) if conditional else None
     inputs = algorithm.draw_inputs(key, score.num_generated, labels)
-    return (Measure(score.name, score.protocol, lambda state: score.distance(render_all(predict, state, inputs))),)
+    quality = lambda state: score.distance(render_all(predict, state, inputs))  # noqa: E731
+    return (Measure(score.name, score.protocol, quality, describe=score.describe),)
 
 
 def _show(config: GanRecipe, algorithm: Algorithm, data: Data) -> Callable[[TrainState], np.ndarray]:

@@ -102,7 +102,8 @@ def _measures(config: RestorationRecipe, algorithm: Algorithm, data: Data) -> tu
         return float(np.mean(np.minimum(psnr(restored, held_out.clean), 100.0)))
 
     protocol = f"PSNR of {len(held_out.clean)} held-out images under the damage of the run"
-    return (Measure("quality/psnr", protocol, quality, higher_is_better=True),)
+    in_words = f"{{:.2f}} dB mean PSNR of {len(held_out.clean)} held-out images".format
+    return (Measure("quality/psnr", protocol, quality, higher_is_better=True, describe=in_words),)
 
 
 def _show(config: RestorationRecipe, algorithm: Algorithm, data: Data) -> Callable[[TrainState], np.ndarray]:
