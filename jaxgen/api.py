@@ -26,7 +26,6 @@ from jaxgen.runs.outputs import NO_PROGRESS
 from jaxgen.tasks.base import Task, Trained, facts_of, fix_schedule
 from jaxgen.tasks.gan.config import GanConfig, GanHparams, GanRecipe
 from jaxgen.tasks.gan.evaluate import generated_by
-from jaxgen.tasks.gan.pairs import architecture_for
 from jaxgen.tasks.gan.sample import class_names, draw
 from jaxgen.tasks.load import load, require_use
 from jaxgen.tasks.restoration.config import RestorationConfig, RestorationHparams, RestorationRecipe
@@ -67,7 +66,7 @@ def train_gan(
       batch_size: images per update.
       seed: random seed of weights, noise and the order of the data, as on the command line.
       image_size: side in pixels to crop and resize to; None keeps the size.
-      config: structure; None chooses it by the image size, with `projection` if there are labels.
+      config: structure; None takes the defaults, with `projection` if there are labels.
       hparams: hyperparameters; None takes the defaults.
       minutes: stop after this many minutes, if that comes first.
       out: folder of runs; a run with pictures, checkpoints and a report is written there. None writes nothing.
@@ -85,7 +84,7 @@ def train_gan(
     data, source = _open(images, labels, image_size)
     if config is None:
         conditioning = "none" if labels is None else "projection"
-        config = GanConfig(architecture=architecture_for(source.shape), conditioning=conditioning)
+        config = GanConfig(conditioning=conditioning)
     settings = TrainConfig(steps=steps, minutes=minutes, batch_size=batch_size, seed=seed, out=out or "runs")
     recipe = GanRecipe(data, config, hparams or GanHparams(), settings)
     return _train("gan", recipe, source, out, progress, resume)
@@ -257,11 +256,14 @@ def _fit(
     task: Task, config: Any, source: Source, progress: bool, begin: TrainState | None, parts: list[dict[str, Any]]
 ) -> Trained:
     """Trains in memory with a progress bar."""
-    facts = facts_of(source)
+    notes, facts = task.notes(config, source), facts_of(source)
+    config = task.settle(config, facts)
     algorithm = task.make(config, facts)
     start = 0 if begin is None else int(begin.step)
     shown = open_progress(config.train.steps, start, algorithm.images_per_step, config.train.minutes)
     shown = shown if progress else NO_PROGRESS
+    for line in notes:
+        shown.message(line)
 
     def on_metrics(step: int, values: dict[str, np.ndarray]) -> None:
         parts.append(values)

@@ -79,9 +79,12 @@ def test_going_on_is_as_never_having_stopped(trained):
         api.train_gan(IMAGES[:, :4, :4], steps=12, resume=half, **more)
 
 
-def test_classes():
+def test_classes(capsys):
     config = jaxgen.GanConfig(architecture="mlp", base_channels=1, latent_dim=4, penalties=(), conditioning="concat")
-    gan, _ = api.train_gan(IMAGES, LABELS, steps=2, batch_size=8, config=config, progress=False)
+    gan, _ = api.train_gan(IMAGES, LABELS, steps=2, batch_size=8, config=config)
+    said = capsys.readouterr().out
+    assert "classes: 3, 16 images each" in said
+    assert "only 48 images: --augment" in said
     assert jaxgen.sample(gan, 4, labels=[2, 0]).shape == (4, 8, 8, 1)
     for wrong in (3, [], -1):
         with pytest.raises(InputError, match="labels"):

@@ -116,6 +116,7 @@ def _training(
             **({"milliseconds_of_a_member_step": tried} if tried else {}),
         },
         messages=(
+            *scan.notes,
             f"{len(book.present(members.ledger))} members, ranked by: {first.protocol}",
             describe_choice(chosen, tried),
         ),

@@ -59,6 +59,7 @@ class Scan(NamedTuple):
       draw_fn: (number of a random setting) -> its hyperparameters.
       segment: steps after which members are judged.
       per_dispatch: steps of a compiled call; divides the segment and all steps, so that one program is enough.
+      notes: lines about the data that are shown at the start.
     """
 
     task: Task
@@ -70,6 +71,7 @@ class Scan(NamedTuple):
     draw_fn: Callable[[int], Setting]
     segment: int
     per_dispatch: int
+    notes: tuple[str, ...] = ()
 
 
 @functools.cache
@@ -147,7 +149,9 @@ def make_scan(config: Any, task: Task | None = None) -> Scan:
     task = task or table.task_of(names, "config", type(config).__name__)
     first = member_config(config, draw_members(config)[0].hparams, config.train.seed)
     data = task.open(first, None)
-    algorithm = task.make(first, facts_of(data.train))
+    notes, facts = task.notes(config, data.train), facts_of(data.train)
+    config, first = task.settle(config, facts), task.settle(first, facts)
+    algorithm = task.make(first, facts)
     weights = getattr(config, "initial_weights", None)
     if weights is not None:
         algorithm = warm_start(algorithm, weights)
@@ -162,4 +166,4 @@ def make_scan(config: Any, task: Task | None = None) -> Scan:
 
     measures = task.measures(first, algorithm, data)
     require(len(measures) > 0, "measures", "none", "one at least, to rank the members")
-    return Scan(task, config, algorithm, data.train, measures, varied(space), draw_fn, segment, per_dispatch)
+    return Scan(task, config, algorithm, data.train, measures, varied(space), draw_fn, segment, per_dispatch, notes)

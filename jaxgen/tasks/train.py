@@ -55,7 +55,8 @@ def train_run(
     """
     task = task or table.task_of((f.name for f in dataclasses.fields(config)), "config", type(config).__name__)
     data = task.open(config, source)
-    config, facts = fix_schedule(config), facts_of(data.train)
+    notes, facts = task.notes(config, data.train), facts_of(data.train)
+    config = task.settle(fix_schedule(config), facts)
     algorithm = task.make(config, facts)
     weights = getattr(config, "initial_weights", None)
     if weights is not None and not run.resumed:
@@ -79,7 +80,7 @@ def train_run(
         config, data.train, algorithm.images_per_step, measures, program, Members(), single_pick,
         _sampler(run, task.show(config, algorithm, data), readable_scale(facts.shape[0])), finish, task.name,
         notes={"best_checkpoint_by": protocol, "convolutions": program.convolutions.library},
-        messages=tuple(filter(None, (f"best checkpoint by: {protocol}", program.convolutions.line))),
+        messages=tuple(filter(None, (*notes, f"best checkpoint by: {protocol}", program.convolutions.line))),
         meta=lambda: {"convolutions": program.convolutions.library},
     )  # fmt: skip
     return trained(record(run, training, on_metrics))
