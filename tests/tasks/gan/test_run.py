@@ -159,7 +159,7 @@ def test_sample_writes_arrays_and_pictures(finished, tmp_path):
     line = sample_run(load(finished.directory), 5, 3, tmp_path / "x.npz")
     assert "5 images from step 12" in line
     images = np.load(tmp_path / "x.npz")["images"]
-    assert (images.shape, images.dtype) == ((5, 12, 12, 1), np.uint8)
+    assert (images.shape, images.dtype) == ((5, 12, 10, 1), np.uint8)
     np.testing.assert_array_equal(images, drawn(finished, 5, 3))
     assert (images != drawn(finished, 5, 4)).any()
     sample_run(load(finished.directory), 5, 3, tmp_path / "new" / "x.png")
@@ -168,7 +168,7 @@ def test_sample_writes_arrays_and_pictures(finished, tmp_path):
 
 def test_more_samples_begin_with_the_same(finished):
     many = drawn(finished, 300, 0)  # more than are rendered at once
-    assert many.shape == (300, 12, 12, 1)
+    assert many.shape == (300, 12, 10, 1)
     np.testing.assert_array_equal(many[:5], drawn(finished, 5, 0))
 
 
