@@ -80,13 +80,27 @@ def test_going_on_is_as_never_having_stopped(trained):
         api.train_gan(IMAGES[:, :4, :4], steps=12, resume=half, **more)
 
 
-def test_classes():
+def test_classes(capsys):
     config = jaxgen.GanConfig(architecture="mlp", base_channels=1, latent_dim=4, penalties=(), conditioning="concat")
-    gan, _ = api.train_gan(IMAGES, LABELS, steps=2, batch_size=8, config=config, progress=False)
+    gan, _ = api.train_gan(IMAGES, LABELS, steps=2, batch_size=8, config=config)
+    said = capsys.readouterr().out
+    assert "classes: 3, 16 images each" in said
+    assert "only 48 images: --augment" in said
     assert jaxgen.sample(gan, 4, labels=[2, 0]).shape == (4, 8, 8, 1)
     for wrong in (3, [], -1):
         with pytest.raises(InputError, match="labels"):
             jaxgen.sample(gan, 4, labels=wrong)
+
+
+def test_classes_are_the_labels_that_occur_and_are_asked_for_by_them():
+    config = jaxgen.GanConfig(architecture="mlp", base_channels=1, latent_dim=4, penalties=(), conditioning="concat")
+    labels = np.array(["dog", "ant", "cat"])[LABELS]
+    gan, _ = api.train_gan(IMAGES, labels, steps=2, batch_size=8, config=config, progress=False)
+    other, _ = api.train_gan(IMAGES, np.array([77, 3, 8])[LABELS], steps=2, batch_size=8, config=config, progress=False)
+    assert (gan.facts.class_names, other.facts.class_names) == (("ant", "cat", "dog"), ("3", "8", "77"))
+    expected = jaxgen.sample(gan, 4, labels=[2, 0])  # by number; the order is the same, and so are the weights
+    np.testing.assert_array_equal(jaxgen.sample(gan, 4, labels=["dog", "ant"]), expected)
+    np.testing.assert_array_equal(jaxgen.sample(other, 4, labels=[77, 3]), expected)
 
 
 def test_restorer_keeps_shape_type_and_what_is_not_masked():

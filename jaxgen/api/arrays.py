@@ -7,16 +7,10 @@ import numpy as np
 from jaxgen.errors import require
 
 
-def to_bytes(images: Any) -> np.ndarray:
-    """Returns uint8 images, from uint8 or from floats in [0, 1]."""
-    array = np.asarray(images)
-    return to_integers(array, "images", np.uint8) if np.issubdtype(array.dtype, np.floating) else array
-
-
 def to_integers(array: np.ndarray, field: str, dtype: Any) -> np.ndarray:
     """Returns floats in [0, 1] scaled to the whole range of an integer type."""
     real = np.issubdtype(array.dtype, np.floating)
-    accepted = "uint8 or floats in [0, 1]" if dtype is np.uint8 else "uint8, uint16 or floats in [0, 1]"
+    accepted = "uint8, uint16 or floats in [0, 1]"
     require(real, field, str(array.dtype), accepted)
     low, high = (float(array.min()), float(array.max())) if array.size else (0.0, 0.0)
     require(low >= 0 and high <= 1, field, f"floats from {low:g} to {high:g}", accepted)

@@ -10,7 +10,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxgen.api.arrays import to_bytes
 from jaxgen.data.base import Source
 from jaxgen.data.config import DataConfig
 from jaxgen.data.sources import array_source, open_source
@@ -21,7 +20,6 @@ from jaxgen.runs.outputs import NO_PROGRESS
 from jaxgen.runs.recording import Logger
 from jaxgen.tasks.base import Task, Trained, facts_of
 from jaxgen.tasks.gan.config import GanConfig, GanHparams, GanRecipe
-from jaxgen.tasks.gan.pairs import architecture_for
 from jaxgen.tasks.initial_weights import warm_start
 from jaxgen.tasks.restoration.config import RestorationConfig, RestorationHparams, RestorationRecipe
 from jaxgen.tasks.table import task_of
@@ -54,13 +52,14 @@ def train_gan(
     """Trains a GAN, which is conditional if there are labels.
 
     Args:
-      images: uint8 or floats in [0, 1], (n, h, w) or (n, h, w, c); or a value of `--dataset`: "digits", "folder:PATH".
-      labels: class of each image, integers from 0, (n,).
+      images: uint8, bool or floats in [0, 1], (n, h, w) or (n, h, w, c) with c of 1 or 3; or a value of `--dataset`:
+        "digits", "folder:PATH".
+      labels: class of each image, (n,): integers of 0 or more, or names. The classes are those that occur, in order.
       steps: number of generator updates, those before a resume included.
       batch_size: images per update.
       seed: random seed of weights, noise and the order of the data, as on the command line.
       image_size: side in pixels to crop and resize to; None keeps the size.
-      config: structure; None chooses it by the image size, with `projection` if there are labels.
+      config: structure; None takes the defaults, with `projection` if there are labels.
       hparams: hyperparameters; None takes the defaults.
       minutes: stop after this many minutes, if that comes first.
       out: folder of runs; a run with pictures, checkpoints and a report is written there. None writes nothing.
@@ -82,7 +81,7 @@ def train_gan(
     data, source = _open(images, labels, image_size)
     if config is None:
         conditioning = "none" if labels is None else "projection"
-        config = GanConfig(architecture=architecture_for(source.shape), conditioning=conditioning)
+        config = GanConfig(conditioning=conditioning)
     settings = TrainConfig(steps=steps, minutes=minutes, batch_size=batch_size, seed=seed, out=out or "runs")
     recipe = GanRecipe(data, config, hparams or GanHparams(), settings)
     return _train("gan", recipe, source, out, progress, resume, initial_weights, log)
@@ -141,7 +140,7 @@ def _open(images: Any, labels: Any, image_size: int | None) -> tuple[DataConfig,
         data = DataConfig(images, image_size=size)
         return data, open_source(data)
     data = DataConfig("arrays", image_size=image_size)
-    return data, array_source(to_bytes(images), labels, data)
+    return data, array_source(images, labels, data)
 
 
 def _train(
@@ -185,7 +184,8 @@ def _fit(
     log: Logger | None,
 ) -> Trained:
     """Trains in memory with a progress bar."""
-    facts = facts_of(source)
+    notes, facts = task.notes(config, source), facts_of(source)
+    config = task.settle(config, facts)
     algorithm = task.make(config, facts)
     if weights is not None:
         algorithm, line = warm_start(algorithm, config, weights)
@@ -193,6 +193,8 @@ def _fit(
     start = 0 if begin is None else int(begin.step)
     shown = open_progress(config.train.steps, start, algorithm.images_per_step, config.train.minutes)
     shown = shown if progress else NO_PROGRESS
+    for line in notes:
+        shown.message(line)
 
     def on_metrics(step: int, values: dict[str, np.ndarray]) -> None:
         parts.append(values)

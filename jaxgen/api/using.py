@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxgen.api.arrays import to_bytes, to_integers
+from jaxgen.api.arrays import to_integers
+from jaxgen.data.arrays import match_classes
 from jaxgen.data.config import DataConfig
 from jaxgen.data.sources import array_source
 from jaxgen.errors import require
@@ -28,7 +29,8 @@ def sample(model: Trained | str | Path, num: int = 64, labels: Any = None, seed:
     Args:
       model: from `train_gan`, or a run folder.
       num: number of images, 1 or more.
-      labels: for a conditional GAN, a class or several, repeated in order up to `num`; None draws random classes.
+      labels: for a conditional GAN, a class or several, repeated in order up to `num`: the labels of its training, or
+        numbers from 0. None draws random classes.
       seed: random seed.
 
     Raises:
@@ -36,10 +38,10 @@ def sample(model: Trained | str | Path, num: int = 64, labels: Any = None, seed:
     """
     gan = require_use(model if isinstance(model, Trained) else load(model), "sample", "model", _describe(model))
     require(num >= 1, "num", num, "1 or more")
-    asked = None if labels is None else [int(label) for label in np.ravel(labels)]
-    known = len(class_names(gan))
-    accepted = f"0 to {known - 1}" if known else "None, since this GAN was trained without classes"
-    require(asked is None or (asked != [] and set(asked) <= set(range(known))), "labels", labels, accepted)
+    names = class_names(gan)
+    known = labels is None or (len(names) > 0 and np.size(labels) > 0)
+    require(known, "labels", labels, "classes, of a GAN trained with classes; or None")
+    asked = None if labels is None else match_classes([str(label) for label in np.ravel(labels)], names).tolist()
     return draw(gan, num, seed, asked)["images"]
 
 
@@ -87,7 +89,7 @@ def evaluate(
     Args:
       images: generated images, arrays as in `train_gan`; or a GAN, which draws `num` images.
       reference: real images, arrays or a value of `--dataset`; the test split is used if the data set has one.
-      labels: classes of the images, (n,).
+      labels: classes of the images, (n,), as in the reference.
       num: number of images that a GAN draws.
       seed: random seed.
 
@@ -95,18 +97,19 @@ def evaluate(
       InputError: the images have another shape than the reference, or there are too few.
     """
     named = isinstance(reference, str)
-    train, held_out = open_splits(DataConfig(reference)) if named else (array_source(to_bytes(reference)), None)
+    train, held_out = open_splits(DataConfig(reference)) if named else (array_source(reference), None)
     if isinstance(images, Trained):
         generated = generated_by(images, train, num, seed)
     else:
-        given = array_source(to_bytes(images), labels)
+        given = array_source(images, labels)
 
         def batches(at_once: int) -> Any:
             for start in range(0, given.num_images, at_once):
                 part = slice(start, start + at_once)
                 yield given.images[part], None if given.labels is None else given.labels[part]
 
-        generated = Generated(given.origin, given.num_images, given.shape, given.labels is not None, batches)
+        labelled = given.labels is not None
+        generated = Generated(given.origin, given.num_images, given.shape, labelled, batches, given.class_names)
     result = judge(generated, train, held_out, choose_network(generated.shape), seed, lambda what, items, num: items)
     return {name: figure.value for name, figure in result.figures.items()}
 

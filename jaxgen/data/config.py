@@ -10,7 +10,7 @@ class DataConfig:
     """Which images are used, and how they are cut to size."""
 
     dataset: str = "mnist"
-    """A TFDS name (mnist, fashion_mnist, cifar10, ...), folder:PATH, npz:FILE, or digits (5,000 bundled)."""
+    """A TFDS name (mnist, fashion_mnist, cifar10, ...), folder:PATH, npz:FILE (or .npy), or digits (5,000 bundled)."""
     data_dir: str | None = None
     """Folder with TFDS data sets; TFDS_DATA_DIR and TFDS's default folder are searched too."""
     split: str = "train"

@@ -130,8 +130,9 @@ def _training(
             **({"milliseconds_of_a_member_step": tried} if tried else {}),
         },
         messages=(
+            *scan.notes,
             f"{num} members, ranked by: {first.protocol}",
-            *filter(None, (scan.initial_weights, describe_choice(chosen, tried))),
+            describe_choice(chosen, tried),
         ),
         meta=meta,
         segment=scan.segment,

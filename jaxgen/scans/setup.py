@@ -59,7 +59,7 @@ class Scan(NamedTuple):
       draw_fn: (number of a random setting) -> its hyperparameters.
       segment: steps after which members are judged.
       per_dispatch: steps of a compiled call; divides the segment and all steps, so that one program is enough.
-      initial_weights: a line about the weights that all members start from; empty without.
+      notes: lines about the data and the initial weights that are shown at the start.
     """
 
     task: Task
@@ -71,7 +71,7 @@ class Scan(NamedTuple):
     draw_fn: Callable[[int], Setting]
     segment: int
     per_dispatch: int
-    initial_weights: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @functools.cache
@@ -149,9 +149,12 @@ def make_scan(config: Any, task: Task | None = None) -> Scan:
     task = task or table.task_of(names, "config", type(config).__name__)
     first = member_config(config, draw_members(config)[0].hparams, config.train.seed)
     data = task.open(first, None)
-    algorithm = task.make(first, facts_of(data.train))
-    weights = config.train.initial_weights
-    algorithm, line = (algorithm, "") if weights is None else warm_start(algorithm, first, weights)
+    notes, facts = task.notes(config, data.train), facts_of(data.train)
+    config, first = task.settle(config, facts), task.settle(first, facts)
+    algorithm = task.make(first, facts)
+    if config.train.initial_weights is not None:
+        algorithm, line = warm_start(algorithm, first, config.train.initial_weights)
+        notes = (*notes, line)
     settings, space = config.train, parse_space(config.hparams)
     segment = -(-settings.steps // SEGMENTS) if config.scan.halving else settings.steps
     usual = settings.steps_per_dispatch or STEPS_PER_DISPATCH.get(jax.default_backend(), 10)
@@ -163,4 +166,4 @@ def make_scan(config: Any, task: Task | None = None) -> Scan:
 
     measures = task.measures(first, algorithm, data)
     require(len(measures) > 0, "measures", "none", "one at least, to rank the members")
-    return Scan(task, config, algorithm, data.train, measures, varied(space), draw_fn, segment, per_dispatch, line)
+    return Scan(task, config, algorithm, data.train, measures, varied(space), draw_fn, segment, per_dispatch, notes)

@@ -10,6 +10,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict
 
 from jaxgen.data.base import Source
+from jaxgen.data.notes import size_notes
 from jaxgen.errors import require
 from jaxgen.runs.measures import Measures
 from jaxgen.runs.report import Picture, write_report
@@ -110,6 +111,8 @@ class Task(NamedTuple):
       export: (trained, iterations or None) -> `Exportable`; None if the task has nothing to export.
       pretrained: names of weights in the task's folder, NAME.safetensors, with the SHA-256 of each.
       adapt: (config, dataset, image size or None) -> the configuration of a preset, adapted to the user's data.
+      settle: (config, facts) -> the configuration, with what it leaves to the data decided.
+      notes: (config, source) -> lines about the data that are shown at the start.
     """
 
     name: str
@@ -124,6 +127,8 @@ class Task(NamedTuple):
     export: Callable[[Trained, int | None], Exportable] | None = None
     pretrained: Mapping[str, str] = NOTHING
     adapt: Callable[[Any, str, int | None], Any] = lambda config, dataset, image_size: config
+    settle: Callable[[Any, Facts], Any] = lambda config, facts: config
+    notes: Callable[[Any, Source], tuple[str, ...]] = lambda config, source: size_notes(source)
 
 
 def require_grid(shape: Grid) -> Grid:

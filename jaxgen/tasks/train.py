@@ -72,7 +72,8 @@ def train_run(
         library = meta.get("convolutions", DEFAULT)  # another one gives other last bits
     log = log or (config.train.logger and find_logger(config.train.logger))
     data = task.open(config, source)
-    facts = facts_of(data.train)
+    notes, facts = task.notes(config, data.train), facts_of(data.train)
+    config = task.settle(config, facts)
     algorithm = task.make(config, facts)
     weights = None if run.resumed else initial or config.train.initial_weights
     algorithm, weights_line = (algorithm, "") if weights is None else warm_start(algorithm, config, weights)
@@ -99,7 +100,7 @@ def train_run(
         config, data.train, start, measures, program._replace(state=state), Members(), single_pick,
         _sampler(run, task.show(config, algorithm, data), readable_scale(facts.shape[0])), finish, task.name,
         notes={"best_checkpoint_by": protocol, "convolutions": program.convolutions.library},
-        messages=tuple(filter(None, (f"best checkpoint by: {protocol}", *lines))),
+        messages=tuple(filter(None, (*notes, f"best checkpoint by: {protocol}", *lines))),
         meta=lambda: {"convolutions": program.convolutions.library}, log=log,
     )  # fmt: skip
     return trained(record(run, training, on_metrics))

@@ -155,7 +155,7 @@ def test_a_shell_completes_the_flags_of_the_command_alone(words, known, unknown,
 
 
 def test_a_shell_completes_choices_and_files(complete):
-    assert complete("train", "gan", "--architecture", "") == {"mlp", "dcgan", "resnet"}
+    assert complete("train", "gan", "--architecture", "") == {"auto", "mlp", "dcgan", "resnet"}
     assert complete("restore", "") == {"photo.png"}
     assert complete("restore", "photo.png", "--mask", "") == {"photo.png"}
     assert complete("restore", "pho") == {"photo.png"}
@@ -171,10 +171,9 @@ def test_the_recipes_of_the_folder_are_all_known():
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [
-        (["--dataset", "folder:x"], (64, "resnet")),
-        (["--dataset=folder:x", "--image-size", "32"], (32, "dcgan")),
-        (["--image-size=48"], (48, "resnet")),
-        (["--dataset", "digits"], (None, "dcgan")),
+        (["--dataset", "folder:x"], (64, "auto")),
+        (["--dataset=folder:x", "--image-size", "32"], (32, "auto")),
+        (["--dataset", "digits"], (None, "auto")),
         (["--dataset", "folder:x", "--architecture", "mlp"], (64, "mlp")),
     ],
 )

@@ -134,7 +134,7 @@ def test_bare_resume_takes_the_newest_run_and_its_configuration(npz, cache, tmp_
         (["--loss", "best"], ["'best'", "--loss", "relativistic"]),
         (["--dataset", "npz:/nowhere.npz"], ["/nowhere.npz"]),
         (["--dataset", "folder:/nowhere"], ["folder:/nowhere"]),
-        (["--architecture", "dcgan"], ["image_size", "(8, 8)", "28 or 32"]),
+        (["--architecture", "dcgan"], ["image_size", "(8, 8)", "28 or 32 px", "resnet or mlp"]),
         (["--batch-size", "8", "--devices", "1000"], ["devices", "1000"]),
         (["--resume", "/nowhere"], ["resume", "/nowhere"]),
         (["--hparams.schedule-images", "0"], ["schedule_images", "0"]),

@@ -26,7 +26,8 @@ def sample_run(gan: Trained, num: int | None, seed: int, out: Path, label: str |
       gan: result of `load`.
       num: number of images, 1 or more; None for one of each label, or 64 if one label or none is given.
       seed: seed of the latents.
-      out: .png for one picture, .npz for `images` uint8 (n, h, w, c) and, of a conditional GAN, `labels`.
+      out: .png for one picture, .npz for `images` uint8 (n, h, w, c) and, of a conditional GAN, `labels` and the name
+        of each class, `label_names`.
       label: classes by name or number, separated by commas and repeated in order; None draws them at random.
 
     Raises:
@@ -40,7 +41,8 @@ def sample_run(gan: Trained, num: int | None, seed: int, out: Path, label: str |
     if out.suffix == ".png":
         save_png(out, make_grid(arrays["images"]), readable_scale(gan.facts.shape[0]))
     else:
-        save_arrays(out, **arrays)
+        names = class_names(gan)
+        save_arrays(out, **arrays, **({"label_names": np.array(names)} if names else {}))
     return f"{out}: {num} images from step {gan.facts.step}"
 
 
