@@ -91,7 +91,8 @@ def num_slots(layout: Layout, num_members: int) -> int:
 
 def member_mesh(layout: Layout) -> Mesh:
     """Returns a mesh of one axis, "members", over the devices of the layout."""
-    return jax.make_mesh((layout.devices,), (AXIS,), (AxisType.Auto,), devices=jax.devices()[: layout.devices])
+    # of the devices in their order: `jax.make_mesh` refuses three of the eight chips of a TPU, which are no cuboid
+    return Mesh(np.asarray(jax.devices()[: layout.devices]), (AXIS,), axis_types=(AxisType.Auto,))
 
 
 def init_population(
