@@ -7,7 +7,6 @@ import numpy as np
 from jaxtyping import UInt8
 
 from jaxgen.data.base import Source
-from jaxgen.data.pipeline import plan
 from jaxgen.evaluation.features import FeatureNetwork, choose_network, extract
 from jaxgen.metrics.frechet import Moments, add_features, empty_moments, frechet_distance
 
@@ -63,7 +62,8 @@ def moments_of(network: FeatureNetwork, images: Iterable[np.ndarray]) -> Moments
 
 
 def _random_batches(source: Source, num: int, seed: int) -> Iterator[np.ndarray]:
-    """Yields `num` images of the source in batches, drawn by `seed`."""
-    index, _ = plan(seed + 2**32, source.num_images, 0, num)
+    """Yields `num` images of the source in batches, drawn by `seed` in an order that no epoch of a training has."""
+    # epochs have the streams (seed, epoch, 0) to (seed, epoch, 2); see `jaxgen.data.pipeline`
+    index = np.resize(np.random.default_rng((seed, 0, 3)).permutation(source.num_images), num)
     for start in range(0, num, BATCH):
         yield source.take(index[start : start + BATCH])

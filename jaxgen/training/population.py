@@ -35,7 +35,7 @@ class Member:
     Attributes:
       state: the `TrainState`.
       key: data of the base key of the steps, uint32 (2,).
-      alive: bool; False for a member that diverged: it keeps its last finite state and does not train.
+      alive: bool; False for a member that diverged: it keeps its state from before that call and does not train.
       stream: int32, number of the stream of batches that it reads.
     """
 

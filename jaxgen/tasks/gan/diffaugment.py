@@ -10,6 +10,7 @@ References:
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from jaxgen.types import Images, PRNGKey, PRNGKeys, per_image
 
@@ -34,7 +35,8 @@ def translation(key: PRNGKey, images: Images) -> Images:
         takes.append(jax.nn.one_hot(places, size, dtype=images.dtype))  # b size size; places outside give zeros
     old, new = "hwd"[: len(sizes)], "yxz"[: len(sizes)]
     matrices = ",".join(f"b{i}{o}" for i, o in zip(new, old, strict=True))
-    return jnp.einsum(f"{matrices},b{old}c->b{new}c", *takes, images)
+    # in full precision: pixels are moved, not rounded
+    return jnp.einsum(f"{matrices},b{old}c->b{new}c", *takes, images, precision=lax.Precision.HIGHEST)
 
 
 def cutout(key: PRNGKey, images: Images) -> Images:
