@@ -114,7 +114,7 @@ def train_restorer(
       steps: number of updates, those before a resume included.
       seed: random seed of weights, damage and the order of the data.
       config: structure; its schedule and damage replace those given by `steps` and `damage`.
-      out: folder of runs; with a folder, one image in twenty is held out for validation.
+      out: folder of runs; with a folder, one image in twenty chooses the best checkpoint, another serves the table.
 
     Returns:
       The restorer, for `restore`, with its `state`; and the metrics of the steps of this call, (steps,) by name.

@@ -7,7 +7,6 @@ import numpy as np
 from jaxtyping import UInt8
 
 from jaxgen.data.base import Source
-from jaxgen.data.pipeline import plan
 from jaxgen.evaluation.features import FeatureNetwork, choose_network, extract
 from jaxgen.metrics.frechet import Moments, add_features, empty_moments, frechet_distance
 
@@ -75,7 +74,9 @@ def moments_of(network: FeatureNetwork, images: Iterable[np.ndarray]) -> Moments
 
 
 def _random_batches(source: Source, start: int, num: int, seed: int) -> Iterator[np.ndarray]:
-    """Yields `num` images of the source in batches, from a place of an order that `seed` draws."""
-    index, _ = plan(seed + 2**32, source.num_images, start, num)
+    """Yields `num` images of the source in batches, from a place of an order that no epoch of a training has."""
+    # epochs have the streams (seed, epoch, 0) to (seed, epoch, 2); see `jaxgen.data.pipeline`
+    order = np.random.default_rng((seed, 0, 3)).permutation(source.num_images)
+    index = np.resize(order, start + num)[start:]
     for start in range(0, num, BATCH):
         yield source.take(index[start : start + BATCH])

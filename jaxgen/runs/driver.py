@@ -207,7 +207,7 @@ def _flag_diverged(members: Members, start: int, finite: np.ndarray, say: Callab
             steps = start + int(np.argmin(finite[:, entry.slot])) + 1 - entry.born
             diverged[entry.number] = entry._replace(status="diverged", steps=steps)
             about = book.describe(entry, members.names)
-            say(f"member {entry.number} diverged at its step {steps} and is frozen ({about})")
+            say(f"member {entry.number} diverged at its step {steps}; it stays as at {start - entry.born} ({about})")
     members.ledger = book.changed(members.ledger, diverged)
 
 

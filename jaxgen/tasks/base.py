@@ -21,10 +21,17 @@ NOTHING: Mapping[str, Any] = types.MappingProxyType({})
 
 
 class Data(NamedTuple):
-    """Images to train on, and images to evaluate on if the task needs them."""
+    """Images of a training; tasks leave out what they do not need.
+
+    Attributes:
+      train: images to train on.
+      held_out: images to evaluate the trained model on.
+      validation: images to choose the best checkpoint by; neither trained on nor, where there are enough, evaluated on.
+    """
 
     train: Source
     held_out: Source | None = None
+    validation: Source | None = None
 
 
 class Facts(NamedTuple):

@@ -83,4 +83,4 @@ class RestorationRecipe:
     hparams: RestorationHparams = RestorationHparams()
     train: OmitArgPrefixes[TrainConfig] = TrainConfig(steps=6_000)
     validation: str | None = None
-    """Images to evaluate on, named like `dataset`; None: the split "test", or one image in twenty, held out."""
+    """Images to evaluate on in the end, named like `dataset`; None: the split "test", or one image in twenty."""
