@@ -24,7 +24,7 @@ class TrainConfig:
     resume: str | None = None
     """Run folder to continue, or "latest"; other flags then change the configuration of that run."""
     steps_per_dispatch: int | None = None
-    """Steps in one compiled call; None: the default of the backend."""
+    """Steps in one compiled call; None: as suits the backend."""
     devices: int | None = None
     """Devices for each batch, over all processes; None: as many as divide the batch (a CPU has one for each core)."""
     parallel: Literal["jit", "pmap"] = "jit"

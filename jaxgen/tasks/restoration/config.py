@@ -86,3 +86,9 @@ class RestorationRecipe:
     """Images to evaluate on, named like `dataset`; None: the split "test", or one image in twenty, held out."""
     initial_weights: str | None = None
     """Weights to start from: "photos" or "photos-grey" (the package's), a run or its restorer.safetensors."""
+
+    first = (
+        "dataset", "image_size", "crop_size", "architecture", "damage", "initial_weights", "hparams.lr", "steps",
+        "minutes", "batch_size", "seed", "out", "resume",
+    )  # fmt: skip
+    """The flags that `--help` shows; `--help-all` shows all."""
