@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from jaxgen.cli import commands_for_models
-from jaxgen.scans.setup import scan_type
+from jaxgen.scans.config import scan_type
 from jaxgen.tasks.gan.config import GanRecipe
 from jaxgen.tasks.restoration.config import RestorationRecipe
 
@@ -35,7 +35,7 @@ def test_the_way_to_a_train_step_is_as_short_as_it_says():
 
 
 def test_flags_named_exist():
-    fields = {"dist", "help", "n", "print-completion"}
+    fields = {"dist", "help", "help-all", "n", "print-completion"}
     named = ("sample", "evaluate", "restore", "evaluate_restoration", "doctor", "export", "web")
     for command in (getattr(commands_for_models, name) for name in named):
         fields |= {name.replace("_", "-") for name in inspect.signature(command).parameters}

@@ -45,7 +45,7 @@ def train_config(name: str) -> Any:
 
 def scan_config(name: str) -> Any:
     """Returns the default configuration of `jaxgen scan NAME`."""
-    from jaxgen.scans.setup import is_scan, scan_of
+    from jaxgen.scans.config import is_scan, scan_of
 
     config = importlib.import_module(f"experiments.{scan_recipe(name)}").CONFIG
     return config if is_scan(config) else scan_of(config)

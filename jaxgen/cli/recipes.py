@@ -56,8 +56,8 @@ def _start(recipe: str, config: Any, task: "Task | None", command: str, read: Ca
     """Finds or chooses the run folder, and trains; imports JAX only here, after the flags have been parsed."""
     from jaxgen.runs.checkpoints import latest_step
     from jaxgen.runs.folder import Run, find_run, new_run, read_run_config
+    from jaxgen.scans.config import is_scan
     from jaxgen.scans.scan import run_or_extract
-    from jaxgen.scans.setup import is_scan
     from jaxgen.tasks.train import train_run
     from jaxgen.training import distributed, parallel
 
@@ -113,8 +113,10 @@ def _run_preset(name: str, args: list[str]) -> None:
     preset, dataset, size = presets()[name], value_of(args, "--dataset") or "", value_of(args, "--image-size") or ""
     recipe = preset.folder_recipe if preset.folder_recipe and dataset.startswith("folder:") else preset.recipe
     module = importlib.import_module(f"experiments.{recipe}")
-    task = task_of((f.name for f in dataclasses.fields(module.CONFIG)), "train", name)
-    config = task.adapt(module.CONFIG, dataset, int(size) if size.isdecimal() and int(size) >= 1 else None)
+    config = module.CONFIG
+    if dataset or size:  # without them the help needs no JAX
+        task = task_of((f.name for f in dataclasses.fields(config)), "train", name)
+        config = task.adapt(config, dataset, int(size) if size.isdecimal() and int(size) >= 1 else None)
     description = f"{preset.about[0].upper()}{preset.about[1:]}, on any images.\n\nStarts from {module.__name__}."
     run_recipe(name, config, description, call=(f"jaxgen train {name}", args))
 

@@ -16,9 +16,9 @@ class DataConfig:
     split: str = "train"
     """Split of a TFDS data set."""
     image_size: int | None = None
-    """Height and width in pixels after centre crop and resize; None keeps the size of the data set."""
+    """Height and width in pixels after centre crop and resize; None: that of the data set."""
     channels: int | None = None
-    """1 (grey) or 3 (RGB); None keeps what the data set has."""
+    """1 (grey) or 3 (RGB); None: what the data set has."""
     crop_size: int | None = None
     """Height and width in pixels of random crops, drawn anew in each epoch; for folder:PATH alone."""
     flip: bool = False

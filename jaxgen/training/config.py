@@ -28,7 +28,7 @@ class TrainConfig:
     logger: str | None = None
     """MODULE:FUNCTION of your own, called with (step, values) for each line of metrics, as for Weights & Biases."""
     steps_per_dispatch: int | None = None
-    """Steps in one compiled call; None: the default of the backend."""
+    """Steps in one compiled call; None: as suits the backend."""
     devices: int | None = None
     """Devices for each batch, over all processes; None: as many as divide the batch (a CPU has one for each core)."""
     parallel: Literal["jit", "pmap"] = "jit"

@@ -12,8 +12,8 @@ import jaxgen
 from jaxgen.data.sources import array_source
 from jaxgen.runs.folder import Run, read_run_config
 from jaxgen.runs.listing import describe
+from jaxgen.scans.config import ScanConfig, scan_type
 from jaxgen.scans.scan import run_or_extract
-from jaxgen.scans.setup import ScanConfig, scan_type
 from jaxgen.tasks.gan.config import GanRecipe
 from jaxgen.tasks.load import load
 from jaxgen.tasks.train import train_run

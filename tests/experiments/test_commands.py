@@ -159,18 +159,6 @@ def test_bad_input_gets_one_line(flags, words, npz, capsys, monkeypatch, tmp_pat
     assert not list(tmp_path.iterdir())
 
 
-def test_help_shows_groups_and_defaults(capsys, monkeypatch):
-    from experiments import gan_mnist_mlp
-
-    monkeypatch.setattr(sys, "argv", ["gan_mnist_mlp", "--help"])
-    with pytest.raises(SystemExit) as end:
-        gan_mnist_mlp.main()
-    text = capsys.readouterr().out
-    assert end.value.code == 0
-    for word in ("data options", "gan options", "hparams options", "train options", "--hparams.lr", "(default: mlp)"):
-        assert word in text
-
-
 def test_sample_command(uninterrupted, cache, capsys, monkeypatch, tmp_path):
     args = ["sample", str(uninterrupted), "--num", "7", "--seed", "1", "--out"]
     done = finish([sys.executable, "-m", "jaxgen", *args, str(tmp_path / "x.npz")], cache)

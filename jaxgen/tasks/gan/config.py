@@ -85,3 +85,9 @@ class GanRecipe:
     gan: OmitArgPrefixes[GanConfig] = GanConfig()
     hparams: GanHparams = GanHparams()
     train: OmitArgPrefixes[TrainConfig] = TrainConfig()
+
+    first = (
+        "dataset", "image_size", "architecture", "conditioning", "augment", "hparams.lr", "steps", "minutes",
+        "batch_size", "seed", "out", "resume", "initial_weights",
+    )  # fmt: skip
+    """The flags that `--help` shows; `--help-all` shows all."""

@@ -84,3 +84,9 @@ class RestorationRecipe:
     train: OmitArgPrefixes[TrainConfig] = TrainConfig(steps=6_000)
     validation: str | None = None
     """Images to evaluate on in the end, named like `dataset`; None: the split "test", or one image in twenty."""
+
+    first = (
+        "dataset", "image_size", "crop_size", "architecture", "damage", "hparams.lr", "steps", "minutes", "batch_size",
+        "seed", "out", "resume", "initial_weights",
+    )  # fmt: skip
+    """The flags that `--help` shows; `--help-all` shows all."""
