@@ -15,11 +15,13 @@ def wanted(asked_for: bool = True) -> bool:
 
 
 def usable() -> bool:
-    """Returns whether PyTorch can be measured: `wanted`, and it finds a GPU if JAX does."""
+    """Returns whether PyTorch can be measured: `wanted`, it can be imported, and it finds a GPU if JAX does."""
     if not wanted():
         return False
-    import torch
-
+    try:
+        import torch
+    except (ImportError, OSError):  # libraries of another CUDA version, for instance
+        return False
     return jax.default_backend() != "gpu" or torch.cuda.is_available()
 
 

@@ -1,8 +1,11 @@
 """The prepared run for an accelerator: its budget, its tables, what it calls equal, and a tiny run on the CPU."""
 
 import json
+import os
 import stat
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +13,7 @@ import pytest
 from experiments.benchmarks.accelerator import __main__ as accelerator
 from experiments.benchmarks.accelerator import agreement, resume, sections, table
 
+ROOT = Path(__file__).parents[2]
 FACTS = {
     "hardware": {
         "devices": {"NVIDIA H200": 1}, "cpu_cores": 16, "cpu": "Xeon", "versions": {"python": "3.12", "jax": "0.11"}
@@ -187,3 +191,29 @@ def test_equal_means_the_same_bits(tmp_path):
     assert resume.compare(tmp_path / "a.npz", tmp_path / "b.npz") == ("equal", 0.0)
     assert resume.compare(tmp_path / "a.npz", tmp_path / "c.npz") == ("differ", 0.5)
     assert resume.compare(tmp_path / "a.npz", tmp_path / "d.npz") == ("differ", 0.0)
+
+
+@pytest.mark.slow
+def test_a_tiny_run_without_tensorflow_measures_everything(tmp_path):
+    absent = ("tensorflow", "tensorflow_datasets", "tensorboardX", "imagecodecs", "mlxtend", "torch")
+    for name in absent:  # as on a machine that has JAX, Flax, Optax and Orbax alone
+        (tmp_path / f"{name}.py").write_text(f"raise ImportError('{name} is not there')\n")
+    out, chosen = tmp_path / "result.json", [name for name in sections.SECTIONS if name not in ("gan_64", "compiled")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
+    command = [sys.executable, "-m", "experiments.benchmarks.accelerator", "--minutes", "60", "--out", str(out)]
+    done = subprocess.run([*command, "--sections", *chosen], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    document = json.loads(out.read_text())
+    assert document["small"]
+    rows = {name: section["rows"] for name, section in document["sections"].items()}
+    assert list(rows) == chosen
+    assert len(rows["agreement"]) == len(agreement.WAYS) * len(agreement.recipes())
+    assert all(row["within"] == "yes" and row["update"] <= row["tolerance"] for row in rows["agreement"])
+    # on a CPU a resume gives the same bits, in whatever process
+    assert [(row["fresh"], row["same"]) for row in rows["resume"]] == [("equal", "equal")] * 4
+    for name in ("gan_28", "restorers", "gan_128"):
+        assert {row["label"].split(": ")[1].split(",")[0] for row in rows[name]} == {"jaxgen"}
+        assert all(row["images_per_second"] > 0 for row in rows[name])
+    nums = {"gan_28": 2, "restorers": 4, "gan_128": 2, "restoration": 4, "population": 3}
+    assert {name: len(rows[name]) for name in nums} == nums
+    assert out.with_suffix(".md").read_text() in done.stdout

@@ -68,9 +68,11 @@ def gan_steps(size: int, dtype: str, small: bool, compiled: bool) -> Rows:
     """Returns rows of a GAN's train step, beside PyTorch: eager, or compiled and its fastest eager mode."""
     recipe, pixels = gan_recipe(size, dtype, small), min(size, 32) if small else size
     images = common.pictures(recipe.train.batch_size, pixels, cases.SHAPES[GANS[size][0]][2])
-    k = per_dispatch(small)
-    ks = (k,) if compiled or size != 28 else (k, 1)
-    makers = train_step.jaxgen_rows(recipe, images, ks)
+    devices, k = parallel.make_mesh(len(images)).size, per_dispatch(small)
+    makers = []
+    for steps in (k, 1) if size == 28 and not compiled and not small else (k,):
+        label = train_step.row_label(devices, steps)
+        makers.append((label, partial(train_step.jaxgen_step, label, recipe, images, devices, steps)))
     if torch_setup.usable():
         from experiments.benchmarks.torch_gan import Mode
 
@@ -152,17 +154,16 @@ def restoration_cases(small: bool) -> list[Case]:
     return [(dtype, partial(restoration, dtype, small)) for dtype in DTYPES]
 
 
-def members(num: int, dtype: str, small: bool) -> Rows:
+def members(num: int, small: bool) -> Rows:
     """Returns rows of a population in each layout, and of its members one after another."""
-    recipe = cases.recipe_of("gan_mnist", 2 if small else MEMBER_BATCH, dtype)
+    recipe = cases.recipe_of("gan_mnist", 2 if small else MEMBER_BATCH)
     recipe = dataclasses.replace(recipe, gan=shrink(recipe.gan)) if small else recipe
     images = common.pictures(recipe.train.batch_size, *cases.SHAPES["gan_mnist"][1:])
     modes = ["map", "vmap"] if small else candidate_names(num)
     rows, _ = population.race_layouts(recipe, images, num, modes, per_dispatch(small), _rounds(small)[0])
-    return [{**row, "label": f"{num} members, {dtype}: {row['label']}"} for row in rows]
+    return [{**row, "label": f"{num} members: {row['label']}"} for row in rows]
 
 
 def population_cases(small: bool) -> list[Case]:
-    """Returns a case for each number of members and dtype."""
-    kinds = [(num, dtype) for dtype in DTYPES for num in ((2,) if small else MEMBERS)]
-    return [(f"{num} members, {dtype}", partial(members, num, dtype, small)) for num, dtype in kinds]
+    """Returns a case for each number of members."""
+    return [(f"{num} members", partial(members, num, small)) for num in ((2,) if small else MEMBERS)]
