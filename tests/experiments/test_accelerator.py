@@ -227,10 +227,7 @@ def test_a_resume_is_compared_with_the_whole_run(tmp_path):
 def test_the_command_runs_without_tensorflow_and_codecs(tmp_path):
     for name in ("tensorflow", "tensorflow_datasets", "tensorboardX", "imagecodecs", "mlxtend", "torch"):
         (tmp_path / f"{name}.py").write_text(f"raise ImportError('{name} is not there')\n")
-    out, environment = (
-        tmp_path / "result.json",
-        os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])},
-    )
+    out, path = tmp_path / "result.json", os.pathsep.join([str(tmp_path), str(ROOT)])
     command = [sys.executable, "-m", "experiments.benchmarks.accelerator", "--minutes", "60", "--out", str(out)]
     command += ["--sections", "restoration", "restorers"]
     done = subprocess.run(command, env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True)
