@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from jaxgen.cli import commands_for_models, recipes
+from jaxgen.cli import commands_for_gans, commands_for_models, recipes
 from jaxgen.cli.completion import SHELLS, completion
 from jaxgen.cli.exits import exit_cleanly
 from jaxgen.cli.flags import about, call, refuse_unknown
@@ -60,7 +60,7 @@ COMMANDS = {
         "jaxgen scan gan --extract 5",
     ),
     "sample": Command(
-        commands_for_models.sample,
+        commands_for_gans.sample,
         "jaxgen sample gan_mnist --num 64 --out samples.png\n"
         "jaxgen sample runs/cgan_mnist/TIMESTAMP --label 7 --num 16 --out sevens.npz",
     ),
@@ -71,7 +71,7 @@ COMMANDS = {
         "jaxgen restore PHOTO --model runs/inverse/TIMESTAMP --strength 0.5 --force",
     ),
     "evaluate": Command(
-        commands_for_models.evaluate,
+        commands_for_gans.evaluate,
         "jaxgen evaluate gan_mnist --checkpoint best\njaxgen evaluate --samples FILE.npz --dataset cifar10",
     ),
     "evaluate-restoration": Command(
