@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxgen.data.arrays import match_classes
 from jaxgen.data.base import Source
 from jaxgen.data.config import DataConfig
 from jaxgen.data.sources import array_source, open_source
@@ -59,8 +60,9 @@ def train_gan(
     """Trains a GAN, which is conditional if there are labels.
 
     Args:
-      images: uint8 or floats in [0, 1], (n, h, w) or (n, h, w, c); or a value of `--dataset`: "digits", "folder:PATH".
-      labels: class of each image, integers from 0, (n,).
+      images: uint8, bool or floats in [0, 1], (n, h, w) or (n, h, w, c) with c of 1 or 3; or a value of `--dataset`:
+        "digits", "folder:PATH".
+      labels: class of each image, (n,): integers of 0 or more, or names. The classes are those that occur, in order.
       steps: number of generator updates, those before a resume included.
       batch_size: images per update.
       seed: random seed of weights, noise and the order of the data, as on the command line.
@@ -138,7 +140,8 @@ def sample(model: Trained | str | Path, num: int = 64, labels: Any = None, seed:
     Args:
       model: from `train_gan`, or a run folder.
       num: number of images, 1 or more.
-      labels: for a conditional GAN, a class or several, repeated in order up to `num`; None draws random classes.
+      labels: for a conditional GAN, a class or several, repeated in order up to `num`: the labels of its training, or
+        numbers from 0. None draws random classes.
       seed: random seed.
 
     Raises:
@@ -146,10 +149,10 @@ def sample(model: Trained | str | Path, num: int = 64, labels: Any = None, seed:
     """
     gan = require_use(model if isinstance(model, Trained) else load(model), "sample", "model", _describe(model))
     require(num >= 1, "num", num, "1 or more")
-    asked = None if labels is None else [int(label) for label in np.ravel(labels)]
-    known = len(class_names(gan))
-    accepted = f"0 to {known - 1}" if known else "None, since this GAN was trained without classes"
-    require(asked is None or (asked != [] and set(asked) <= set(range(known))), "labels", labels, accepted)
+    names = class_names(gan)
+    known = labels is None or (len(names) > 0 and np.size(labels) > 0)
+    require(known, "labels", labels, "classes, of a GAN trained with classes; or None")
+    asked = None if labels is None else match_classes([str(label) for label in np.ravel(labels)], names).tolist()
     return draw(gan, num, seed, asked)["images"]
 
 
@@ -197,7 +200,7 @@ def evaluate(
     Args:
       images: generated images, arrays as in `train_gan`; or a GAN, which draws `num` images.
       reference: real images, arrays or a value of `--dataset`; the test split is used if the data set has one.
-      labels: classes of the images, (n,).
+      labels: classes of the images, (n,), as in the reference.
       num: number of images that a GAN draws.
       seed: random seed.
 
@@ -205,18 +208,19 @@ def evaluate(
       InputError: the images have another shape than the reference, or there are too few.
     """
     named = isinstance(reference, str)
-    train, held_out = open_splits(DataConfig(reference)) if named else (array_source(_to_bytes(reference)), None)
+    train, held_out = open_splits(DataConfig(reference)) if named else (array_source(reference), None)
     if isinstance(images, Trained):
         generated = generated_by(images, train, num, seed)
     else:
-        given = array_source(_to_bytes(images), labels)
+        given = array_source(images, labels)
 
         def batches(at_once: int) -> Any:
             for start in range(0, given.num_images, at_once):
                 part = slice(start, start + at_once)
                 yield given.images[part], None if given.labels is None else given.labels[part]
 
-        generated = Generated(given.origin, given.num_images, given.shape, given.labels is not None, batches)
+        labelled = given.labels is not None
+        generated = Generated(given.origin, given.num_images, given.shape, labelled, batches, given.class_names)
     result = judge(generated, train, held_out, choose_network(generated.shape), seed, lambda what, items, num: items)
     return {name: figure.value for name, figure in result.figures.items()}
 
@@ -229,7 +233,7 @@ def _open(images: Any, labels: Any, image_size: int | None) -> tuple[DataConfig,
         data = DataConfig(images, image_size=size)
         return data, open_source(data)
     data = DataConfig("arrays", image_size=image_size)
-    return data, array_source(_to_bytes(images), labels, data)
+    return data, array_source(images, labels, data)
 
 
 def _train(
@@ -276,16 +280,10 @@ def _describe(model: Any) -> str:
     return model.facts.name if isinstance(model, Trained) else str(model)
 
 
-def _to_bytes(images: Any) -> np.ndarray:
-    """Returns uint8 images, from uint8 or from floats in [0, 1]."""
-    array = np.asarray(images)
-    return _to_integers(array, "images", np.uint8) if np.issubdtype(array.dtype, np.floating) else array
-
-
 def _to_integers(array: np.ndarray, field: str, dtype: Any) -> np.ndarray:
     """Returns floats in [0, 1] scaled to the whole range of an integer type."""
     real = np.issubdtype(array.dtype, np.floating)
-    accepted = "uint8 or floats in [0, 1]" if dtype is np.uint8 else "uint8, uint16 or floats in [0, 1]"
+    accepted = "uint8, uint16 or floats in [0, 1]"
     require(real, field, str(array.dtype), accepted)
     low, high = (float(array.min()), float(array.max())) if array.size else (0.0, 0.0)
     require(low >= 0 and high <= 1, field, f"floats from {low:g} to {high:g}", accepted)

@@ -88,6 +88,17 @@ def test_classes():
             jaxgen.sample(gan, 4, labels=wrong)
 
 
+def test_classes_are_the_labels_that_occur_and_are_asked_for_by_them():
+    config = jaxgen.GanConfig(architecture="mlp", base_channels=1, latent_dim=4, penalties=(), conditioning="concat")
+    labels = np.array(["dog", "ant", "cat"])[LABELS]
+    gan, _ = api.train_gan(IMAGES, labels, steps=2, batch_size=8, config=config, progress=False)
+    other, _ = api.train_gan(IMAGES, np.array([77, 3, 8])[LABELS], steps=2, batch_size=8, config=config, progress=False)
+    assert (gan.facts.class_names, other.facts.class_names) == (("ant", "cat", "dog"), ("3", "8", "77"))
+    expected = jaxgen.sample(gan, 4, labels=[2, 0])  # by number; the order is the same, and so are the weights
+    np.testing.assert_array_equal(jaxgen.sample(gan, 4, labels=["dog", "ant"]), expected)
+    np.testing.assert_array_equal(jaxgen.sample(other, 4, labels=[77, 3]), expected)
+
+
 def test_restorer_keeps_shape_type_and_what_is_not_masked():
     pictures = np.repeat(IMAGES, 3, -1)
     restorer, history = api.train_restorer(pictures, steps=4, batch_size=8, config=RESTORER, progress=False)

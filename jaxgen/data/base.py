@@ -40,6 +40,8 @@ class Source:
     """Whether random crops of `shape` are cut from the images, which may differ in size but are not smaller."""
     skipped: int = 0
     """Number of unreadable images that were left out."""
+    cropped: int = 0
+    """Number of images, among those that are not square, of which only the central square is used."""
     uses_tensorflow: bool = False
 
     @property

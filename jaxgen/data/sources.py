@@ -5,15 +5,18 @@ import logging
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
 
 from jaxgen.data import base, tfds_source
+from jaxgen.data.array_files import read_arrays
+from jaxgen.data.arrays import Classes, check_classes, check_images
 from jaxgen.data.base import Source
 from jaxgen.data.config import DataConfig
 from jaxgen.data.folder import open_folder
-from jaxgen.errors import InputError, reject, require
+from jaxgen.errors import reject, require
 
 LOGGER = logging.getLogger("jaxgen")
 NEVER_FLIPPED = (
@@ -30,8 +33,6 @@ NEVER_FLIPPED = (
     "cmaterdb",
 )
 """Names of data sets of digits and letters, which mirroring would change."""
-MAX_CLASSES = 100_000
-"""Largest number of classes of an archive; larger labels are refused."""
 
 
 def open_source(config: DataConfig) -> Source:
@@ -73,86 +74,44 @@ def _open_digits(config: DataConfig) -> Source:
 
 
 def _open_npz(config: DataConfig) -> Source:
-    """Returns the arrays of one NumPy archive: `images` and, if present, `labels`."""
+    """Returns the arrays of a NumPy file, see `open_arrays`."""
     path = Path(config.dataset.removeprefix("npz:")).expanduser()
     require(path.is_file(), "dataset", config.dataset, "npz:FILE where FILE is an existing file")
-    arrays = _load_npz(path)
-    return _of_arrays(config.dataset, f"the file {path}", path, arrays["images"], arrays.get("labels"), config)
+    return _of_arrays(config.dataset, f"the file {path}", *read_arrays(path, "dataset"), config)
 
 
-def array_source(images: np.ndarray, labels: np.ndarray | None = None, config: DataConfig | None = None) -> Source:
+def array_source(images: Any, labels: Any = None, config: DataConfig | None = None) -> Source:
     """Returns a source of images that are in memory.
 
     Args:
-      images: uint8 (n, h, w) or (n, h, w, c) with c of 1 or 3.
-      labels: class of each image, integers from 0, (n,).
+      images: (n, h, w) or (n, h, w, c) with c of 1 or 3; uint8, bool or floats in [0, 1].
+      labels: class of each image, (n,): integers of 0 or more, or names. The classes are those that occur, in order.
       config: `image_size` and `channels` of the source.
 
     Raises:
       InputError: arrays of another type or shape.
     """
-    given = None if labels is None else np.asarray(labels)
-    return _of_arrays("arrays", "arrays in memory", "arrays", np.asarray(images), given, config or DataConfig("arrays"))
+    pixels = check_images(images)
+    classes = None if labels is None else check_classes(labels, len(pixels))
+    return _of_arrays("arrays", "arrays in memory", pixels, classes, config or DataConfig("arrays"))
 
 
 def _of_arrays(
-    name: str, origin: str, where: Path | str, images: np.ndarray, labels: np.ndarray | None, config: DataConfig
+    name: str, origin: str, images: UInt8[np.ndarray, "n h w c"], classes: Classes | None, config: DataConfig
 ) -> Source:
-    """Returns a source of arrays after checking them; error messages begin with `where`."""
-    images = _check_images(where, images)
-    labels = None if labels is None else _check_labels(where, labels, len(images))
+    """Returns a source of arrays that were checked."""
+    height, width = images.shape[1:3]
     images = _fit_all(images, config)
     return Source(
         name=name,
         origin=f"the {len(images)} images of {origin}",
         shape=images.shape[1:],
         num_images=len(images),
-        labels=labels,
-        class_names=None if labels is None else tuple(map(str, range(labels.max() + 1))),
+        labels=None if classes is None else classes.numbers,
+        class_names=None if classes is None else classes.names,
         images=images,
+        cropped=len(images) if config.image_size is not None and height != width else 0,
     )
-
-
-def _load_npz(path: Path) -> dict[str, np.ndarray]:
-    """Returns the arrays `images` and `labels`; refuses objects, because unpickling runs code from the file."""
-    try:
-        archive = np.load(path, allow_pickle=False)
-        if isinstance(archive, np.lib.npyio.NpzFile):
-            with archive:
-                arrays = {name: archive[name] for name in archive.files if name in ("images", "labels")}
-                other = [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]
-                if "images" in arrays and not other:
-                    return arrays
-                problem = (
-                    f"{other[0]} is no array"
-                    if other
-                    else f"has the arrays {', '.join(archive.files) or 'none'} but not images"
-                )
-        else:
-            problem = "is a single array"
-    except Exception as error:  # damaged archives raise errors of zipfile, zlib, struct and NumPy
-        problem = f"cannot be read ({type(error).__name__}: {' '.join(str(error).split())[:160]})"
-    raise InputError(f"{path}: {problem}; accepted: an .npz archive of plain arrays, images and perhaps labels")
-
-
-def _check_images(path: Path | str, images: np.ndarray) -> UInt8[np.ndarray, "n h w c"]:
-    channels = images.shape[3] if images.ndim == 4 else 1
-    if images.dtype != np.uint8 or images.ndim not in (3, 4) or channels not in (1, 3) or images.size == 0:
-        raise InputError(
-            f"{path}: images is {images.dtype} of shape {images.shape}; "
-            "accepted: uint8 (n, h, w) or (n, h, w, c) with c of 1 or 3, not empty"
-        )
-    return images.reshape(*images.shape[:3], channels)
-
-
-def _check_labels(path: Path | str, labels: np.ndarray, num_images: int) -> np.ndarray:
-    integer = np.issubdtype(labels.dtype, np.integer)
-    if not integer or labels.shape != (num_images,) or labels.min() < 0 or labels.max() >= MAX_CLASSES:
-        raise InputError(
-            f"{path}: labels is {labels.dtype} of shape {labels.shape}; "
-            f"accepted: integers from 0 to {MAX_CLASSES - 1} of shape ({num_images},), one for each image"
-        )
-    return labels.astype(np.int32)
 
 
 def _fit_all(images: UInt8[np.ndarray, "n h w c"], config: DataConfig) -> UInt8[np.ndarray, "n s t d"]:

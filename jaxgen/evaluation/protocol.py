@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from jaxtyping import Float, Int
 
+from jaxgen.data.arrays import match_classes
 from jaxgen.data.base import Source
 from jaxgen.errors import require
 from jaxgen.evaluation import classifier_score
@@ -123,14 +124,17 @@ def evaluate(
       `memorisation_ratio`.
 
     Raises:
-      InputError: generated images of another shape than the real images, fewer than 6, or not images.
+      InputError: generated images of another shape than the real images, fewer than 6, not images, or of classes that
+        the real images do not have.
     """
     require(generated.shape == train.shape, "images", generated.shape, f"{train.shape}, the shape of {train.name}")
     require(generated.num > NEIGHBOURS, "images", generated.num, f"{NEIGHBOURS + 1} or more")
+    known = generated.class_names is not None and train.class_names is not None
+    places = match_classes(generated.class_names, train.class_names, f"labels in {generated.origin}") if known else None
     reference = held_out or train
     batches = watch("generated images", generated.batches(BATCH), _num_batches(generated.num))
     fake = _collect_features(network, batches, generated.num, seed, MAX_PIXEL_BYTES)
-    require_labels(fake.labels, train)
+    fake = fake if places is None else fake._replace(labels=places[fake.labels])
     batches = watch("reference", _in_order(reference), _num_batches(reference.num_images))
     real = _collect_features(network, batches, reference.num_images, seed, 0)
     protocol = Protocol(
@@ -160,15 +164,6 @@ def _watch_one(watch: Watch, description: str, work: Callable[[], T]) -> T:
     """Returns the result of `work`, which is reported as a single item."""
     (result,) = watch(description, map(lambda call: call(), [work]), 1)
     return result
-
-
-def require_labels(labels: np.ndarray | None, train: Source) -> None:
-    """Raises `InputError` if a label of the generated images is not a class of the data."""
-    if labels is not None and train.num_classes:
-        for label in (int(labels.min()), int(labels.max())):
-            require(
-                0 <= label < train.num_classes, "labels", label, f"0 to {train.num_classes - 1}, as in {train.name}"
-            )
 
 
 def _collect_features(

@@ -167,12 +167,15 @@ def test_a_network_that_knows_other_classes_says_nothing_of_them(network):
     assert not {"class_imbalance", "conditional_accuracy"} & set(figures)
 
 
-@pytest.mark.parametrize("label", [-1, 2])
-def test_labels_that_are_no_classes_are_refused(label):
-    labels = bright(FAKES)
-    labels[100] = label
-    with pytest.raises(InputError, match=f"labels: got {label}; accepted: 0 to 1, as in toy"):
-        run(make_fakes(FAKES, labels), make_source(TRAIN), make_source(TEST))
+def test_classes_are_found_by_their_names_and_others_are_refused():
+    fakes, labels = make_fakes(FAKES, 1 - bright(FAKES)), bright(FAKES)
+    named = run(fakes._replace(class_names=NAMES[::-1]), make_source(TRAIN), None).figures
+    assert (
+        named["conditional_accuracy"]
+        == run(make_fakes(FAKES, labels), make_source(TRAIN), None).figures["conditional_accuracy"]
+    )
+    with pytest.raises(InputError, match="labels in toy: got 'dim'; accepted: dark, bright, or 0 to 1"):
+        run(fakes._replace(class_names=("dark", "dim")), make_source(TRAIN), None)
 
 
 @pytest.mark.slow

@@ -50,8 +50,9 @@ def sample_run(
       num: number of images, 1 or more; None for as many as the grid has places or, without one, one of each label, or
         64 if one label or none is given.
       seed: seed of all latents, and of classes that are not given; 0 to 2^32 - 1.
-      out: .png for one picture; .npz for `images` uint8 (n, h, w, c) and, of a conditional GAN, `labels`; or a folder
-        for one PNG file for each image, 00000.png and so on, which takes the place of those from an earlier call.
+      out: .png for one picture; .npz for `images` uint8 (n, h, w, c) and, of a conditional GAN, `labels` and the name
+        of each class, `label_names`; or a folder for one PNG file for each image, 00000.png and so on, which takes the
+        place of those from an earlier call.
       label: classes as in `parse_labels`, repeated in order; none draws them at random.
       seeds: a list as in `parse_seeds`, for one image of each seed, whose image depends on no other.
       latents: file as in `inputs_of_file`, in place of `seed` and `seeds`.
@@ -140,7 +141,8 @@ def _write(gan: Trained, inputs: Inputs, out: str | Path, columns: int | None, a
     if kind_of(out) == ".png":
         save_png(Path(out), make_grid(arrays["images"], columns), readable_scale(gan.facts.shape[0]))
     else:
-        save_arrays(Path(out), **arrays)
+        names = class_names(gan)
+        save_arrays(Path(out), **arrays, **({"label_names": np.array(names)} if names else {}))
 
 
 def _write_folder(gan: Trained, inputs: Inputs, folder: Path, at_once: int) -> None:
