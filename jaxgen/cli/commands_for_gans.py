@@ -60,23 +60,25 @@ def _require_free(out: str, force: bool) -> None:
 def evaluate(
     run: tyro.conf.Positional[str | None] = None,
     samples: str | None = None,
+    reference: str | None = None,
     num: int = 10_000,
     checkpoint: str = "latest",
-    dataset: str = "mnist",
     data_dir: str | None = None,
     image_size: int | None = None,
     channels: int | None = None,
     inception_weights: str | None = None,
     seed: int = 0,
 ) -> None:
-    """Measures the quality of images from a generative model or a file.
+    """Measures the quality of images from a generative model, a folder or a file.
 
     Args:
       run: run folder (OUT/RECIPE/TIMESTAMP), name of a recipe (its newest run in runs/), or latest.
-      samples: .npz file to evaluate instead of a run: `images` (n h w c, uint8 or floats in [0, 1]), maybe `labels`.
+      samples: images to evaluate instead of a run, all of one size: a folder of image files, or an .npz or .npy file
+        with `images` (n h w c, uint8 or floats in [0, 1]), maybe `labels`.
+      reference: real images to compare those of --samples with: a folder, a file or the name of a data set (mnist,
+        cifar10, ...); by default mnist. What exists as a folder or file is one.
       num: number of images; results are comparable only for the same number.
       checkpoint: latest, best or a step.
-      dataset: real images to compare with; only for --samples.
       data_dir: folder of the TFDS data sets; by default that of the run.
       image_size: side in pixels of the real images; only for --samples.
       channels: 1 (grey) or 3 (RGB) for the real images; only for --samples.
@@ -87,13 +89,17 @@ def evaluate(
         raise InputError(f"run: got {run!r} and --samples {samples!r}; accepted: one of the two")
     require(num > 5, "num", num, "6 or more")
     require(0 <= seed < 2**32, "seed", seed, "0 to 4294967295")
-    folder = None if run is None else find_run_by_name(run)
-    if folder is not None:
+    if run is not None:
+        own = "none with a run, which is compared with its own data; it goes with --samples"
+        for field, value in (("reference", reference), ("image_size", image_size), ("channels", channels)):
+            require(value is None, field, value, own)
+        folder = find_run_by_name(run)
         trained, judge = load_for("evaluate", folder, checkpoint)
         judge(trained, folder, num, seed, data_dir, optional_path(inception_weights))
     else:
-        from jaxgen.evaluation.samples import evaluate_samples
+        from jaxgen.evaluation.samples import dataset_of, evaluate_samples
 
         set_up()
-        data = DataConfig(dataset, data_dir, image_size=image_size, channels=channels)
-        evaluate_samples(Path(samples), data, num, seed, optional_path(inception_weights))
+        named = DataConfig().dataset if reference is None else dataset_of(reference)
+        data = DataConfig(named, data_dir, image_size=image_size, channels=channels)
+        evaluate_samples(Path(samples).expanduser(), data, num, seed, optional_path(inception_weights))
