@@ -8,7 +8,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from jaxgen.cli import commands_for_models
+from jaxgen.cli.commands import COMMANDS
 from jaxgen.scans.config import scan_type
 from jaxgen.tasks.gan.config import GanRecipe
 from jaxgen.tasks.restoration.config import RestorationRecipe
@@ -37,9 +37,8 @@ def test_the_way_to_a_train_step_is_as_short_as_it_says():
 
 def test_flags_named_exist():
     fields = {"dist", "help", "help-all", "n", "print-completion"}
-    named = ("sample", "evaluate", "restore", "evaluate_restoration", "doctor", "export", "web")
-    for command in (getattr(commands_for_models, name) for name in named):
-        fields |= {name.replace("_", "-") for name in inspect.signature(command).parameters}
+    for name in ("sample", "evaluate", "restore", "evaluate-restoration", "doctor", "export", "web"):
+        fields |= {flag.replace("_", "-") for flag in inspect.signature(COMMANDS[name].run).parameters}
     for group in (
         field for recipe in (GanRecipe, RestorationRecipe, scan_type(GanRecipe)) for field in dataclasses.fields(recipe)
     ):

@@ -4,7 +4,8 @@ Bad input gives one line on stderr and exit code 2. JAX is imported only after t
 """
 
 from jaxgen.cli.commands import main
-from jaxgen.cli.commands_for_models import doctor, evaluate, evaluate_restoration, restore, sample
+from jaxgen.cli.commands_for_gans import evaluate, sample
+from jaxgen.cli.commands_for_models import doctor, evaluate_restoration, restore
 from jaxgen.cli.commands_for_runs import runs
 from jaxgen.cli.exits import exit_cleanly, fail
 from jaxgen.cli.flags import parse

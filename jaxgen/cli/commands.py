@@ -5,10 +5,10 @@ import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from jaxgen.cli import commands_for_models, commands_for_runs, names, recipes
+from jaxgen.cli import commands_for_gans, commands_for_models, commands_for_runs, names, recipes
 from jaxgen.cli.completion import SHELLS, completion
 from jaxgen.cli.exits import exit_cleanly
-from jaxgen.cli.flags import about, call, refuse_unknown
+from jaxgen.cli.flags import about, call, refuse_unknown, value_of
 from jaxgen.cli.help import ASK, table
 from jaxgen.errors import InputError
 
@@ -60,9 +60,12 @@ COMMANDS = {
         "jaxgen scan gan --extract 5",
     ),
     "sample": Command(
-        commands_for_models.sample,
+        commands_for_gans.sample,
         "jaxgen sample gan_mnist --num 64 --out samples.png\n"
-        "jaxgen sample runs/cgan_mnist/TIMESTAMP --label 7 --num 16 --out sevens.npz",
+        "jaxgen sample runs/cgan_mnist/TIMESTAMP --label 7 --num 16 --out sevens.npz\n"
+        "jaxgen sample cgan_mnist --label 3 --label 1 --grid 4x2\n"
+        "jaxgen sample gan_mnist --num 50000 --out images/\n"
+        "jaxgen sample gan_mnist --seeds 1-50 --truncation 0.7",
     ),
     "restore": Command(
         commands_for_models.restore,
@@ -71,8 +74,10 @@ COMMANDS = {
         "jaxgen restore PHOTO --model runs/inverse/TIMESTAMP --strength 0.5 --force",
     ),
     "evaluate": Command(
-        commands_for_models.evaluate,
-        "jaxgen evaluate gan_mnist --checkpoint best\njaxgen evaluate --samples FILE.npz --dataset cifar10",
+        commands_for_gans.evaluate,
+        "jaxgen evaluate gan_mnist --checkpoint best\n"
+        "jaxgen evaluate --samples FOLDER --reference FOLDER\n"
+        "jaxgen evaluate --samples FILE.npz --reference cifar10",
     ),
     "evaluate-restoration": Command(
         commands_for_models.evaluate_restoration,
@@ -122,6 +127,8 @@ def main(args: list[str] | None = None) -> None:
 def _run(name: str, args: list[str]) -> None:
     """Runs a command, or prints its help."""
     command, prog = COMMANDS[name], f"{PROG} {name}"
+    if name == "evaluate" and value_of(args, "--dataset") is not None:
+        raise InputError(f"--dataset: is now --reference (see {prog} --help)")
     if name not in NAMES:
         call(command.run, args, prog, _lines("examples", command.examples.splitlines()))
     elif not args or args[0] in ASK:

@@ -7,8 +7,7 @@ from typing import Any
 
 import tyro
 
-from jaxgen.data.config import DataConfig
-from jaxgen.errors import InputError, require
+from jaxgen.errors import require
 from jaxgen.tasks.table import pretrained
 from jaxgen.training.config import TrainConfig
 
@@ -35,14 +34,14 @@ def find_run_by_name(name: str, field: str = "run", also: str = "") -> Path:
     return Path(name)
 
 
-def _setup() -> None:
+def set_up() -> None:
     """Sets JAX up; imports it."""
     from jaxgen.training.parallel import setup_backend
 
     setup_backend()
 
 
-def _path(text: str | None) -> Path | None:
+def optional_path(text: str | None) -> Path | None:
     """Returns a path, or None for None."""
     return None if text is None else Path(text)
 
@@ -58,82 +57,13 @@ def _shipped_or_run(name: str, field: str = "run") -> str:
     return name if name in known else str(find_run_by_name(name, field, f"; {', '.join(known)}"))
 
 
-def _load_for(use: str, folder: Path, checkpoint: str) -> tuple[Any, Callable[..., Any]]:
+def load_for(use: str, folder: Path, checkpoint: str) -> tuple[Any, Callable[..., Any]]:
     """Returns what a run has trained, and the function of its task that carries out a command."""
     from jaxgen.tasks.load import load, require_use
 
-    _setup()
+    set_up()
     trained = require_use(load(folder, checkpoint), use, "run", folder)
     return trained, trained.task.uses[use].run
-
-
-def sample(
-    run: tyro.conf.Positional[str],
-    num: int | None = None,
-    label: str | None = None,
-    seed: int = 0,
-    out: str = "samples.png",
-    checkpoint: str = "latest",
-    force: bool = False,
-) -> None:
-    """Draws images from a generative model, trained or still in training.
-
-    Args:
-      run: run folder (OUT/RECIPE/TIMESTAMP), name of a recipe (its newest run in runs/), or latest.
-      num: number of images; by default 64, or one for each label.
-      label: class of a conditional model, such as 7, or several in order, such as 3,1,4,1,5.
-      seed: random seed.
-      out: .png for one picture of all images; .npz for the arrays `images` (uint8, n h w c) and `labels` (if any).
-      checkpoint: latest, best (lowest distance measured in training) or a step.
-      force: overwrite an existing file.
-    """
-    folder = find_run_by_name(run)
-    if Path(out).exists() and not force:
-        raise InputError(f"out: {out} exists already; overwritten only with --force")
-    trained, draw = _load_for("sample", folder, checkpoint)
-    print(draw(trained, num, seed, Path(out), label))
-
-
-def evaluate(
-    run: tyro.conf.Positional[str | None] = None,
-    samples: str | None = None,
-    num: int = 10_000,
-    checkpoint: str = "latest",
-    dataset: str = "mnist",
-    data_dir: str | None = None,
-    image_size: int | None = None,
-    channels: int | None = None,
-    inception_weights: str | None = None,
-    seed: int = 0,
-) -> None:
-    """Measures the quality of images from a generative model or a file.
-
-    Args:
-      run: run folder (OUT/RECIPE/TIMESTAMP), name of a recipe (its newest run in runs/), or latest.
-      samples: .npz file to evaluate instead of a run: `images` (n h w c, uint8 or floats in [0, 1]), maybe `labels`.
-      num: number of images; results are comparable only for the same number.
-      checkpoint: latest, best or a step.
-      dataset: real images to compare with; only for --samples.
-      data_dir: folder of the TFDS data sets; by default that of the run.
-      image_size: side in pixels of the real images; only for --samples.
-      channels: 1 (grey) or 3 (RGB) for the real images; only for --samples.
-      inception_weights: weights of the FID Inception network (.pth, .safetensors), to compare in its features.
-      seed: random seed.
-    """
-    if (run is None) == (samples is None):
-        raise InputError(f"run: got {run!r} and --samples {samples!r}; accepted: one of the two")
-    require(num > 5, "num", num, "6 or more")
-    require(0 <= seed < 2**32, "seed", seed, "0 to 4294967295")
-    folder = None if run is None else find_run_by_name(run)
-    if folder is not None:
-        trained, judge = _load_for("evaluate", folder, checkpoint)
-        judge(trained, folder, num, seed, data_dir, _path(inception_weights))
-    else:
-        from jaxgen.evaluation.samples import evaluate_samples
-
-        _setup()
-        data = DataConfig(dataset, data_dir, image_size=image_size, channels=channels)
-        evaluate_samples(Path(samples), data, num, seed, _path(inception_weights))
 
 
 def restore(
@@ -163,9 +93,9 @@ def restore(
     from jaxgen.tasks.restoration.pixels import photo_models
     from jaxgen.tasks.restoration.restore import RestoreOptions, restore_photos
 
-    _setup()
+    set_up()
     models = photo_models(_model(model), checkpoint)
-    options = RestoreOptions(_path(mask), strength, compare, force, allow_large)
+    options = RestoreOptions(optional_path(mask), strength, compare, force, allow_large)
     code = restore_photos(photos, Path(out), models, options)
     if code:
         sys.exit(code)
@@ -191,8 +121,8 @@ def evaluate_restoration(
     """
     from jaxgen.tasks.restoration.evaluate import evaluate_photos
 
-    _setup()
-    evaluate_photos(Path(folder), _model(model), checkpoint, num, seed, _path(out))
+    set_up()
+    evaluate_photos(Path(folder), _model(model), checkpoint, num, seed, optional_path(out))
 
 
 def export(
@@ -215,7 +145,7 @@ def export(
     """
     from jaxgen.export.bundle import export_run
 
-    _setup()
+    set_up()
     print(export_run(_shipped_or_run(run), Path(out), format, checkpoint, iterations, force))
 
 
@@ -241,9 +171,9 @@ def web(
     from jaxgen.web.models import is_bundle
 
     if "latest" in runs or not all(map(is_bundle, runs)):  # a page of bundles needs no JAX, which is slow to import
-        _setup()
+        set_up()
         runs = tuple(map(_shipped_or_run, runs))
-    make_page(runs, Path(out), serve, port, _path(ort), force)
+    make_page(runs, Path(out), serve, port, optional_path(ort), force)
 
 
 def doctor(out: str = "runs") -> None:
@@ -256,6 +186,6 @@ def doctor(out: str = "runs") -> None:
     from jaxgen.doctor.report import diagnose
     from jaxgen.training import distributed
 
-    _setup()
+    set_up()
     distributed.start(TrainConfig())
     diagnose(Path(out))

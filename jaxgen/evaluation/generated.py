@@ -58,6 +58,18 @@ def generated_from_file(path: Path, num: int | None = None, seed: int = 0) -> Ge
     return Generated(f"{path.name}", int(used.sum()), file.shape, classes is not None, batches, names)
 
 
+def generated_from_source(source: Source, num: int | None = None, seed: int = 0) -> Generated:
+    """Returns the images and, if present, classes of a source, such as a folder; see `generated_from_file`."""
+    rows = np.flatnonzero(choose_rows(source.num_images, source.num_images if num is None else num, seed))
+
+    def batches(at_once: int) -> Batches:
+        for start in range(0, len(rows), at_once):
+            index = rows[start : start + at_once]
+            yield source.take(index), None if source.labels is None else source.labels[index]
+
+    return Generated(source.name, len(rows), source.shape, source.labels is not None, batches, source.class_names)
+
+
 def choose_rows(total: int, num: int, seed: int) -> Bool[np.ndarray, "total"]:
     """Returns a mask of `num` out of `total` rows, chosen at random; of all rows if there are no more."""
     rows = np.zeros(total, np.bool_)

@@ -104,7 +104,13 @@ class FeatureSet(NamedTuple):
 
 
 def evaluate(
-    generated: Generated, train: Source, held_out: Source | None, network: FeatureNetwork, seed: int, watch: Watch
+    generated: Generated,
+    train: Source,
+    held_out: Source | None,
+    network: FeatureNetwork,
+    seed: int,
+    watch: Watch,
+    trained_on: bool = True,
 ) -> Evaluation:
     """Evaluates generated images by every measure that the data allow.
 
@@ -116,6 +122,7 @@ def evaluate(
       network: the feature network.
       seed: seed of every random choice.
       watch: reports progress.
+      trained_on: whether the generator is known to have learned from `train`.
 
     Returns:
       Figures by name: `frechet`, `real_distance`, `frechet_multiple`, `kernel`, `precision`, `recall`, `density`,
@@ -131,7 +138,9 @@ def evaluate(
     require(generated.num > NEIGHBOURS, "images", generated.num, f"{NEIGHBOURS + 1} or more")
     known = generated.class_names is not None and train.class_names is not None
     places = match_classes(generated.class_names, train.class_names, f"labels in {generated.origin}") if known else None
-    reference = held_out or train
+    reference, origin = held_out or train, ", held out" if held_out else ", trained on" if trained_on else ""
+    found = f"{reference.num_images} images of {reference.name}"
+    require(reference.num_images > NEIGHBOURS, "reference", found, f"{NEIGHBOURS + 1} or more")
     batches = watch("generated images", generated.batches(BATCH), _num_batches(generated.num))
     fake = _collect_features(network, batches, generated.num, seed, MAX_PIXEL_BYTES)
     fake = fake if places is None else fake._replace(labels=places[fake.labels])
@@ -142,7 +151,7 @@ def evaluate(
         features=network.name,
         sha256=network.sha256,
         num_generated=generated.num,
-        reference=f"{reference.num_images:,} images of {reference.name}, {'held out' if held_out else 'trained on'}",
+        reference=f"{reference.num_images:,} images of {reference.name}{origin}",
         seed=seed,
     )
     figures = _watch_one(watch, "distances", lambda: _distances(fake, real, seed))

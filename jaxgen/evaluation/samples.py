@@ -1,16 +1,18 @@
-"""The evaluation of generated images in a file; its figures as text and as files."""
+"""The evaluation of generated images in a folder or a file; its figures as text and as files."""
 
+import contextlib
 import dataclasses
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from jaxgen.data.base import Source
 from jaxgen.data.config import DataConfig
 from jaxgen.data.sources import open_source
-from jaxgen.errors import InputError
+from jaxgen.errors import InputError, require
 from jaxgen.evaluation.features import choose_network
-from jaxgen.evaluation.generated import generated_from_file
+from jaxgen.evaluation.generated import Batches, Generated, generated_from_file, generated_from_source
 from jaxgen.evaluation.protocol import Evaluation, Figure, evaluate
 from jaxgen.files import write_json
 from jaxgen.images import make_grid, readable_scale, save_png
@@ -37,35 +39,86 @@ MEANINGS = {
 def evaluate_samples(
     path: Path, config: DataConfig, num: int, seed: int = 0, inception_weights: Path | None = None
 ) -> Evaluation:
-    """Returns the evaluation of images in an .npz file; prints it and writes it to the folder FILE-evaluation.
+    """Returns the evaluation of images in a folder or file; prints it and writes it to the folder NAME-evaluation.
 
     Args:
-      path: archive with `images` and optional `labels`; see `generated_from_file`.
-      config: configuration of the real images.
+      path: folder of images of one size, with their classes as subfolders or without any; or a file, see `open_arrays`.
+      config: configuration of the real images, see `dataset_of`.
       num: number of images to use, drawn at random.
       seed: seed of every random choice of the protocol.
       inception_weights: file of the public Inception weights; None takes the feature network of the package.
 
     Raises:
-      InputError: there is no such file, or its images do not have the shape or classes of the real ones.
+      InputError: there is no such folder or file, or its images do not have one size, that of the real ones.
     """
-    generated = generated_from_file(path, num, seed)
-    train, held_out = open_splits(config)
-    result = evaluate(generated, train, held_out, choose_network(generated.shape, inception_weights), seed, track_pass)
+    generated = _open_samples(path, num, seed)
+    with _naming("reference"):
+        train, held_out = open_splits(config)
+    if generated.shape != train.shape:
+        made, real = (" x ".join(map(str, shape)) for shape in (generated.shape, train.shape))
+        accepted = f"{real}, as in {train.name}; --image-size and --channels change the reference"
+        raise InputError(f"samples: got images of {made} (height, width, channels); accepted: {accepted}")
+    if path.is_dir() and not set(generated.class_names or ()) <= set(train.class_names or ()):
+        generated = _without_labels(generated)  # subfolders that are no classes
+    network = choose_network(generated.shape, inception_weights)
+    result = evaluate(generated, train, held_out, network, seed, track_pass, trained_on=False)
     print(describe(result))
-    save(
-        result,
-        path.with_name(f"{path.stem}-evaluation"),
-        f"{result.protocol.name}-seed{seed}",
-        {"images": generated.origin},
-    )
+    folder = path.resolve()
+    name = folder.name if folder.is_dir() else folder.stem
+    other = "" if config.dataset == DataConfig().dataset else f"-{_slug(config.dataset)}"
+    about = {"images": generated.origin}
+    save(result, folder.with_name(f"{name}-evaluation"), f"{result.protocol.name}{other}-seed{seed}", about)
     return result
+
+
+def dataset_of(reference: str) -> str:
+    """Returns the value of `--dataset` for real images: an existing folder or file, or else the text itself."""
+    path = Path(reference).expanduser()
+    return f"folder:{path}" if path.is_dir() else f"npz:{path}" if path.is_file() else reference
+
+
+def _open_samples(path: Path, num: int, seed: int) -> Generated:
+    """Returns the images of a folder or file; errors name `samples`."""
+    require(path.exists(), "samples", str(path), "an existing folder of images, or file of arrays")
+    if not path.is_dir():
+        return generated_from_file(path, num, seed)
+    try:
+        with _naming("samples"):
+            return generated_from_source(open_source(DataConfig(f"folder:{path}")), num, seed)
+    except InputError as error:
+        if not str(error).startswith("image_size:"):
+            raise
+        sizes = str(error).partition(" and ")[2].partition(";")[0]
+        raise InputError(f"samples: {path} holds {sizes}; accepted: images of one size") from None
+
+
+@contextlib.contextmanager
+def _naming(argument: str) -> Iterator[None]:
+    """Lets errors about a data set name the argument that it came from."""
+    try:
+        yield
+    except InputError as error:
+        field, colon, rest = str(error).partition(": ")
+        raise InputError(f"{argument if field == 'dataset' else field}{colon}{rest}") from None
+
+
+def _without_labels(generated: Generated) -> Generated:
+    def batches(at_once: int) -> Batches:
+        for images, _ in generated.batches(at_once):
+            yield images, None
+
+    return generated._replace(labelled=False, batches=batches, class_names=None)
+
+
+def _slug(dataset: str) -> str:
+    """Returns what names a data set in the name of a file: the last part of a path, in plain characters."""
+    return re.sub(r"[^\w.-]+", "-", Path(dataset.partition(":")[2] or dataset).name)
 
 
 def open_splits(config: DataConfig) -> tuple[Source, Source | None]:
     """Returns the training images and the split `test`; None if there is none, or if training may have used it."""
     train = open_source(config)
-    named = dataclasses.replace(train, name=f"{train.name} {config.split}")
+    named = dataclasses.replace(train, name=f"{train.name} {config.split}" if train.uses_tensorflow else train.name)
     if not re.fullmatch(r"train(\[.*\])?", config.split) or train.name != config.dataset or not train.uses_tensorflow:
         return named, None
     try:

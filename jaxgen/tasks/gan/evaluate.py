@@ -15,8 +15,8 @@ from jaxgen.evaluation.samples import describe, open_splits, save
 from jaxgen.progress import track_pass
 from jaxgen.runs.recording import append_metrics
 from jaxgen.tasks.base import Trained, report
+from jaxgen.tasks.gan.inputs import class_names
 from jaxgen.tasks.gan.pictures import render_all
-from jaxgen.tasks.gan.sample import class_names
 
 
 def evaluate_run(

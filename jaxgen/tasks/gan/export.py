@@ -8,8 +8,8 @@ from jax import export
 
 from jaxgen.errors import require
 from jaxgen.tasks.base import Exportable, Trained, flat_weights
+from jaxgen.tasks.gan.inputs import class_names
 from jaxgen.tasks.gan.pairs import make_gan_pair
-from jaxgen.tasks.gan.sample import class_names
 
 NUM_GOLDEN = 4
 

@@ -1,6 +1,6 @@
 """The final pictures of a GAN's run: samples and interpolations between latents and between classes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jax
@@ -19,35 +19,42 @@ Predict = Callable[[TrainState, Inputs, jax.Array], Prediction]
 MAX_CLASSES = 20
 """Largest number of classes in a picture."""
 COLUMNS = 10
+AT_ONCE = 250
+"""Images that are made in a call."""
 
 
-def render_all(predict: Predict, state: TrainState, inputs: Inputs, at_once: int = 250) -> np.ndarray:
-    """Returns the images for any number of inputs; each call of `predict` makes a bounded number of them.
+def render_all(predict: Predict, state: TrainState, inputs: Inputs, at_once: int = AT_ONCE) -> np.ndarray:
+    """Returns the images for any number of inputs at once, uint8 (b, h, w, c); takes what `render_batches` takes."""
+    return np.concatenate(list(render_batches(predict, state, inputs, at_once)))
+
+
+def render_batches(predict: Predict, state: TrainState, inputs: Inputs, at_once: int = AT_ONCE) -> Iterator[np.ndarray]:
+    """Yields the images for any number of inputs, batch by batch.
 
     Args:
       predict: jitted `Algorithm.predict`.
       state: trained state.
       inputs: arrays (b, ...) by name, such as those of `Algorithm.draw_inputs`.
-      at_once: images per call; more take more memory.
+      at_once: images per call; more take more memory. With 1 a device makes one image at a time, so that no image
+        depends on the number or order of the others even in its last bit.
 
-    Returns:
-      uint8 (b, h, w, c).
+    Yields:
+      uint8 (n, h, w, c).
     """
-    num, devices = len(next(iter(inputs.values()))), len(state.step.sharding.device_set)
+    arrays, key = jax.device_get(inputs), jax.random.key(0)  # a generator does not use the key
+    num, devices = len(next(iter(arrays.values()))), len(state.step.sharding.device_set)
     at_once = min(at_once, num)
     at_once += -at_once % devices
-    parts, key = [], jax.random.key(0)  # a generator does not use the key
     for start in range(0, num, at_once):
-        stop = min(start + at_once, num)
+        part = {name: x[start : start + at_once] for name, x in arrays.items()}
         # all parts have one shape, so that the program is compiled once; the last part is padded, and its result cut
-        filled = jax.tree.map(lambda x, a=start, b=stop: _filled(x[a:b], at_once), inputs)
-        parts.append(to_uint8(predict(state, spread(filled, devices), key).images)[: stop - start])
-    return np.concatenate(parts)
+        filled = {name: _filled(x, at_once) for name, x in part.items()}
+        yield to_uint8(predict(state, spread(filled, devices), key).images)[: min(at_once, num - start)]
 
 
-def _filled(x: Array, num: int) -> Array:
+def _filled(x: np.ndarray, num: int) -> np.ndarray:
     """Returns x, padded with zeros to `num` rows."""
-    return jnp.concatenate([x, jnp.zeros((num - len(x), *x.shape[1:]), x.dtype)])
+    return np.concatenate([x, np.zeros((num - len(x), *x.shape[1:]), x.dtype)])
 
 
 def interpolate(latents: Latents, frames_between: int) -> Float[Array, "f z"]:
@@ -66,7 +73,8 @@ def interpolate(latents: Latents, frames_between: int) -> Float[Array, "f z"]:
       Shoemake, "Animating rotation with quaternion curves", 1985, section 3.3.
     """
     a, b = latents[:, None], jnp.roll(latents, -1, axis=0)[:, None]
-    cosine = jnp.sum(a * b, -1) / (jnp.linalg.norm(a, axis=-1) * jnp.linalg.norm(b, axis=-1))
+    lengths = jnp.linalg.norm(a, axis=-1) * jnp.linalg.norm(b, axis=-1)
+    cosine = jnp.sum(a * b, -1) / jnp.maximum(lengths, jnp.finfo(latents.dtype).tiny)  # latents may be 0
     w = jnp.arccos(jnp.clip(cosine, -0.9999, 0.9999))[..., None]
     t = (jnp.arange(frames_between, dtype=latents.dtype) / frames_between)[None, :, None]
     path = (jnp.sin((1.0 - t) * w) * a + jnp.sin(t * w) * b) / jnp.sin(w)

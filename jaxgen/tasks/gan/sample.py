@@ -1,66 +1,115 @@
-"""Sampling of images from a trained GAN."""
+"""Sampling of images from a trained GAN, into one picture, an archive or a folder of files."""
 
 import io
+import math
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxgen.errors import require
 from jaxgen.files import write_bytes
 from jaxgen.images import make_grid, readable_scale, save_png
+from jaxgen.progress import track_pass
 from jaxgen.tasks.base import Trained
-from jaxgen.tasks.gan.pictures import render_all
+from jaxgen.tasks.gan.inputs import (
+    between,
+    class_names,
+    inputs_of_file,
+    inputs_of_seed,
+    inputs_of_seeds,
+    parse_labels,
+    parse_seeds,
+    truncate,
+)
+from jaxgen.tasks.gan.pictures import AT_ONCE, Inputs, render_all, render_batches
+
+NUMBERED = re.compile(r"\d{5,}\.png")
+"""Names of the files of a folder of images."""
 
 
-def class_names(gan: Trained) -> tuple[str, ...]:
-    """Returns the names of the classes that a GAN can generate, in order; none if it is not conditional."""
-    return () if gan.config.gan.conditioning == "none" else gan.facts.class_names
-
-
-def sample_run(gan: Trained, num: int | None, seed: int, out: Path, label: str | None = None) -> str:
-    """Writes images of a trained GAN to a file, and returns a line of text about it.
+def sample_run(
+    gan: Trained,
+    num: int | None,
+    seed: int,
+    out: str | Path,
+    label: Sequence[str] = (),
+    *,
+    seeds: str | None = None,
+    latents: Path | None = None,
+    interpolate: int | None = None,
+    truncation: float = 1.0,
+    grid: str | None = None,
+) -> str:
+    """Writes images of a trained GAN, and returns a line of text about them.
 
     Args:
       gan: result of `load`.
-      num: number of images, 1 or more; None for one of each label, or 64 if one label or none is given.
-      seed: seed of the latents.
-      out: .png for one picture, .npz for `images` uint8 (n, h, w, c) and, of a conditional GAN, `labels` and the name
-        of each class, `label_names`.
-      label: classes by name or number, separated by commas and repeated in order; None draws them at random.
+      num: number of images, 1 or more; None for as many as the grid has places or, without one, one of each label, or
+        64 if one label or none is given.
+      seed: seed of all latents, and of classes that are not given; 0 to 2^32 - 1.
+      out: .png for one picture; .npz for `images` uint8 (n, h, w, c) and, of a conditional GAN, `labels` and the name
+        of each class, `label_names`; or a folder for one PNG file for each image, 00000.png and so on, which takes the
+        place of those from an earlier call.
+      label: classes as in `parse_labels`, repeated in order; none draws them at random.
+      seeds: a list as in `parse_seeds`, for one image of each seed, whose image depends on no other.
+      latents: file as in `inputs_of_file`, in place of `seed` and `seeds`.
+      interpolate: number of steps from each image of `seeds` or `latents` to the next, as in `between`.
+      truncation: factor of the latents, 0 to 1, as in `truncate`.
+      grid: ROWSxCOLUMNS of the picture.
 
     Raises:
-      InputError: a label is unknown, or `out` is of another kind.
+      InputError: an argument is not accepted, or does not go with another.
     """
-    require(out.suffix in (".png", ".npz"), "out", str(out), "a file name that ends in .png or .npz")
+    kind = kind_of(out)
     require(num is None or num >= 1, "num", num, "1 or more")
-    labels = None if label is None else parse_labels(label, class_names(gan))
-    num = num or (len(labels) if labels is not None and len(labels) > 1 else 64)
-    arrays = draw(gan, num, seed, labels)
-    if out.suffix == ".png":
-        save_png(out, make_grid(arrays["images"]), readable_scale(gan.facts.shape[0]))
+    require(0 <= seed < 2**32, "seed", seed, "0 to 4294967295")
+    require(0 <= truncation <= 1, "truncation", truncation, "0 to 1")
+    require(interpolate is None or interpolate >= 1, "interpolate", interpolate, "1 or more")
+    listed = seeds is not None or latents is not None
+    require(num is None or not listed, "num", num, "none with --seeds and --latents, which say how many")
+    require(seeds is None or latents is None, "seeds", seeds, "none with --latents")
+    require(interpolate is None or listed, "interpolate", interpolate, "none without --seeds or --latents")
+    require(grid is None or kind == ".png", "grid", grid, "none unless --out ends in .png")
+    rows, columns = (1, None) if grid is None else _parse_grid(grid)
+    labels = parse_labels(label, class_names(gan))
+    if latents is not None:
+        inputs = inputs_of_file(gan, latents, seed, labels)
+    elif seeds is not None:
+        inputs = inputs_of_seeds(gan, parse_seeds(seeds), labels)
     else:
-        names = class_names(gan)
-        save_arrays(out, **arrays, **({"label_names": np.array(names)} if names else {}))
-    return f"{out}: {num} images from step {gan.facts.step}"
+        default = rows * columns if columns else len(labels) if len(labels) > 1 else 64
+        inputs = inputs_of_seed(gan, num or default, seed, labels)
+    if interpolate is not None:
+        ends = len(inputs["latents"])
+        require(ends >= 2, "interpolate", interpolate, "none with fewer than two images to go between")
+        inputs = between(inputs, interpolate)
+        columns = columns or math.ceil(len(inputs["latents"]) / (ends - 1))
+    num = len(inputs["latents"])
+    require(grid is None or num <= rows * columns, "grid", grid, f"a grid with places for {num} images")
+    # one image in a call, where it must not depend on the others even in its last bit
+    _write(gan, truncate(inputs, truncation), out, columns, 1 if seeds is not None else AT_ONCE)
+    return f"{out}: {num} image{'s' if num > 1 else ''} from step {gan.facts.step}"
 
 
-def parse_labels(text: str, names: tuple[str, ...]) -> list[int]:
-    """Returns the classes of a comma-separated list of names or numbers; a name has precedence.
+def kind_of(out: str | Path) -> str:
+    """Returns what images are written to: ".png", ".npz", or "" for a folder, named so, existing or without a suffix.
 
     Raises:
-      InputError: a class is unknown; lists the known ones.
+      InputError: a file of another kind.
     """
-    known = ", ".join(name if name == str(i) else f"{name} ({i})" for i, name in enumerate(names))
-    require(len(names) > 0, "label", text, "none, since this run was trained without classes")
-    numbers = {str(i): i for i in range(len(names))} | {name: i for i, name in enumerate(names)}
-    for name in text.split(","):
-        require(name.strip() in numbers, "label", name.strip(), known)
-    return [numbers[name.strip()] for name in text.split(",")]
+    path = Path(out)
+    if path.is_dir() or str(out).endswith("/") or path.suffix == "":
+        require(path.is_dir() or not path.exists(), "out", str(out), "a folder, which this existing file is not")
+        return ""
+    accepted = "a file name that ends in .png or .npz, or a folder (FOLDER/)"
+    require(path.suffix in (".png", ".npz"), "out", str(out), accepted)
+    return path.suffix
 
 
-def draw(gan: Trained, num: int, seed: int, labels: list[int] | None = None) -> dict[str, np.ndarray]:
+def draw(gan: Trained, num: int, seed: int, labels: Sequence[int] | None = None) -> dict[str, np.ndarray]:
     """Returns `images` uint8 (num, h, w, c) and, of a conditional GAN, `labels` int32 (num,).
 
     Args:
@@ -69,12 +118,7 @@ def draw(gan: Trained, num: int, seed: int, labels: list[int] | None = None) -> 
       seed: seed of the latents, and of the classes if they are not given.
       labels: classes, repeated in order up to `num`.
     """
-    asked = None if labels is None else jnp.resize(jnp.asarray(labels, jnp.int32), (num,))
-    inputs = gan.algorithm.draw_inputs(jax.random.key(seed), num, asked)
-    arrays = {"images": render_all(jax.jit(gan.algorithm.predict), gan.state, inputs)}
-    if "condition" in inputs:
-        arrays["labels"] = np.argmax(np.asarray(inputs["condition"]), axis=-1).astype(np.int32)
-    return arrays
+    return _arrays(gan, inputs_of_seed(gan, num, seed, labels or ()), AT_ONCE)
 
 
 def save_arrays(path: Path, **arrays: np.ndarray) -> None:
@@ -86,3 +130,45 @@ def save_arrays(path: Path, **arrays: np.ndarray) -> None:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     write_bytes(path, buffer.getvalue())
+
+
+def _write(gan: Trained, inputs: Inputs, out: str | Path, columns: int | None, at_once: int) -> None:
+    """Writes the images of these inputs to a picture, an archive or a folder."""
+    if kind_of(out) == "":
+        _write_folder(gan, inputs, Path(out), at_once)
+        return
+    arrays = _arrays(gan, inputs, at_once)
+    if kind_of(out) == ".png":
+        save_png(Path(out), make_grid(arrays["images"], columns), readable_scale(gan.facts.shape[0]))
+    else:
+        names = class_names(gan)
+        save_arrays(Path(out), **arrays, **({"label_names": np.array(names)} if names else {}))
+
+
+def _write_folder(gan: Trained, inputs: Inputs, folder: Path, at_once: int) -> None:
+    """Writes a PNG file for each image, a batch at a time, and removes the numbered files of an earlier call."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in [path for path in folder.iterdir() if NUMBERED.fullmatch(path.name)]:
+        old.unlink()
+    num = len(inputs["latents"])
+    digits = max(5, len(str(num - 1)))
+    batches = render_batches(jax.jit(gan.algorithm.predict), gan.state, inputs, at_once)
+    images = (image for batch in batches for image in batch)
+    for number, image in enumerate(track_pass("images", images, num)):
+        save_png(folder / f"{number:0{digits}}.png", image)
+
+
+def _arrays(gan: Trained, inputs: Inputs, at_once: int) -> dict[str, np.ndarray]:
+    """Returns `images` and, of a conditional GAN, `labels`: of a mixture the class with the largest share."""
+    arrays = {"images": render_all(jax.jit(gan.algorithm.predict), gan.state, inputs, at_once)}
+    if "condition" in inputs:
+        arrays["labels"] = np.argmax(np.asarray(inputs["condition"]), axis=-1).astype(np.int32)
+    return arrays
+
+
+def _parse_grid(text: str) -> tuple[int, int]:
+    """Returns rows and columns."""
+    match = re.fullmatch(r"\s*(\d{1,4})\s*[x×]\s*(\d{1,4})\s*", text.lower())
+    rows, columns = (0, 0) if match is None else (int(match[1]), int(match[2]))
+    require(rows * columns > 0, "grid", text, "ROWSxCOLUMNS, such as 4x6")
+    return rows, columns

@@ -76,20 +76,20 @@ def test_the_run_shows_each_class(run):
 def test_labels_by_name_and_number(run):
     gan = load(run)
     assert class_names(gan) == NAMES
-    assert parse_labels("dark", NAMES) == parse_labels("1", NAMES) == [1]
-    assert parse_labels("2, bright,dark", NAMES) == [2, 0, 1]
-    assert parse_labels("1", ("1", "0")) == [0]  # a name comes before a number
+    assert parse_labels(["dark"], NAMES) == parse_labels(["1"], NAMES) == [1]
+    assert parse_labels(["2, bright,dark"], NAMES) == [2, 0, 1]
+    assert parse_labels(["1"], ("1", "0")) == [0]  # a name comes before a number
     with pytest.raises(InputError, match=r"label: got 'blue'; accepted: bright \(0\), dark \(1\), grey \(2\)"):
-        parse_labels("dark,blue", NAMES)
+        parse_labels(["dark,blue"], NAMES)
     with pytest.raises(InputError, match="label: got '1'; accepted: none, since this run was trained without classes"):
-        parse_labels("1", ())
+        parse_labels(["1"], ())
 
 
 @pytest.mark.parametrize(
     ("label", "num", "expected"), [("2", 4, [2] * 4), ("1,0,2", None, [1, 0, 2]), ("0,2", 5, [0, 2, 0, 2, 0])]
 )
 def test_sample_draws_the_classes_asked_for(run, tmp_path, label, num, expected):
-    sample_run(load(run), num, 0, tmp_path / "x.npz", label)
+    sample_run(load(run), num, 0, tmp_path / "x.npz", [label])
     arrays = np.load(tmp_path / "x.npz")
     np.testing.assert_array_equal(arrays["labels"], expected)
     assert arrays["images"].shape == (len(expected), 8, 8, 1)
@@ -103,7 +103,7 @@ def test_sample_draws_the_classes_asked_for(run, tmp_path, label, num, expected)
 
 
 def test_one_label_makes_as_many_as_none(run, tmp_path):
-    assert "64 images" in sample_run(load(run), None, 0, tmp_path / "x.png", "grey")
+    assert "64 images" in sample_run(load(run), None, 0, tmp_path / "x.png", ["grey"])
     assert "64 images" in sample_run(load(run), None, 0, tmp_path / "x.png")
 
 
