@@ -20,6 +20,7 @@ from tyro.conf import OmitArgPrefixes
 from jaxgen.cli import run_recipe
 from jaxgen.data.base import Source
 from jaxgen.data.config import DataConfig
+from jaxgen.data.notes import class_notes, size_notes
 from jaxgen.data.sources import open_source
 from jaxgen.errors import require
 from jaxgen.evaluation.classifier import make_classifier
@@ -101,7 +102,10 @@ def make(config: ClassifierRecipe, facts: Facts) -> Algorithm:
 
 
 CONFIG = ClassifierRecipe()
-TASK = Task("classifier", ClassifierRecipe, open_data, make, measures, show, finish)
+TASK = Task(
+    "classifier", ClassifierRecipe, open_data, make, measures, show, finish,
+    notes=lambda _, source: (*size_notes(source), *class_notes(source)),
+)  # fmt: skip
 
 
 def accuracy(predict, state: TrainState, source: Source, num: int, at_once: int = 500) -> float:

@@ -168,12 +168,9 @@ def test_a_network_that_knows_other_classes_says_nothing_of_them(network):
 
 
 def test_classes_are_found_by_their_names_and_others_are_refused():
-    fakes, labels = make_fakes(FAKES, 1 - bright(FAKES)), bright(FAKES)
+    fakes = make_fakes(FAKES, 1 - bright(FAKES))  # numbers of the names in the other order
     named = run(fakes._replace(class_names=NAMES[::-1]), make_source(TRAIN), None).figures
-    assert (
-        named["conditional_accuracy"]
-        == run(make_fakes(FAKES, labels), make_source(TRAIN), None).figures["conditional_accuracy"]
-    )
+    assert named["conditional_accuracy"].value == 1.0
     with pytest.raises(InputError, match="labels in toy: got 'dim'; accepted: dark, bright, or 0 to 1"):
         run(fakes._replace(class_names=("dark", "dim")), make_source(TRAIN), None)
 
