@@ -5,6 +5,7 @@ the model trained so far. A second interrupt raises KeyboardInterrupt. No functi
 """
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import jax
