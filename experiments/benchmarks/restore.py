@@ -60,7 +60,7 @@ class RestoreConfig:
     batch_size: int = 16
     """Images per update, summed over all devices."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Compute dtype; parameters stay float32."""
+    """Compute dtype of the train steps; parameters stay float32."""
     cases: tuple[Literal["inference", "train", "recurrent"], ...] = ("inference", "train", "recurrent")
     """Inference on whole images, training of the inverse network, training of the recurrent network."""
     torch: bool = True

@@ -178,10 +178,17 @@ def test_distances_are_relative_to_the_step():
     assert agreement.row("x", "bfloat16", {"loss": float("nan"), "update": 0.1})["within"] == "no"
 
 
-def test_every_preset_is_compared():
-    assert {"gan_mnist", "cgan_mnist", "inverse_mnist", "inverse_photos", "crnn_mnist", "crnn_photos"} <= set(
-        agreement.recipes()
-    )
+@pytest.mark.slow
+def test_every_recipe_of_a_preset_is_compared_and_takes_a_step():
+    names = ["gan_mnist", "cgan_mnist", "inverse_mnist", "inverse_photos", "crnn_mnist", "crnn_photos"]
+    assert set(names) <= set(agreement.recipes())
+    for name in agreement.recipes():
+        training = agreement.plain_training(name, "bfloat16", True)
+        state = jax.eval_shape(training.algorithm.init, jax.random.key(0), training.numbers)
+        after, metrics = jax.eval_shape(training.algorithm.step, state, training.batch, jax.random.key(0))
+        assert jax.tree.structure(after.params) == jax.tree.structure(state.params)
+        assert any(metric.startswith("loss/") for metric in metrics)
+        assert not jax.tree.leaves(state.opt_state)  # plain gradient descent
 
 
 def test_equal_means_the_same_bits(tmp_path):

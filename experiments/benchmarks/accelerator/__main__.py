@@ -96,13 +96,17 @@ def command_of(config: AcceleratorConfig) -> str:
 def in_process(name: str, seconds: float) -> tuple[str, dict[str, Any]]:
     """Measures a section in a process of its own, and ends that when its time is up; see `Runner`."""
     # JAX takes most of the memory at once, and would leave PyTorch and the processes of `resume` too little
-    environment = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "GOMP_SPINCOUNT": "1000"} | os.environ
+    defaults = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "GOMP_SPINCOUNT": "1000"}
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder, open(Path(folder) / "errors", "w+b") as errors:
         out = Path(folder) / "section.json"
         command = [sys.executable, "-m", sections.__name__, name, str(out), f"{seconds:.0f}"]
         process = subprocess.Popen(
-            command, env=environment, stdout=subprocess.DEVNULL, stderr=errors, start_new_session=True
+            command,
+            env=defaults | os.environ | {"TMPDIR": folder},  # so that nothing stays there if it is ended
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+            start_new_session=True,
         )
         try:
             code = process.wait(seconds)
