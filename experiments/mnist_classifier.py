@@ -61,6 +61,8 @@ class ClassifierRecipe:
     hparams: ClassifierHparams = ClassifierHparams()
     train: OmitArgPrefixes[TrainConfig] = TrainConfig(steps=9_400, batch_size=128)
 
+    first = ("dataset", "data_dir", "hparams.lr", "steps", "minutes", "batch_size", "seed", "out", "resume")
+
 
 def open_data(config: ClassifierRecipe, source: Source | None) -> Data:
     """Returns the training and the test images."""

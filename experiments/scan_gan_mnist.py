@@ -8,7 +8,7 @@ equals a run of experiments.gan_mnist with its numbers and seed; --extract MEMBE
 
 from experiments import gan_mnist
 from jaxgen.cli import run_recipe
-from jaxgen.scans.setup import scan_of
+from jaxgen.scans.config import scan_of
 
 CONFIG = scan_of(gan_mnist.CONFIG, steps=2_000)
 

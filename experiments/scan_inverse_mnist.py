@@ -8,7 +8,7 @@ equals a run of experiments.inverse_mnist with its numbers and seed; --extract M
 
 from experiments import inverse_mnist
 from jaxgen.cli import run_recipe
-from jaxgen.scans.setup import scan_of
+from jaxgen.scans.config import scan_of
 
 CONFIG = scan_of(inverse_mnist.CONFIG, steps=2_000)
 

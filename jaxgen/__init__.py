@@ -11,14 +11,14 @@ _HOMES = {
     "InputError": "jaxgen.errors",
     "TrainConfig": "jaxgen.training.config",
     "TrainState": "jaxgen.training.step",
-    "evaluate": "jaxgen.api",
+    "evaluate": "jaxgen.api.using",
     "load": "jaxgen.bundles.model",
     "make_gan": "jaxgen.tasks.gan.algorithm",
     "open_source": "jaxgen.data.sources",
-    "restore": "jaxgen.api",
-    "sample": "jaxgen.api",
-    "train_gan": "jaxgen.api",
-    "train_restorer": "jaxgen.api",
+    "restore": "jaxgen.api.using",
+    "sample": "jaxgen.api.using",
+    "train_gan": "jaxgen.api.training",
+    "train_restorer": "jaxgen.api.training",
 }
 """Modules of the public names. A name is imported at its first use, so that exported models need no Flax."""
 

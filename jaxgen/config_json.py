@@ -4,6 +4,7 @@ import dataclasses
 import json
 import types
 import typing
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -62,12 +63,12 @@ def save_config(config: Any, path: Path) -> None:
     write_bytes(path, (json.dumps(to_dict(config), indent=2) + "\n").encode())
 
 
-def load_config(cls: type[T], path: Path) -> T:
-    """Reads a configuration that `save_config` wrote.
+def load_config(cls: type[T], path: Path, update: Callable[[Any], Any] = lambda values: values) -> T:
+    """Reads a configuration that `save_config` wrote; `update` brings what older versions wrote up to date.
 
     Raises:
       InputError: no such file, not JSON, unknown fields or values of the wrong type.
     """
     if not path.exists():
         raise InputError(f"{path}: no such file; accepted: a run folder with a config.json")
-    return from_dict(cls, read_json(path))
+    return from_dict(cls, update(read_json(path)))

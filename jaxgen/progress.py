@@ -55,7 +55,9 @@ class PhotoProgress(NamedTuple):
     """failed(line): counts the current photo as left out and prints the reason to stderr."""
 
 
-def open_progress(total_steps: int, start_step: int, batch_size: int, minutes: float | None = None) -> Progress:
+def open_progress(
+    total_steps: int, start_step: int, batch_size: int, minutes: float | None = None, images_before: int | None = None
+) -> Progress:
     """Starts to show the progress of a training on stdout: as a bar on a terminal, else as a line every 10 s.
 
     Args:
@@ -63,11 +65,14 @@ def open_progress(total_steps: int, start_step: int, batch_size: int, minutes: f
       start_step: number of steps done by earlier runs.
       batch_size: number of images in a step.
       minutes: the training also ends this many minutes from now; None sets no such limit.
+      images_before: number of images in the steps done; None for steps of `batch_size`.
 
     Returns:
       The functions that show the progress.
     """
     bars, task = _track_training(total_steps, start_step, batch_size, minutes)
+    if images_before is not None:
+        bars.update(task.id, extra=images_before - start_step * batch_size)
     if _on_terminal():
         return _open_bar(bars, task)
     return _open_lines(bars, task, lambda line: print(line, flush=True))
@@ -145,7 +150,7 @@ def _track_training(
         get_time=clock,
     )
     limit = None if minutes is None else 60 * minutes
-    fields = {"batch_size": batch_size, "limit": limit, "values": {}, "updated": clock()}
+    fields = {"batch_size": batch_size, "limit": limit, "values": {}, "updated": clock(), "extra": 0}
     bars.add_task("", total=total_steps, completed=start_step, **fields)
     return bars, bars.tasks[0]
 
@@ -202,7 +207,8 @@ def _render(bars: Bars, task: Task) -> Group:
 
 def format_line(task: Task) -> str:
     """Returns a plain ASCII line with steps, images and, where they are known, images/s, time left and metrics."""
-    counts = [f"step {task.completed}/{task.total}", f"{task.completed * task.fields['batch_size']:,} images"]
+    images = task.completed * task.fields["batch_size"] + task.fields["extra"]
+    counts = [f"step {task.completed}/{task.total}", f"{images:,} images"]
     return "  ".join(filter(None, [*counts, _format_throughput(task), _format_eta(task), *_format_metrics(task)]))
 
 

@@ -18,5 +18,5 @@ def restorer_of(apply, channels: int = 3, halo: int = 2, multiple: int = 2, name
         images_per_step=1,
         sizes=Sizes(halo, multiple),
     )
-    state = TrainState(jnp.zeros((), jnp.int32), {}, {}, {}, {}, {})
+    state = TrainState(jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32), {}, {}, {}, {}, {})
     return Trained(table.task("restoration"), None, algorithm, state, Facts((8, 8, channels), name=name))

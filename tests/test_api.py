@@ -10,6 +10,7 @@ import pytest
 
 import jaxgen
 from jaxgen import api
+from jaxgen.api import training
 from jaxgen.errors import InputError
 from jaxgen.tasks.load import load
 from jaxgen.tasks.restoration.config import RestorationConfig
@@ -79,9 +80,12 @@ def test_going_on_is_as_never_having_stopped(trained):
         api.train_gan(IMAGES[:, :4, :4], steps=12, resume=half, **more)
 
 
-def test_classes():
+def test_classes(capsys):
     config = jaxgen.GanConfig(architecture="mlp", base_channels=1, latent_dim=4, penalties=(), conditioning="concat")
-    gan, _ = api.train_gan(IMAGES, LABELS, steps=2, batch_size=8, config=config, progress=False)
+    gan, _ = api.train_gan(IMAGES, LABELS, steps=2, batch_size=8, config=config)
+    said = capsys.readouterr().out
+    assert "classes: 3, 16 images each" in said
+    assert "only 48 images: --augment" in said
     assert jaxgen.sample(gan, 4, labels=[2, 0]).shape == (4, 8, 8, 1)
     for wrong in (3, [], -1):
         with pytest.raises(InputError, match="labels"):
@@ -137,7 +141,7 @@ def test_bad_input_raises_a_value_error(call):
 
 def test_an_interrupt_returns_what_was_trained_and_leaves_the_handlers(monkeypatch):
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    whole = api.fit
+    whole = training.fit
 
     def interrupted(*args, on_metrics, **more):
         def then(step, values):
@@ -146,7 +150,7 @@ def test_an_interrupt_returns_what_was_trained_and_leaves_the_handlers(monkeypat
 
         return whole(*args, on_metrics=then, **more)
 
-    monkeypatch.setattr(api, "fit", interrupted)
+    monkeypatch.setattr(training, "fit", interrupted)
     gan, history = api.train_gan(IMAGES, steps=40, batch_size=8, config=SMALL, progress=False)
     assert 0 < gan.facts.step < 40
     assert len(history["loss/generator"]) == gan.facts.step

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from jaxgen.cli.commands import COMMANDS
-from jaxgen.scans.setup import scan_type
+from jaxgen.scans.config import scan_type
 from jaxgen.tasks.gan.config import GanRecipe
 from jaxgen.tasks.restoration.config import RestorationRecipe
 
@@ -24,7 +24,8 @@ def test_files_named_exist():
     ):
         assert (ROOT / path).exists(), path
     for module in re.findall(r"(?:python -m |`)(experiments\.[\w.]*)", TEXT + RESULTS):
-        assert (ROOT / f"{module.replace('.', '/')}.py").exists(), module
+        path = ROOT / module.replace(".", "/")
+        assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), module
 
 
 def test_the_way_to_a_train_step_is_as_short_as_it_says():
@@ -35,7 +36,7 @@ def test_the_way_to_a_train_step_is_as_short_as_it_says():
 
 
 def test_flags_named_exist():
-    fields = {"dist", "help", "n", "print-completion"}
+    fields = {"dist", "help", "help-all", "n", "print-completion"}
     for name in ("sample", "evaluate", "restore", "evaluate-restoration", "doctor", "export", "web"):
         fields |= {flag.replace("_", "-") for flag in inspect.signature(COMMANDS[name].run).parameters}
     for group in (

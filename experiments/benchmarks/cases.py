@@ -11,7 +11,6 @@ from experiments.benchmarks import common
 from jaxgen.data.config import DataConfig
 from jaxgen.data.pipeline import batches as batches_of
 from jaxgen.data.sources import open_source
-from jaxgen.tasks.base import fix_schedule
 from jaxgen.tasks.gan.algorithm import make_gan
 from jaxgen.tasks.gan.config import GanConfig, GanRecipe
 from jaxgen.training import parallel
@@ -32,6 +31,12 @@ def recipe_of(name: str, batch_size: int, dtype: str = "float32") -> GanRecipe:
     recipe = RECIPES[name]
     train = dataclasses.replace(recipe.train, batch_size=batch_size)
     return fix_schedule(dataclasses.replace(recipe, train=train, gan=dataclasses.replace(recipe.gan, dtype=dtype)))
+
+
+def fix_schedule(recipe: GanRecipe) -> GanRecipe:
+    """Returns the recipe with the length of its schedule set, for states that are made without `prepare`."""
+    images = float(recipe.train.steps * recipe.train.batch_size)
+    return dataclasses.replace(recipe, hparams=dataclasses.replace(recipe.hparams, schedule_images=images))
 
 
 def images_of(name: str, num: int) -> np.ndarray:

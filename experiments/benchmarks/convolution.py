@@ -18,11 +18,11 @@ from jax import lax
 
 from experiments import gan_mnist
 from experiments.benchmarks import common
+from experiments.benchmarks.cases import fix_schedule
 from jaxgen.cli import exit_cleanly, parse
 from jaxgen.config_json import to_dict
 from jaxgen.errors import require
 from jaxgen.networks import convolution, layers
-from jaxgen.tasks.base import fix_schedule
 from jaxgen.tasks.gan.algorithm import make_gan
 from jaxgen.training import parallel
 from jaxgen.training.step import Algorithm, TrainState

@@ -133,8 +133,8 @@ def _train_candidates(config: InputPipelineConfig, k: int) -> list[common.Candid
     patches = common.pictures(config.batch_size, restore.CROP, 3)
     restoration = make_restoration(restore.INVERSE["colour"], patches.shape[1:], len(patches))
     return [
-        train_step._jaxgen(GAN, recipe, images, devices, k),
-        restore._jaxgen_step(RESTORER, restoration, patches, None, k),
+        train_step.jaxgen_step(GAN, recipe, images, devices, k),
+        restore.jaxgen_step(RESTORER, restoration, patches, None, k),
         _fed(cases.begin_training(recipe, images, devices, k), config, k),
     ]
 

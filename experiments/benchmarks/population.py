@@ -9,7 +9,7 @@ do the same steps and take turns. Their times do not include compilation, which 
 import dataclasses
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import jax
@@ -17,14 +17,14 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
 from experiments.benchmarks import common
-from experiments.benchmarks.cases import RECIPES
+from experiments.benchmarks.cases import RECIPES, fix_schedule
 from jaxgen.cli import exit_cleanly, parse
 from jaxgen.config_json import to_dict
 from jaxgen.data.config import DataConfig
 from jaxgen.data.sources import open_source
 from jaxgen.errors import require
-from jaxgen.tasks.base import fix_schedule
 from jaxgen.tasks.gan.algorithm import make_gan
+from jaxgen.tasks.gan.config import GanRecipe
 from jaxgen.training import parallel
 from jaxgen.training.population import candidate_names, compile_population, init_population, member_mesh, parse_layout
 from jaxgen.training.step import Algorithm
@@ -76,15 +76,34 @@ def run(config: PopulationBenchmark) -> dict[str, Any]:
 
 def _measure(name: str, num: int, config: PopulationBenchmark) -> dict[str, Any]:
     """Measures a recipe with a number of members; returns its part of the document."""
-    recipe = RECIPES[name]
-    recipe = fix_schedule(
-        dataclasses.replace(recipe, train=dataclasses.replace(recipe.train, batch_size=config.batch_size))
-    )
+    train = dataclasses.replace(RECIPES[name].train, batch_size=config.batch_size)
+    recipe = fix_schedule(dataclasses.replace(RECIPES[name], train=train))
     k = config.steps_per_dispatch or parallel.STEPS_PER_DISPATCH[jax.default_backend()]
     # digits, since noise would lead to weights that no real training reaches
     digits = open_source(DataConfig(dataset="digits")).take(np.arange(config.batch_size) % 5000)
-    images = np.broadcast_to(digits, (k, *digits.shape))
-    algorithm, hparams = make_gan(recipe.gan, digits.shape[1:], config.batch_size), dataclasses.asdict(recipe.hparams)
+    rows, busy = race_layouts(recipe, digits, num, config.modes or candidate_names(num), k, config.repeats)
+    _print(name, num, rows, busy, config)
+    return {"case": name, "members": num, "steps_per_dispatch": k, "cores_busy_elsewhere": busy, "rows": rows}
+
+
+def race_layouts(
+    recipe: GanRecipe, images: np.ndarray, num: int, modes: Sequence[str], k: int, repeats: int
+) -> tuple[list[dict[str, Any]], float | None]:
+    """Races `num` members in each layout, and as runs one after another.
+
+    Args:
+      recipe: recipe of all members, with `schedule_images` set.
+      images: the only batch, uint8 (b, h, w, c).
+      num: number of members.
+      modes: names of layouts, as for --population of a scan.
+      k: steps in one compiled call.
+      repeats: measured rounds.
+
+    Returns:
+      The rows, those that do not work last, and the cores that other programs kept busy, None if unknown.
+    """
+    batches = np.broadcast_to(images, (k, *images.shape))
+    algorithm, hparams = make_gan(recipe.gan, images.shape[1:], len(images)), dataclasses.asdict(recipe.hparams)
     compiling: dict[str, float] = {}
 
     def timed(label: str, make: Callable[[], Callable[[], None]]) -> Callable[[], common.Candidate]:
@@ -97,12 +116,12 @@ def _measure(name: str, num: int, config: PopulationBenchmark) -> dict[str, Any]
 
         return build
 
-    makers = [(SOLO, timed(SOLO, lambda: solo_runs(algorithm, hparams, images, num)))]
-    for mode in config.modes or candidate_names(num):
-        makers.append((mode, timed(mode, lambda mode=mode: population_run(algorithm, hparams, images, num, mode))))
+    makers = [(SOLO, timed(SOLO, lambda: solo_runs(algorithm, hparams, batches, num)))]
+    for mode in modes:
+        makers.append((mode, timed(mode, lambda mode=mode: population_run(algorithm, hparams, batches, num, mode))))
     candidates, failures = common.usable_candidates(makers)
     busy_elsewhere = common.cores_busy_elsewhere()
-    timings = common.race(candidates, config.repeats, steps=1)
+    timings = common.race(candidates, repeats, steps=1)
     busy = busy_elsewhere()
     solo = timings[SOLO].median if SOLO in timings else None
     rows = [
@@ -111,15 +130,13 @@ def _measure(name: str, num: int, config: PopulationBenchmark) -> dict[str, Any]
             "seconds_per_member_step": timing.median,
             "quartiles": [timing.low, timing.high],
             "cpu_seconds_per_member_step": timing.cpu,
-            "images_per_second": config.batch_size / timing.median,
+            "images_per_second": len(images) / timing.median,
             "ratio_to_solo": solo and solo / timing.median,
             "seconds_to_first_result": compiling[label],
         }
         for label, timing in timings.items()
     ]
-    rows += [{"label": label, "does_not_work": reason} for label, reason in failures]
-    _print(name, num, rows, busy, config)
-    return {"case": name, "members": num, "steps_per_dispatch": k, "cores_busy_elsewhere": busy, "rows": rows}
+    return rows + [{"label": label, "does_not_work": reason} for label, reason in failures], busy
 
 
 def solo_runs(algorithm: Algorithm, hparams: dict[str, Any], images: np.ndarray, num: int) -> Callable[[], None]:

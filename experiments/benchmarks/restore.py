@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments import crnn_mnist, inverse_photos, inverse_photos_grey
-from experiments.benchmarks import common, flops, train_step
+from experiments.benchmarks import common, flops, torch_setup, train_step
 from experiments.benchmarks.unrolled import FORMS
 from jaxgen.cli import exit_cleanly, parse
 from jaxgen.config_json import to_dict
@@ -60,7 +60,7 @@ class RestoreConfig:
     batch_size: int = 16
     """Images per update, summed over all devices."""
     dtype: Literal["float32", "bfloat16"] = "float32"
-    """Compute dtype of the train steps; parameters stay float32."""
+    """Compute dtype; parameters stay float32."""
     cases: tuple[Literal["inference", "train", "recurrent"], ...] = ("inference", "train", "recurrent")
     """Inference on whole images, training of the inverse network, training of the recurrent network."""
     torch: bool = True
@@ -83,7 +83,7 @@ def run(config: RestoreConfig) -> dict[str, Any]:
       InputError: the settings cannot work; it is raised before anything is measured.
     """
     common.require_writable(config.out)
-    threads, version = train_step._torch_facts(config)
+    threads, version = torch_setup.prepare(config.torch)
     train = [partial(_train, colour=colour) for colour in COLOURS]
     measure = {"inference": [_inference], "train": train, "recurrent": [_recurrent]}
     cases = [case(config) for name in dict.fromkeys(config.cases) for case in measure[name]]
@@ -131,13 +131,13 @@ def _inference(config: RestoreConfig) -> dict[str, Any]:
     images = {colour: common.pictures(1, size, channels) for colour, channels in COLOURS.items()}
     params = {colour: initial_params(INVERSE[colour], channels) for colour, channels in COLOURS.items()}
     makers = [
-        (label := f"jaxgen InverseNetwork, {c}", partial(_whole_image, label, INVERSE[c], params[c], images[c]))
+        (label := f"jaxgen InverseNetwork, {c}", partial(whole_image, label, INVERSE[c], params[c], images[c]))
         for c in COLOURS
     ]
-    if train_step._torch_wanted(config):
+    if torch_setup.wanted(config.torch):
         from experiments.benchmarks.torch_restoration import inference_candidates
 
-        makers += inference_candidates(INVERSE, params, images, train_step._torch_device())
+        makers += inference_candidates(INVERSE, params, images, torch_setup.device())
     columns = {"MP/s": ("megapixels_per_second", ".2f"), "× DnCNN": ("ratio_to_dncnn", ".2f")}
     title, make_rows = f"one image of {size} x {size}", partial(inference_rows, height=size, width=size)
     case = _race("inference", title, makers, (config.repeats, 1), make_rows, columns)
@@ -145,10 +145,10 @@ def _inference(config: RestoreConfig) -> dict[str, Any]:
     return {**case, "restoration": {c: to_dict(INVERSE[c]) for c in COLOURS}, "parameters": sizes}
 
 
-def _whole_image(label: str, structure: RestorationConfig, params: Params, images: np.ndarray) -> common.Candidate:
+def whole_image(label: str, structure: RestorationConfig, params: Params, images: np.ndarray) -> common.Candidate:
     """Returns a candidate that restores a whole image as `jaxgen restore` does."""
     shape = images.shape[1:]
-    state = TrainState(jnp.zeros((), jnp.int32), {}, {}, {"restorer": params}, {}, {})
+    state = TrainState(jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32), {}, {}, {"restorer": params}, {}, {})
     recipe = RestorationRecipe(restoration=structure)
     model = Trained(task("restoration"), recipe, make_restoration(structure, shape, 1), state, Facts(shape, name=label))
     restore = adapt(model, shape[-1], strength=1.0, masked=False)
@@ -181,12 +181,12 @@ def _train(config: RestoreConfig, colour: str) -> dict[str, Any]:
     for optimizer, devices, k in dict.fromkeys(settings):
         label = f"jaxgen {optimizer}, {devices} device{'s'[: devices > 1]}, {k} step{'s'[: k > 1]} a dispatch"
         algorithm = make_restoration(dataclasses.replace(structure, optimizer=optimizer), images.shape[1:], len(images))
-        makers.append((label, partial(_jaxgen_step, label, algorithm, images, devices, k)))
+        makers.append((label, partial(jaxgen_step, label, algorithm, images, devices, k)))
     params = initial_params(structure, COLOURS[colour])
-    if train_step._torch_wanted(config):
+    if torch_setup.wanted(config.torch):
         from experiments.benchmarks.torch_restoration import step_candidates
 
-        device = train_step._torch_device()
+        device = torch_setup.device()
         makers += step_candidates(structure, hparams(len(images)), params, images, device, config.compile)
     columns = {"images/s": ("images_per_second", ",.0f"), "× PyTorch": ("ratio_to_pytorch", ".2f"), **flops.COLUMNS}
     title = f"train step, {colour}: batch {len(images)}, {CROP} x {CROP}, {config.dtype}, {common.device()}"
@@ -216,7 +216,7 @@ def hparams(batch_size: int) -> dict[str, float]:
     return vars(RestorationHparams(noise_share=0.0, grey_share=0.0, schedule_images=1000.0 * batch_size))
 
 
-def _jaxgen_step(
+def jaxgen_step(
     label: str,
     algorithm: Algorithm,
     images: np.ndarray,
@@ -252,7 +252,7 @@ def _recurrent(config: RestoreConfig) -> dict[str, Any]:
     images, k = common.pictures(config.batch_size, *DIGIT[1:]), parallel.STEPS_PER_DISPATCH[jax.default_backend()]
     compilation: Compilation = {}
     algorithms = {form: recurrent_algorithm(form, len(images)) for form in FORMS}
-    steps = {form: partial(_jaxgen_step, form, algorithms[form], images, None, k, compilation) for form in FORMS}
+    steps = {form: partial(jaxgen_step, form, algorithms[form], images, None, k, compilation) for form in FORMS}
     columns = {"compile s": ("compile_seconds", ".1f"), "MB": ("megabytes", ".0f"), "× scan": ("ratio_to_scan", ".2f")}
     title = f"recurrent train step: batch {len(images)}, 28 x 28, {RECURRENT.iterations} iterations, {k} a dispatch"
     make_rows = partial(recurrent_rows, compilation=compilation, batch_size=len(images))

@@ -163,23 +163,23 @@ def load(config: GanConfig, shape: Shape, pair: tuple[nn.Module, nn.Module], par
     generator, discriminator = pair
     if config.architecture == "mlp":
         pixels = channels_first(h, w, c)
-        _set(generator.first, g["Dense_0"]["kernel"], g["Dense_0"]["bias"])
-        _set(generator.last, g["Dense_1"]["kernel"][:, pixels], g["Dense_1"]["bias"][pixels])
-        _set(discriminator.first, d["Dense_0"]["kernel"][pixels], d["Dense_0"]["bias"])
-        _set(discriminator.last, d["Dense_1"]["kernel"], d["Dense_1"]["bias"])
+        set_layer(generator.first, g["Dense_0"]["kernel"], g["Dense_0"]["bias"])
+        set_layer(generator.last, g["Dense_1"]["kernel"][:, pixels], g["Dense_1"]["bias"][pixels])
+        set_layer(discriminator.first, d["Dense_0"]["kernel"][pixels], d["Dense_0"]["bias"])
+        set_layer(discriminator.last, d["Dense_1"]["kernel"], d["Dense_1"]["bias"])
         return
     grid = channels_first(h // 4, w // 4, generator.grid[0])
-    _set(generator.hidden, g["Dense_0"]["kernel"], g["Dense_0"]["bias"])
-    _set(generator.dense, g["Dense_1"]["kernel"][:, grid], g["Dense_1"]["bias"][grid])
+    set_layer(generator.hidden, g["Dense_0"]["kernel"], g["Dense_0"]["bias"])
+    set_layer(generator.dense, g["Dense_1"]["kernel"][:, grid], g["Dense_1"]["bias"][grid])
     for i, (layer, conv) in enumerate(zip(generator.layers, generator.convs, strict=True)):
         order = channels_first(2, 2, layer.features // 4) if layer.rearranged else slice(None)
-        _set(conv, g[f"Conv_{i}"]["kernel"][..., order], g[f"Conv_{i}"]["bias"][order])
+        set_layer(conv, g[f"Conv_{i}"]["kernel"][..., order], g[f"Conv_{i}"]["bias"][order])
     for i, (layer, conv) in enumerate(zip(discriminator.layers, discriminator.convs, strict=True)):
         order = channels_first(2, 2, layer.channels // 4) if layer.rearranged else slice(None)
-        _set(conv, d[f"Conv_{i}"]["kernel"][:, :, order], d[f"Conv_{i}"]["bias"])
+        set_layer(conv, d[f"Conv_{i}"]["kernel"][:, :, order], d[f"Conv_{i}"]["bias"])
     grid = channels_first(h // 4, w // 4, discriminator.layers[-1].features)
-    _set(discriminator.hidden, d["Dense_0"]["kernel"][grid], d["Dense_0"]["bias"])
-    _set(discriminator.dense, d["Dense_1"]["kernel"], d["Dense_1"]["bias"])
+    set_layer(discriminator.hidden, d["Dense_0"]["kernel"][grid], d["Dense_0"]["bias"])
+    set_layer(discriminator.dense, d["Dense_1"]["kernel"], d["Dense_1"]["bias"])
 
 
 def load_resnet(pair: tuple[nn.Module, nn.Module], params: dict[str, Any]) -> None:
@@ -189,7 +189,7 @@ def load_resnet(pair: tuple[nn.Module, nn.Module], params: dict[str, Any]) -> No
             leaf = params[name]
             for part in path:
                 leaf = leaf[part]
-            _set(layer, np.asarray(leaf["kernel"]), np.asarray(leaf["bias"]) if "bias" in leaf else None)
+            set_layer(layer, np.asarray(leaf["kernel"]), np.asarray(leaf["bias"]) if "bias" in leaf else None)
     with torch.no_grad():
         pair[0].grid.copy_(torch.tensor(np.asarray(params["generator"]["grid"]).transpose(2, 0, 1)))
         pair[1].window.copy_(torch.tensor(np.asarray(params["discriminator"]["window"])))
@@ -200,7 +200,7 @@ def channels_first(h: int, w: int, c: int) -> np.ndarray:
     return np.arange(h * w * c).reshape(h, w, c).transpose(2, 0, 1).reshape(-1)
 
 
-def _set(layer: nn.Module, kernel: np.ndarray, bias: np.ndarray | None) -> None:
+def set_layer(layer: nn.Module, kernel: np.ndarray, bias: np.ndarray | None) -> None:
     """Puts a kernel (*k, in, out) into a layer whose weight is (out, in, *k)."""
     weight = np.moveaxis(kernel, (-1, -2), (0, 1))
     with torch.no_grad():

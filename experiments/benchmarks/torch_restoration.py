@@ -17,8 +17,7 @@ from torch.nn import functional as F
 from experiments.benchmarks.common import Candidate
 from experiments.benchmarks.torch_gan import Metrics, decay_per_step
 from experiments.benchmarks.torch_initial_fill import fill, suspected_impulses
-from experiments.benchmarks.torch_networks import DnCNN, channels_first
-from experiments.benchmarks.torch_networks import _set as set_layer
+from experiments.benchmarks.torch_networks import DnCNN, channels_first, set_layer
 from jaxgen.degradations.compose import parse_mixture
 from jaxgen.errors import require
 from jaxgen.networks.inverse import IMPULSE_BIAS
@@ -234,7 +233,7 @@ def inference_candidates(
     """Returns candidates that restore one image: DnCNN on grey, and the inverse network, in both layouts.
 
     Args:
-      configs: structures of the inverse networks, by "grey" and "colour".
+      configs: structures of the inverse networks, by "grey" and "colour"; their dtype is that of all rows.
       params: jaxgen's parameters, by the same names.
       images: uint8 (1, h, w, c), by the same names.
       device: "cpu" or "cuda".
@@ -247,22 +246,23 @@ def inference_candidates(
 
     networks = [("DnCNN-17, grey", DnCNN, "grey")]
     networks += [(f"InverseNetwork, {colour}", partial(twin, colour), colour) for colour in images]
+    half = any(config.dtype == "bfloat16" for config in configs.values())
     return [
-        (label := f"PyTorch {name}{layout}", partial(_inference, label, make, images[colour], channels_last, device))
+        (label := f"PyTorch {name}{way}", partial(_inference, label, make, images[colour], channels_last, device, half))
         for name, make, colour in networks
-        for layout, channels_last in LAYOUTS.items()
+        for way, channels_last in LAYOUTS.items()
     ]
 
 
 def _inference(
-    label: str, make: Callable[[], nn.Module], images: np.ndarray, channels_last: bool, device: str
+    label: str, make: Callable[[], nn.Module], images: np.ndarray, channels_last: bool, device: str, half: bool
 ) -> Candidate:
     memory = torch.channels_last if channels_last else torch.contiguous_format
     module = make().eval().to(device, memory_format=memory)
     x = (torch.tensor(images).permute(0, 3, 1, 2) / 127.5 - 1.0).contiguous(memory_format=memory)
 
     def restore_image() -> None:
-        with torch.inference_mode():
+        with torch.inference_mode(), torch.autocast(device, torch.bfloat16, enabled=half):
             module(x.to(device)).cpu()
 
     return Candidate(label, restore_image, 1)

@@ -6,17 +6,16 @@ Command:  python -m experiments.benchmarks.train_step [--repeats N] [--out FILE.
 """
 
 import dataclasses
-import importlib.util
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import jax
 import numpy as np
 
-from experiments.benchmarks import cases, common, flops
+from experiments.benchmarks import cases, common, flops, torch_setup
 from jaxgen.cli import exit_cleanly, parse
 from jaxgen.config_json import to_dict
 from jaxgen.errors import require
@@ -74,7 +73,7 @@ def run(config: TrainStepConfig) -> dict[str, Any]:
       InputError: the settings cannot work; it is raised before anything is measured.
     """
     common.require_writable(config.out)
-    threads, torch_version = _torch_facts(config)
+    threads, torch_version = torch_setup.prepare(config.torch)
     measured = [_measure(name, config) for name in dict.fromkeys(config.cases)]
     document = common.describe(
         "train_step", to_dict(config), torch={"version": torch_version, "threads": threads}, cases=measured
@@ -90,7 +89,7 @@ def _measure(name: str, config: TrainStepConfig) -> dict[str, Any]:
     algorithm = make_gan(recipe.gan, images.shape[1:], config.batch_size)
     num_flops = flops.step_flops(algorithm, dataclasses.asdict(recipe.hparams), images.shape[1:])
     makers = jaxgen_rows(recipe, images, config.steps_per_dispatch)
-    if _torch_wanted(config):
+    if torch_setup.wanted(config.torch):
         makers += torch_rows(recipe, images, config.compile)
     candidates, failures = common.usable_candidates(makers)
     highest, highest_flops = flops.ceiling(config.dtype)
@@ -125,7 +124,7 @@ def jaxgen_rows(recipe: GanRecipe, images: np.ndarray, per_dispatch: tuple[int, 
     makers = []
     for devices, k in settings:
         label = row_label(devices, k)
-        makers.append((label, lambda label=label, devices=devices, k=k: _jaxgen(label, recipe, images, devices, k)))
+        makers.append((label, lambda label=label, devices=devices, k=k: jaxgen_step(label, recipe, images, devices, k)))
     return makers
 
 
@@ -141,7 +140,8 @@ def against_one_a_dispatch(label: str, timings: dict[str, common.Timing]) -> flo
     return single.median / timings[label].median if single else None
 
 
-def _jaxgen(label: str, recipe: GanRecipe, images: np.ndarray, devices: int, k: int) -> common.Candidate:
+def jaxgen_step(label: str, recipe: GanRecipe, images: np.ndarray, devices: int, k: int) -> common.Candidate:
+    """Returns a candidate that does k steps in one call, as the training loop does."""
     state, batches, dispatch = cases.begin_training(recipe, images, devices, k)
 
     def run_dispatch() -> None:
@@ -161,6 +161,11 @@ def torch_rows(recipe: GanRecipe, images: np.ndarray, compile_too: bool) -> list
     modes += [Mode(layout, threads=1) for layout in layouts if jax.default_backend() == "cpu"]
     if compile_too:
         modes += [Mode(layout, True, how) for how in ("generator", "losses", "step") for layout in layouts]
+    return torch_modes(recipe, images, modes)
+
+
+def torch_modes(recipe: GanRecipe, images: np.ndarray, modes: Sequence[Any]) -> list[Maker]:
+    """Returns candidates of PyTorch that run in these modes, each a `torch_gan.Mode`."""
     return [(mode.label, lambda mode=mode: _torch(mode, recipe, images)) for mode in modes]
 
 
@@ -169,7 +174,7 @@ def _torch(mode: Any, recipe: GanRecipe, images: np.ndarray) -> common.Candidate
 
     from experiments.benchmarks.torch_gan import TorchGan
 
-    device = _torch_device()
+    device = torch_setup.device()
     gan = TorchGan(recipe.gan, dataclasses.asdict(recipe.hparams), images.shape[1:], mode, device)
     batch = torch.tensor(images[: recipe.train.batch_size]).permute(0, 3, 1, 2).to(device)
 
@@ -182,35 +187,6 @@ def _torch(mode: Any, recipe: GanRecipe, images: np.ndarray) -> common.Candidate
         torch.cuda.synchronize()
 
     return common.Candidate(mode.label, step, 1)
-
-
-def _torch_device() -> Literal["cpu", "cuda"]:
-    """Returns the device of PyTorch, of the same kind as that of JAX."""
-    import torch
-
-    cuda = jax.default_backend() == "gpu"
-    require(not cuda or torch.cuda.is_available(), "torch", True, "--no-torch, since this PyTorch finds no GPU")
-    return "cuda" if cuda else "cpu"
-
-
-def _torch_wanted(config: TrainStepConfig) -> bool:
-    return config.torch and importlib.util.find_spec("torch") is not None and jax.default_backend() != "tpu"
-
-
-def _torch_facts(config: TrainStepConfig) -> tuple[int | None, str | None]:
-    """Sets PyTorch up for speed; returns its threads and version, or None if it is not measured."""
-    if not _torch_wanted(config):
-        return None, None
-    import torch
-
-    torch.set_num_threads(parallel.num_cores())
-    torch.set_flush_denormal(True)
-    torch.set_float32_matmul_precision("high")  # on GPUs JAX multiplies float32 in TF32 too
-    torch.backends.cudnn.allow_tf32 = True
-    torch.backends.cudnn.benchmark = True
-    torch.manual_seed(0)
-    _torch_device()
-    return torch.get_num_threads(), torch.__version__
 
 
 def make_rows(timings: dict[str, common.Timing], batch_size: int) -> list[dict[str, Any]]:

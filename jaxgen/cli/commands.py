@@ -5,12 +5,12 @@ import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from jaxgen.cli import commands_for_gans, commands_for_models, recipes
+from jaxgen.cli import commands_for_gans, commands_for_models, commands_for_runs, names, recipes
 from jaxgen.cli.completion import SHELLS, completion
 from jaxgen.cli.exits import exit_cleanly
 from jaxgen.cli.flags import about, call, refuse_unknown, value_of
+from jaxgen.cli.help import ASK, table
 from jaxgen.errors import InputError
-from jaxgen.runs import listing
 
 PROG = "jaxgen"
 
@@ -40,8 +40,8 @@ class Names(NamedTuple):
 
 
 NAMES = {
-    "train": Names(recipes.trainable, recipes.train_config),
-    "scan": Names(recipes.scannable, recipes.scan_config),
+    "train": Names(names.trainable, names.train_config),
+    "scan": Names(names.scannable, names.scan_config),
 }
 """Commands whose first argument is a name."""
 
@@ -93,8 +93,8 @@ COMMANDS = {
         "jaxgen web latest photos --out page --serve\njaxgen web MODEL --out page --ort onnxruntime-web.tgz",
     ),
     "runs": Command(
-        listing.runs,
-        "jaxgen runs\njaxgen runs /elsewhere/runs\njaxgen runs compare runs/gan_mnist/A runs/gan_mnist/B",
+        commands_for_runs.runs,
+        "jaxgen runs\njaxgen runs /elsewhere/runs\njaxgen runs compare gan_mnist runs/gan_mnist/A",
     ),
     "doctor": Command(commands_for_models.doctor, "jaxgen doctor\njaxgen doctor --out /mnt/bucket/runs"),
 }
@@ -109,7 +109,7 @@ def main(args: list[str] | None = None) -> None:
     """
     with exit_cleanly():
         args = sys.argv[1:] if args is None else args
-        if not args or args[0] in ("-h", "--help", "help"):
+        if not args or args[0] in (*ASK, "help"):
             _print_program_help()
         elif args[0] == "--version":
             print(importlib.metadata.version("jaxgen"))
@@ -131,9 +131,9 @@ def _run(name: str, args: list[str]) -> None:
         raise InputError(f"--dataset: is now --reference (see {prog} --help)")
     if name not in NAMES:
         call(command.run, args, prog, _lines("examples", command.examples.splitlines()))
-    elif not args or args[0] in ("-h", "--help"):
+    elif not args or args[0] in ASK:
         _print_help(f"{prog} NAME [flags]", about(command.run), "names", NAMES[name].about(), command.examples)
-        print(f"\n{prog} NAME --help: all flags")
+        print(f"\n{prog} NAME --help: the flags that matter first\n{prog} NAME --help-all: all flags")
     else:
         command.run(args)
 
@@ -152,9 +152,8 @@ def _print_program_help() -> None:
 
 def _print_help(usage: str, what: str, heading: str, rows: dict[str, str], examples: str) -> None:
     """Prints a table of commands or names, with examples."""
-    width = max(map(len, rows))
-    table = _lines(heading, [f"{name:{width}}  {line}" for name, line in rows.items()])
-    print(f"usage: {usage}\n\n{what}\n\n{table}\n\n{_lines('examples', examples.splitlines())}")
+    listed = table(f"{heading}:", list(rows.items()))
+    print(f"usage: {usage}\n\n{what}\n\n{listed}\n\n{_lines('examples', examples.splitlines())}")
 
 
 def _lines(heading: str, lines: list[str]) -> str:
@@ -165,8 +164,8 @@ def _lines(heading: str, lines: list[str]) -> str:
 def _words() -> dict[str, Any]:
     """Returns all commands and names with their flags, for `completion`; imports the recipes, and with them JAX."""
     words: dict[str, Any] = {name: command.run for name, command in COMMANDS.items()}
-    for command, names in NAMES.items():
-        words[command] = {name: type(names.config(name)) for name in names.about()}
+    for command, listed in NAMES.items():
+        words[command] = {name: type(listed.config(name)) for name in listed.about()}
     return words | {"--version": _nothing, "--print-completion": dict.fromkeys(SHELLS, _nothing)}
 
 

@@ -4,11 +4,13 @@ import contextlib
 import difflib
 import functools
 import io
+import re
 from collections.abc import Callable, Iterable
 from typing import Any, NoReturn, TypeVar
 
 import tyro
 
+from jaxgen.cli.help import NUMBERS, Flag, asked_for, flags_of, help_of
 from jaxgen.errors import InputError
 
 C = TypeVar("C")
@@ -22,8 +24,9 @@ def parse(default: C, args: list[str], prog: str, description: str | None) -> C:
       InputError: a flag or value is not accepted; the message names it.
       SystemExit: after --help.
     """
+    _help_if_asked(default, args, prog, description)
     read = functools.partial(tyro.cli, type(default), default=default, args=args, prog=prog, description=description)
-    return in_one_line(read, prog)
+    return in_one_line(read, prog, default, args)
 
 
 def call(command: Callable[..., None], args: list[str], prog: str, examples: str) -> None:
@@ -39,9 +42,10 @@ def call(command: Callable[..., None], args: list[str], prog: str, examples: str
       InputError: a flag or value is not accepted.
     """
     description = f"{about(command)}\n\n{examples}"
+    _help_if_asked(command, args, prog, description)
     config = (tyro.conf.PositionalMetavarFromFieldName,)
     read = functools.partial(tyro.cli, _later(command), args=args, prog=prog, description=description, config=config)
-    in_one_line(read, prog)()
+    in_one_line(read, prog, command, args)()
 
 
 def about(command: Any) -> str:
@@ -49,16 +53,45 @@ def about(command: Any) -> str:
     return (command.__doc__ or "").strip().splitlines()[0]
 
 
-def in_one_line(read: Callable[[], T], prog: str) -> T:
-    """Calls tyro and turns its framed error message into an `InputError` of one line."""
+def in_one_line(read: Callable[[], T], prog: str, source: Any, args: list[str]) -> T:
+    """Calls tyro and turns its framed error message into an `InputError` of one line.
+
+    Args:
+      read: calls tyro.
+      prog: what precedes the flags.
+      source: the configuration or function that the flags belong to.
+      args: what follows `prog`.
+    """
     caught = io.StringIO()
     try:
         with contextlib.redirect_stderr(caught):
             return read()
     except SystemExit as end:
         if end.code:
-            raise InputError(f"{_unboxed(caught.getvalue())} (see {prog} --help)") from None
+            message = _plainer(_unboxed(caught.getvalue()), flags_of(source), args)
+            raise InputError(f"{message} (see {prog} --help)") from None
         raise
+
+
+def _help_if_asked(source: Any, args: list[str], prog: str, description: str | None) -> None:
+    """Prints the help and ends the program if the arguments ask for it."""
+    if asked_for(args):
+        print(help_of(source, prog, description, "--help-all" in args))
+        raise SystemExit(0)
+
+
+def _plainer(message: str, flags: list[Flag], args: list[str]) -> str:
+    """Returns a message of tyro in plain words: what is accepted, or the flag that an unknown one resembles."""
+    for flag in flags:
+        if f"Error parsing {flag.option}:" in message and flag.kind in NUMBERS:
+            accepted = f"{NUMBERS[flag.kind][1]}{', or None' if flag.optional else ''}"
+            return f"{flag.option}: got {value_of(args, flag.option)!r}; accepted: {accepted}"
+    unknown = re.search(r"Unrecognized options:.*?(--[^\s,=]+)", message)
+    if unknown is None or not any(arg.startswith(unknown[1]) for arg in args):
+        return message
+    wrong = unknown[1]
+    near = difflib.get_close_matches(wrong, [flag.option for flag in flags], 2, 0.75)
+    return f"{wrong}: no such flag" + (f"; did you mean {' or '.join(near)}?" if near else "")
 
 
 def refuse_unknown(what: str, name: str, known: Iterable[str]) -> NoReturn:
@@ -77,6 +110,16 @@ def value_of(args: list[str], flag: str) -> str | None:
         if name.replace("_", "-") == flag:
             found = value if equals else next(iter(args[i + 1 : i + 2]), None)
     return found
+
+
+def name_the_latest(args: list[str]) -> list[str]:
+    """Returns the arguments with `--resume latest` in place of `--resume` without a value."""
+    named = []
+    for i, arg in enumerate(args):
+        named.append(arg)
+        if arg == "--resume" and (i + 1 == len(args) or args[i + 1].startswith("--")):
+            named.append("latest")
+    return named
 
 
 def _later(command: Callable[..., None]) -> Callable[..., Callable[[], None]]:

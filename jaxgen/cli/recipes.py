@@ -1,9 +1,7 @@
 """Recipes: `run_recipe`, which each recipe's `main` calls, and `jaxgen train` and `jaxgen scan`."""
 
-import ast
 import dataclasses
 import importlib
-import importlib.util
 import shlex
 import sys
 from collections.abc import Callable
@@ -11,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from jaxgen.cli.exits import exit_cleanly
-from jaxgen.cli.flags import parse, refuse_unknown, value_of
+from jaxgen.cli.flags import name_the_latest, parse, value_of
+from jaxgen.cli.names import named, scan_config, scan_recipe, scannable, trainable
 from jaxgen.errors import InputError
 from jaxgen.tasks.table import presets, task_of
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from jaxgen.tasks.base import Task
 
 C = TypeVar("C")
+UNSAVED = "interrupted before the first checkpoint: nothing to save"
 
 
 def run_recipe(
@@ -42,17 +42,22 @@ def run_recipe(
     """
     with exit_cleanly():
         prog, typed = call or _typed(recipe)
-        args = _name_the_latest(typed)
+        args = name_the_latest(typed)
         config = parse(default, args, prog, description)
+        resume, out = config.train.resume, value_of(args, "--out")
+        if out and resume not in (None, "latest") and Path(out).resolve() not in Path(resume).resolve().parents:
+            accepted = f"none with --resume, which goes on in {resume}; --initial-weights {resume} starts a new run"
+            raise InputError(f"out: got {out!r}; accepted: {accepted}")
         command = shlex.join([*prog.split(), *typed])
         _start(recipe, config, task, command, lambda base: parse(base, args, prog, None))
 
 
 def _start(recipe: str, config: Any, task: "Task | None", command: str, read: Callable[[Any], Any]) -> None:
     """Finds or chooses the run folder, and trains; imports JAX only here, after the flags have been parsed."""
+    from jaxgen.runs.checkpoints import latest_step
     from jaxgen.runs.folder import Run, find_run, new_run, read_run_config
+    from jaxgen.scans.config import is_scan
     from jaxgen.scans.scan import run_or_extract
-    from jaxgen.scans.setup import is_scan
     from jaxgen.tasks.train import train_run
     from jaxgen.training import distributed, parallel
 
@@ -65,12 +70,16 @@ def _start(recipe: str, config: Any, task: "Task | None", command: str, read: Ca
         directory = Path(distributed.decided_by_main(lambda: str(find_run(resume, recipe, out))))
         config = read(read_run_config(directory, type(config)))
     run = run_or_extract if is_scan(config) else train_run
-    run(Run(recipe, directory, command, resumed=resume is not None), _without_the_call(config), task)
+    try:
+        run(Run(recipe, directory, command, resumed=resume is not None), _without_the_call(config), task)
+    except KeyboardInterrupt:  # while data is read or pictures are drawn; the loop itself ends in order
+        step = latest_step(directory / "checkpoints")
+        print(f"interrupted: saved step {step}; continue with --resume {directory}" if step else UNSAVED, flush=True)
 
 
 def train(args: list[str]) -> None:
     """Trains a model: a recipe by its name, or a preset on your own data."""
-    name, rest = _named(args, "train", trainable())
+    name, rest = named(args, "train", trainable())
     if name in presets():
         _run_preset(name, rest)
     else:
@@ -79,69 +88,13 @@ def train(args: list[str]) -> None:
 
 def scan(args: list[str]) -> None:
     """Trains many models at once, over hyperparameters and seeds, as one compiled program."""
-    name, rest = _named(args, "scan", scannable())
-    recipe = _scan_recipe(name)
+    name, rest = named(args, "scan", scannable())
+    recipe = scan_recipe(name)
     if recipe.startswith("scan_"):
         _run_module(recipe, f"jaxgen scan {name}", rest)
         return
     description = f"Many runs of {recipe} at once, over hyperparameters and seeds."
     run_recipe(f"scan_{recipe}", scan_config(name), description, call=(f"jaxgen scan {name}", rest))
-
-
-def recipes() -> dict[str, str]:
-    """Returns the names of the recipes with the first lines of their docstrings, without importing them."""
-    spec = importlib.util.find_spec("experiments")
-    folders = [] if spec is None else list(spec.submodule_search_locations or [])
-    found = {}
-    for path in sorted(path for folder in folders for path in Path(folder).glob("*.py")):
-        tree = ast.parse(path.read_text(encoding="utf8"))
-        calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
-        if any(isinstance(function, ast.Name) and function.id == "run_recipe" for function in calls):
-            found[path.stem] = (ast.get_docstring(tree) or "").partition("\n")[0]
-    return found
-
-
-def trainable() -> dict[str, str]:
-    """Returns the names for `jaxgen train`, presets first, with a line about each."""
-    found = {name: f"{preset.about} (--dataset of your own)" for name, preset in presets().items()}
-    return found | {name: line for name, line in recipes().items() if not name.startswith("scan_")}
-
-
-def scannable() -> dict[str, str]:
-    """Returns the names for `jaxgen scan`, presets first, then scans, with a line about each."""
-    known = recipes()
-    found = {name: f"short for {_scan_recipe(name)}" for name in presets()}
-    return found | {n: known[n] for n in sorted(known, key=lambda n: not n.startswith("scan_"))}
-
-
-def train_config(name: str) -> Any:
-    """Returns the default configuration of `jaxgen train NAME`; data may still change that of a preset."""
-    preset = presets().get(name)
-    return importlib.import_module(f"experiments.{preset.recipe if preset else name}").CONFIG
-
-
-def scan_config(name: str) -> Any:
-    """Returns the default configuration of `jaxgen scan NAME`."""
-    from jaxgen.scans.setup import is_scan, scan_of
-
-    config = importlib.import_module(f"experiments.{_scan_recipe(name)}").CONFIG
-    return config if is_scan(config) else scan_of(config)
-
-
-def _scan_recipe(name: str) -> str:
-    """Returns the recipe that `jaxgen scan NAME` runs."""
-    preset = presets().get(name)
-    return name if preset is None else preset.scan_recipe or preset.recipe
-
-
-def _named(args: list[str], command: str, known: dict[str, str]) -> tuple[str, list[str]]:
-    """Returns the name and the flags after it."""
-    if not args or args[0].startswith("-"):
-        raise InputError(f"{command}: got no name; accepted: {', '.join(known)} (see jaxgen {command} --help)")
-    name = args[0].removeprefix("experiments.").removesuffix(".py").replace("-", "_")
-    if name not in known:
-        refuse_unknown(command, args[0], known)
-    return name, args[1:]
 
 
 def _run_module(name: str, prog: str, args: list[str]) -> None:
@@ -160,8 +113,10 @@ def _run_preset(name: str, args: list[str]) -> None:
     preset, dataset, size = presets()[name], value_of(args, "--dataset") or "", value_of(args, "--image-size") or ""
     recipe = preset.folder_recipe if preset.folder_recipe and dataset.startswith("folder:") else preset.recipe
     module = importlib.import_module(f"experiments.{recipe}")
-    task = task_of((f.name for f in dataclasses.fields(module.CONFIG)), "train", name)
-    config = task.adapt(module.CONFIG, dataset, int(size) if size.isdecimal() and int(size) >= 1 else None)
+    config = module.CONFIG
+    if dataset or size:  # without them the help needs no JAX
+        task = task_of((f.name for f in dataclasses.fields(config)), "train", name)
+        config = task.adapt(config, dataset, int(size) if size.isdecimal() and int(size) >= 1 else None)
     description = f"{preset.about[0].upper()}{preset.about[1:]}, on any images.\n\nStarts from {module.__name__}."
     run_recipe(name, config, description, call=(f"jaxgen train {name}", args))
 
@@ -170,16 +125,6 @@ def _typed(recipe: str) -> tuple[str, list[str]]:
     """Returns the program and the flags from sys.argv."""
     prog = sys.argv[0] if sys.argv[0].startswith("jaxgen ") else f"python -m experiments.{recipe}"
     return prog, sys.argv[1:]
-
-
-def _name_the_latest(args: list[str]) -> list[str]:
-    """Returns the arguments with `--resume latest` in place of `--resume` without a value."""
-    named = []
-    for i, arg in enumerate(args):
-        named.append(arg)
-        if arg == "--resume" and (i + 1 == len(args) or args[i + 1].startswith("--")):
-            named.append("latest")
-    return named
 
 
 def _without_the_call(config: C) -> C:

@@ -10,15 +10,15 @@ class DataConfig:
     """Which images are used, and how they are cut to size."""
 
     dataset: str = "mnist"
-    """A TFDS name (mnist, fashion_mnist, cifar10, ...), folder:PATH, npz:FILE, or digits (5,000 bundled)."""
+    """A TFDS name (mnist, fashion_mnist, cifar10, ...), folder:PATH, npz:FILE (or .npy), or digits (5,000 bundled)."""
     data_dir: str | None = None
     """Folder with TFDS data sets; TFDS_DATA_DIR and TFDS's default folder are searched too."""
     split: str = "train"
     """Split of a TFDS data set."""
     image_size: int | None = None
-    """Height and width in pixels after centre crop and resize; None keeps the size of the data set."""
+    """Height and width in pixels after centre crop and resize; None: that of the data set."""
     channels: int | None = None
-    """1 (grey) or 3 (RGB); None keeps what the data set has."""
+    """1 (grey) or 3 (RGB); None: what the data set has."""
     crop_size: int | None = None
     """Height and width in pixels of random crops, drawn anew in each epoch; for folder:PATH alone."""
     flip: bool = False

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -16,6 +17,7 @@ from jaxgen.data.config import DataConfig
 from jaxgen.errors import InputError, reject, require
 from jaxgen.files import printable
 
+T = TypeVar("T")
 LOGGER = logging.getLogger("jaxgen")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
@@ -46,7 +48,7 @@ def open_folder(config: DataConfig) -> Source:
     require(root.is_dir(), "dataset", config.dataset, "folder:PATH where PATH is an existing folder")
     paths = image_files(root)
     require(bool(paths), "dataset", config.dataset, f"a folder that holds images ({', '.join(SUFFIXES)})")
-    good, kept, shape = _check(paths, config)
+    good, kept, shape, cropped = _check(paths, config)
     labels, class_names = folder_labels(root, good)
     read = partial(_read, good, config.image_size, shape[2])
     if config.crop_size is not None and kept is not None:
@@ -63,6 +65,7 @@ def open_folder(config: DataConfig) -> Source:
         read=read if kept is None else None,
         crops=config.crop_size is not None,
         skipped=len(paths) - len(good),
+        cropped=cropped,
     )
 
 
@@ -95,18 +98,27 @@ def decode_file(path: Path, image_size: int | None = None, channels: int | None 
     Raises:
       Exception: any exception that Pillow raises for a damaged file.
     """
+    return base.fit_image(_decode(path), image_size, channels)
+
+
+def _decode(path: Path) -> np.ndarray:
+    """Returns the whole image of a file with its EXIF orientation."""
     with Image.open(path, formats=FORMATS) as image:
-        return base.fit_image(base.decode(ImageOps.exif_transpose(image)), image_size, channels)
+        return base.decode(ImageOps.exif_transpose(image))
 
 
-def _check(paths: list[Path], config: DataConfig) -> tuple[list[Path], list[np.ndarray] | None, tuple[int, int, int]]:
-    """Returns the readable paths, their images if these fit in memory, and the shape of all."""
-    good, kept, bad, num_pixels, channels = [], [], [], 0, config.channels or 1
-    for path, image in zip(paths, _in_threads(partial(_try_decode, config), paths), strict=True):
-        if isinstance(image, str):
-            LOGGER.warning("%s", printable(f"{path}: skipped, {image}"))
+def _check(
+    paths: list[Path], config: DataConfig
+) -> tuple[list[Path], list[np.ndarray] | None, tuple[int, int, int], int]:
+    """Returns the readable paths, their images if these fit in memory, the shape of all, and how many were cropped."""
+    good, kept, bad, num_pixels, channels, num_cropped = [], [], [], 0, config.channels or 1, 0
+    for path, found in zip(paths, _in_threads(partial(_try_decode, config), paths), strict=True):
+        if isinstance(found, str):
+            LOGGER.warning("%s", printable(f"{path}: skipped, {found}"))
             bad.append(printable(path.name))
             continue
+        image, cropped = found
+        num_cropped += cropped
         if not good:
             first = image.shape
         if config.crop_size is None and image.shape[:2] != first[:2]:
@@ -121,10 +133,10 @@ def _check(paths: list[Path], config: DataConfig) -> tuple[list[Path], list[np.n
     _refuse_bad_folder(config, bad, len(paths))
     fits = num_pixels * channels <= base.MEMORY_LIMIT
     height, width = first[:2] if config.crop_size is None else (config.crop_size, config.crop_size)
-    return good, kept if fits else None, (height, width, channels)
+    return good, kept if fits else None, (height, width, channels), num_cropped
 
 
-def _in_threads(fn: Callable[[Path], np.ndarray | str], paths: list[Path]) -> Iterator[np.ndarray | str]:
+def _in_threads(fn: Callable[[Path], T], paths: list[Path]) -> Iterator[T]:
     """Maps by a few threads, in order; when the consumer stops early, calls that have not begun are cancelled."""
     pool = ThreadPoolExecutor(base.NUM_THREADS)
     try:
@@ -133,12 +145,14 @@ def _in_threads(fn: Callable[[Path], np.ndarray | str], paths: list[Path]) -> It
         pool.shutdown(cancel_futures=True)
 
 
-def _try_decode(config: DataConfig, path: Path) -> np.ndarray | str:
-    """Returns the image, or the reason for its absence: damaged files make Pillow raise almost any exception."""
+def _try_decode(config: DataConfig, path: Path) -> tuple[np.ndarray, bool] | str:
+    """Returns the image and whether its sides were cut off; or why there is none: Pillow may raise any exception."""
     try:
-        image = decode_file(path, config.image_size, config.channels)
+        whole = _decode(path)
+        image = base.fit_image(whole, config.image_size, config.channels)
         small = config.crop_size is not None and min(image.shape[:2]) < config.crop_size
-        return f"{image.shape[0]}x{image.shape[1]} is smaller than a crop" if small else image
+        cropped = config.image_size is not None and whole.shape[0] != whole.shape[1]
+        return f"{image.shape[0]}x{image.shape[1]} is smaller than a crop" if small else (image, cropped)
     except MemoryError:
         raise
     except Exception as error:

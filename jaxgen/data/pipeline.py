@@ -69,7 +69,7 @@ def batches(
     process_index: int = 0,
     process_count: int = 1,
 ) -> Iterator[dict[str, np.ndarray]]:
-    """Returns the endless batches of one process; batch s holds positions [s * batch_size, (s + 1) * batch_size).
+    """Returns the endless batches of one process; batch s holds positions start + s * batch_size and following.
 
     The global batch does not depend on the number of processes: each takes its contiguous part. tf.data carries out
     the plan for a source that uses TensorFlow or must be read image by image; NumPy does so for all others, with equal
@@ -79,7 +79,7 @@ def batches(
       source: the images.
       batch_size: images in the global batch, a multiple of `process_count`.
       seed: seed of the order and of the mirroring, 0 or more.
-      start: number of batches to skip; it is all that a run must store to resume.
+      start: number of images to skip; it is all that a run must store to resume.
       flip: whether half of the images are mirrored left to right, drawn anew in each epoch.
       process_index: number of this process, from 0.
       process_count: number of processes.
@@ -98,7 +98,7 @@ def batches(
     require(divisible, "batch_size", batch_size, f"a multiple of the number of processes ({process_count})")
     local = batch_size // process_count
 
-    positions = itertools.count(start * batch_size + process_index * local, batch_size)
+    positions = itertools.count(start + process_index * local, batch_size)
     if source.crops:
         return (_crops(source, seed, position, local, flip) for position in positions)
 

@@ -45,7 +45,7 @@ def jpeg(images: Images, quality: Levels) -> Images:
 
     Args:
       images: (b, h, w, c) in [-1, 1], c 1 or 3; clipped to it.
-      quality: (b,) in [1, 100], clipped to it.
+      quality: (b,) in [1, 100], clipped to it and rounded to whole numbers, as libjpeg takes them.
 
     Returns:
       (b, h, w, c) of 8-bit values in [-1, 1].
@@ -83,9 +83,11 @@ def _rounded(x: Float[Array, "*s"]) -> Float[Array, "*s"]:
 
 
 def _scale(quality: Float[Array, "b"]) -> Float[Array, "b"]:
-    """Returns the percentage by which the tables are multiplied."""
-    quality = jnp.clip(quality, 1.0, 100.0)
-    return jnp.floor(jnp.where(quality < 50.0, 5000.0 / quality, 200.0 - 2.0 * quality))
+    """Returns the percentage by which the tables are multiplied, as libjpeg computes it from a whole quality."""
+    quality = jnp.round(jnp.clip(quality, 1.0, 100.0))
+    # the share that is added is above the error of a quotient in float32 (4 becomes 3.9999998 when it is computed as a
+    # product with the reciprocal) and below 1 / 49, the distance of any other quotient to the next whole number
+    return jnp.floor(jnp.where(quality < 50.0, 5000.0 / quality + 0.005, 200.0 - 2.0 * quality))
 
 
 def _colour(levels: Float[Array, "b h w 3"], scale: Float[Array, "b"]) -> Float[Array, "b h w 3"]:

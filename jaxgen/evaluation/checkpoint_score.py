@@ -7,7 +7,6 @@ import numpy as np
 from jaxtyping import UInt8
 
 from jaxgen.data.base import Source
-from jaxgen.data.pipeline import plan
 from jaxgen.evaluation.features import FeatureNetwork, choose_network, extract
 from jaxgen.metrics.frechet import Moments, add_features, empty_moments, frechet_distance
 
@@ -24,12 +23,15 @@ class CheckpointScore(NamedTuple):
       protocol: a description in one line.
       num_generated: images to generate, always from the same inputs, so that scores differ by the weights alone.
       distance: uint8 (num_generated, h, w, c) -> Fréchet distance; lower is better.
+      describe: (distance) -> the distance in words: as a multiple of that of as many other training images, if there
+        are enough of them.
     """
 
     name: str
     protocol: str
     num_generated: int
     distance: Callable[[UInt8[np.ndarray, "n h w c"]], float]
+    describe: Callable[[float], str]
 
 
 def make_checkpoint_score(source: Source, seed: int) -> CheckpointScore:
@@ -45,12 +47,21 @@ def make_checkpoint_score(source: Source, seed: int) -> CheckpointScore:
     num_real = max(2, min(NUM_REAL, source.num_images))
     num_generated = min(NUM_GENERATED, num_real)
     counts = f"{num_generated} generated images against {num_real} training images"
-    real = moments_of(network, _random_batches(source, num_real, seed))
+    real = moments_of(network, _random_batches(source, 0, num_real, seed))
+
+    def describe(distance: float) -> str:
+        if source.num_images < num_real + num_generated:
+            return f"Fréchet distance {distance:.4g}, {counts}"
+        others = moments_of(network, _random_batches(source, num_real, num_generated, seed))
+        times = distance / frechet_distance(others, real)
+        return f"{times:.2f} times the real distance, {counts} ({num_generated} others of which are 1)"
+
     return CheckpointScore(
         name="quality/frechet_2k" if num_generated == NUM_GENERATED else f"quality/frechet_{num_generated}",
         protocol=f"Fréchet distance, {network.name}, {counts}",
         num_generated=num_generated,
         distance=lambda generated: frechet_distance(moments_of(network, [generated]), real),
+        describe=describe,
     )
 
 
@@ -62,8 +73,10 @@ def moments_of(network: FeatureNetwork, images: Iterable[np.ndarray]) -> Moments
     return moments
 
 
-def _random_batches(source: Source, num: int, seed: int) -> Iterator[np.ndarray]:
-    """Yields `num` images of the source in batches, drawn by `seed`."""
-    index, _ = plan(seed + 2**32, source.num_images, 0, num)
+def _random_batches(source: Source, start: int, num: int, seed: int) -> Iterator[np.ndarray]:
+    """Yields `num` images of the source in batches, from a place of an order that no epoch of a training has."""
+    # epochs have the streams (seed, epoch, 0) to (seed, epoch, 2); see `jaxgen.data.pipeline`
+    order = np.random.default_rng((seed, 0, 3)).permutation(source.num_images)
+    index = np.resize(order, start + num)[start:]
     for start in range(0, num, BATCH):
         yield source.take(index[start : start + BATCH])

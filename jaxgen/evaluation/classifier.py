@@ -13,7 +13,7 @@ from jaxgen.errors import require
 from jaxgen.images import to_float
 from jaxgen.networks.classifier import Classifier
 from jaxgen.training.optimizers import apply_gradients, average, cosine, make_optimizer
-from jaxgen.training.step import Algorithm, TrainState, as_hparams, new_state
+from jaxgen.training.step import Algorithm, TrainState, advanced, as_hparams, new_state
 from jaxgen.types import Batch, Grid, Images, Metrics, PRNGKey
 
 MAX_SHIFT = 2
@@ -75,13 +75,16 @@ def _step(
 
     params = state.params["classifier"]
     (loss, logits), grads = jax.value_and_grad(loss_fn, has_aux=True)(params)
-    images_seen = state.step.astype(jnp.float32) * batch_size
+    images_seen = state.images.astype(jnp.float32)
     lr = cosine(state.hparams["lr"], jnp.zeros(()), images_seen / state.hparams["schedule_images"])
     state = apply_gradients(state, "classifier", grads, _optimizer(lr))
     state = average(state, "classifier", state.hparams["ema_half_life"], images_seen, batch_size)
     hits = jnp.argmax(logits, axis=-1) == batch["labels"]
-    state = state.replace(step=state.step + 1)
-    return state, {"loss/classifier": loss, "accuracy/train": jnp.mean(hits.astype(jnp.float32)), "schedule/lr": lr}
+    return advanced(state, batch_size), {
+        "loss/classifier": loss,
+        "accuracy/train": jnp.mean(hits.astype(jnp.float32)),
+        "schedule/lr": lr,
+    }
 
 
 def _predict(network: Classifier, state: TrainState, images: Any, key: PRNGKey) -> jax.Array:

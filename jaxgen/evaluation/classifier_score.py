@@ -16,7 +16,7 @@ STEPS = 600
 BATCH_SIZE = 128
 STEPS_AT_ONCE = 20
 AT_ONCE = 1000
-"""Real images classified in one call; a multiple of most numbers of devices."""
+"""Real images classified in one call; filled up to a multiple of the devices."""
 HPARAMS = {"lr": 2e-3, "ema_half_life": 5_000.0, "schedule_images": float(STEPS * BATCH_SIZE)}
 
 
@@ -61,8 +61,9 @@ def make_is_correct(shape: tuple[int, int, int], num_classes: int) -> Callable[.
     predict = jax.jit(make_classifier(shape, num_classes, BATCH_SIZE).predict)
 
     def is_correct(state: TrainState, images: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        filled = np.concatenate([images, np.zeros((AT_ONCE - len(images), *shape), np.uint8)])
         devices = len(state.step.sharding.device_set)
+        rows = -(-AT_ONCE // devices) * devices
+        filled = np.concatenate([images, np.zeros((rows - len(images), *shape), np.uint8)])
         logits = np.asarray(predict(state, parallel.spread(filled, devices), jax.random.key(0)))
         return np.argmax(logits, -1)[: len(images)] == labels
 

@@ -4,7 +4,6 @@ Images are NHWC; every function takes the number of spatial axes from its input,
 `b h w c` images and `b d h w c` volumes.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -117,7 +116,7 @@ def downsample(x: Float[Array, "b *s c"]) -> Array:
     return x
 
 
-def stage_sizes(image_size: int, smallest: int = 4) -> Sequence[int]:
+def stage_sizes(image_size: int, smallest: int = 4) -> tuple[int, ...]:
     """Returns the sizes from the smallest grid up to the image, halved while even and while `smallest` px remain.
 
     For example, 28 -> (7, 14, 28), 32 -> (4, 8, 16, 32) and 36 -> (9, 18, 36).

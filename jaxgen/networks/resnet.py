@@ -5,6 +5,8 @@ in a convolution that starts at zero, so that at first the network consists of r
 The generator starts from a learned grid.
 """
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -19,6 +21,15 @@ from jaxgen.types import Grid, Images
 def stage_channels(base_channels: int, num_stages: int) -> tuple[int, ...]:
     """Returns the channels from the smallest grid to full size: doubled at each halving, at most 8 `base_channels`."""
     return tuple(base_channels * min(2**i, 8) for i in reversed(range(num_stages)))
+
+
+def stages(spatial: Sequence[int]) -> tuple[int, tuple[int, ...]]:
+    """Returns the number of sizes that images (*spatial,) pass through, and the smallest grid.
+
+    All sides are halved as often as the side that allows it least often: (28, 32) -> 3 and (7, 8).
+    """
+    num_stages = min(len(stage_sizes(size)) for size in spatial)
+    return num_stages, tuple(size // 2 ** (num_stages - 1) for size in spatial)
 
 
 class ResidualBlock(nn.Module):
@@ -45,7 +56,7 @@ class Generator(nn.Module):
     """A generator from latents (b, z) to images (b, *spatial, c) in [-1, 1].
 
     Attributes:
-      shape: (*spatial, c); all sizes equal, a multiple of 4.
+      shape: (*spatial, c); sizes multiples of 4, 8 or more.
       base_channels: channels at full size; doubled at each halving, up to eight times as many.
       blocks_per_stage: residual blocks at each size.
       dtype: compute dtype.
@@ -60,10 +71,10 @@ class Generator(nn.Module):
     def __call__(self, latents: Float[Array, "b z"], condition: Condition | None = None) -> Images:
         """Returns one image for each latent vector."""
         *spatial, channels = self.shape
-        sizes = stage_sizes(spatial[0])
-        widths = stage_channels(self.base_channels, len(sizes))
-        num_blocks = self.blocks_per_stage * len(sizes)
-        grid = self.param("grid", nn.initializers.normal(1.0), (*(sizes[0] for _ in spatial), widths[0]), jnp.float32)
+        num_stages, smallest = stages(spatial)
+        widths = stage_channels(self.base_channels, num_stages)
+        num_blocks = self.blocks_per_stage * num_stages
+        grid = self.param("grid", nn.initializers.normal(1.0), (*smallest, widths[0]), jnp.float32)
         scale = nn.Dense(widths[0], dtype=self.dtype, kernel_init=nn.initializers.lecun_normal())(
             join(latents, condition, latents.shape[-1])
         )
@@ -95,9 +106,9 @@ class Discriminator(nn.Module):
     def __call__(self, images: Images, condition: Condition | None = None) -> Float[Array, " b"]:
         """Returns one logit for each image."""
         joined, projected = entries(self.conditioning, condition)
-        sizes = stage_sizes(images.shape[1])
-        widths = stage_channels(self.base_channels, len(sizes))[::-1]
-        num_blocks = self.blocks_per_stage * len(sizes)
+        num_stages, smallest = stages(images.shape[1:-1])
+        widths = stage_channels(self.base_channels, num_stages)[::-1]
+        num_blocks = self.blocks_per_stage * num_stages
         x = Conv(widths[0], dtype=self.dtype)(join(images, joined, max(4, self.base_channels // 4)))
         for stage, width in enumerate(widths):
             if stage:
@@ -105,8 +116,7 @@ class Discriminator(nn.Module):
             for _ in range(self.blocks_per_stage):
                 x = ResidualBlock(num_blocks, self.dtype)(x)
         # a weight per position and channel, then the channels: R3GAN's 4x4 depthwise convolution and linear layer
-        places = sizes[0] ** (images.ndim - 2)
-        window = self.param("window", nn.initializers.lecun_normal(), (places, widths[-1]), jnp.float32)
+        window = self.param("window", nn.initializers.lecun_normal(), (math.prod(smallest), widths[-1]), jnp.float32)
         features = jnp.einsum(
             "bsc,sc->bc", leaky_relu(x).reshape(x.shape[0], -1, widths[-1]).astype(jnp.float32), window
         )

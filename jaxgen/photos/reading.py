@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import imagecodecs
 import numpy as np
 from jaxtyping import UInt8, UInt16
 from PIL import Image
@@ -124,6 +123,8 @@ def _decode(path: Path) -> tuple[np.ndarray, int, bool]:
 
 def _decode_deep(path: Path, header: Header) -> tuple[np.ndarray, int, bool]:
     """Returns the same as `_decode` with 16 bits a channel, of which Pillow would keep 8 in colour."""
+    import imagecodecs
+
     data = path.read_bytes()
     if header.format == "PNG":
         pixels = imagecodecs.png_decode(data)
@@ -136,6 +137,8 @@ def _decode_deep(path: Path, header: Header) -> tuple[np.ndarray, int, bool]:
 
 def _decode_deep_tiff(data: bytes, header: Header) -> np.ndarray:
     """Returns grey or RGB with or without alpha; other channels are left out."""
+    import imagecodecs
+
     photometric = header.tags.get(0x0106)
     if photometric not in (0, 1, 2):
         raise ValueError(f"16 bits in the colour space {photometric}; accepted are grey and RGB")

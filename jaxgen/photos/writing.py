@@ -6,7 +6,6 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-import imagecodecs
 import numpy as np
 from PIL import Image
 
@@ -70,6 +69,8 @@ def to_8_bits(pixels: np.ndarray) -> np.ndarray:
 
 
 def _png(path: Path, photo: Photo) -> bytes:
+    import imagecodecs
+
     del path
     channels = _with_alpha(photo)
     channels = channels[..., 0] if channels.shape[-1] == 1 else channels

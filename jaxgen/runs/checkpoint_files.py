@@ -25,6 +25,10 @@ class DamagedCheckpoint(Exception):
     """A checkpoint cannot be used; the message says why."""
 
 
+COUNTS = {"images": "step", "members/state/images": "members/state/step"}
+"""Leaves that version 0.1.0 did not write, with those from which they follow."""
+
+
 def by_score(scores: Mapping[int, float]) -> list[int]:
     """Returns the steps by score, the lowest first; of equal scores the newest step comes first."""
     return sorted(scores, key=lambda step: (scores[step], -step))
@@ -38,8 +42,10 @@ def read_state(path: epath.Path, target: Mapping[str, Any]) -> tuple[list[jax.Ar
       InputError: its leaves have other names, shapes or dtypes.
     """
     record = read_record(path)
-    _require_same_leaves(path, record["leaves"], target)
-    wanted = {n: jax.ShapeDtypeStruct(t.shape, t.dtype, sharding=_sharding(t)) for n, t in target.items()}
+    older = {n: step for n, step in COUNTS.items() if n in target and step in target and n not in record["leaves"]}
+    stored = {name: leaf for name, leaf in target.items() if name not in older}
+    _require_same_leaves(path, record["leaves"], stored)
+    wanted = {n: jax.ShapeDtypeStruct(t.shape, t.dtype, sharding=_sharding(t)) for n, t in stored.items()}
     arrays = _read_arrays(path / "state", {name: leaf for name, leaf in wanted.items() if leaf.size})
     for name, leaf in wanted.items():
         if not leaf.size:
@@ -47,7 +53,14 @@ def read_state(path: epath.Path, target: Mapping[str, Any]) -> tuple[list[jax.Ar
     for name, found in zip(wanted, checksums([arrays[name] for name in wanted]), strict=True):
         if found != record["leaves"][name][2]:
             raise DamagedCheckpoint(f"the checksum of {name} differs")
+    arrays |= {name: arrays[step] * _images_per_step(record["meta"]) for name, step in older.items()}
     return [_placed(arrays[name], leaf) for name, leaf in target.items()], record["meta"]
+
+
+def _images_per_step(meta: Mapping[str, Any]) -> int:
+    """Returns the images that a step read in a run of version 0.1.0, whose states did not count them."""
+    config = meta.get("config", {})
+    return config.get("train", {}).get("batch_size", 1) * config.get("gan", {}).get("discriminator_updates", 1)
 
 
 def _read_arrays(path: epath.Path, wanted: dict[str, jax.ShapeDtypeStruct]) -> dict[str, jax.Array]:

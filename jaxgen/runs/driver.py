@@ -4,8 +4,6 @@ A run is a training with one member: to the driver, a run and a scan differ only
 """
 
 import dataclasses
-import hashlib
-import json
 import time
 import types
 from collections.abc import Callable, Mapping, Sequence
@@ -21,8 +19,9 @@ from jaxgen.runs import checkpoints
 from jaxgen.runs import ledger as book
 from jaxgen.runs.folder import Run
 from jaxgen.runs.ledger import Entry, Ledger
-from jaxgen.runs.measures import Measures, score, value_of
-from jaxgen.runs.outputs import BEST_METRIC, Outputs, open_outputs
+from jaxgen.runs.measures import Measures, best_in_words, score, value_of
+from jaxgen.runs.outputs import BEST_METRIC, Counts, Outputs, describe_time, fingerprint, open_outputs, timed
+from jaxgen.runs.recording import Logger
 from jaxgen.training import distributed, parallel
 from jaxgen.training.fit import OnMetrics, Program, require_steps_left, run_steps
 from jaxgen.training.loop import Callback, Stop, require_finite_state
@@ -59,7 +58,7 @@ class Training(NamedTuple):
     Attributes:
       config: written to config.json and to each checkpoint; has the fields `train` and `data`.
       source: the training images.
-      images_per_step: images that one member consumes in a step.
+      start: how far the training is when it starts or goes on.
       measures: measures taken before each checkpoint; the first chooses the best.
       program: the compiled steps and the initial state.
       members: the members that train.
@@ -74,11 +73,12 @@ class Training(NamedTuple):
       between: (step, state, say) -> the state to go on with.
       measured: (members) -> None, called after each measurement and at the end.
       summary: (members) -> a text to show at the end.
+      log: called with (step, values) for each line of metrics.jsonl.
     """
 
     config: Any
     source: Source
-    images_per_step: int
+    start: Counts
     measures: Measures
     program: Program
     members: Members
@@ -93,6 +93,7 @@ class Training(NamedTuple):
     between: Callable[[int, Any, Callable[[str], None]], Any] | None = None
     measured: Callable[[Members], None] = lambda members: None
     summary: Callable[[Members], str] = lambda members: ""
+    log: Logger | None = None
 
 
 def record(run: Run, training: Training, on_metrics: OnMetrics = lambda step, values: None) -> Any:
@@ -112,12 +113,14 @@ def record(run: Run, training: Training, on_metrics: OnMetrics = lambda step, va
       NonFiniteError: training diverged; the message names the step, the value and the last good checkpoint.
     """
     config, source, members = training.config, training.source, training.members
-    distributed.require_same("configuration and data", _fingerprint(config, source))
+    distributed.require_same("configuration and data", fingerprint(config, source))
     state = training.program.state
-    start = int(state.step)
+    start = training.start.step
     require_steps_left(config.train.steps, start)
-    num_images = training.images_per_step * len(book.present(members.ledger))
-    with open_outputs(run, config, source, start, num_images) as outputs:
+    if run.resumed and start == config.train.steps:
+        _finish_again(run, training)
+        return state
+    with open_outputs(run, config, source, training.start, training.log) as outputs:
         for line in training.messages:
             outputs.progress.message(line)
         outputs.notes.update(task=training.task, **training.notes)
@@ -125,7 +128,8 @@ def record(run: Run, training: Training, on_metrics: OnMetrics = lambda step, va
         if start == 0:
             _sample(training, outputs, 0, state)
         state, stop = _train(training, outputs, on_metrics)
-        checkpoints.wait(outputs.store)
+        with timed(outputs, "checkpoints"):
+            checkpoints.wait(outputs.store)
         outputs.record(stop.step, "complete" if stop.reason == "finished" else f"stopped by {stop.reason}")
         training.measured(members)
         _finish(run, training, outputs, state, stop)
@@ -159,7 +163,9 @@ def _train(training: Training, outputs: Outputs, on_metrics: OnMetrics) -> tuple
 
 def _sample(training: Training, outputs: Outputs, step: int, state: Any) -> None:
     """Draws pictures on process 0; must be called on all processes."""
-    if training.sample is not None:
+    if training.sample is None:
+        return
+    with timed(outputs, "pictures"):
         shown = training.pick(state, 0)
         if distributed.is_main():
             training.sample(step, shown, outputs)
@@ -186,7 +192,7 @@ def _logger(training: Training, outputs: Outputs, on_metrics: OnMetrics) -> OnMe
         if step // every > start // every:
             means = {name: np.concatenate([v[name] for v in window]).mean(0) for name in by_member}
             row = {members.label(name, e): float(v[e.slot]) for e in running for name, v in means.items()}
-            outputs.writer.write(step, {"images": step * training.images_per_step, **row})
+            outputs.writer.write(step, {"images": outputs.start.images_at(step), **row})
             window.clear()
         on_metrics(step, values)
 
@@ -201,7 +207,7 @@ def _flag_diverged(members: Members, start: int, finite: np.ndarray, say: Callab
             steps = start + int(np.argmin(finite[:, entry.slot])) + 1 - entry.born
             diverged[entry.number] = entry._replace(status="diverged", steps=steps)
             about = book.describe(entry, members.names)
-            say(f"member {entry.number} diverged at its step {steps} and is frozen ({about})")
+            say(f"member {entry.number} diverged at its step {steps}; it stays as at {start - entry.born} ({about})")
     members.ledger = book.changed(members.ledger, diverged)
 
 
@@ -215,15 +221,16 @@ def _measurer(training: Training, outputs: Outputs) -> Callable[[int, Any], None
         if not (waiting and training.measures):
             return
         found: dict[int, dict[str, float]] = {}
-        for entry in waiting:
-            shown = training.pick(state, entry.slot)
-            require_finite_state(step, shown)
-            found[entry.number] = {m.name: m.evaluate(shown) for m in training.measures}
+        with timed(outputs, "measures"):
+            for entry in waiting:
+                shown = training.pick(state, entry.slot)
+                require_finite_state(step, shown)
+                found[entry.number] = {m.name: m.evaluate(shown) for m in training.measures}
         first = training.measures[0]
         scores = {number: score(first, values[first.name]) for number, values in found.items()}
         members.ledger = book.scored(members.ledger, scores)
         row = {members.label(name, e): value for e in waiting for name, value in found[e.number].items()}
-        outputs.writer.write(step, {"images": step * training.images_per_step, **row})
+        outputs.writer.write(step, {"images": outputs.start.images_at(step), **row})
         training.measured(members)
         if not members.single:
             best = book.leaderboard(members.ledger)[0]
@@ -245,7 +252,8 @@ def _saver(training: Training, outputs: Outputs) -> Callable[[int, Any], None]:
             "shape": source.shape, "class_names": source.class_names, **training.meta(),
         }  # fmt: skip
         best = book.leaderboard(members.ledger)[0]
-        checkpoints.save(outputs.store, step, state, meta, {BEST_METRIC: book.last_score(best)})
+        with timed(outputs, "checkpoints"):
+            checkpoints.save(outputs.store, step, state, meta, {BEST_METRIC: book.last_score(best)})
 
     return save
 
@@ -259,15 +267,26 @@ def _finish(run: Run, training: Training, outputs: Outputs, state: Any, stop: St
     if stop.reason not in ("finished", "time"):
         outputs.progress.message(f"{stop.reason}: saved step {stop.step}; continue with --resume {run.directory}")
         return
+    with timed(outputs, "pictures"):
+        path = _draw_final(training, state)
+    outputs.progress.message(f"time: {describe_time(outputs)}")
+    outputs.progress.message(f"done: {path}{best_in_words(training.members.ledger, training.measures)}")
+
+
+def _draw_final(training: Training, state: Any) -> Path | None:
+    """Writes the final pictures on process 0, and returns the path of the main result there."""
     shown = training.pick(state, 0) if training.members.single else state
-    if distributed.is_main():
-        outputs.progress.message(f"done: {training.finish(shown)}")
+    return training.finish(shown) if distributed.is_main() else None
 
 
-def _fingerprint(config: Any, source: Source) -> str:
-    """Returns a hash of the configuration and the data, which must be the same on all processes."""
-    words = json.dumps([to_dict(config), source.origin, source.num_images, source.shape], sort_keys=True)
-    return hashlib.sha256(words.encode()).hexdigest()[:12]
+def _finish_again(run: Run, training: Training) -> None:
+    """Writes the final pictures of a training with no step left; its record stays as it is."""
+    training.measured(training.members)
+    path = _draw_final(training, training.program.state)
+    if distributed.is_main() and run.show:
+        steps = training.start.step
+        print(f"nothing to train: step {steps:,} is the last; --steps N above {steps} trains on", flush=True)
+        print(f"done: {path}", flush=True)
 
 
 def single_pick(state: TrainState, place: int) -> TrainState:

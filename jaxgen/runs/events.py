@@ -8,9 +8,6 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
-from tensorboardX import summary
-from tensorboardX.proto.event_pb2 import Event, SessionLog
-from tensorboardX.record_writer import masked_crc32c
 
 from jaxgen.files import append, naming
 
@@ -39,6 +36,9 @@ def open_events(folder: Path, start_step: int) -> EventWriter:
     Raises:
       OSError: the file cannot be written; names it. The functions raise it too.
     """
+    from tensorboardX import summary
+    from tensorboardX.proto.event_pb2 import Event, SessionLog
+
     # the time in the name has whole seconds; the step keeps a quick restart from writing into the same file
     path = folder / f"events.out.tfevents.{time.time():.0f}.{socket.gethostname()}.{start_step:08}"
     with naming(path):
@@ -59,6 +59,8 @@ def open_events(folder: Path, start_step: int) -> EventWriter:
 
 def _append_record(file: BinaryIO, path: Path, data: bytes) -> None:
     """Appends one record of the TFRecord format: the length, its checksum, the data, its checksum."""
+    from tensorboardX.record_writer import masked_crc32c
+
     length = struct.pack("<Q", len(data))
     checks = [struct.pack("<I", masked_crc32c(part)) for part in (length, data)]
     append(file, path, length + checks[0] + data + checks[1])

@@ -3,7 +3,7 @@
 import datetime
 import itertools
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from jaxgen.config_json import load_config
 from jaxgen.errors import require
@@ -49,4 +49,20 @@ def read_run_config(directory: Path, cls: type[C]) -> C:
     Raises:
       InputError: it is missing, or of another type.
     """
-    return load_config(cls, directory / "config.json")
+    return load_config(cls, directory / "config.json", as_named_now)
+
+
+def as_named_now(values: Any) -> Any:
+    """Returns a recorded configuration in the form of this version.
+
+    Version 0.1.0 wrote `initial_weights` beside `train`, and the length of the run in place of `schedule_images` None.
+    """
+    if not (isinstance(values, dict) and all(isinstance(values.get(name), dict) for name in ("train", "hparams"))):
+        return values
+    now = {**values, "train": {**values["train"]}, "hparams": {**values["hparams"]}}
+    if "initial_weights" in now:
+        now["train"].setdefault("initial_weights", now.pop("initial_weights"))
+    whole = now["train"].get("steps", 0) * now["train"].get("batch_size", 0)
+    if now["hparams"].get("schedule_images") == whole:
+        now["hparams"]["schedule_images"] = None
+    return now

@@ -1,13 +1,12 @@
-"""Lists runs and compares two of them, for `jaxgen runs`; it reads only files, damaged ones included."""
+"""Tables of runs and of two runs side by side, for `jaxgen runs`; it reads only files, damaged ones included."""
 
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from rich.filesize import decimal
-from tyro.conf import Positional
 
-from jaxgen.errors import require
+from jaxgen.errors import InputError
 from jaxgen.files import read_json
 from jaxgen.runs.reading import COUNTERS, flatten, read_if_whole, read_metrics, read_run
 
@@ -27,28 +26,10 @@ class Listed(NamedTuple):
     age: float
 
 
-def runs(
-    what: Positional[str] = "runs", first: Positional[str | None] = None, second: Positional[str | None] = None
-) -> None:
-    """Lists runs with data, progress, metrics, size and age; `compare A B` compares two.
-
-    Args:
-      what: a folder of runs, or the word compare.
-      first: the first run folder to compare.
-      second: the second run folder to compare.
-    """
-    if what == "compare":
-        for field, folder in (("first", first), ("second", second)):
-            accepted = "a run folder, as in: jaxgen runs compare A B"
-            require(folder is not None and (Path(folder) / "config.json").is_file(), field, folder, accepted)
-        print(compare(Path(first), Path(second)))
-        return
-    require(first is None, "first", first, "nothing; did you mean: jaxgen runs compare A B?")
-    require(
-        what == "runs" or Path(what).is_dir(), "runs", what, "a folder that holds runs, made by jaxgen train (--out)"
-    )
-    found = [describe(folder) for folder in list_runs(Path(what))]
-    print(_table(found) if found else f"no runs in {what}; jaxgen train gan_mnist makes one")
+def show_runs(out: Path) -> str:
+    """Returns a table of the runs in a folder, or a line that says that there are none."""
+    found = [describe(folder) for folder in list_runs(out)]
+    return _table(found) if found else f"no runs in {out}; jaxgen train gan_mnist makes one"
 
 
 def list_runs(out: Path) -> list[Path]:
@@ -78,17 +59,20 @@ def describe(folder: Path, now: float | None = None) -> Listed:
     # run.json is written only at the start and at the end; the metrics say how far a running run is
     step = max([run.get("steps") or 0, *(row["step"] for row in rows)])
     total, data = flatten(config).get("train.steps", "?"), flatten(run).get("data.source", "")
-    return Listed(
-        folder, str(data), f"{step:g}/{total}", _status(str(run.get("status")), age), _latest(rows), size, age
-    )
+    status, best = _status(str(run.get("status")), age), _best_member(folder)
+    metrics = best.about if best else _latest(rows)
+    return Listed(folder, str(data), f"{step:g}/{total}", status, metrics, size, age)
 
 
 def compare(first: Path, second: Path) -> str:
-    """Returns a table of the configuration fields that differ, and of the latest metrics of both runs."""
+    """Returns a table of the configuration fields that differ, and of the latest metrics of both runs.
+
+    Those of a scan are the metrics of its best member.
+    """
     configs = [flatten(read_if_whole(read_json, folder / "config.json") or {}) for folder in (first, second)]
     names = sorted({*configs[0], *configs[1]})
-    differing = [name for name in names if configs[0].get(name) != configs[1].get(name)]
-    metrics = [last_values(read_metrics(folder, skip_damaged=True)) for folder in (first, second)]
+    differing = [name for name in names if _plain(configs[0].get(name)) != _plain(configs[1].get(name))]
+    metrics = [_latest_values(folder) for folder in (first, second)]
     shared = list(dict.fromkeys([*metrics[0], *metrics[1]]))
     rows = [["", str(first), str(second)]]
     rows += [[name, *(_shown(config.get(name, "-")) for config in configs)] for name in differing]
@@ -117,6 +101,45 @@ def _latest(rows: list[dict[str, Any]]) -> str:
     per_step = {name for name in rows[0] if name in values} if rows else set()
     chosen = {name: value for name, value in judged.items() if name not in per_step} or values
     return ", ".join(f"{name} {_shown(value)}" for name, value in list(chosen.items())[:2])
+
+
+class Best(NamedTuple):
+    """The best member of a scan: its number, and its score and settings in words."""
+
+    number: int
+    about: str
+
+
+def _best_member(folder: Path) -> Best | None:
+    """Returns the best member of a scan; None for a run, before the first score, or if scan.json is damaged."""
+    try:
+        scan = read_json(folder / "scan.json")
+        members, best = scan["members"], scan["members"][0]
+        score = float(best["scores"][-1][1])
+        numbers = [f"{name} {_shown(best['hparams'][name])}" for name in scan["varied"]]
+        about = ", ".join([f"member {best['number']} of {len(members)}", *numbers, f"seed {best['seed']}"])
+        return Best(best["number"], f"{scan['metric']} {_shown(score)} ({about})")
+    except (InputError, KeyError, IndexError, TypeError, ValueError):
+        return None
+
+
+def _latest_values(folder: Path) -> dict[str, Any]:
+    """Returns the latest value of each metric; of a scan, those of its best member under the names that a run has."""
+    values, best = last_values(read_metrics(folder, skip_damaged=True)), _best_member(folder)
+    if best is None:
+        return values
+    ending = f".{best.number}"
+    return {
+        name.removesuffix(ending): value for name, value in values.items() if name in COUNTERS or name.endswith(ending)
+    }
+
+
+def _plain(value: Any) -> Any:
+    """Returns a value of a configuration so that equal numbers are equal; a scan has its numbers as texts."""
+    try:
+        return float(value) if isinstance(value, str) else value
+    except ValueError:
+        return None if value == "None" else value
 
 
 def _status(recorded: str, age: float) -> str:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from jaxgen.runs.ledger import Ledger, leaderboard
 from jaxgen.training.step import TrainState
 
 
@@ -15,12 +16,14 @@ class Measure(NamedTuple):
       protocol: one line that says how it is measured.
       evaluate: (state) -> the number.
       higher_is_better: whether a larger number is better.
+      describe: (value) -> the number in words, with its unit.
     """
 
     name: str
     protocol: str
     evaluate: Callable[[TrainState], float]
     higher_is_better: bool = False
+    describe: Callable[[float], str] = "{:.4g}".format
 
 
 Measures = Sequence[Measure]
@@ -37,3 +40,13 @@ def score(measure: Measure, value: float) -> float:
 def value_of(measure: Measure, found: float) -> float:
     """Returns the value of a score; the inverse of `score`."""
     return -found if measure.higher_is_better and math.isfinite(found) else found
+
+
+def best_in_words(ledger: Ledger, measures: Measures) -> str:
+    """Returns "; best checkpoint at step ..." with its value by the first measure; "" without measures."""
+    entry = leaderboard(ledger)[0]
+    scores = [(found, step) for step, found in entry.scores if math.isfinite(found)]
+    if not (measures and scores):
+        return ""
+    found, step = min(scores)
+    return f"; best checkpoint at step {step:,}: {measures[0].describe(value_of(measures[0], found))}"

@@ -1,7 +1,9 @@
 """Writes the metrics of a run, as JSON lines and as TensorBoard events."""
 
+import importlib
 import json
 import math
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,9 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxgen.errors import InputError, require
 from jaxgen.files import append, finite, naming, write_bytes
 from jaxgen.runs.events import open_events
 from jaxgen.runs.reading import read_metrics
+
+Logger = Callable[[int, dict[str, float]], Any]
 
 
 class MetricWriter(NamedTuple):
@@ -69,6 +74,42 @@ def open_metrics(run_dir: Path, start_step: int = 0) -> MetricWriter:
         board.close()
 
     return MetricWriter(write, write_image, close)
+
+
+def with_logger(writer: MetricWriter, log: Logger) -> MetricWriter:
+    """Returns a writer that also calls a function of the user's with each line of metrics.
+
+    Args:
+      writer: the writer.
+      log: called with (step, values), numbers by name. If it fails, one line says so, and it is not called again:
+        the training goes on.
+    """
+    left = [log]
+
+    def write(step: int, values: Mapping[str, Any]) -> None:
+        writer.write(step, values)
+        for call in left:
+            try:
+                call(step, {key: float(value) for key, value in values.items()})
+            except Exception as error:
+                left.clear()
+                print(f"logger: failed at step {step} ({error!r}); it is not called again", file=sys.stderr)
+
+    return writer._replace(write=write)
+
+
+def find_logger(name: str) -> Logger:
+    """Returns the function MODULE:FUNCTION, from the current folder too; raises `InputError` if there is none."""
+    module, _, function = name.partition(":")
+    accepted = "MODULE:FUNCTION, a function of (step, values) in a module that can be imported"
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # a console script does not look in the current folder
+    try:
+        found = getattr(importlib.import_module(module), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(f"logger: got {name!r} ({error}); accepted: {accepted}") from None
+    require(callable(found), "logger", name, accepted)
+    return found
 
 
 def append_metrics(run_dir: Path, step: int, values: Mapping[str, float]) -> None:

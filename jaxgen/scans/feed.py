@@ -9,6 +9,7 @@ import numpy as np
 from jaxgen.data.pipeline import batches
 from jaxgen.runs.ledger import Ledger, present
 from jaxgen.scans.setup import Scan
+from jaxgen.training.fit import over_images
 from jaxgen.training.population import (
     Measured,
     candidate_names,
@@ -27,14 +28,20 @@ def streams_of(scan: Scan, ledger: Ledger) -> list[int]:
 def member_batches(scan: Scan, ledger: Ledger, step: int) -> Iterator[dict[str, np.ndarray]]:
     """Yields endless batches (streams, b, ...) from a step of the scan on."""
     starts = dict(zip(streams_of(scan, ledger), ((e.seed, step - e.born) for e in present(ledger)), strict=True))
-    flip = scan.config.data.flip
+    flip, per_step = scan.config.data.flip, scan.algorithm.images_per_step
     streams = [
-        batches(scan.source, batch_size=scan.algorithm.images_per_step, seed=seed, start=start, flip=flip)
+        batches(scan.source, batch_size=per_step, seed=seed, start=start * per_step, flip=flip)
         for _, (seed, start) in sorted(starts.items())
     ]
     while True:
         parts = [next(stream) for stream in streams]
         yield {name: np.stack([part[name] for part in parts]) for name in parts[0]}
+
+
+def numbers_of(scan: Scan, ledger: Ledger) -> list[dict[str, float]]:
+    """Returns the numbers of each present member; a schedule without a length runs over all steps."""
+    images = scan.config.train.steps * scan.algorithm.images_per_step
+    return [over_images(entry.hparams, images) for entry in present(ledger)]
 
 
 def choose_layout(scan: Scan, ledger: Ledger, name: str, step: int) -> tuple[Measured, dict[str, float]]:
@@ -60,7 +67,7 @@ def choose_layout(scan: Scan, ledger: Ledger, name: str, step: int) -> tuple[Mea
     with closing(member_batches(scan, ledger, step)) as stream:
         steps = list(itertools.islice(stream, scan.per_dispatch))
     stacked = {name: np.stack([step[name] for step in steps]) for name in steps[0]}
-    numbers = [entry.hparams for entry in members]
+    numbers = numbers_of(scan, ledger)
     tried = [
         measure_layout(algorithm, name, numbers, stacked, together=together) for name in candidate_names(len(members))
     ]

@@ -5,6 +5,7 @@ same seed see the same images in the same order.
 """
 
 import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,14 @@ from jaxgen.runs.folder import Run, find_run, read_run_config
 from jaxgen.runs.ledger import Ledger
 from jaxgen.runs.locks import one_writer
 from jaxgen.runs.measures import Measure, value_of
+from jaxgen.runs.outputs import Counts
+from jaxgen.runs.recording import find_logger
 from jaxgen.scans.extract import extract_member
-from jaxgen.scans.feed import choose_layout, describe_choice, member_batches, streams_of
+from jaxgen.scans.feed import choose_layout, describe_choice, member_batches, numbers_of, streams_of
 from jaxgen.scans.report import write_scan_report
 from jaxgen.scans.setup import Scan, draw_members, make_scan
 from jaxgen.tasks.base import Task
+from jaxgen.tasks.resume import require_same_data
 from jaxgen.training import distributed
 from jaxgen.training.fit import Program, require_steps_left
 from jaxgen.training.parallel import on_all_devices
@@ -38,6 +42,7 @@ from jaxgen.training.population import (
     num_slots,
     population_target,
     spread_members,
+    with_numbers,
 )
 
 
@@ -73,7 +78,7 @@ def run_scan(run: Run, config: Any, task: Task | None = None) -> None:
       InputError: the settings cannot work, or there is nothing to resume from.
       NonFiniteError: every member diverged.
     """
-    scan = make_scan(config, task)
+    began, scan = time.monotonic(), make_scan(config, task)
     start, ledger, name = 0, draw_members(config), config.scan.population
     if run.resumed:
         start, ledger, name = _read_ledger(run, config)
@@ -84,17 +89,26 @@ def run_scan(run: Run, config: Any, task: Task | None = None) -> None:
     else:
         population = _begin(scan, ledger, chosen)
     members = Members(ledger, scan.names, single=False)
-    record(run, _training(run, scan, members, chosen, tried, population))
+    training = _training(run, scan, members, chosen, tried, population, began)
+    record(run, training._replace(log=config.train.logger and find_logger(config.train.logger)))
 
 
 def _training(
-    run: Run, scan: Scan, members: Members, chosen: Measured, tried: dict[str, float], population: Population
+    run: Run,
+    scan: Scan,
+    members: Members,
+    chosen: Measured,
+    tried: dict[str, float],
+    population: Population,
+    began: float,
 ) -> Training:
     """Returns the `Training` of a scan for the driver."""
+    step, per_step, num = int(population.step), scan.algorithm.images_per_step, len(book.present(members.ledger))
+    start = Counts(began, step, step * per_step, per_step, num)
     first, pick = scan.measures[0], make_pick(chosen.layout)
     everywhere = NamedSharding(member_mesh(chosen.layout), PartitionSpec())
     program = Program(
-        population, chosen.dispatch, lambda step: member_batches(scan, members.ledger, step), everywhere,
+        population, chosen.dispatch, lambda state: member_batches(scan, members.ledger, int(state.step)), everywhere,
         scan.per_dispatch,
     )  # fmt: skip
 
@@ -106,7 +120,7 @@ def _training(
         return _halve(scan, members, chosen, step, population, say)
 
     return Training(
-        scan.config, scan.source, scan.algorithm.images_per_step, scan.measures, program, members,
+        scan.config, scan.source, start, scan.measures, program, members,
         pick=lambda state, place: on_all_devices(pick(state, place)),
         sample=None,
         finish=lambda state: run.directory / "scan.html",
@@ -116,7 +130,8 @@ def _training(
             **({"milliseconds_of_a_member_step": tried} if tried else {}),
         },
         messages=(
-            f"{len(book.present(members.ledger))} members, ranked by: {first.protocol}",
+            *scan.notes,
+            f"{num} members, ranked by: {first.protocol}",
             describe_choice(chosen, tried),
         ),
         meta=meta,
@@ -130,13 +145,16 @@ def _training(
 def _begin(scan: Scan, ledger: Ledger, chosen: Measured) -> Population:
     """Returns a population in which every present member is before its first step."""
     members = book.present(ledger)
-    numbers, seeds = [e.hparams for e in members], [e.seed for e in members]
+    numbers, seeds = numbers_of(scan, ledger), [e.seed for e in members]
     return init_population(scan.algorithm, chosen.layout, numbers, seeds, streams_of(scan, ledger))
 
 
 def _read_ledger(run: Run, config: Any) -> tuple[int, Ledger, str]:
     """Returns the newest checkpoint's step and members, and the layout: that of the scan if `config` says auto."""
     earlier = read_run_config(run.directory, type(config))
+    require_same_data(earlier, config)
+    before, now = earlier.train.batch_size, config.train.batch_size
+    require(before == now, "batch_size", now, f"{before}, with which the scan began")
     for field in ("seeds", "random", "halving"):
         value, before = getattr(config.scan, field), getattr(earlier.scan, field)
         require(value == before, field, value, f"{before}, with which the scan began")
@@ -154,10 +172,11 @@ def _read_population(run: Run, scan: Scan, ledger: Ledger, chosen: Measured) -> 
     """Returns the population of the newest whole checkpoint, laid out as chosen, and its members at that step."""
     folder = run.directory / "checkpoints"
     _, meta = checkpoints.read_meta(folder)
-    numbers = book.present(ledger)[0].hparams
-    target = population_target(scan.algorithm, chosen.layout, numbers, meta["slots"])
+    numbers = numbers_of(scan, ledger)
+    target = population_target(scan.algorithm, chosen.layout, numbers[0], meta["slots"])
     population, meta = checkpoints.restore(folder, target)
-    return spread_members(population, chosen.layout, len(book.present(ledger))), book.from_json(meta["ledger"])
+    population = spread_members(population, chosen.layout, len(numbers))
+    return with_numbers(population, numbers), book.from_json(meta["ledger"])
 
 
 def _halve(scan: Scan, members: Members, chosen: Measured, step: int, population: Population, say: Any) -> Population:

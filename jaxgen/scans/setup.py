@@ -1,49 +1,26 @@
-"""The configuration of a scan, made from that of a run, and the parts of a scan that do not change while it runs."""
+"""The parts of a scan that do not change while it runs: its members, its data and its algorithm."""
 
 import dataclasses
-import functools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-from tyro.conf import OmitArgPrefixes
 
 from jaxgen.data.base import Source
 from jaxgen.errors import require
 from jaxgen.runs.ledger import Ledger, Setting, new_members
 from jaxgen.runs.measures import Measures
-from jaxgen.scans.space import as_texts, draw, grid, parse_space, varied
+from jaxgen.scans.space import draw, grid, parse_space, varied
 from jaxgen.tasks import table
-from jaxgen.tasks.base import Task, facts_of, fix_schedule
-from jaxgen.tasks.load import warm_start
+from jaxgen.tasks.base import Task, facts_of
+from jaxgen.tasks.initial_weights import warm_start
 from jaxgen.training.parallel import STEPS_PER_DISPATCH
 from jaxgen.training.population import parse_layout
 from jaxgen.training.step import Algorithm
 
 SEGMENTS = 8
 """The number of segments of a scan with halving; a setting is judged after 1, 2 and 4 segments of its own."""
-
-
-@dataclasses.dataclass(frozen=True)
-class ScanConfig:
-    """The members of a scan and how they run."""
-
-    seeds: int = 1
-    """Members of each setting, with the seeds SEED, SEED + 1, ..."""
-    random: int | None = None
-    """Number of random settings, log-uniform in ranges; by default every combination of the values."""
-    halving: bool = False
-    """With --random: replace the worse half of the settings by new ones after 1/8, 1/4 and 1/2 of their steps."""
-    population: str = "auto"
-    """How members run: auto (the fastest), vmap, map, shard, map:N or shard:N (blocks of N under vmap)."""
-    extract: int | None = None
-    """Train nothing; write this member of the newest scan (or of --resume RUN) as a run."""
-
-    def __post_init__(self) -> None:
-        require(self.seeds >= 1, "seeds", self.seeds, "1 or more")
-        require(self.random is None or self.random >= 1, "random", self.random, "1 or more, or None")
-        require(not self.halving or self.random is not None, "halving", self.halving, "False without --random N")
 
 
 class Scan(NamedTuple):
@@ -59,6 +36,7 @@ class Scan(NamedTuple):
       draw_fn: (number of a random setting) -> its hyperparameters.
       segment: steps after which members are judged.
       per_dispatch: steps of a compiled call; divides the segment and all steps, so that one program is enough.
+      notes: lines about the data and the initial weights that are shown at the start.
     """
 
     task: Task
@@ -70,34 +48,7 @@ class Scan(NamedTuple):
     draw_fn: Callable[[int], Setting]
     segment: int
     per_dispatch: int
-
-
-@functools.cache
-def scan_type(recipe: type) -> type:
-    """Returns the configuration type of a scan: that of a run, with texts as `hparams`, and a `ScanConfig`."""
-    texts = as_texts(recipe().hparams)
-    fields = [
-        ("hparams", type(texts), dataclasses.field(default=texts)),
-        ("scan", OmitArgPrefixes[ScanConfig], dataclasses.field(default=ScanConfig())),
-    ]
-    return dataclasses.make_dataclass(f"{recipe.__name__}Scan", fields, bases=(recipe,), frozen=True)
-
-
-def scan_of(config: Any, steps: int | None = None) -> Any:
-    """Returns the configuration of a scan, from that of a run.
-
-    Args:
-      config: configuration of the run.
-      steps: steps of each member; None takes those of the run.
-    """
-    train = dataclasses.replace(config.train, steps=steps or config.train.steps, devices=None)
-    own = {f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
-    return scan_type(type(config))(**{**own, "hparams": as_texts(config.hparams), "train": train})
-
-
-def is_scan(config: Any) -> bool:
-    """Returns whether a configuration is that of a scan."""
-    return isinstance(getattr(config, "scan", None), ScanConfig)
+    notes: tuple[str, ...] = ()
 
 
 def member_config(config: Any, setting: Setting, seed: int) -> Any:
@@ -109,7 +60,7 @@ def member_config(config: Any, setting: Setting, seed: int) -> Any:
     recipe = type(config).__bases__[0]
     own = {f.name: getattr(config, f.name) for f in dataclasses.fields(recipe)}
     hparams, train = type(recipe().hparams)(**setting), dataclasses.replace(config.train, seed=seed)
-    return fix_schedule(recipe(**{**own, "hparams": hparams, "train": train}))
+    return recipe(**{**own, "hparams": hparams, "train": train})
 
 
 def draw_members(config: Any) -> Ledger:
@@ -147,10 +98,12 @@ def make_scan(config: Any, task: Task | None = None) -> Scan:
     task = task or table.task_of(names, "config", type(config).__name__)
     first = member_config(config, draw_members(config)[0].hparams, config.train.seed)
     data = task.open(first, None)
-    algorithm = task.make(first, facts_of(data.train))
-    weights = getattr(config, "initial_weights", None)
-    if weights is not None:
-        algorithm = warm_start(algorithm, weights)
+    notes, facts = task.notes(config, data.train), facts_of(data.train)
+    config, first = task.settle(config, facts), task.settle(first, facts)
+    algorithm = task.make(first, facts)
+    if config.train.initial_weights is not None:
+        algorithm, line = warm_start(algorithm, first, config.train.initial_weights)
+        notes = (*notes, line)
     settings, space = config.train, parse_space(config.hparams)
     segment = -(-settings.steps // SEGMENTS) if config.scan.halving else settings.steps
     usual = settings.steps_per_dispatch or STEPS_PER_DISPATCH.get(jax.default_backend(), 10)
@@ -162,4 +115,4 @@ def make_scan(config: Any, task: Task | None = None) -> Scan:
 
     measures = task.measures(first, algorithm, data)
     require(len(measures) > 0, "measures", "none", "one at least, to rank the members")
-    return Scan(task, config, algorithm, data.train, measures, varied(space), draw_fn, segment, per_dispatch)
+    return Scan(task, config, algorithm, data.train, measures, varied(space), draw_fn, segment, per_dispatch, notes)

@@ -3,10 +3,9 @@
 import dataclasses
 import functools
 import itertools
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-import tyro
 
 from jaxgen.errors import InputError, require
 from jaxgen.runs.ledger import Setting
@@ -20,15 +19,20 @@ class Range(NamedTuple):
 
 
 Numbers = tuple[float | None, ...] | Range
-HELP = "A value, values A,B,C, or with --random a range LOW..HIGH."
+HELP = "each is a value, values A,B,C, or with --random a range LOW..HIGH."
+"""What follows the flag of a number."""
 
 
 @functools.cache
 def texts_of(hparams: type) -> type:
-    """Returns a dataclass with the fields of `hparams` as texts for `parse_numbers`; the same class at each call."""
-    kind = Annotated[str, tyro.conf.arg(help=HELP)]
-    fields = [(f.name, kind, dataclasses.field(default=_text(f.default))) for f in dataclasses.fields(hparams)]
-    return dataclasses.make_dataclass(f"{hparams.__name__}Texts", fields, frozen=True)
+    """Returns a dataclass with the fields of `hparams` as texts for `parse_numbers`; the same class at each call.
+
+    Its `meanings` is `hparams`, whose docstrings say what each number means.
+    """
+    fields = [(f.name, str, dataclasses.field(default=_text(f.default))) for f in dataclasses.fields(hparams)]
+    made = dataclasses.make_dataclass(f"{hparams.__name__}Texts", fields, frozen=True, namespace={"meanings": hparams})
+    made.__doc__ = f"{(hparams.__doc__ or '').partition('.')[0]}: {HELP}"
+    return made
 
 
 def as_texts(hparams: Any) -> Any:

@@ -1,31 +1,37 @@
 """The records that every kind of training shares: `Task`, its functions, and `Trained`, a result of it."""
 
-import dataclasses
 import types
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from flax.traverse_util import flatten_dict
 
 from jaxgen.data.base import Source
+from jaxgen.data.notes import size_notes
 from jaxgen.errors import require
 from jaxgen.runs.measures import Measures
 from jaxgen.runs.report import Picture, write_report
 from jaxgen.training.step import Algorithm, TrainState
 from jaxgen.types import Grid, Params
 
-C = TypeVar("C")
 NOTHING: Mapping[str, Any] = types.MappingProxyType({})
 
 
 class Data(NamedTuple):
-    """Images to train on, and images to evaluate on if the task needs them."""
+    """Images of a training; tasks leave out what they do not need.
+
+    Attributes:
+      train: images to train on.
+      held_out: images to evaluate the trained model on.
+      validation: images to choose the best checkpoint by; neither trained on nor, where there are enough, evaluated on.
+    """
 
     train: Source
     held_out: Source | None = None
+    validation: Source | None = None
 
 
 class Facts(NamedTuple):
@@ -112,6 +118,8 @@ class Task(NamedTuple):
       export: (trained, iterations or None) -> `Exportable`; None if the task has nothing to export.
       pretrained: names of weights in the task's folder, NAME.safetensors, with the SHA-256 of each.
       adapt: (config, dataset, image size or None) -> the configuration of a preset, adapted to the user's data.
+      settle: (config, facts) -> the configuration, with what it leaves to the data decided.
+      notes: (config, source) -> lines about the data that are shown at the start.
     """
 
     name: str
@@ -126,6 +134,8 @@ class Task(NamedTuple):
     export: Callable[[Trained, int | None], Exportable] | None = None
     pretrained: Mapping[str, str] = NOTHING
     adapt: Callable[[Any, str, int | None], Any] = lambda config, dataset, image_size: config
+    settle: Callable[[Any, Facts], Any] = lambda config, facts: config
+    notes: Callable[[Any, Source], tuple[str, ...]] = lambda config, source: size_notes(source)
 
 
 def require_grid(shape: Grid) -> Grid:
@@ -138,14 +148,6 @@ def require_grid(shape: Grid) -> Grid:
 def facts_of(source: Source, step: int = 0, name: str = "") -> Facts:
     """Returns the facts that a source gives about its images."""
     return Facts(source.shape, source.class_names or (), step, name)
-
-
-def fix_schedule(config: C) -> C:
-    """Returns the configuration, with `hparams.schedule_images` set to the length of the run if it is None."""
-    if config.hparams.schedule_images is not None:
-        return config
-    images = float(config.train.steps * config.train.batch_size)
-    return dataclasses.replace(config, hparams=dataclasses.replace(config.hparams, schedule_images=images))
 
 
 def report(task: Task, directory: Path) -> Path:

@@ -3,7 +3,6 @@
 import importlib.util
 import json
 import typing
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,12 @@ import jax.numpy as jnp
 from jaxgen.config_json import from_dict, to_dict
 from jaxgen.errors import InputError, require
 from jaxgen.runs.checkpoints import Step, read_meta, restore
+from jaxgen.runs.folder import as_named_now
 from jaxgen.tasks import table
-from jaxgen.tasks.base import Facts, Trained, fix_schedule
+from jaxgen.tasks.base import Facts, Trained
+from jaxgen.training.fit import over_images
 from jaxgen.training.parallel import on_all_devices
 from jaxgen.training.step import Algorithm, TrainState
-from jaxgen.types import PRNGKey
 from jaxgen.weights import load_notes, load_params, require_published, save_params
 
 RUN = "a run folder with checkpoints (OUT/RECIPE/TIMESTAMP)"
@@ -76,33 +76,9 @@ def pretrained_file(name: str) -> Path:
     return path
 
 
-def warm_start(algorithm: Algorithm, weights: str) -> Algorithm:
-    """Returns the algorithm with an `init` that starts from the averaged weights of a trained model.
-
-    Args:
-      algorithm: an algorithm of one network, such as that of a restorer.
-      weights: `model` of `load`.
-
-    Raises:
-      InputError: there are no such weights, or they are those of another network.
-    """
-    found = load(weights, field="initial_weights")
-    averaged = found.state.ema_params
-    structure = getattr(found.config, found.task.name)
-
-    def init(key: PRNGKey, hparams: Mapping[str, Any]) -> TrainState:
-        state = algorithm.init(key, hparams)
-        if _shapes(averaged) != _shapes(state.params):
-            accepted = "weights of the network of this run"
-            raise InputError(f"initial_weights: got {weights!r}, of {structure}; accepted: {accepted}")
-        copies = (jax.tree.map(jnp.copy, averaged) for _ in range(2))
-        return state.replace(params=next(copies), ema_params=next(copies))
-
-    return algorithm._replace(init=init)
-
-
-def _shapes(params: Any) -> dict[str, tuple[int, ...]]:
-    return {jax.tree_util.keystr(path): leaf.shape for path, leaf in jax.tree_util.tree_leaves_with_path(params)}
+def shape_of_state(algorithm: Algorithm, config: Any) -> TrainState:
+    """Returns the shapes of the arrays of a state; no array is made."""
+    return jax.eval_shape(algorithm.init, jax.random.key(0), over_images(vars(config.hparams), 1))
 
 
 def save_weights(path: Path, trained: Trained) -> None:
@@ -122,10 +98,10 @@ def _load_run(run: Path, checkpoint: str, field: str) -> Trained:
     if "ledger" in meta:
         raise InputError(f"{field}: {run} is a scan; accepted: a member, after --extract NUMBER ({run}/members/NUMBER)")
     task = table.task_of(meta["config"], field, run)
-    config = from_dict(task.config, meta["config"])
+    config = from_dict(task.config, as_named_now(meta["config"]))
     facts = Facts(tuple(meta["shape"]), tuple(meta["class_names"] or ()))
     algorithm = task.make(config, facts)
-    target = jax.eval_shape(algorithm.init, jax.random.key(0), vars(config.hparams))
+    target = shape_of_state(algorithm, config)
     state, meta = restore(folder, target, wanted)
     facts = facts._replace(step=meta["position"], name=f"{run.name} at step {meta['position']}")
     return Trained(task, config, algorithm, on_all_devices(state), facts)
@@ -144,9 +120,10 @@ def _load_weights(path: Path, name: str, field: str) -> Trained:
         raise InputError(f"{field}: {path} holds no weights of a task; accepted: a run folder, or its file of weights")
     task = table.task(known[0])
     structure = from_dict(typing.get_type_hints(task.config)[task.name], json.loads(notes[task.name]))
-    config = fix_schedule(task.config(**{task.name: structure}))
+    config = task.config(**{task.name: structure})
     facts = Facts(tuple(json.loads(notes["shape"])), tuple(json.loads(notes.get("class_names", "[]"))), name=name)
     algorithm = task.make(config, facts)
-    (network,) = jax.eval_shape(algorithm.init, jax.random.key(0), vars(config.hparams)).ema_params
+    (network,) = shape_of_state(algorithm, config).ema_params
     averaged = {network: load_params(path)}
-    return Trained(task, config, algorithm, TrainState(jnp.zeros((), jnp.int32), {}, {}, averaged, {}, {}), facts)
+    state = TrainState(*jnp.zeros((2,), jnp.int32), {}, {}, averaged, {}, {})
+    return Trained(task, config, algorithm, state, facts)

@@ -1,25 +1,29 @@
 """The training of any task in the folder of a run."""
 
 import dataclasses
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from jaxgen.config_json import from_dict
 from jaxgen.data.base import Source
 from jaxgen.images import readable_scale, save_png
 from jaxgen.runs import checkpoints
 from jaxgen.runs.curves import plot_curves
 from jaxgen.runs.driver import Members, Training, record, single_pick
-from jaxgen.runs.folder import Run
+from jaxgen.runs.folder import Run, as_named_now
 from jaxgen.runs.locks import one_writer
-from jaxgen.runs.outputs import Outputs
+from jaxgen.runs.outputs import Counts, Outputs
+from jaxgen.runs.recording import Logger, find_logger
 from jaxgen.tasks import table
-from jaxgen.tasks.base import Task, Trained, facts_of, fix_schedule, report
-from jaxgen.tasks.load import warm_start
+from jaxgen.tasks.base import Task, Trained, facts_of, report
+from jaxgen.tasks.initial_weights import warm_start
+from jaxgen.tasks.resume import require_same_data, schedule_line
 from jaxgen.training.convolution_library import DEFAULT
-from jaxgen.training.fit import OnMetrics, Program, copy_into, prepare
+from jaxgen.training.fit import OnMetrics, copy_into, prepare, with_numbers
 from jaxgen.training.step import TrainState
 
 
@@ -30,7 +34,9 @@ def train_run(
     task: Task | None = None,
     source: Source | None = None,
     begin: TrainState | None = None,
+    initial: Trained | str | None = None,
     on_metrics: OnMetrics = lambda step, values: None,
+    log: Logger | None = None,
 ) -> Trained:
     """Trains in the folder of a run, from the start or from its newest complete checkpoint, and returns the model.
 
@@ -43,7 +49,9 @@ def train_run(
       task: the task; None finds it by the fields of `config`.
       source: images to train on; None opens the data set that `config.data` names.
       begin: state to start from, in place of a checkpoint; it is copied.
+      initial: a model whose weights to start from, in place of `config.train.initial_weights`; see `warm_start`.
       on_metrics: called after each dispatch with the step reached and every metric of its steps, (k,) each.
+      log: called with (step, values) for each line of metrics.jsonl, in place of `config.train.logger`.
 
     Returns:
       The trained model, also if a signal ended the training early.
@@ -54,15 +62,28 @@ def train_run(
       NonFiniteError: training diverged; names the step, the value and the last good checkpoint.
     """
     task = task or table.task_of((f.name for f in dataclasses.fields(config)), "config", type(config).__name__)
+    began, earlier, library = time.monotonic(), config, None
+    if run.resumed:
+        step, meta = checkpoints.read_meta(run.directory / "checkpoints")
+        earlier = from_dict(type(config), as_named_now(meta["config"]))
+        require_same_data(earlier, config)
+        if step == config.train.steps:  # only the last pictures are drawn: what was changed has no effect
+            config = dataclasses.replace(earlier, train=dataclasses.replace(earlier.train, steps=step))
+        library = meta.get("convolutions", DEFAULT)  # another one gives other last bits
+    log = log or (config.train.logger and find_logger(config.train.logger))
     data = task.open(config, source)
-    config, facts = fix_schedule(config), facts_of(data.train)
+    notes, facts = task.notes(config, data.train), facts_of(data.train)
+    config = task.settle(config, facts)
     algorithm = task.make(config, facts)
-    weights = getattr(config, "initial_weights", None)
-    if weights is not None and not run.resumed:
-        algorithm = warm_start(algorithm, weights)
-    library = _library(run) if run.resumed else None
+    weights = None if run.resumed else initial or config.train.initial_weights
+    algorithm, weights_line = (algorithm, "") if weights is None else warm_start(algorithm, config, weights)
     program = prepare(algorithm, data.train, vars(config.hparams), config.train, config.data.flip, library)
-    program = _started(run, program, begin)
+    state = program.state if begin is None else copy_into(program.state, begin)
+    if run.resumed:
+        state, _ = checkpoints.restore(run.directory / "checkpoints", program.state)
+    state = with_numbers(state, vars(config.hparams), config.train.steps, algorithm.images_per_step)
+    start = Counts(began, int(state.step), int(state.images), algorithm.images_per_step)
+    lines = (weights_line, schedule_line(earlier, config, start) if run.resumed else "", program.convolutions.line)
     measures = task.measures(config, algorithm, data)
     protocol = measures[0].protocol if measures else "none; the newest is the best"
 
@@ -76,27 +97,13 @@ def train_run(
         return report(task, run.directory)
 
     training = Training(
-        config, data.train, algorithm.images_per_step, measures, program, Members(), single_pick,
+        config, data.train, start, measures, program._replace(state=state), Members(), single_pick,
         _sampler(run, task.show(config, algorithm, data), readable_scale(facts.shape[0])), finish, task.name,
         notes={"best_checkpoint_by": protocol, "convolutions": program.convolutions.library},
-        messages=tuple(filter(None, (f"best checkpoint by: {protocol}", program.convolutions.line))),
-        meta=lambda: {"convolutions": program.convolutions.library},
+        messages=tuple(filter(None, (*notes, f"best checkpoint by: {protocol}", *lines))),
+        meta=lambda: {"convolutions": program.convolutions.library}, log=log,
     )  # fmt: skip
     return trained(record(run, training, on_metrics))
-
-
-def _library(run: Run) -> str:
-    """Returns the library that computed the convolutions of a run so far: another one gives other last bits."""
-    _, meta = checkpoints.read_meta(run.directory / "checkpoints")
-    return meta.get("convolutions", DEFAULT)
-
-
-def _started(run: Run, program: Program, begin: TrainState | None) -> Program:
-    """Returns the program with the state to start from; its `hparams` stay those of the configuration."""
-    if run.resumed:
-        restored, _ = checkpoints.restore(run.directory / "checkpoints", program.state)
-        return program._replace(state=restored.replace(hparams=program.state.hparams))
-    return program if begin is None else program._replace(state=copy_into(program.state, begin))
 
 
 def _sampler(

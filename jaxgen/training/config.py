@@ -23,8 +23,12 @@ class TrainConfig:
     """Folder of runs; a run is written to OUT/RECIPE/TIMESTAMP."""
     resume: str | None = None
     """Run folder to continue, or "latest"; other flags then change the configuration of that run."""
+    initial_weights: str | None = None
+    """Start a new run from the weights of a run, a bundle or the package, where their arrays fit (fine-tuning)."""
+    logger: str | None = None
+    """MODULE:FUNCTION of your own, called with (step, values) for each line of metrics, as for Weights & Biases."""
     steps_per_dispatch: int | None = None
-    """Steps in one compiled call; None: the default of the backend."""
+    """Steps in one compiled call; None: as suits the backend."""
     devices: int | None = None
     """Devices for each batch, over all processes; None: as many as divide the batch (a CPU has one for each core)."""
     parallel: Literal["jit", "pmap"] = "jit"

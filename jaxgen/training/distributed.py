@@ -6,7 +6,7 @@ import importlib.util
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NoReturn
 
 import jax
@@ -21,6 +21,8 @@ HEARTBEAT_SECONDS = 20
 FINISH_SECONDS = 3600
 """The longest time that the other processes wait at the end, while process 0 draws the final pictures."""
 LOST = "another process of this run is lost; go on from its last checkpoint by the same commands with --resume"
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+"""Hosts of a coordinator that is reached from its own machine alone, so that all processes are on it."""
 MAX_TEXT = 4096
 _kept: list[object] = []
 """Python objects that C code uses; without a reference here they would be deleted."""
@@ -34,6 +36,7 @@ def start(config: TrainConfig) -> None:
     """Joins the processes of a run, if there are several; must be called before JAX uses a device.
 
     `coordinator`, `num_processes` and `process_id` tell the processes; under SLURM and on Cloud TPU JAX detects them.
+    See `local_gpus` for the GPUs that each of them uses.
 
     Raises:
       InputError: the coordinator cannot be reached.
@@ -46,6 +49,7 @@ def start(config: TrainConfig) -> None:
             config.coordinator,
             config.num_processes,
             config.process_id,
+            local_device_ids=local_gpus(config, os.environ),
             cluster_detection_method=None if config.coordinator is None else "deactivate",
             heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
             shutdown_timeout_seconds=FINISH_SECONDS,
@@ -59,6 +63,29 @@ def start(config: TrainConfig) -> None:
         reject("coordinator", config.coordinator, f"an address where process 0 listens and is reached ({why})")
     signal.signal(signal.SIGTERM, on_sigterm)
     _say_so_when_lost()
+
+
+def local_gpus(config: TrainConfig, environment: Mapping[str, str]) -> list[int] | None:
+    """Returns the numbers of the GPUs that this process uses, counted among those that it sees.
+
+    JAX_LOCAL_DEVICE_IDS names them. Without it a process that sees one GPU uses that one; of processes whose
+    coordinator is on this machine each uses the GPU of its `process_id`; under SLURM JAX takes the GPU of the task's
+    number on its node.
+
+    Args:
+      config: names the processes.
+      environment: the variables of this process.
+
+    Returns:
+      None where JAX decides: by JAX_LOCAL_DEVICE_IDS, under SLURM, or all of them.
+    """
+    if "JAX_LOCAL_DEVICE_IDS" in environment:
+        return None
+    seen = environment.get("CUDA_VISIBLE_DEVICES", "")
+    if seen and "," not in seen:
+        return [0]
+    here = config.coordinator is not None and config.coordinator.rpartition(":")[0] in LOOPBACK
+    return [config.process_id] if here else None
 
 
 def _in_cluster() -> bool:

@@ -28,7 +28,7 @@ class Program(NamedTuple):
     Attributes:
       state: the initial `TrainState` or `Population`; training goes on from `state.step`.
       dispatch: (state, batches) -> (state, metrics), k steps in one compiled call; the state is donated.
-      batches: (step) -> endless host batches from that step on.
+      batches: (state) -> endless host batches that follow a state.
       sharding: the sharding of stacked batches (k, ...).
       per_dispatch: the most steps of a call.
       convolutions: the library that computes the convolutions.
@@ -36,7 +36,7 @@ class Program(NamedTuple):
 
     state: Any
     dispatch: Callable[[Any, Any], tuple[Any, Any]]
-    batches: Callable[[int], Iterator[dict[str, np.ndarray]]]
+    batches: Callable[[Any], Iterator[dict[str, np.ndarray]]]
     sharding: jax.sharding.Sharding
     per_dispatch: int
     convolutions: Choice = Choice(DEFAULT)
@@ -55,8 +55,8 @@ def prepare(
     Args:
       algorithm: what to train.
       source: the training images.
-      hparams: numbers by name, with `schedule_images` set.
-      settings: devices, batch size and seed.
+      hparams: numbers by name; see `with_numbers`.
+      settings: steps, devices, batch size and seed.
       flip: mirrors half of the images.
       library: the library that computed the convolutions of a resumed run; None chooses the faster one.
 
@@ -66,13 +66,14 @@ def prepare(
     mesh = parallel.make_mesh(settings.batch_size, settings.devices, settings.shard, settings.accumulate)
     key_init, key_steps = jax.random.split(jax.random.key(settings.seed))
 
-    def host_batches(step: int) -> Iterator[dict[str, np.ndarray]]:
+    def host_batches(state: TrainState) -> Iterator[dict[str, np.ndarray]]:
         return batches(
-            source, batch_size=algorithm.images_per_step, seed=settings.seed, start=step, flip=flip,
+            source, batch_size=algorithm.images_per_step, seed=settings.seed, start=int(state.images), flip=flip,
             process_index=jax.process_index(), process_count=jax.process_count(),
         )  # fmt: skip
 
-    state = parallel.init_state(algorithm, key_init, dict(hparams), mesh)
+    numbers = over_images(hparams, settings.steps * algorithm.images_per_step)
+    state = parallel.init_state(algorithm, key_init, numbers, mesh)
     per_dispatch = settings.steps_per_dispatch or parallel.STEPS_PER_DISPATCH.get(jax.default_backend(), 10)
     shapes = batch_shapes(per_dispatch, algorithm.images_per_step, source.shape, source.labels is not None)
     dispatch, choice = fastest_steps(
@@ -106,7 +107,7 @@ def run_steps(
     """
     start = int(program.state.step)
     sizes = chunk_sizes(start, steps, program.per_dispatch)
-    ready = chunks(program.batches(start), sizes, lambda tree: put_global(tree, program.sharding))
+    ready = chunks(program.batches(program.state), sizes, lambda tree: put_global(tree, program.sharding))
     with closing(ready) as feed:
         return train(
             program.dispatch, program.state, feed, on_metrics=on_metrics, callbacks=list(callbacks), minutes=minutes,
@@ -130,7 +131,7 @@ def fit(
     Args:
       algorithm: what to train.
       source: the training images.
-      hparams: numbers by name, with `schedule_images` set.
+      hparams: numbers by name; see `with_numbers`.
       settings: steps, batch size, seed, devices and minutes.
       flip: mirrors half of the images.
       begin: a state of the same networks to start from; it is copied, and `hparams` replace its numbers.
@@ -146,9 +147,32 @@ def fit(
     """
     program = prepare(algorithm, source, hparams, settings, flip)
     if begin is not None:
-        program = program._replace(state=copy_into(program.state, begin))
+        state = copy_into(program.state, begin)
+        state = with_numbers(state, hparams, settings.steps, algorithm.images_per_step)
+        program = program._replace(state=state)
     require_steps_left(settings.steps, int(program.state.step))
     return run_steps(program, settings.steps, callbacks=callbacks, on_metrics=on_metrics, minutes=settings.minutes)
+
+
+def over_images(hparams: Mapping[str, Any], images: int) -> dict[str, Any]:
+    """Returns the numbers; `schedule_images`, if it is None, becomes the images that are read by the last step."""
+    planned = {"schedule_images": float(images)} if hparams.get("schedule_images", 0) is None else {}
+    return {**hparams, **planned}
+
+
+def with_numbers(state: TrainState, hparams: Mapping[str, Any], steps: int, images_per_step: int) -> TrainState:
+    """Returns a state to go on from, with these numbers; schedules without a length run from step 0 to the last step.
+
+    Args:
+      state: the state reached; its arrays are on devices.
+      hparams: numbers by name; `schedule_images` None stands for all images read by the last step.
+      steps: the last step.
+      images_per_step: images of each step that is left.
+    """
+    images = int(state.images) + (steps - int(state.step)) * images_per_step
+    numbers = over_images(hparams, images)
+    placed = {n: jax.device_put(np.float32(numbers[n]), old.sharding) for n, old in state.hparams.items()}
+    return state.replace(hparams=placed)
 
 
 def require_steps_left(steps: int, start: int) -> None:
@@ -157,12 +181,11 @@ def require_steps_left(steps: int, start: int) -> None:
 
 
 def copy_into(state: TrainState, begin: TrainState) -> TrainState:
-    """Returns a copy of `begin` with the shardings and `hparams` of `state`; a copy, since steps donate their state.
+    """Returns a copy of `begin` with the shardings of `state`; a copy, since steps donate their state.
 
     Raises:
       InputError: the networks of the two states differ.
     """
     shapes = [[(x.shape, x.dtype) for x in jax.tree.leaves(tree)] for tree in (state, begin)]
     require(shapes[0] == shapes[1], "resume", "a state of other networks", "what was trained with the same settings")
-    copied = jax.tree.map(lambda new, old: jax.device_put(np.array(old), new.sharding), state, begin)
-    return copied.replace(hparams=state.hparams)
+    return jax.tree.map(lambda new, old: jax.device_put(np.array(old), new.sharding), state, begin)

@@ -35,7 +35,7 @@ class Member:
     Attributes:
       state: the `TrainState`.
       key: data of the base key of the steps, uint32 (2,).
-      alive: bool; False for a member that diverged: it keeps its last finite state and does not train.
+      alive: bool; False for a member that diverged: it keeps its state from before that call and does not train.
       stream: int32, number of the stream of batches that it reads.
     """
 
@@ -91,7 +91,8 @@ def num_slots(layout: Layout, num_members: int) -> int:
 
 def member_mesh(layout: Layout) -> Mesh:
     """Returns a mesh of one axis, "members", over the devices of the layout."""
-    return jax.make_mesh((layout.devices,), (AXIS,), (AxisType.Auto,), devices=jax.devices()[: layout.devices])
+    # of the devices in their order: `jax.make_mesh` refuses three of the eight chips of a TPU, which are no cuboid
+    return Mesh(np.asarray(jax.devices()[: layout.devices]), (AXIS,), axis_types=(AxisType.Auto,))
 
 
 def init_population(
@@ -127,6 +128,18 @@ def init_population(
     )
     members = jax.jit(local)((numbers, keys, alive, stream))
     return Population(jax.device_put(np.zeros((), np.int32), NamedSharding(mesh, PartitionSpec())), members)
+
+
+def with_numbers(population: Population, hparams: Sequence[Mapping[str, float]]) -> Population:
+    """Returns the population with these numbers of its members; empty places repeat them."""
+
+    def put(name: str, old: Any) -> Any:
+        values = np.resize(np.array([h[name] for h in hparams], np.float32), old.shape)
+        return jax.make_array_from_callback(old.shape, old.sharding, lambda index: values[index])
+
+    state = population.members.state
+    state = state.replace(hparams={name: put(name, old) for name, old in state.hparams.items()})
+    return population.replace(members=population.members.replace(state=state))
 
 
 def shardings(layout: Layout) -> Population:

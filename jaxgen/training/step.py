@@ -20,7 +20,8 @@ class TrainState:
     """The state that a step reads and updates: a pytree of arrays, or of shapes from `jax.eval_shape`.
 
     Attributes:
-      step: int32 scalar, the number of steps done and of batches consumed.
+      step: int32 scalar, the number of steps done.
+      images: int32 scalar, the number of training images read: schedules and the order of the data go on from it.
       params: parameters by network name, e.g. "generator", "discriminator", "restorer".
       opt_state: optimizer state by network name.
       ema_params: moving average of the parameters of each network that is used for prediction.
@@ -29,6 +30,7 @@ class TrainState:
     """
 
     step: Any
+    images: Any
     params: dict[str, Params]
     opt_state: dict[str, Any]
     ema_params: dict[str, Params]
@@ -77,6 +79,11 @@ def mean_gradient(loss_fn: LossFn, params: Params, examples: Any) -> tuple[Param
     return jax.grad(loss_fn, has_aux=True)(params, examples)
 
 
+def advanced(state: TrainState, num_images: int) -> TrainState:
+    """Returns the state with one more step done, which has read `num_images` images."""
+    return state.replace(step=state.step + 1, images=state.images + num_images)
+
+
 def all_finite(tree: Any) -> jax.Array:
     """Returns whether all floating-point arrays of a tree are finite, as a bool scalar."""
     floats = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.floating)]
@@ -99,6 +106,7 @@ def new_state(params: dict[str, Params], averaged: tuple[str, ...], hparams: Any
     """
     return TrainState(
         step=jnp.zeros((), jnp.int32),
+        images=jnp.zeros((), jnp.int32),
         params=params,
         opt_state={name: optimizer.init(p) for name, p in params.items()},
         # a copy, since a step donates its state

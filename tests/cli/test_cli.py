@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from jaxgen.cli import commands, recipes
+from jaxgen.cli import commands, names, recipes
 from jaxgen.cli.completion import SHELLS
 from jaxgen.errors import InputError
 from jaxgen.runs import listing
@@ -132,7 +132,7 @@ def complete(request, scripts, tmp_path):
 def test_a_shell_completes_commands_and_names(complete):
     assert complete("") == {*commands.COMMANDS}
     assert complete("tr") == {"train"}
-    assert complete("train", "") == {*recipes.trainable()}
+    assert complete("train", "") == {*names.trainable()}
     assert complete("scan", "scan_inv") == {"scan_inverse_mnist"}
     assert complete("--print-completion", "") == {*SHELLS}
 
@@ -155,26 +155,25 @@ def test_a_shell_completes_the_flags_of_the_command_alone(words, known, unknown,
 
 
 def test_a_shell_completes_choices_and_files(complete):
-    assert complete("train", "gan", "--architecture", "") == {"mlp", "dcgan", "resnet"}
+    assert complete("train", "gan", "--architecture", "") == {"auto", "mlp", "dcgan", "resnet"}
     assert complete("restore", "") == {"photo.png"}
     assert complete("restore", "photo.png", "--mask", "") == {"photo.png"}
     assert complete("restore", "pho") == {"photo.png"}
 
 
 def test_the_recipes_of_the_folder_are_all_known():
-    assert {"gan_mnist", "mnist_classifier", "scan_gan_mnist"} <= set(recipes.recipes())
-    assert not {"studies", "pretraining_study", "restoration_pictures"} & set(recipes.recipes())
+    assert {"gan_mnist", "mnist_classifier", "scan_gan_mnist"} <= set(names.recipes())
+    assert not {"studies", "pretraining_study", "restoration_pictures"} & set(names.recipes())
     named = {name for preset in presets().values() for name in preset[1:] if name}
-    assert named <= set(recipes.recipes())
+    assert named <= set(names.recipes())
 
 
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [
-        (["--dataset", "folder:x"], (64, "resnet")),
-        (["--dataset=folder:x", "--image-size", "32"], (32, "dcgan")),
-        (["--image-size=48"], (48, "resnet")),
-        (["--dataset", "digits"], (None, "dcgan")),
+        (["--dataset", "folder:x"], (64, "auto")),
+        (["--dataset=folder:x", "--image-size", "32"], (32, "auto")),
+        (["--dataset", "digits"], (None, "auto")),
         (["--dataset", "folder:x", "--architecture", "mlp"], (64, "mlp")),
     ],
 )
@@ -258,6 +257,40 @@ def test_runs_command_lists_and_compares(out, capsys):
     assert rows["hparams.lr"] == ["0.1", "0.2"]
     assert rows["frechet/fakes"] == ["50", "25"]
     assert "train.seed" not in rows
+
+
+def make_scan(folder):
+    """A scan of two members, of which the second is better, as scans write it."""
+    make_run(folder, "complete", 100, "0.1,0.2")
+    row = {"step": 100, "loss/generator.0": 1.0, "loss/generator.1": 2.0, "frechet/fakes.0": 9.0}
+    (folder / "metrics.jsonl").write_text(json.dumps(row | {"frechet/fakes.1": 7.0}) + "\n")
+    found = ((1, 0.2, 7.0), (0, 0.1, 9.0))
+    members = [{"number": n, "seed": 0, "hparams": {"lr": lr}, "scores": [[100, score]]} for n, lr, score in found]
+    (folder / "scan.json").write_text(json.dumps({"metric": "frechet/fakes", "varied": ["lr"], "members": members}))
+    return folder
+
+
+def test_a_scan_is_listed_and_compared_by_its_best_member(out, capsys):
+    scan = make_scan(out / "scan_gan" / "20260101-000001")
+    assert listing.describe(scan).metrics == "frechet/fakes 7 (member 1 of 2, lr 0.2, seed 0)"
+    text = call(capsys, "runs", "compare", out / "gan" / "20260101-000001", scan)[1]
+    rows = {line.split()[0]: line.split()[1:] for line in text.splitlines() if line.strip()}
+    assert rows["loss/generator"] == ["1.5", "2"]
+    assert rows["frechet/fakes"] == ["50", "7"]
+    assert not [name for name in rows if name.endswith((".0", ".1"))]
+    (scan / "scan.json").write_text("{")
+    assert listing.describe(scan).status == "finished"
+
+
+def test_compare_takes_what_sample_takes(out, capsys, monkeypatch):
+    from jaxgen.cli import commands_for_models
+
+    make_run(out / "cgan" / "20260101-000009", "complete", 100, 0.3)
+    monkeypatch.setattr(commands_for_models, "RUNS", out)
+    code, text, _ = call(capsys, "runs", "compare", "latest", out / "gan" / "20260101-000001")
+    assert code == 0
+    assert str(out / "cgan" / "20260101-000009") in text.splitlines()[0]
+    assert "20260101-000009" in call(capsys, "runs", "compare", "cgan", out / "gan" / "20260101-000001")[1]
 
 
 def test_no_runs_yet(capsys, monkeypatch, tmp_path):

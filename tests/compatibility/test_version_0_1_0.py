@@ -12,8 +12,8 @@ import jaxgen
 from jaxgen.data.sources import array_source
 from jaxgen.runs.folder import Run, read_run_config
 from jaxgen.runs.listing import describe
+from jaxgen.scans.config import ScanConfig, scan_type
 from jaxgen.scans.scan import run_or_extract
-from jaxgen.scans.setup import ScanConfig, scan_type
 from jaxgen.tasks.gan.config import GanRecipe
 from jaxgen.tasks.load import load
 from jaxgen.tasks.train import train_run
@@ -65,6 +65,7 @@ def test_a_run_goes_on(before: Path) -> None:
     source = array_source(images, np.arange(64) % 3)
     train_run(Run("gan", before / "gan", "", resumed=True), config, source=source)
     assert load(before / "gan").facts.step == 6
+    assert int(load(before / "gan").state.images) == 6 * config.train.batch_size  # which were not counted then
     assert (describe(before / "gan").progress, describe(before / "gan").status) == ("6/6", "finished")
 
 

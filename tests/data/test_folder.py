@@ -8,6 +8,7 @@ from PIL import Image
 
 from jaxgen.data import base
 from jaxgen.data.config import DataConfig
+from jaxgen.data.notes import size_notes
 from jaxgen.data.pipeline import batches
 from jaxgen.data.sources import open_source
 from jaxgen.errors import InputError
@@ -54,6 +55,14 @@ def test_files_are_sorted_hidden_and_foreign_ones_ignored(tmp_path):
     assert (source.num_images, source.shape, source.skipped, source.labels) == (2, (4, 4, 3), 0, None)
     assert str(tmp_path) in source.origin
     assert not source.uses_tensorflow
+
+
+def test_cropped_pictures_are_counted(tmp_path):
+    for i, size in enumerate([(8, 8), (8, 12), (10, 8), (16, 16)]):
+        save(tmp_path / f"{i}.png", noise(*size, 3))
+    source = opened(tmp_path, image_size=4)
+    assert source.cropped == 2
+    assert size_notes(source) == ("2 of 4 images are cut to their central square, resized to 4 x 4 px",)
 
 
 def test_first_level_folders_are_classes(tmp_path):

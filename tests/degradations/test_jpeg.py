@@ -66,6 +66,16 @@ def test_tables_are_those_that_pillow_writes() -> None:
             np.testing.assert_array_equal(found.ravel(), written[i])
 
 
+def test_scales_of_the_tables_are_those_of_libjpeg_also_when_compiled() -> None:
+    """Its integer arithmetic: 5000 // q below 50, else 200 - 2 q; 4 gives 1250."""
+    qualities = np.arange(1, 101)
+    expected = np.where(qualities < 50, 5000 // qualities, 200 - 2 * qualities)
+    for scale in (module._scale, jax.jit(module._scale), jax.jit(jax.vmap(lambda q: module._scale(q[None])[0]))):
+        np.testing.assert_array_equal(scale(jnp.asarray(qualities, jnp.float32)), expected)
+    between = jax.jit(module._scale)(jnp.array([4.4, 9.6, 49.6]))  # libjpeg takes whole qualities
+    np.testing.assert_array_equal(between, [1250, 500, 100])
+
+
 def test_flat_images_stay_if_their_grey_is_a_step() -> None:
     levels = jnp.array([0.0, 90.0, 154.0, 254.0])
     images = jnp.broadcast_to(levels[:, None, None, None], (4, 9, 17, 3)) / 127.5 - 1.0

@@ -5,8 +5,11 @@ import pytest
 from scipy.linalg import sqrtm
 
 from jaxgen.data.base import Source
+from jaxgen.data.pipeline import plan
+from jaxgen.evaluation import checkpoint_score
 from jaxgen.evaluation.checkpoint_score import make_checkpoint_score
 from jaxgen.evaluation.features import extract, random_features
+from jaxgen.evaluation.generated import choose_rows
 
 SHAPE = (8, 8, 1)
 
@@ -48,3 +51,21 @@ def test_of_a_large_source_a_part_is_used():
     score = make_checkpoint_score(Source("toy", "toy", SHAPE, len(images), images=images), 0)
     assert (score.name, score.num_generated) == ("quality/frechet_2k", 2000)
     assert "2000 generated images against 10000 training images" in score.protocol
+
+
+@pytest.mark.parametrize("seed", [0, 7])
+def test_images_to_compare_with_are_drawn_in_an_order_of_no_epoch(seed):
+    """Each image holds its number, so that the order can be read."""
+    num, part = 2000, 300
+    images = np.arange(num, dtype=np.uint16).view(np.uint8).reshape(num, 1, 2, 1)
+    source = Source("toy", "toy", (1, 2, 1), num, images=images)
+    drawn = np.concatenate(list(checkpoint_score._random_batches(source, part, seed)))
+    order = np.ascontiguousarray(drawn).reshape(part, 2).view(np.uint16)[:, 0]
+    assert len(set(order.tolist())) == part
+    chosen = np.flatnonzero(choose_rows(num, part, seed))
+    for epoch in range(4):
+        index, _ = plan(seed, num, epoch * num, num)
+        assert (index[:part] == order).mean() < 0.1
+        for piece in (index[:part], index[-part:]):  # of 300 of 2,000, 45 are shared by chance
+            assert len(np.intersect1d(chosen, piece)) < 100
+            assert len(np.intersect1d(order, piece)) < 100

@@ -34,7 +34,7 @@ def test_batches_are_the_array(tmp_path, compressed, at_once):
         np.testing.assert_array_equal(found, images)
         np.testing.assert_array_equal(asked, labels)
     few, asked = whole(generated_from_file(tmp_path / "x.npz", 3, seed=1), at_once)
-    rows = np.sort(np.random.default_rng(1).choice(10, 3, replace=False))
+    rows = np.sort(np.random.default_rng((1, 0, 4)).choice(10, 3, replace=False))
     np.testing.assert_array_equal(few, images[rows])
     np.testing.assert_array_equal(asked, labels[rows])
 

@@ -90,7 +90,7 @@ def test_distances_equal_their_definitions(result):
     value = frechet(fake, test)
     assert result.figures["frechet"].value == pytest.approx(value, rel=1e-4)
     assert result.figures["frechet"].low < value < result.figures["frechet"].high
-    drawn = np.random.default_rng(3).choice(len(TRAIN), 503, replace=False)
+    drawn = np.random.default_rng((3, 0, 4)).choice(len(TRAIN), 503, replace=False)
     real = frechet(train[drawn], test)
     assert result.figures["real_distance"].value == pytest.approx(real, rel=1e-3)
     assert result.figures["frechet_multiple"].value == pytest.approx(value / real, rel=1e-3)

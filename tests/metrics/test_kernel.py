@@ -67,12 +67,16 @@ def test_equal_distributions_are_at_zero_on_average_and_half_below() -> None:
 def test_the_interval_holds_the_distance_of_the_distributions(scale: float, num: int, subset_size: int) -> None:
     # moments 1 to 3 of uniform distributions on [0, scale] and [0, 1]
     truth = by_moments([scale / 2, scale**2 / 3, scale**3 / 4], [1 / 2, 1 / 3, 1 / 4])
-    hits = 0
+    hits, values, widths = 0, [], []
     for seed in range(150):
         x, y = np.random.default_rng(seed).random((2, num, 1))
-        _, low, high = kernel_distance(scale * x, y, num_subsets=10, subset_size=subset_size, seed=seed)
+        value, low, high = kernel_distance(scale * x, y, num_subsets=10, subset_size=subset_size, seed=seed)
         hits += low <= truth <= high
+        values.append(value)
+        widths.append(high - low)
     assert hits >= 135  # 95 % of 150 less 2.8 standard deviations
+    if scale > 1:  # and it is hardly wider than it must be: 2.26 standard deviations to either side
+        assert np.mean(widths) < 1.5 * 2 * 2.262 * np.std(values)
 
 
 def test_the_spread_of_subsets_would_be_no_interval() -> None:

@@ -10,14 +10,18 @@ import numpy as np
 import pytest
 
 from jaxgen.errors import InputError
-from jaxgen.networks.resnet import ResidualBlock, stage_channels
+from jaxgen.networks.resnet import ResidualBlock, stage_channels, stages
 from jaxgen.tasks.gan.config import GanConfig
-from jaxgen.tasks.gan.pairs import make_gan_pair
+from jaxgen.tasks.gan.pairs import architecture_for, make_gan_pair
 
 LATENT_DIM = 5
-SIZES = {"mlp": [(5, 7), (1, 1)], "dcgan": [(28, 28), (32, 32)], "resnet": [(n, n) for n in (8, 12, 28, 36, 64, 256)]}
+SIZES = {
+    "mlp": [(5, 7), (1, 1)],
+    "dcgan": [(28, 28), (32, 32), (28, 32)],
+    "resnet": [*((n, n) for n in (8, 12, 28, 36, 64, 256)), (8, 12), (28, 32), (256, 8), (100, 48)],
+}
 ACCEPTED = [(name, (*size, c)) for name, sizes in SIZES.items() for size in sizes for c in (1, 2, 3, 4)]
-RUN = [("mlp", (5, 7, 3)), ("dcgan", (28, 28, 1)), ("resnet", (12, 12, 3))]
+RUN = [("mlp", (5, 7, 3)), ("dcgan", (28, 28, 1)), ("resnet", (16, 8, 3))]
 """Those that are run and not only traced."""
 
 
@@ -157,15 +161,37 @@ def test_mlp_equals_its_formula() -> None:
 
 
 REFUSED = [
-    *itertools.product(["dcgan"], [(20, 20, 1), (64, 64, 3), (28, 32, 1), (32, 28, 1)]),
-    *itertools.product(["resnet"], [(4, 4, 1), (10, 10, 1), (30, 30, 3), (260, 260, 3), (8, 12, 1)]),
+    *itertools.product(["dcgan"], [(20, 20, 1), (64, 64, 3), (28, 36, 1), (30, 28, 1)]),
+    *itertools.product(["resnet"], [(4, 4, 1), (10, 10, 1), (30, 30, 3), (260, 260, 3), (8, 14, 1)]),
 ]
 
 
 @pytest.mark.parametrize(("architecture", "shape"), REFUSED)
-def test_refused_sizes_are_named(architecture: str, shape: tuple[int, int, int]) -> None:
-    with pytest.raises(InputError, match=rf"^image_size: got \({shape[0]}, {shape[1]}\); accepted: .*{architecture}"):
+def test_refused_sizes_are_named_with_the_pairs_that_take_them(architecture: str, shape: tuple[int, int, int]) -> None:
+    able = "mlp" if architecture == "resnet" or shape[0] == 30 else "resnet or mlp"
+    said = rf"^image_size: got \({shape[0]}, {shape[1]}\); accepted: .*{architecture}; this size is for {able}$"
+    with pytest.raises(InputError, match=said):
         make_pair(architecture, shape)
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [((28, 28), "dcgan"), ((32, 28), "dcgan"), ((48, 48), "resnet"), ((64, 96), "resnet"), ((30, 30), "mlp")],
+)
+def test_auto_is_the_first_that_fits(size: tuple[int, int], expected: str) -> None:
+    assert architecture_for((*size, 3)) == expected
+    pairs = make_pair("auto", (*size, 3)), make_pair(expected, (*size, 3))
+    assert pairs[0] == pairs[1]
+
+
+def test_auto_takes_no_network_beyond_256_px() -> None:
+    with pytest.raises(InputError, match=r"^image_size: got \(512, 8\); accepted: .*256 px.*--architecture mlp"):
+        architecture_for((512, 8, 3))
+
+
+def test_sides_are_halved_together() -> None:
+    for size, expected in {(28, 28): (3, (7, 7)), (28, 32): (3, (7, 8)), (8, 256): (2, (4, 128))}.items():
+        assert stages(size) == expected
 
 
 @pytest.mark.parametrize("architecture", ["mlp", "dcgan", "resnet"])

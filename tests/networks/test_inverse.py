@@ -93,11 +93,17 @@ STRUCTURES = {
 }
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("network", STRUCTURES.values(), ids=STRUCTURES)
+SMALL = ("one grid", "recurrent")
+
+
+@pytest.mark.parametrize(
+    "network",
+    [pytest.param(STRUCTURES[name], marks=() if name in SMALL else pytest.mark.slow, id=name) for name in STRUCTURES],
+)
 def test_halo_is_the_reach_and_hardly_more(network: Any) -> None:
     """Slopes of single pixels of a tall strip by all inputs; with positive weights no path cancels another."""
-    middle, height, width = 128, 256, network.multiple
+    middle, width = 64 if network.halo < 60 else 128, network.multiple
+    height = 2 * middle
     params = jax.tree.map(lambda a: 0.1 * jnp.abs(a), params_of(network, (height, width, 1)))
     inputs = 0.1 * jnp.abs(noise(1, height, width, 1)), some_masks(1, height, width)
 

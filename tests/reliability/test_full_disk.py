@@ -27,13 +27,13 @@ from jaxgen.runs.curves import plot_curves
 from jaxgen.runs.driver import Members, Training, record, single_pick
 from jaxgen.runs.folder import Run, new_run
 from jaxgen.runs.measures import Measure
-from jaxgen.runs.outputs import Outputs
+from jaxgen.runs.outputs import Counts, Outputs
 from jaxgen.runs.report import write_report
 from jaxgen.tasks.gan.config import GanRecipe
 from jaxgen.tasks.gan.sample import save_arrays
 from jaxgen.training.config import TrainConfig
 from jaxgen.training.fit import prepare
-from jaxgen.training.step import Algorithm, TrainState, new_state
+from jaxgen.training.step import Algorithm, TrainState, advanced, new_state
 
 STEPS = 8
 
@@ -47,7 +47,7 @@ def step(state: TrainState, batch: Any, key: jax.Array) -> tuple[TrainState, dic
     """Walks at random, so that each state tells how it was come to."""
     change = jax.random.normal(jax.random.fold_in(key, state.step), (8, 8))
     params = jax.tree.map(lambda x: x + 0.1 * change, state.params)
-    return state.replace(step=state.step + 1, params=params, ema_params=params), {"loss/x": jnp.mean(change)}
+    return advanced(state, 8).replace(params=params, ema_params=params), {"loss/x": jnp.mean(change)}
 
 
 TOY = Algorithm(init, step, lambda state, inputs: state.ema_params["net"]["kernel"], None, 8)
@@ -85,8 +85,8 @@ def train(run: Run, config: GanRecipe) -> None:
     if run.resumed:
         restored, _ = checkpoints.restore(run.directory / "checkpoints", program.state)
         program = program._replace(state=restored)
-    per_step = TOY.images_per_step
-    record(run, Training(config, source, per_step, (measure,), program, Members(), single_pick, sample, finish, "gan"))
+    start = Counts(0.0, int(program.state.step), int(program.state.images), TOY.images_per_step)
+    record(run, Training(config, source, start, (measure,), program, Members(), single_pick, sample, finish, "gan"))
 
 
 def end_of(work: Callable[[], object], capsys: pytest.CaptureFixture) -> tuple[int, str]:

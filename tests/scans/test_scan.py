@@ -17,8 +17,8 @@ from jaxgen.runs.folder import Run, new_run, read_run_config
 from jaxgen.runs.measures import Measure
 from jaxgen.runs.reading import read_metrics
 from jaxgen.scans import scan as scan_module
+from jaxgen.scans.config import ScanConfig, scan_of
 from jaxgen.scans.scan import run_or_extract
-from jaxgen.scans.setup import ScanConfig, scan_of
 from jaxgen.tasks.gan import task as gan_task
 from jaxgen.tasks.gan.config import GanConfig, GanRecipe
 from jaxgen.tasks.load import load

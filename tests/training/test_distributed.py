@@ -30,6 +30,36 @@ def test_a_cluster_is_asked_unless_flags_say_who_is_who(
     assert kwargs["heartbeat_timeout_seconds"] < 60  # a lost process is noticed within a minute
 
 
+@pytest.mark.parametrize(
+    ("coordinator", "environment", "expected"),
+    [
+        ("localhost:1", {}, [1]),  # all processes are on this machine
+        ("127.0.0.1:1", {"CUDA_VISIBLE_DEVICES": "4,5,6,7"}, [1]),  # the second of those four
+        ("[::1]:1", {}, [1]),
+        ("localhost:1", {"CUDA_VISIBLE_DEVICES": "3"}, [0]),  # the only one that it sees
+        ("localhost:1", {"JAX_LOCAL_DEVICE_IDS": "2,3"}, None),  # JAX reads it
+        ("host:1", {}, None),  # one process for each machine, with all of its GPUs
+        ("host:1", {"CUDA_VISIBLE_DEVICES": "3"}, [0]),
+        (None, {"SLURM_LOCALID": "1"}, None),  # JAX takes the GPU of this number
+        (None, {"SLURM_LOCALID": "1", "CUDA_VISIBLE_DEVICES": "1"}, [0]),  # bound to it by SLURM
+        (None, {"SLURM_LOCALID": "0", "JAX_LOCAL_DEVICE_IDS": "0,1,2,3"}, None),
+    ],
+)
+def test_each_process_has_gpus_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, coordinator: str | None, environment: dict[str, str], expected: list[int] | None
+) -> None:
+    calls: list[dict[str, object]] = []
+    for name in ("JAX_LOCAL_DEVICE_IDS", "CUDA_VISIBLE_DEVICES", "SLURM_LOCALID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"SLURM_NTASKS": "4", **environment}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(jax.distributed, "initialize", lambda *_, **kwargs: calls.append(kwargs))
+    monkeypatch.setattr(distributed, "_say_so_when_lost", lambda: None)
+    who = (None, None) if coordinator is None else (2, 1)
+    distributed.start(TrainConfig(coordinator=coordinator, num_processes=who[0], process_id=who[1]))
+    assert [call["local_device_ids"] for call in calls] == [expected]
+
+
 def test_a_coordinator_out_of_reach_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise RuntimeError("DEADLINE_EXCEEDED: no answer\nmore")

@@ -14,7 +14,9 @@ from jaxgen.training.step import TrainState
 
 
 def make_state(step: int = 0, value: float = 0.0) -> TrainState:
-    return TrainState(jnp.asarray(step, jnp.int32), {"net": jnp.asarray(value)}, {}, {}, {}, {})
+    return TrainState(
+        jnp.asarray(step, jnp.int32), jnp.zeros((), jnp.int32), {"net": jnp.asarray(value)}, {}, {}, {}, {}
+    )
 
 
 def dispatch(state, values):

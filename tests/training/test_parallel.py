@@ -24,7 +24,15 @@ def zeros(*shape: int) -> jax.ShapeDtypeStruct:
 def init(key: jax.Array, hparams: dict[str, Any]) -> TrainState:
     """A kernel (3, 6), a bias (5,) and a number."""
     params = {"net": {"kernel": jax.random.normal(key, (3, 6)), "bias": jnp.zeros(5)}}
-    return TrainState(jnp.zeros((), jnp.int32), params, {"net": params["net"]}, {}, {"lr": hparams["lr"]}, {})
+    return TrainState(
+        jnp.zeros((), jnp.int32),
+        jnp.zeros((), jnp.int32),
+        params,
+        {"net": params["net"]},
+        {},
+        {"lr": hparams["lr"]},
+        {},
+    )
 
 
 COUNTER = Algorithm(init, lambda *_: None, lambda *_: None, None, 1)

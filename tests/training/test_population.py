@@ -1,5 +1,7 @@
 """Members of a population against runs of their own, in every way to run them; divergence, places, replacement."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -193,3 +195,28 @@ def test_a_measured_layout_can_be_used(gan):
     population, metrics = measured.dispatch(population, part(0))
     assert metrics[FINITE].shape == (STEPS, 2)
     assert jnp.isfinite(metrics["loss/generator"]).all()
+
+
+@dataclasses.dataclass(frozen=True)
+class Chip:
+    """What JAX asks a device of a TPU of 2 x 4 chips for, to build a mesh."""
+
+    id: int
+    coords: tuple[int, int, int]
+    core_on_chip: int = 0
+    platform: str = "tpu"
+    device_kind: str = "TPU v6 lite"
+    process_index: int = 0
+
+
+@pytest.mark.parametrize("num", [1, 3, 5, 7, 8])
+def test_any_number_of_chips_of_a_tpu_holds_members(monkeypatch: pytest.MonkeyPatch, num: int) -> None:
+    chips = [Chip(i, (i % 2, i // 2, 0)) for i in range(8)]
+    if num in (3, 5, 7):  # no cuboid
+        with pytest.raises(AssertionError):
+            jax.make_mesh((num,), ("members",), devices=chips[:num])
+    monkeypatch.setattr(jax, "devices", lambda: chips)
+    layout = pop.parse_layout("shard", num)
+    mesh = pop.member_mesh(layout)
+    assert list(mesh.devices) == chips[:num]
+    assert mesh.axis_names == ("members",)

@@ -23,7 +23,7 @@ from jaxgen.tasks.gan.config import GanConfig
 from jaxgen.tasks.gan.diffaugment import augment_each
 from jaxgen.tasks.gan.pairs import make_gan_pair
 from jaxgen.training.optimizers import apply_gradients, average, cosine, make_optimizer
-from jaxgen.training.step import Algorithm, Gradient, TrainState, as_hparams, mean_gradient, new_state
+from jaxgen.training.step import Algorithm, Gradient, TrainState, advanced, as_hparams, mean_gradient, new_state
 from jaxgen.types import Batch, Grid, Images, Labels, Latents, Logits, Metrics, Params, Prediction, PRNGKey, PRNGKeys
 
 
@@ -126,7 +126,7 @@ def gan_step(
       gradient: computes the mean gradient over the examples.
     """
     key_d, key_g = jax.random.split(jax.random.fold_in(key, state.step))
-    images_seen = state.step.astype(jnp.float32) * gan.batch_size
+    images_seen, num_read = state.images.astype(jnp.float32), gan.batch_size * gan.config.discriminator_updates
     now = scheduled(state.hparams, images_seen)
     optimizer = make_optimizer(gan.config.optimizer, now["lr"], now["b1"], now["b2"])
     pairs = pairs_by_update(gan, batch)
@@ -138,9 +138,9 @@ def gan_step(
     loss_fn = partial(generator_loss, gan, state.params["discriminator"])
     grads, value = gradient(loss_fn, state.params["generator"], draw_examples(gan, pairs[-1], key_g))
     state = apply_gradients(state, "generator", grads, optimizer)
-    state = average(state, "generator", now["ema_half_life"], images_seen, gan.batch_size)
+    state = average(state, "generator", now["ema_half_life"], images_seen, num_read)
     metrics = {**value, **metrics, "schedule/lr": now["lr"]}
-    return state.replace(step=state.step + 1), metrics
+    return advanced(state, num_read), metrics
 
 
 def pairs_by_update(gan: Gan, batch: Batch) -> list[Pairs]:

@@ -14,8 +14,8 @@ from jaxgen.training.config import TrainConfig
 class GanConfig:
     """Structure of a GAN; a change of it compiles a new program."""
 
-    architecture: Literal["mlp", "dcgan", "resnet"] = "dcgan"
-    """mlp: any size; dcgan: 28 or 32 px; resnet: squares of 8 to 256 px, a multiple of 4."""
+    architecture: Literal["auto", "mlp", "dcgan", "resnet"] = "auto"
+    """dcgan: sides of 28 or 32 px; resnet: of 8 to 256 px, multiples of 4; mlp: any; auto: the first that fits."""
     latent_dim: int = 64
     """Length of the latent vector."""
     base_channels: int = 32
@@ -85,3 +85,9 @@ class GanRecipe:
     gan: OmitArgPrefixes[GanConfig] = GanConfig()
     hparams: GanHparams = GanHparams()
     train: OmitArgPrefixes[TrainConfig] = TrainConfig()
+
+    first = (
+        "dataset", "image_size", "architecture", "conditioning", "augment", "hparams.lr", "steps", "minutes",
+        "batch_size", "seed", "out", "resume", "initial_weights",
+    )  # fmt: skip
+    """The flags that `--help` shows; `--help-all` shows all."""

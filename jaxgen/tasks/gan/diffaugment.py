@@ -5,17 +5,18 @@ image, colour is affine, so the gradient penalties can be differentiated through
 
 References:
   Zhao et al., "Differentiable Augmentation for Data-Efficient GAN Training", 2020, section 4; the ranges are those of
-  the published code.
+  the published code, which rounds shares of a size to the nearest whole number of pixels, a half up.
 """
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from jaxgen.types import Images, PRNGKey, PRNGKeys, per_image
 
 
 def translation(key: PRNGKey, images: Images) -> Images:
-    """Returns images moved by up to an eighth of their size along every axis; uncovered pixels are 0 (mid grey).
+    """Returns images moved by up to an eighth of their size (rounded) along every axis; uncovered pixels are 0 (grey).
 
     Args:
       key: key of the shifts.
@@ -27,17 +28,22 @@ def translation(key: PRNGKey, images: Images) -> Images:
     b, *sizes, _ = images.shape
     takes = []
     for key_axis, size in zip(jax.random.split(key, len(sizes)), sizes, strict=True):
-        shift = jax.random.randint(key_axis, (b, 1), -(size // 8), size // 8 + 1)
+        most = (size + 4) // 8
+        shift = jax.random.randint(key_axis, (b, 1), -most, most + 1)
         places = jnp.arange(size)[None] - shift  # where each pixel comes from
         # one-hot matrices in place of a gather: the gradient is a matrix product too, which is fast on every backend
         takes.append(jax.nn.one_hot(places, size, dtype=images.dtype))  # b size size; places outside give zeros
     old, new = "hwd"[: len(sizes)], "yxz"[: len(sizes)]
     matrices = ",".join(f"b{i}{o}" for i, o in zip(new, old, strict=True))
-    return jnp.einsum(f"{matrices},b{old}c->b{new}c", *takes, images)
+    # in full precision: pixels are moved, not rounded
+    return jnp.einsum(f"{matrices},b{old}c->b{new}c", *takes, images, precision=lax.Precision.HIGHEST)
 
 
 def cutout(key: PRNGKey, images: Images) -> Images:
     """Returns images with a square (cube) of half their size set to 0 (mid grey); its centre is anywhere in the image.
+
+    Half of an odd size is rounded up. The centre of a square of an even size is a corner of pixels, the outer ones
+    included, and that of an odd one is a pixel.
 
     Args:
       key: key of the centres.
@@ -49,8 +55,9 @@ def cutout(key: PRNGKey, images: Images) -> Images:
     b, *sizes, _ = images.shape
     hole = jnp.ones((b, *(1,) * (images.ndim - 1)), bool)
     for axis, (key_axis, size) in enumerate(zip(jax.random.split(key, len(sizes)), sizes, strict=True), 1):
-        centre = jax.random.randint(key_axis, (b, 1), 0, size)
-        inside = _within(jnp.arange(size)[None] - centre, size // 2)
+        width = (size + 1) // 2
+        centre = jax.random.randint(key_axis, (b, 1), 0, size + 1 - width % 2)
+        inside = _within(jnp.arange(size)[None] - centre, width)
         hole &= jnp.expand_dims(inside, [i for i in range(1, images.ndim) if i != axis])
     return jnp.where(hole, jnp.zeros((), images.dtype), images)
 

@@ -1,6 +1,5 @@
 """The task of a GAN: the data that it opens, what it measures and shows, and the files that it writes."""
 
-import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,9 +17,9 @@ from jaxgen.runs.report import Picture
 from jaxgen.tasks.base import Data, Facts, Task, Trained, Use
 from jaxgen.tasks.gan.algorithm import make_gan
 from jaxgen.tasks.gan.config import GanRecipe
+from jaxgen.tasks.gan.data import adapt, notes, settle
 from jaxgen.tasks.gan.evaluate import evaluate_run
 from jaxgen.tasks.gan.export import exportable
-from jaxgen.tasks.gan.pairs import architecture_for
 from jaxgen.tasks.gan.pictures import draw_final, render_all
 from jaxgen.tasks.gan.sample import sample_run
 from jaxgen.training.step import Algorithm, TrainState
@@ -28,8 +27,6 @@ from jaxgen.training.step import Algorithm, TrainState
 GRID_IMAGES = 64
 """Images of the grids over time; a conditional GAN shows `GRID_ROWS` of each class, of ten classes at most."""
 GRID_ROWS = 6
-FOLDER_SIZE = 64
-"""Default size in pixels to which the pictures of a folder are cut and resized."""
 
 
 def _open(config: GanRecipe, source: Source | None) -> Data:
@@ -55,7 +52,8 @@ def _measures(config: GanRecipe, algorithm: Algorithm, data: Data) -> tuple[Meas
     conditional = _num_classes(config, source) > 0
     labels = jnp.asarray(draw_labels(source, score.num_generated, seed)) if conditional else None
     inputs = algorithm.draw_inputs(key, score.num_generated, labels)
-    return (Measure(score.name, score.protocol, lambda state: score.distance(render_all(predict, state, inputs))),)
+    quality = lambda state: score.distance(render_all(predict, state, inputs))  # noqa: E731
+    return (Measure(score.name, score.protocol, quality, describe=score.describe),)
 
 
 def _show(config: GanRecipe, algorithm: Algorithm, data: Data) -> Callable[[TrainState], np.ndarray]:
@@ -73,15 +71,6 @@ def _finish(trained: Trained, data: Data, directory: Path) -> None:
     config = trained.config
     num_classes = _num_classes(config, data.train)
     draw_final(directory, trained.algorithm, trained.state, num_classes, config.train.seed + 2)
-
-
-def _adapt(config: GanRecipe, dataset: str, image_size: int | None) -> GanRecipe:
-    """Returns the configuration for the user's images: the pictures of a folder are resized to one size."""
-    size = image_size or (FOLDER_SIZE if dataset.startswith("folder:") else None)
-    if size is None:
-        return config
-    gan = dataclasses.replace(config.gan, architecture=architecture_for((size, size, 3)))
-    return dataclasses.replace(config, data=dataclasses.replace(config.data, image_size=size), gan=gan)
 
 
 TASK = Task(
@@ -103,6 +92,8 @@ TASK = Task(
         "evaluate": Use(evaluate_run, "python -m jaxgen evaluate {run}"),
     },
     export=exportable,
-    adapt=_adapt,
+    adapt=adapt,
+    settle=settle,
+    notes=notes,
 )
 """The training of generative adversarial networks, with and without classes."""

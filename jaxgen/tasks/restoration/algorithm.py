@@ -22,7 +22,7 @@ from jaxgen.tasks.restoration.config import RestorationConfig
 from jaxgen.tasks.restoration.restorers import make_restorer
 from jaxgen.tasks.restoration.schedule import Schedule, in_phase, parse_schedule
 from jaxgen.training.optimizers import apply_gradients, average, cosine, make_optimizer
-from jaxgen.training.step import Algorithm, Gradient, Sizes, TrainState, as_hparams, mean_gradient, new_state
+from jaxgen.training.step import Algorithm, Gradient, Sizes, TrainState, advanced, as_hparams, mean_gradient, new_state
 from jaxgen.types import Batch, Grid, Images, Levels, Metrics, Observation, Params, Prediction, PRNGKey, per_image
 
 WARM_UP = 0.01
@@ -116,7 +116,7 @@ def restoration_step(
     noisy = in_phase(task.schedule, "noise", state.step)
     degraded = damage_in_phase(task, key_damage, clean, noisy, state.hparams["noise_share"])
     degraded = degraded._replace(images=one_channel(degraded.images, grey))
-    images_seen = state.step.astype(jnp.float32) * task.batch_size
+    images_seen = state.images.astype(jnp.float32)
     lr = learning_rate(state.hparams, images_seen)
     hparams = state.hparams
     optimizer = make_optimizer(task.config.optimizer, lr, hparams["b1"], hparams["b2"], hparams["weight_decay"])
@@ -125,7 +125,7 @@ def restoration_step(
     state = apply_gradients(state, "restorer", grads, optimizer)
     state = average(state, "restorer", state.hparams["ema_half_life"], images_seen, task.batch_size)
     metrics = {**value, "schedule/lr": lr, "schedule/noise": noisy.astype(jnp.float32)}
-    return state.replace(step=state.step + 1), metrics
+    return advanced(state, task.batch_size), metrics
 
 
 def reconstruction(task: Restoration, params: Params, examples: Examples) -> tuple[jax.Array, Metrics]:

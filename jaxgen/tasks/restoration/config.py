@@ -83,6 +83,10 @@ class RestorationRecipe:
     hparams: RestorationHparams = RestorationHparams()
     train: OmitArgPrefixes[TrainConfig] = TrainConfig(steps=6_000)
     validation: str | None = None
-    """Images to evaluate on, named like `dataset`; None: the split "test", or one image in twenty, held out."""
-    initial_weights: str | None = None
-    """Weights to start from: "photos" or "photos-grey" (the package's), a run or its restorer.safetensors."""
+    """Images to evaluate on in the end, named like `dataset`; None: the split "test", or one image in twenty."""
+
+    first = (
+        "dataset", "image_size", "crop_size", "architecture", "damage", "hparams.lr", "steps", "minutes", "batch_size",
+        "seed", "out", "resume", "initial_weights",
+    )  # fmt: skip
+    """The flags that `--help` shows; `--help-all` shows all."""

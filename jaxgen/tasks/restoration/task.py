@@ -33,13 +33,14 @@ from jaxgen.types import Observation
 WEIGHTS = "restorer.safetensors"
 """File of a run that holds the averaged weights."""
 NUM_MEASURED = 64
-"""Held-out images on which the quality is measured while a run trains."""
+"""Validation images on which the quality is measured while a run trains."""
 NUM_SHOWN = 8
 NUM_PHOTOS, MIDDLE = 6, 192
 """Photographs in the table at the end of a run, and the size in pixels to which they are cut around their middle:
 biharmonic inpainting takes minutes for a whole one. `evaluate-restoration` takes any number of whole ones."""
 HELD_OUT = 20
-"""One image in this many is held out if the data has no test split; 500 images at most."""
+"""One training image in this many, 500 at most, is held out to choose the best checkpoint by; and as many once more to
+evaluate on if the data has no test split."""
 
 
 class HeldOut(NamedTuple):
@@ -54,25 +55,47 @@ class HeldOut(NamedTuple):
     degraded: Observation
 
 
-def open_both(config: RestorationRecipe, source: Source | None = None) -> Data:
-    """Returns images to train on, and others to evaluate on: `validation`, the test split, or some that are held out.
+def open_all(config: RestorationRecipe, source: Source | None = None) -> Data:
+    """Returns images to train on, others to evaluate on, and others to choose the best checkpoint by.
+
+    Those to evaluate on are `validation`, the test split, or some of the training images. The best checkpoint is chosen
+    by some of the training images. With fewer than `HELD_OUT` of these, it is chosen by those to evaluate on.
 
     Raises:
       InputError: see `open_source`; or there are too few images to hold any out.
     """
     train = source or open_source(config.data)
+    held_out = _named(config, train)
+    if held_out is None:
+        require(
+            train.num_images >= 2, "dataset", config.data.dataset, "two images or more, so that one can be held out"
+        )
+        train, held_out = _hold_some_out(train)
+    if train.num_images < HELD_OUT:
+        return Data(train, held_out, held_out)
+    train, validation = _hold_some_out(train)
+    return Data(train, held_out, validation)
+
+
+def _named(config: RestorationRecipe, train: Source) -> Source | None:
+    """Returns the images to evaluate on that have a name: `validation`, or the test split; None without any."""
     if config.validation is not None:
-        return Data(train, open_source(dataclasses.replace(config.data, dataset=config.validation)))
-    if train.uses_tensorflow and config.data.split == "train":
-        try:
-            return Data(train, open_source(dataclasses.replace(config.data, split="test", flip=False)))
-        except InputError as error:
-            if not str(error).startswith("split:"):
-                raise
-    require(train.num_images >= 2, "dataset", config.data.dataset, "two images or more, so that one can be held out")
-    order = np.random.default_rng(0).permutation(train.num_images)
-    num = min(500, max(1, train.num_images // HELD_OUT))
-    return Data(subset(train, np.sort(order[num:])), subset(train, np.sort(order[:num])))
+        return open_source(dataclasses.replace(config.data, dataset=config.validation))
+    if not train.uses_tensorflow or config.data.split != "train":
+        return None
+    try:
+        return open_source(dataclasses.replace(config.data, split="test", flip=False))
+    except InputError as error:
+        if not str(error).startswith("split:"):
+            raise
+    return None
+
+
+def _hold_some_out(source: Source) -> tuple[Source, Source]:
+    """Returns the images of a source without some of them, drawn at random, and those."""
+    order = np.random.default_rng(0).permutation(source.num_images)
+    num = min(500, max(1, source.num_images // HELD_OUT))
+    return subset(source, np.sort(order[num:])), subset(source, np.sort(order[:num]))
 
 
 def _make(config: RestorationRecipe, facts: Facts) -> Algorithm:
@@ -94,20 +117,22 @@ def _restore_fn(config: RestorationRecipe, algorithm: Algorithm) -> Callable[[Tr
 
 
 def _measures(config: RestorationRecipe, algorithm: Algorithm, data: Data) -> tuple[Measure, ...]:
-    """Returns the measure of a checkpoint: the mean PSNR of held-out images."""
-    held_out, restore = hold_out(config, data.held_out), _restore_fn(config, algorithm)
+    """Returns the measure of a checkpoint: the mean PSNR of the validation images."""
+    held_out, restore = hold_out(config, data.validation), _restore_fn(config, algorithm)
 
     def quality(state: TrainState) -> float:
         restored = to_uint8(restore(state, held_out.degraded))
         return float(np.mean(np.minimum(psnr(restored, held_out.clean), 100.0)))
 
-    protocol = f"PSNR of {len(held_out.clean)} held-out images under the damage of the run"
-    return (Measure("quality/psnr", protocol, quality, higher_is_better=True),)
+    of = "held-out" if data.validation is data.held_out else "validation"
+    protocol = f"PSNR of {len(held_out.clean)} {of} images under the damage of the run"
+    in_words = f"{{:.2f}} dB mean PSNR of {len(held_out.clean)} {of} images".format
+    return (Measure("quality/psnr", protocol, quality, higher_is_better=True, describe=in_words),)
 
 
 def _show(config: RestorationRecipe, algorithm: Algorithm, data: Data) -> Callable[[TrainState], np.ndarray]:
-    """Returns a function that draws held-out images: damaged, restored, original, error."""
-    held_out, restore = hold_out(config, data.held_out), _restore_fn(config, algorithm)
+    """Returns a function that draws validation images: damaged, restored, original, error."""
+    held_out, restore = hold_out(config, data.validation), _restore_fn(config, algorithm)
     degraded = to_uint8(held_out.degraded.images)
     return lambda state: restoration_sheet(
         degraded, to_uint8(restore(state, held_out.degraded)), held_out.clean, NUM_SHOWN
@@ -154,7 +179,7 @@ def _adapt(config: RestorationRecipe, dataset: str, image_size: int | None) -> R
 TASK = Task(
     name="restoration",
     config=RestorationRecipe,
-    open=open_both,
+    open=open_all,
     make=_make,
     measures=_measures,
     show=_show,

@@ -46,17 +46,30 @@ def test_the_table_has_what_the_configuration_accepts() -> None:
     assert set(AUGMENTATIONS) == set(accepted)
 
 
+def published_size(size: int, ratio: float) -> int:
+    """Of a shift or a hole, as in the code that the authors published."""
+    return int(size * ratio + 0.5)
+
+
 def test_translation_shifts_whole_images_by_up_to_an_eighth_and_does_not_wrap() -> None:
-    images = noise_images(256, 16, 24, 2)
+    images = noise_images(256, 20, 24, 2)
     moved = draw("translation", images)
-    candidates = [(dy, dx) for dy in range(-4, 5) for dx in range(-6, 7)]
+    candidates = [(dy, dx) for dy in range(-5, 6) for dx in range(-6, 7)]
     distances = [np.abs(moved - shifted(np.asarray(images), *move)).max((1, 2, 3)) for move in candidates]
     matches = np.stack(distances, 1) < 1e-6
     assert (matches.sum(1) == 1).all()
     found = [candidates[i] for i in matches.argmax(1)]
-    assert {dy for dy, _ in found} == set(range(-2, 3))  # 16 / 8
-    assert {dx for _, dx in found} == set(range(-3, 4))  # 24 / 8
-    assert len(set(found)) > 25  # of 35: the two directions are drawn apart
+    assert published_size(20, 0.125) == published_size(24, 0.125) == 3  # 2.5 is rounded up
+    assert {dy for dy, _ in found} == {dx for _, dx in found} == set(range(-3, 4))
+    assert len(set(found)) > 35  # of 49: the two directions are drawn apart
+
+
+@pytest.mark.parametrize("size", [4, 12, 28])
+def test_the_largest_shift_is_the_published_one(size: int) -> None:
+    most = published_size(size, 0.125)
+    moved = draw("translation", jnp.ones((64 * (most + 1), size, size, 1)))
+    gone = {int((row == 0).sum()) for row in moved.max((2, 3))}  # rows that were uncovered
+    assert gone == set(range(most + 1))
 
 
 def test_translation_of_one_bright_corner() -> None:
@@ -67,30 +80,22 @@ def test_translation_of_one_bright_corner() -> None:
 
 
 def test_small_images_stay_where_nothing_is_an_eighth() -> None:
-    images = noise_images(4, 7, 7, 1)
+    images = noise_images(4, 3, 3, 1)
     np.testing.assert_array_equal(draw("translation", images), images)
-    one = noise_images(4, 1, 1, 3)
-    np.testing.assert_array_equal(draw("cutout", one), one)
 
 
-@pytest.mark.parametrize(("h", "w"), [(8, 12), (9, 7)])
+@pytest.mark.parametrize(("h", "w"), [(8, 12), (9, 7), (10, 14)])
 def test_cutout_blanks_one_rectangle_of_half_the_size_around_a_centre_inside(h: int, w: int) -> None:
-    images = noise_images(256, h, w, 2) + 2.0  # nowhere zero
+    images = noise_images(512, h, w, 2) + 2.0  # nowhere zero
     masked = draw("cutout", images)
     mask = (masked != 0).all(-1)
     np.testing.assert_array_equal(masked, np.where(mask[..., None], images, 0.0))  # all channels, nothing else
     holes = [hole_of(m.astype(int)) for m in mask]
     for axis, size in ((0, h), (1, w)):
         spans = [(hole[axis].start, hole[axis].stop) for hole in holes]
-        half = size // 2
-        inside = {(start, stop) for start, stop in spans if start > 0 and stop < size}
-        assert {stop - start for start, stop in inside} == {half}
-        assert {start for start, _ in inside} == set(range(1, size - half))  # every place is drawn
-        lengths = [stop - start for start, stop in spans]
-        assert max(lengths) == half
-        assert min(lengths) >= half // 2  # the centre lies in the image
-        assert min(start for start, _ in spans) == 0
-        assert max(stop for _, stop in spans) == size
+        width = published_size(size, 0.5)
+        starts = np.arange(size + 1 - width % 2) - width // 2  # the published offset, less half of the hole
+        assert set(spans) == {(max(start, 0), min(start + width, size)) for start in starts.tolist()}
 
 
 def test_color_ranges() -> None:
@@ -110,6 +115,20 @@ def test_color_ranges() -> None:
         assert values.mean() == pytest.approx((low + high) / 2, abs=0.02 * (high - low))
         assert values.std() == pytest.approx((high - low) / 12**0.5, rel=0.03)
     assert np.abs(np.corrcoef(list(draws.values())) - np.eye(3)).max() < 0.06
+
+
+def test_contrast_is_about_the_mean_of_the_whole_image() -> None:
+    """A tint that all pixels share is scaled by saturation and contrast; about the means of the channels it would not
+    be scaled by contrast."""
+    tint = np.array([0.5, -0.5, 0.0])
+    pixels = np.stack([1.0 + tint, -1.0 + tint]).reshape(1, 1, 2, 3)
+    light, dark = np.moveaxis(
+        draw("color", jnp.asarray(np.broadcast_to(pixels, (512, 1, 2, 3)), jnp.float32))[:, 0], 1, 0
+    )
+    contrast = (light - dark).mean(1) / 2
+    saturation = (light[:, 0] - light[:, 1]) / contrast
+    assert saturation.max() == pytest.approx(2.0, abs=0.05)
+    assert abs(np.corrcoef(saturation, contrast)[0, 1]) < 0.2
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from jaxgen.errors import InputError
+from jaxgen.tasks.gan import algorithm as module
 from jaxgen.tasks.gan.algorithm import apply_gradients, make_gan, scheduled
 from jaxgen.tasks.gan.config import GanConfig, GanHparams
 from jaxgen.training.optimizers import make_optimizer
@@ -325,3 +326,26 @@ def test_wasserstein_needs_a_penalty() -> None:
 def test_hparams_are_those_of_the_configuration() -> None:
     names = {f.name for f in dataclasses.fields(GanHparams)}
     assert set(jax.eval_shape(make().init, jax.random.key(0), vars(HPARAMS)).hparams) == names
+
+
+def test_every_update_of_a_step_draws_latents_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that the generator is given: for two updates of the discriminator, then for its own."""
+    seen: list[jax.Array] = []
+    render = module.render
+
+    def watch(gan: Any, params: Any, latents: jax.Array, condition: Any = None) -> jax.Array:
+        seen.append(latents)
+        return render(gan, params, latents, condition)
+
+    monkeypatch.setattr(module, "render", watch)
+    algorithm = make(discriminator_updates=2, penalties=())
+    state = jax.eval_shape(algorithm.init, jax.random.key(0), vars(HPARAMS))
+    state = jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), state)
+
+    @jax.jit
+    def latents(state: TrainState, images: jax.Array) -> list[jax.Array]:
+        algorithm.step(state, {"images": images}, jax.random.key(1))
+        return seen
+
+    first, second, generator = latents(state, make_images(2 * BATCH))
+    assert len({np.asarray(row).tobytes() for row in (*first, *second, *generator)}) == 3 * BATCH

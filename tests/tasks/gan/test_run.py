@@ -22,7 +22,7 @@ from jaxgen.tasks.train import train_run
 from jaxgen.training.config import TrainConfig
 
 TINY = GanRecipe(
-    gan=GanConfig(architecture="mlp", base_channels=1, latent_dim=8),
+    gan=GanConfig(base_channels=1, latent_dim=8),
     train=TrainConfig(
         steps=12, batch_size=8, log_every=4, sample_every=6, checkpoint_every=6, steps_per_dispatch=3, devices=2
     ),
@@ -31,10 +31,10 @@ TINY = GanRecipe(
 
 @pytest.fixture(scope="module")
 def npz(tmp_path_factory):
-    """100 images of 12x12: a bright bar at a random place."""
+    """100 images of 12x10, which only mlp takes: a bright bar at a random place."""
     rng = np.random.default_rng(0)
-    images = np.zeros((100, 12, 12), np.uint8)
-    for image, column in zip(images, rng.integers(0, 10, 100), strict=True):
+    images = np.zeros((100, 12, 10), np.uint8)
+    for image, column in zip(images, rng.integers(0, 8, 100), strict=True):
         image[2:10, column : column + 2] = 255
     path = tmp_path_factory.mktemp("data") / "bars.npz"
     np.savez(path, images=images)
@@ -86,9 +86,11 @@ def test_a_run_leaves_what_it_promises(finished):
 def test_a_checkpoint_says_how_to_use_it(finished, npz):
     step, meta = read_meta(finished.directory / "checkpoints")
     assert step == meta["position"] == 12
-    assert meta["shape"] == [12, 12, 1]
+    assert meta["shape"] == [12, 10, 1]
+    written = json.loads((finished.directory / "config.json").read_text())
+    assert written["gan"]["architecture"] == meta["config"]["gan"]["architecture"] == "mlp"  # not auto
     assert meta["config"]["data"]["dataset"] == f"npz:{npz}"
-    assert meta["config"]["hparams"]["schedule_images"] == 96
+    assert meta["config"]["hparams"]["schedule_images"] is None  # the whole run, also if it is made longer
 
 
 def test_stopped_and_resumed_is_the_same_to_the_bit(finished, npz, tmp_path):
@@ -157,7 +159,7 @@ def test_sample_writes_arrays_and_pictures(finished, tmp_path):
     line = sample_run(load(finished.directory), 5, 3, tmp_path / "x.npz")
     assert "5 images from step 12" in line
     images = np.load(tmp_path / "x.npz")["images"]
-    assert (images.shape, images.dtype) == ((5, 12, 12, 1), np.uint8)
+    assert (images.shape, images.dtype) == ((5, 12, 10, 1), np.uint8)
     np.testing.assert_array_equal(images, drawn(finished, 5, 3))
     assert (images != drawn(finished, 5, 4)).any()
     sample_run(load(finished.directory), 5, 3, tmp_path / "new" / "x.png")
@@ -166,7 +168,7 @@ def test_sample_writes_arrays_and_pictures(finished, tmp_path):
 
 def test_more_samples_begin_with_the_same(finished):
     many = drawn(finished, 300, 0)  # more than are rendered at once
-    assert many.shape == (300, 12, 12, 1)
+    assert many.shape == (300, 12, 10, 1)
     np.testing.assert_array_equal(many[:5], drawn(finished, 5, 0))
 
 

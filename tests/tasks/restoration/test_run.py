@@ -22,7 +22,7 @@ from jaxgen.tasks.restoration.config import RestorationConfig, RestorationHparam
 from jaxgen.tasks.restoration.pixels import require_any_size
 from jaxgen.tasks.restoration.restorers import make_restorer
 from jaxgen.tasks.restoration.sheets import error_map, restoration_sheet
-from jaxgen.tasks.restoration.task import images_to_evaluate, open_both
+from jaxgen.tasks.restoration.task import images_to_evaluate, open_all
 from jaxgen.tasks.train import train_run
 from jaxgen.training.config import TrainConfig
 from jaxgen.types import Observation
@@ -148,12 +148,29 @@ def numbered(num):
     return Source("n", "n", (8, 8, 1), num, images=images)
 
 
-def test_one_in_twenty_is_held_out_and_not_trained_on(tmp_path):
+def test_one_in_twenty_is_held_out_to_choose_a_checkpoint_and_another_to_evaluate_on(tmp_path):
     np.savez(tmp_path / "n.npz", images=numbered(100).images)
-    train, held_out = open_both(recipe(f"npz:{tmp_path / 'n.npz'}"))
-    sets = [set(source.images[:, 0, 0, 0].tolist()) for source in (train, held_out)]
-    assert [len(s) for s in sets] == [95, 5]
-    assert sets[0] | sets[1] == set(range(100))
+    sets = [set(source.images[:, 0, 0, 0].tolist()) for source in open_all(recipe(f"npz:{tmp_path / 'n.npz'}"))]
+    assert [len(s) for s in sets] == [91, 5, 4]
+    assert set.union(*sets) == set(range(100))
+
+
+def test_the_test_split_chooses_no_checkpoint(monkeypatch):
+    """A TFDS data set with a split `test`: images 0 to 99 are trained on, 200 to 239 are the test set."""
+    splits = {"train": numbered(100), "test": dataclasses.replace(numbered(40), images=numbered(40).images + 200)}
+    opened = {name: dataclasses.replace(source, uses_tensorflow=True) for name, source in splits.items()}
+    monkeypatch.setattr(task, "open_source", lambda config: opened[config.split])
+    config = recipe("mnist")
+    data = open_all(config)
+    sets = [set(source.images[:, 0, 0, 0].tolist()) for source in data]
+    assert [len(s) for s in sets] == [95, 40, 5]
+    assert sets[1] == set(range(200, 240))
+    assert sets[0] | sets[2] == set(range(100))
+    algorithm = make_restoration(config.restoration, (8, 8, 3), 4)
+    seen = task.hold_out(config, data.validation).clean
+    (measure,) = task._measures(config, algorithm, data)
+    assert measure.protocol == "PSNR of 5 validation images under the damage of the run"
+    assert set(seen[:, 0, 0, 0].tolist()) == sets[2]
 
 
 def test_validation_may_be_named_and_one_image_is_too_few(tmp_path):
@@ -161,13 +178,14 @@ def test_validation_may_be_named_and_one_image_is_too_few(tmp_path):
         np.savez(tmp_path / f"{name}.npz", images=numbered(num).images)
     config = recipe(f"npz:{tmp_path / 'a.npz'}")
     with pytest.raises(InputError, match=r"two images or more"):
-        open_both(config)
-    train, held_out = open_both(dataclasses.replace(config, validation=f"npz:{tmp_path / 'b.npz'}"))
+        open_all(config)
+    train, held_out, validation = open_all(dataclasses.replace(config, validation=f"npz:{tmp_path / 'b.npz'}"))
     assert (train.num_images, held_out.num_images) == (1, 3)
+    assert validation is held_out  # too few images to hold any more out
 
 
 def test_crops_are_evaluated_by_their_middle_and_in_the_end_by_more_of_it(folder, monkeypatch):
-    _, held_out = open_both(recipe(f"folder:{folder}", crop_size=16))
+    _, held_out, _ = open_all(recipe(f"folder:{folder}", crop_size=16))
     image = held_out.read(0)
     top, left = (image.shape[0] - 16 + 1) // 2, (image.shape[1] - 16 + 1) // 2
     np.testing.assert_array_equal(held_out.take(np.arange(1))[0], image[top : top + 16, left : left + 16])

@@ -1,0 +1,1 @@
+"""One prepared run on an accelerator, of a few minutes; see `__main__`."""

@@ -1,0 +1,119 @@
+"""What a trained model is used for from Python: images are drawn, restored and judged."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxgen.api.arrays import to_integers
+from jaxgen.data.arrays import match_classes
+from jaxgen.data.config import DataConfig
+from jaxgen.data.sources import array_source
+from jaxgen.errors import require
+from jaxgen.evaluation.features import choose_network
+from jaxgen.evaluation.generated import Generated
+from jaxgen.evaluation.protocol import evaluate as judge
+from jaxgen.evaluation.samples import open_splits
+from jaxgen.tasks.base import Trained
+from jaxgen.tasks.gan.evaluate import generated_by
+from jaxgen.tasks.gan.sample import class_names, draw
+from jaxgen.tasks.load import load, require_use
+from jaxgen.tasks.restoration.pixels import make_restore, photo_models, require_any_size
+
+TILE = 512
+
+
+def sample(model: Trained | str | Path, num: int = 64, labels: Any = None, seed: int = 0) -> np.ndarray:
+    """Returns images from a GAN, uint8 (num, h, w, c).
+
+    Args:
+      model: from `train_gan`, or a run folder.
+      num: number of images, 1 or more.
+      labels: for a conditional GAN, a class or several, repeated in order up to `num`: the labels of its training, or
+        numbers from 0. None draws random classes.
+      seed: random seed.
+
+    Raises:
+      InputError: there is no such run, or the GAN has no such class.
+    """
+    gan = require_use(model if isinstance(model, Trained) else load(model), "sample", "model", _describe(model))
+    require(num >= 1, "num", num, "1 or more")
+    names = class_names(gan)
+    known = labels is None or (len(names) > 0 and np.size(labels) > 0)
+    require(known, "labels", labels, "classes, of a GAN trained with classes; or None")
+    asked = None if labels is None else match_classes([str(label) for label in np.ravel(labels)], names).tolist()
+    return draw(gan, num, seed, asked)["images"]
+
+
+def restore(
+    image: Any, mask: Any = None, strength: float | int = 1.0, model: Trained | str | Path | None = None
+) -> np.ndarray:
+    """Returns the restored image, with the shape and type of `image`.
+
+    Args:
+      image: uint8, uint16 or floats in [0, 1]; (h, w), (h, w, 1) or (h, w, 3), of any size.
+      mask: (h, w), true or above 0 where to fill in; the rest stays unchanged. None restores the whole image.
+      strength: from 0 (the image unchanged) to 1 (full restoration).
+      model: from `train_restorer`, a run folder or its restorer.safetensors, "photos" or "photos-grey"; None chooses
+        between the last two by the channels of the image.
+
+    Raises:
+      InputError: an array has a wrong shape or range, or there is no such model.
+    """
+    pixels = np.asarray(image)
+    shaped = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (1, 3))
+    require(shaped and pixels.size > 0, "image", pixels.shape, "(h, w), (h, w, 1) or (h, w, 3), not empty")
+    require(0 <= strength <= 1, "strength", strength, "0 to 1")
+    known = None if mask is None else ~(np.asarray(mask) > 0)
+    require(known is None or known.shape == pixels.shape[:2], "mask", np.shape(mask), f"{pixels.shape[:2]}")
+    deep = pixels if pixels.dtype in (np.uint8, np.uint16) else to_integers(pixels, "image", np.uint16)
+    if strength == 0:
+        return pixels.copy()
+    planes = deep[..., None] if deep.ndim == 2 else deep
+    if isinstance(model, Trained):
+        require_use(model, "restore", "model", _describe(model))
+        models = dict.fromkeys((1, 3), require_any_size(model))
+    else:
+        models = photo_models(model)
+    result = make_restore(models, strength, known is not None, TILE)(planes, known).reshape(pixels.shape)
+    if deep is pixels:
+        return result
+    return (result / np.float64(65_535)).astype(pixels.dtype)
+
+
+def evaluate(
+    images: Any, reference: Any = "mnist", *, labels: Any = None, num: int = 10_000, seed: int = 0
+) -> dict[str, float]:
+    """Returns measures of quality by name: Fréchet and kernel distance, precision, recall, coverage and others.
+
+    Args:
+      images: generated images, arrays as in `train_gan`; or a GAN, which draws `num` images.
+      reference: real images, arrays or a value of `--dataset`; the test split is used if the data set has one.
+      labels: classes of the images, (n,), as in the reference.
+      num: number of images that a GAN draws.
+      seed: random seed.
+
+    Raises:
+      InputError: the images have another shape than the reference, or there are too few.
+    """
+    named = isinstance(reference, str)
+    train, held_out = open_splits(DataConfig(reference)) if named else (array_source(reference), None)
+    if isinstance(images, Trained):
+        generated = generated_by(images, train, num, seed)
+    else:
+        given = array_source(images, labels)
+
+        def batches(at_once: int) -> Any:
+            for start in range(0, given.num_images, at_once):
+                part = slice(start, start + at_once)
+                yield given.images[part], None if given.labels is None else given.labels[part]
+
+        labelled = given.labels is not None
+        generated = Generated(given.origin, given.num_images, given.shape, labelled, batches, given.class_names)
+    result = judge(generated, train, held_out, choose_network(generated.shape), seed, lambda what, items, num: items)
+    return {name: figure.value for name, figure in result.figures.items()}
+
+
+def _describe(model: Any) -> str:
+    """Returns the name of a model for error messages."""
+    return model.facts.name if isinstance(model, Trained) else str(model)
