@@ -68,6 +68,7 @@ def assert_images(found, expected):
         (["grey, bright,2"], [3, 0, 2]),
         (["2"], [2]),
         (["1", "3,1"], [1, 3, 1]),
+        ("3,1", [3, 1]),
     ],
 )
 def test_a_class_with_a_comma_is_a_class_and_all_else_is_a_list(texts, expected):
