@@ -49,7 +49,8 @@ class Model:
           num: number of images, 1 or more.
           label: class of a conditional GAN by name or number, or several, repeated in order; None draws classes.
           seed: determines the latents and drawn classes, 0 to 2**32 - 1.
-          truncation: factor of the latents, 0 to 1; a smaller one gives more typical images with less variety.
+          truncation: factor of the latents, 0 to 1; a smaller one gives more typical images with less variety
+            (Karras et al., 2019, in z), as `jaxgen sample --truncation` does.
 
         Returns:
           uint8 (num, h, w, c).

@@ -39,7 +39,7 @@ def sample(
       out: .png for one picture of all images; FOLDER/ for a .png file for each, 00000.png and so on; .npz for the
         arrays `images` (uint8, n h w c) and `labels` (if any).
       checkpoint: latest, best (lowest distance measured in training) or a step.
-      force: overwrite an existing file, or the numbered images of a folder.
+      force: overwrite an existing file, or those in a folder.
     """
     folder = find_run_by_name(run)
     _require_free(out, force)

@@ -20,9 +20,9 @@ ASK = ("-h", "--help", "--help-all")
 WORDS = {
     "run": "RUN", "runs": "RUN", "resume": "RUN", "model": "RUN", "initial_weights": "RUN", "first": "RUN",
     "second": "RUN", "photos": "PHOTO", "mask": "PHOTO", "folder": "FOLDER", "out": "FOLDER", "data_dir": "FOLDER",
-    "what": "FOLDER", "samples": "FILE", "inception_weights": "FILE", "ort": "FILE", "checkpoint": "STEP",
+    "what": "FOLDER", "samples": "FOLDER", "inception_weights": "FILE", "ort": "FILE", "checkpoint": "STEP",
     "label": "CLASS", "coordinator": "HOST:PORT", "damage": "DAMAGE", "schedule": "PHASES", "validation": "DATASET",
-    "dataset": "DATASET",
+    "dataset": "DATASET", "reference": "REAL", "seeds": "SEEDS", "latents": "FILE", "grid": "ROWSxCOLUMNS",
 }  # fmt: skip
 """Words for the values of flags that are texts, by name; of others, for example numbers, by type."""
 NUMBERS: dict[Any, tuple[str, str]] = {int: ("N", "a whole number"), float: ("X", "a number")}
@@ -125,7 +125,8 @@ def _of_function(function: Callable[..., Any]) -> Iterator[Flag]:
     hints, docs = typing.get_type_hints(function, include_extras=True), _docs_of_arguments(function)
     for name, parameter in inspect.signature(function).parameters.items():
         hint, marks = _unmarked(hints[name])
-        yield _flag(name, hint, parameter.default, docs.get(name, ""), "", tyro.conf.Positional in marks)
+        flag = _flag(name, hint, parameter.default, docs.get(name, ""), "", tyro.conf.Positional in marks)
+        yield flag._replace(several=flag.several and tyro.conf.UseAppendAction not in marks)  # it takes one each time
 
 
 def _flag(name: str, hint: Any, default: Any, about: str, group: str, positional: bool) -> Flag:

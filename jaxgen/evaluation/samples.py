@@ -56,7 +56,7 @@ def evaluate_samples(
         train, held_out = open_splits(config)
     if generated.shape != train.shape:
         made, real = (" x ".join(map(str, shape)) for shape in (generated.shape, train.shape))
-        accepted = f"{real}, as in {train.name}; --image-size and --channels change the reference"
+        accepted = f"{real}, as in {train.name}; --reference names other images, --image-size and --channels fit them"
         raise InputError(f"samples: got images of {made} (height, width, channels); accepted: {accepted}")
     if path.is_dir() and not set(generated.class_names or ()) <= set(train.class_names or ()):
         generated = _without_labels(generated)  # subfolders that are no classes

@@ -115,6 +115,25 @@ def test_a_slider_sets_the_component_along_its_direction_by_arrow_keys_too(page:
     np.testing.assert_allclose(page.run("jaxgen.latents()"), start, atol=1e-6)
 
 
+def test_truncation_scales_the_latents_of_the_seed_and_is_in_the_address(page: Page, address: str) -> None:
+    page.open(f"{address}#model=linear&seed=3")
+    start = normals(3, stand_ins.LATENT_DIM)
+    np.testing.assert_allclose(page.run("jaxgen.latents()"), start, atol=1e-6)
+    page.set("#truncation", 0.6)
+    page.idle()
+    np.testing.assert_allclose(page.run("jaxgen.latents()"), 0.6 * start, atol=1e-6)
+    assert_shows(page, 0.6 * start, one_hot(0))
+    link = page.run("location.href")
+    page.set("#directions .direction:nth-child(1) input", 2)  # what a slider sets is not scaled
+    page.idle()
+    direction = np.array(page.run("fetch('models.json').then(r => r.json()).then(p => p.models[0].directions[0])"))
+    expected = 0.6 * start + (2 - 0.6 * start @ direction) * direction
+    np.testing.assert_allclose(page.run("jaxgen.latents()"), expected, atol=1e-5)
+    page.open(link)
+    np.testing.assert_allclose(page.run("jaxgen.latents()"), 0.6 * start, atol=1e-6)
+    assert page.run("document.querySelector('#truncation').value") == "0.6"
+
+
 def test_playing_goes_along_the_arc_to_another_seed(page: Page, address: str) -> None:
     page.open(f"{address}#model=linear&seed=3&to=8&at=0.25")
     x, y = normals(3, stand_ins.LATENT_DIM), normals(8, stand_ins.LATENT_DIM)

@@ -22,8 +22,8 @@ def class_names(gan: Trained) -> tuple[str, ...]:
     return () if gan.config.gan.conditioning == "none" else gan.facts.class_names
 
 
-def parse_labels(texts: Sequence[str], names: tuple[str, ...]) -> list[int]:
-    """Returns the classes that names or numbers stand for, in order.
+def parse_labels(texts: str | Sequence[str], names: tuple[str, ...]) -> list[int]:
+    """Returns the classes that a text, or several, stand for, in order.
 
     A text that is no class as a whole is a list of classes, separated by commas; a name comes before a number.
 
@@ -33,7 +33,7 @@ def parse_labels(texts: Sequence[str], names: tuple[str, ...]) -> list[int]:
     known = ", ".join(name if name == str(i) else f"{name} ({i})" for i, name in enumerate(names))
     numbers = {str(i): i for i in range(len(names))} | {name: i for i, name in enumerate(names)}
     found = []
-    for text in texts:
+    for text in [texts] if isinstance(texts, str) else texts:
         require(len(names) > 0, "label", text, "none, since this run was trained without classes")
         parts = [text] if text in numbers else [part.strip() for part in text.split(",")]
         for part in parts:

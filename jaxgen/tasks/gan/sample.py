@@ -9,7 +9,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from jaxgen.errors import require
+from jaxgen.errors import InputError, require
 from jaxgen.files import write_bytes
 from jaxgen.images import make_grid, readable_scale, save_png
 from jaxgen.progress import track_pass
@@ -51,8 +51,7 @@ def sample_run(
         64 if one label or none is given.
       seed: seed of all latents, and of classes that are not given; 0 to 2^32 - 1.
       out: .png for one picture; .npz for `images` uint8 (n, h, w, c) and, of a conditional GAN, `labels` and the name
-        of each class, `label_names`; or a folder for one PNG file for each image, 00000.png and so on, which takes the
-        place of those from an earlier call.
+        of each class, `label_names`; or a folder for one PNG file for each image, 00000.png and so on.
       label: classes as in `parse_labels`, repeated in order; none draws them at random.
       seeds: a list as in `parse_seeds`, for one image of each seed, whose image depends on no other.
       latents: file as in `inputs_of_file`, in place of `seed` and `seeds`.
@@ -146,16 +145,24 @@ def _write(gan: Trained, inputs: Inputs, out: str | Path, columns: int | None, a
 
 
 def _write_folder(gan: Trained, inputs: Inputs, folder: Path, at_once: int) -> None:
-    """Writes a PNG file for each image, a batch at a time, and removes the numbered files of an earlier call."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for old in [path for path in folder.iterdir() if NUMBERED.fullmatch(path.name)]:
-        old.unlink()
+    """Writes a PNG file for each image, a batch at a time.
+
+    Raises:
+      InputError: the folder holds further numbered images, which would mix with these.
+    """
     num = len(inputs["latents"])
     digits = max(5, len(str(num - 1)))
+    names = [f"{number:0{digits}}.png" for number in range(num)]
+    folder.mkdir(parents=True, exist_ok=True)
+    others = sorted({path.name for path in folder.iterdir() if NUMBERED.fullmatch(path.name)} - set(names))
+    if others:
+        raise InputError(
+            f"out: {folder} holds {others[-1]}; accepted: a folder without other numbered images than the new"
+        )
     batches = render_batches(jax.jit(gan.algorithm.predict), gan.state, inputs, at_once)
     images = (image for batch in batches for image in batch)
-    for number, image in enumerate(track_pass("images", images, num)):
-        save_png(folder / f"{number:0{digits}}.png", image)
+    for name, image in zip(names, track_pass("images", images, num), strict=True):
+        save_png(folder / name, image)
 
 
 def _arrays(gan: Trained, inputs: Inputs, at_once: int) -> dict[str, np.ndarray]:

@@ -1,6 +1,7 @@
 // Conversion between the state of the page and the part of its address after #. An address determines the picture:
-//   #model=cgan&seed=7&class=3&mix=5:0.4&move=0:1.5,2:-0.3&to=8&at=0.25
-// mix: second class and its share; move: components set by sliders; to, at: another seed, and the share of the way to it.
+//   #model=cgan&seed=7&class=3&mix=5:0.4&truncation=0.7&move=0:1.5,2:-0.3&to=8&at=0.25
+// mix: second class and its share; truncation: factor of the seed's latents; move: components set by sliders; to, at:
+// another seed, and the share of the way to it.
 import { integers } from "./latents.js";
 
 const SEEDS = 2 ** 32;
@@ -37,15 +38,17 @@ export function parse(hash, { labels, directions }) {
     first: label(fields.get("class")),
     second: colon < 0 ? Math.min(1, Math.max(0, labels.length - 1)) : label(mix.slice(0, colon)),
     mix: colon < 0 ? 0 : share(mix.slice(colon + 1)),
+    truncation: Number.isNaN(number(fields.get("truncation"))) ? 1 : share(fields.get("truncation")),
     moves,
   };
 }
 
 /** Returns the address of a state, from # on. */
-export function format(id, { labels }, { seed, to, at, first, second, mix, moves }) {
+export function format(id, { labels }, { seed, to, at, first, second, mix, truncation, moves }) {
   const fields = new URLSearchParams({ model: id, seed });
   if (labels.length) fields.set("class", labels[first]);
   if (mix > 0) fields.set("mix", `${labels[second]}:${mix}`);
+  if (truncation < 1) fields.set("truncation", truncation);
   if (Object.keys(moves).length) fields.set("move", Object.entries(moves).map((pair) => pair.join(":")).join(","));
   if (to !== null) {
     fields.set("to", to);

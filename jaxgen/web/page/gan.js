@@ -112,6 +112,8 @@ export async function openGan(model, say, signal) {
     find("mix-class").value = state.second;
     find("mix").value = state.mix;
     showValue("mix", `${Math.round(100 * state.mix)}%`);
+    find("truncation").value = state.truncation;
+    showValue("truncation", state.truncation.toFixed(2));
     const name = labels.length ? `, class ${labels[state.first]}` : "";
     find("gan-image").setAttribute("aria-label", `Generated picture, seed ${state.seed}${name}`);
   }
@@ -176,6 +178,7 @@ export async function openGan(model, say, signal) {
     change({ moves: {} });
     say("The sliders are reset to the values of the seed.");
   });
+  on("truncation", "input", () => change({ truncation: Number(find("truncation").value) }));
   on("mix", "input", () => change({ mix: Number(find("mix").value) }));
   on("mix-class", "change", () => change({ second: Number(find("mix-class").value), mix: state.mix || 0.5 }));
   on("class-list", "change", () => change({ first: Number(find("class-list").value) }));

@@ -63,8 +63,12 @@ export function move(latents, directions, moves) {
   return moved;
 }
 
-/** Returns the latents of a state: those of a seed, or between two seeds, with components set by sliders. */
-export function latentsOf({ seed, to, at, moves }, directions, count) {
+/**
+ * Returns the latents of a state: those of a seed, or between two seeds, times the truncation (Karras et al. 2019), with
+ * components set by sliders.
+ */
+export function latentsOf({ seed, to, at, truncation, moves }, directions, count) {
   const start = normals(seed, count);
-  return move(to === null ? start : slerp(start, normals(to, count), at), directions, moves);
+  const drawn = to === null ? start : slerp(start, normals(to, count), at);
+  return move(drawn.map((value) => truncation * value), directions, moves);
 }

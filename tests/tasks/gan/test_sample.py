@@ -68,6 +68,7 @@ def assert_images(found, expected):
         (["grey, bright,2"], [3, 0, 2]),
         (["2"], [2]),
         (["1", "3,1"], [1, 3, 1]),
+        ("3,1", [3, 1]),
     ],
 )
 def test_a_class_with_a_comma_is_a_class_and_all_else_is_a_list(texts, expected):
@@ -177,8 +178,13 @@ def test_a_folder_gets_a_file_for_each_image(gan, tmp_path, monkeypatch):
     for i in range(20):
         np.testing.assert_array_equal(np.asarray(Image.open(folder / f"{i:05}.png")), expected[i, ..., 0])
     (folder / "mine.png").write_bytes(b"mine")
-    sample_run(gan, 2, 5, folder)  # the numbered files are one set
-    assert sorted(os.listdir(folder)) == ["00000.png", "00001.png", "mine.png"]
+    before = (folder / "00001.png").read_bytes()
+    with pytest.raises(InputError, match=r"images holds 00019\.png; accepted: a folder without other numbered images"):
+        sample_run(gan, 2, 6, folder)  # they would pass for one set
+    assert (folder / "00001.png").read_bytes() == before
+    sample_run(gan, 20, 6, folder)
+    assert (folder / "00001.png").read_bytes() != before
+    assert (folder / "mine.png").read_bytes() == b"mine"
 
 
 def test_a_grid_has_the_rows_and_columns_asked_for(gan, tmp_path):
