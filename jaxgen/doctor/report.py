@@ -1,6 +1,8 @@
 """The text that `python -m jaxgen doctor` prints."""
 
 import importlib.metadata
+import os
+import re
 from pathlib import Path
 
 import jax
@@ -10,6 +12,7 @@ from jaxgen.doctor.facts import DIGIT, Machine, examine
 from jaxgen.hardware import describe_hardware
 
 MORE_PACKAGES = ("orbax-checkpoint", "tensorflow-datasets", "tensorflow", "tensorflow-cpu", "libtpu")
+DETERMINISTIC = "--xla_gpu_deterministic_ops"
 PLUGINS = ("jax-cuda12-plugin", "jax-cuda13-plugin")
 
 
@@ -49,9 +52,22 @@ def _machine(facts: Machine) -> list[str]:
         f"devices: {facts.backend}: {kinds}{each}",
         f"processes: {jax.process_index() + 1} of {facts.processes}, {facts.devices} devices of its own; "
         f"jax.distributed {connected}",
+        f"the same bits again: {repeatability(facts.backend, os.environ.get('XLA_FLAGS', ''))}",
         f"compiled programs: {facts.cache or 'not kept'}",
         f"runs: {facts.out}, {facts.disk_gib:.1f} GiB free",
     ]
+
+
+def repeatability(backend: str, flags: str) -> str:
+    """Returns in words whether a run that is repeated or resumed ends with the same bits.
+
+    Args:
+      backend: cpu, gpu or tpu.
+      flags: the value of XLA_FLAGS.
+    """
+    if backend == "gpu" and not re.search(rf"{DETERMINISTIC}(=true|=1)?(\s|$)", flags):
+        return f"not promised; XLA_FLAGS={DETERMINISTIC}=true makes kernels repeat, some slower"
+    return "yes, with the same number of devices" if backend == "cpu" else "expected, and not tried"
 
 
 def versions() -> dict[str, str]:

@@ -38,7 +38,7 @@ class TrainConfig:
     shard: int = 1
     """Devices to shard parameters and optimizer state over, for networks that do not fit on one device."""
     coordinator: str | None = None
-    """HOST:PORT of process 0, if several processes train together; detected on Cloud TPU and under SLURM."""
+    """HOST:PORT of process 0, if several train together (detected on Cloud TPU, SLURM); localhost: a GPU for each."""
     num_processes: int | None = None
     """Number of processes that train together; only with a coordinator."""
     process_id: int | None = None

@@ -16,6 +16,8 @@ from jaxgen.scans.config import ScanConfig, scan_type
 from jaxgen.scans.scan import run_or_extract
 from jaxgen.tasks.gan.config import GanRecipe
 from jaxgen.tasks.load import load
+from jaxgen.tasks.restoration import task
+from jaxgen.tasks.restoration.config import RestorationRecipe
 from jaxgen.tasks.train import train_run
 
 
@@ -67,6 +69,21 @@ def test_a_run_goes_on(before: Path) -> None:
     assert load(before / "gan").facts.step == 6
     assert int(load(before / "gan").state.images) == 6 * config.train.batch_size  # which were not counted then
     assert (describe(before / "gan").progress, describe(before / "gan").status) == ("6/6", "finished")
+
+
+@pytest.mark.slow
+def test_a_run_of_a_restorer_goes_on(before: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By fewer training images than before, since its best checkpoint is now chosen by some that are held out."""
+    suite = task.suite_for((16, 16, 1), photos=False)
+    monkeypatch.setattr(task, "suite_for", lambda shape, photos: suite._replace(cases=suite.cases[:1]))
+    config = read_run_config(before / "restorer", RestorationRecipe)
+    config = dataclasses.replace(config, train=dataclasses.replace(config.train, steps=6))
+    channels = load(before / "restorer").facts.shape[-1]
+    images = np.random.default_rng(0).integers(0, 256, (64, 16, 16, channels), np.uint8)
+    train_run(Run("restorer", before / "restorer", "", resumed=True), config, source=array_source(images))
+    assert load(before / "restorer").facts.step == 6
+    record = json.loads((before / "restorer" / "run.json").read_text())
+    assert record["best_checkpoint_by"] == "PSNR of 3 validation images under the damage of the run"
 
 
 def test_a_scan_goes_on_and_gives_a_member(before: Path, monkeypatch: pytest.MonkeyPatch) -> None:

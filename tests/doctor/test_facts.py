@@ -97,3 +97,18 @@ def test_a_folder_that_cannot_be_written_to_is_a_finding(tmp_path, monkeypatch):
 )
 def test_units(name, value, text):
     assert report.in_units(name, value) == text
+
+
+@pytest.mark.parametrize(
+    ("backend", "flags", "words"),
+    [
+        ("cpu", "", "yes"),
+        ("gpu", "", "not promised; XLA_FLAGS=--xla_gpu_deterministic_ops=true"),
+        ("gpu", "--xla_gpu_deterministic_ops=false --x=true", "not promised"),
+        ("gpu", "--x=1 --xla_gpu_deterministic_ops=true", "expected"),
+        ("gpu", "--xla_gpu_deterministic_ops --x=1", "expected"),
+        ("tpu", "", "expected"),
+    ],
+)
+def test_whether_the_same_bits_come_again(backend, flags, words):
+    assert report.repeatability(backend, flags).startswith(words)
