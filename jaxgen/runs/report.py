@@ -54,7 +54,7 @@ def write_report(run_dir: Path, pictures: Sequence[Picture] = (), commands: Sequ
     recipe = str(run.get("recipe", run_dir.resolve().parent.name))
     sections = [
         _headline(recipe, run, rows, read_evaluations(run_dir / "evaluation")),
-        *(_section(p.title, _picture(run_dir / p.file, p.caption, p.width)) for p in pictures),
+        *(_section(p.title, picture(run_dir / p.file, p.caption, p.width)) for p in pictures),
         _section("Quality", _quality(read_json(run_dir / "table.json"))),
         _section("Evaluation", _evaluations(read_evaluations(run_dir / "evaluation"))),
         _section("Over time", _grids_over_time(run_dir, rows)),
@@ -151,7 +151,7 @@ def _evaluations(records: dict[Path, Any]) -> str:
         about = {"step": record.get("step")} | record.get("protocol", {})
         figures = {name: _figure(**figure) for name, figure in record.get("figures", {}).items()}
         caption = "Generated images, each above the training image nearest to it"
-        pairs = _picture(path.with_name(f"{path.stem}-closest.png"), caption, 900)
+        pairs = picture(path.with_name(f"{path.stem}-closest.png"), caption, 900)
         parts.append(_cards({"figures": figures, "protocol": about}) + pairs)
     return "".join(parts)
 
@@ -174,7 +174,7 @@ def _figure(value: float | None, low: float | None, high: float | None) -> str:
     return shown if low is None or high is None else f"{shown} [{low:.4g}, {high:.4g}]"
 
 
-def _picture(path: Path, caption: str, room: int) -> str:
+def picture(path: Path, caption: str, room: int) -> str:
     """Returns a PNG or GIF, enlarged by a whole number up to `room` pixels; nothing if the file is missing."""
     if not path.exists():
         return ""
@@ -198,7 +198,7 @@ def _grids_over_time(run_dir: Path, rows: list[dict[str, Any]]) -> str:
     for path in (paths[index] for index in chosen):
         step = int(path.stem)
         seen = f" · {round(step * ratio):,} images" if ratio else ""
-        figures.append(_picture(path, f"Step {step:,}{seen}", 400))
+        figures.append(picture(path, f"Step {step:,}{seen}", 400))
     return f'<div class="time">{"".join(figures)}</div>' if figures else ""
 
 
