@@ -21,7 +21,7 @@ def require_tools(runs: Sequence[str], ort: Path | None) -> None:
     needed = () if all(map(is_bundle, runs)) else ("onnx", "onnxruntime")
     missing = [name for name in needed if importlib.util.find_spec(name) is None]
     if missing:
-        raise InputError(f"web: needs {' and '.join(missing)}; install them with pip install 'jaxgen[onnx]'")
+        raise InputError(f"web: needs {' and '.join(missing)}; accepted: pip install 'jaxgen[onnx]'")
     if runs:
         runtime_files(ort)
 

@@ -160,7 +160,6 @@ export async function openGan(model, say, signal) {
   }
 
   async function save() {
-    await busy;
     await savePng(shown.image, `${model.id}-${state.seed}.png`);
     say(`Saved as ${model.id}-${state.seed}.png`);
   }
