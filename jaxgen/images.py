@@ -2,6 +2,7 @@
 
 import io
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from jaxgen.errors import InputError, reject, require
 from jaxgen.files import write_bytes
 
 BACKGROUND = 232
 """Grey level of grid lines and of empty cells; it differs from black images and from a white page."""
+INK = 40
+"""Grey level of the names beside a grid."""
+MAX_LETTERS = 12
+"""Letters of a name beside a grid."""
 RANKS = {1: "signals", 2: "images", 3: "volumes"}
 """Names of arrays by their number of spatial axes."""
 
@@ -71,6 +76,49 @@ def make_grid(images: Any, columns: int | None = None, padding: int = 2) -> UInt
         )
         grid[top : top + h, left : left + w] = cell
     return grid
+
+
+def add_headings(
+    grid: np.ndarray, rows: Sequence[str] = (), columns: Sequence[str] = (), scale: int = 1
+) -> UInt8[np.ndarray, "H W C"]:
+    """Returns a grid with names beside its rows and above its columns, which are upright where they do not fit.
+
+    Args:
+      grid: uint8 [h, w, c], as `make_grid` returns it.
+      rows: a name for each row, from the top; of a long one the beginning is shown. Empty for none.
+      columns: a name for each column, from the left.
+      scale: the grid is enlarged by this factor, the names are not.
+
+    Returns:
+      uint8 [scale h + margin, scale w + margin, c]; the grid itself without names.
+    """
+    grid = grid.repeat(scale, axis=0).repeat(scale, axis=1)
+    height, width, channels = grid.shape
+    beside, above = [_draw_text(name) for name in rows], [_draw_text(name) for name in columns]
+    if any(text.shape[1] > width // len(columns) for text in above):
+        above = [np.rot90(text) for text in above]
+    left = max((text.shape[1] + 4 for text in beside), default=0)
+    top = max((text.shape[0] + 4 for text in above), default=0)
+    page = np.full((top + height, left + width, channels), BACKGROUND, np.uint8)
+    page[..., 3:] = 255
+    page[top:, left:] = grid
+    places = [(text, top + (2 * i + 1) * height // (2 * len(beside)), left // 2) for i, text in enumerate(beside)]
+    places += [(text, top // 2, left + (2 * i + 1) * width // (2 * len(above))) for i, text in enumerate(above)]
+    for text, y, x in places:
+        place = page[max(y - text.shape[0] // 2, 0) :, max(x - text.shape[1] // 2, 0) :, :3]
+        part = place[: text.shape[0], : text.shape[1]]
+        part[text[: part.shape[0], : part.shape[1]]] = INK
+    return page
+
+
+def _draw_text(text: str) -> np.ndarray:
+    """Returns a short text in Pillow's own bitmap font as bool [11, w], true where there is ink."""
+    shown = text if len(text) <= MAX_LETTERS else f"{text[: MAX_LETTERS - 1]}."
+    shown = shown.encode("latin-1", "replace").decode("latin-1")  # the letters of this font
+    font = ImageFont.load_default_imagefont()
+    image = Image.new("1", (max(int(font.getlength(shown)), 1), 11))
+    ImageDraw.Draw(image).text((0, 0), shown, fill=1, font=font)
+    return np.asarray(image)
 
 
 def readable_scale(height: int) -> int:

@@ -149,3 +149,30 @@ def test_colour_gif_keeps_flat_colours(tmp_path) -> None:
 def test_gif_refuses_shapes(tmp_path, shape: tuple[int, ...]) -> None:
     with pytest.raises(InputError, match="frames: got"):
         images.save_gif(tmp_path / "a.gif", np.zeros(shape, np.uint8))
+
+
+def test_headings_stand_beside_their_rows_and_above_their_columns():
+    grid = images.make_grid(np.zeros((6, 28, 28, 3), np.uint8), 3)  # 2 rows, 3 columns of 28 pixels and lines of 2
+    height, width = 2 * 30 + 2, 3 * 30 + 2
+    page = images.add_headings(grid, ["cat", "ox"], ["1", "22", "333"], scale=2)
+    top, left = 11 + 4, 3 * 6 + 4  # letters are 6 x 11
+    assert page.shape == (top + 2 * height, left + 2 * width, 3)
+    np.testing.assert_array_equal(page[top:, left:], grid.repeat(2, 0).repeat(2, 1))
+    ink = (page < images.BACKGROUND).all(-1)
+    beside, above = ink[top:, :left], ink[:top, left:]
+    assert not ink[:top, :left].any()
+    for part in (beside[:height], beside[height:], *np.array_split(above, 3, axis=1)):
+        assert part.any()
+    middle = np.argwhere(beside[:height]).mean(0)
+    assert abs(middle[0] - height / 2) < 6
+    third = np.argwhere(above).max(0)[1] - np.argwhere(above[:, 4 * width // 3 :]).min(0)[1] - 4 * width // 3
+    assert 12 < third <= 18  # three letters
+
+
+def test_names_that_do_not_fit_stand_upright_and_long_ones_are_cut():
+    grid = images.make_grid(np.zeros((4, 8, 8, 4), np.uint8), 2)
+    page = images.add_headings(grid, columns=["aeroplane", "helicopter carrier"])
+    assert page.shape == (22 + 12 * 6 + 4, 22, 4)
+    assert (page[..., 3] == 255).sum() == page[..., 3].size - 4 * 64  # the images themselves are transparent
+    assert np.array_equal(images.add_headings(grid), grid)
+    assert images.add_headings(grid, rows=["\u732b", "\u72ac"]).shape == (22, 22 + 10, 4)  # letters that the font lacks

@@ -167,12 +167,13 @@ def web(
       ort: folder or .tgz of onnxruntime-web; by default npm downloads it.
       force: replace an existing page.
     """
-    from jaxgen.web.command import make_page
+    from jaxgen.web.command import make_page, require_tools
     from jaxgen.web.models import is_bundle
 
-    if "latest" in runs or not all(map(is_bundle, runs)):  # a page of bundles needs no JAX, which is slow to import
+    runs = tuple(run if is_bundle(run) else _shipped_or_run(run) for run in runs)
+    require_tools(runs, optional_path(ort))
+    if not all(map(is_bundle, runs)):  # a page of bundles needs no JAX, which is slow to import
         set_up()
-        runs = tuple(map(_shipped_or_run, runs))
     make_page(runs, Path(out), serve, port, optional_path(ort), force)
 
 

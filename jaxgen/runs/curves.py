@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter
+from matplotlib.ticker import EngFormatter, FuncFormatter, MaxNLocator
 
 from jaxgen.files import write_bytes
 from jaxgen.runs.reading import COUNTERS, read_metrics
@@ -85,6 +85,27 @@ def smooth(values: np.ndarray, radius: int) -> np.ndarray:
     return np.where(finite, total / np.maximum(count, 1), np.nan)
 
 
+def is_line(curve: Curve) -> bool:
+    """Returns whether a curve has two values at least; of a single one the value says more than a chart."""
+    return int(np.isfinite(curve.y).sum()) > 1
+
+
+def describe_point(curve: Curve, x_label: str) -> str:
+    """Returns the last value of a curve in words."""
+    value = f"{curve.y[-1]:,.5g}" if np.isfinite(curve.y[-1]) else "not finite"
+    return f"{value} ({x_label} {curve.x[-1]:,.0f})"
+
+
+def format_tick(value: float, limits: tuple[float, float]) -> str:
+    """Returns the label of a tick: thousands apart, and as many decimals as the limits of the axis need."""
+    decimals = 2 - math.floor(math.log10(abs(limits[1] - limits[0]) or 1.0))
+    if abs(value) >= 1e7 or decimals > 7:
+        return f"{value:.3g}"
+    shown = f"{value:,.{max(decimals, 0)}f}"
+    shown = shown.rstrip("0").rstrip(".") if "." in shown else shown
+    return "0" if shown == "-0" else shown
+
+
 def plot_curves(run_dir: Path) -> Path:
     """Draws curves.png of a run: one panel for each group, each smoothed line over its faint raw one.
 
@@ -103,6 +124,11 @@ def plot_curves(run_dir: Path) -> Path:
     for place, (group, curves) in enumerate(groups.items(), start=1):
         ax = figure.add_subplot(down, columns, place)
         ax.set_title(group, loc="left")
+        if curves and not any(map(is_line, curves)):
+            ax.set_axis_off()
+            said = [f"{curve.name}: {describe_point(curve, x_axis(rows))}" for curve in curves]
+            ax.text(0, 0.9, "\n".join(said), va="top", transform=ax.transAxes)
+            continue
         draw_panel(ax, curves, x_axis(rows))
         if curves:
             ax.legend(loc="upper right", fontsize="small", framealpha=0.6, edgecolor="none")
@@ -130,10 +156,15 @@ def draw_panel(ax: Axes, curves: list[Curve], x_label: str, inks: Sequence[str] 
     # The panel shows all smoothed values and all but the rarest raw ones: one bad step must not flatten the rest.
     spread = [np.nanquantile(c.y, [0.01, 0.99]) for c in curves if np.isfinite(c.y).any()]
     extent = [value for c in curves for value in c.smooth if np.isfinite(value)] + [*np.ravel(spread)]
-    if extent and (margin := 0.05 * (max(extent) - min(extent))) > 0:
+    if extent:
+        least = 1e-3 * max(abs(max(extent)), abs(min(extent))) or 1.0  # rounding errors are no curve
+        margin = max(0.05 * (max(extent) - min(extent)), least)
         ax.set_ylim(min(extent) - margin, max(extent) + margin)
     ax.set_xlabel(x_label, color=text)
+    ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
     ax.xaxis.set_major_formatter(EngFormatter(sep=""))
+    ax.yaxis.set_major_locator(MaxNLocator(5))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: format_tick(y, ax.get_ylim())))
     ax.set_axisbelow(True)
     ax.grid(color=line)
     ax.tick_params(colors=text, length=0)

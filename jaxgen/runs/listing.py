@@ -8,7 +8,7 @@ from rich.filesize import decimal
 
 from jaxgen.errors import InputError
 from jaxgen.files import read_json
-from jaxgen.runs.reading import COUNTERS, flatten, read_if_whole, read_metrics, read_run
+from jaxgen.runs.reading import COUNTERS, flatten, measured_names, read_if_whole, read_metrics, read_run
 
 QUIET_SECONDS = 600.0
 """A run counts as killed if run.json says that it is running and no file has changed for this long."""
@@ -97,9 +97,7 @@ def _is_config(folder: Path) -> bool:
 def _latest(rows: list[dict[str, Any]]) -> str:
     """Returns the metric that the best checkpoint is chosen by; without one, the losses."""
     values = {name: value for name, value in last_values(rows).items() if name not in COUNTERS and value is not None}
-    judged = {name: value for name, value in values.items() if not name.startswith(("loss/", "evaluation/"))}
-    per_step = {name for name in rows[0] if name in values} if rows else set()
-    chosen = {name: value for name, value in judged.items() if name not in per_step} or values
+    chosen = {name: values[name] for name in measured_names(rows) if name in values} or values
     return ", ".join(f"{name} {_shown(value)}" for name, value in list(chosen.items())[:2])
 
 

@@ -54,6 +54,17 @@ def read_metrics(run_dir: Path, skip_damaged: bool = False) -> list[dict[str, An
     return [row for row in rows if row is not None]
 
 
+def measured_names(rows: list[dict[str, Any]]) -> list[str]:
+    """Returns the names of the measures that were taken at checkpoints; the first chooses the best checkpoint.
+
+    Args:
+      rows: what `read_metrics` returns. Metrics of the steps are in its first row, measures have rows of their own.
+    """
+    per_step = set(rows[0]) if rows else set()
+    names = dict.fromkeys(name for row in rows for name in row if name not in COUNTERS and name not in per_step)
+    return [name for name in names if not name.startswith(("loss/", "evaluation/"))]
+
+
 def _parse(line: bytes) -> dict[str, Any] | None:
     """Returns the row of a line, or None for a line that no run writes."""
     try:

@@ -9,22 +9,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from matplotlib.figure import Figure
 from PIL import Image
 
 from jaxgen.errors import InputError
 from jaxgen.files import read_json, write_bytes
 from jaxgen.progress import format_seconds, format_speed
-from jaxgen.runs.curves import Curve, draw_panel, group_curves, images_per_step, is_evaluation, x_axis
-from jaxgen.runs.reading import COUNTERS, flatten, read_metrics, read_run
+from jaxgen.runs.curves import images_per_step, is_evaluation
+from jaxgen.runs.panels import panels
+from jaxgen.runs.reading import COUNTERS, flatten, measured_names, read_metrics, read_run
 from jaxgen.runs.report_style import STYLE
 
 MAX_GRIDS = 8
 """The most grids of samples over time that are shown."""
-MAX_POINTS = 600
-"""The most points of a curve that are drawn, about as many as a screen shows."""
-INKS = {f"#01010{index}": f"c{index}" for index in range(6)} | {"#010200": "soft", "#010201": "line"}
-"""Colours that the drawing uses in place of variables of the style, which differ on dark pages."""
 
 
 class Picture(NamedTuple):
@@ -57,12 +53,12 @@ def write_report(run_dir: Path, pictures: Sequence[Picture] = (), commands: Sequ
     run, rows, config = read_run(run_dir), read_metrics(run_dir), read_json(run_dir / "config.json")
     recipe = str(run.get("recipe", run_dir.resolve().parent.name))
     sections = [
-        _headline(recipe, run, rows),
-        *(_section(p.title, _picture(run_dir / p.file, p.caption, p.width)) for p in pictures),
+        _headline(recipe, run, rows, read_evaluations(run_dir / "evaluation")),
+        *(_section(p.title, picture(run_dir / p.file, p.caption, p.width)) for p in pictures),
         _section("Quality", _quality(read_json(run_dir / "table.json"))),
-        _section("Evaluation", _evaluations(run_dir / "evaluation")),
+        _section("Evaluation", _evaluations(read_evaluations(run_dir / "evaluation"))),
         _section("Over time", _grids_over_time(run_dir, rows)),
-        _section("Curves", _panels(rows)),
+        _section("Curves", panels(rows)),
         _section("Final metrics", _card(_final_values(rows))),
         _section("How it was run", _commands(run_dir, run, commands) + _facts(run)),
         _section("Configuration", _config(config)),
@@ -83,7 +79,7 @@ def _escape(value: Any) -> str:
     """Returns a JSON value as text for HTML."""
     if isinstance(value, list):
         value = ", ".join(map(str, value))
-    return html.escape("none" if value is None else str(value))
+    return html.escape(str(value))
 
 
 def _section(title: str, body: str) -> str:
@@ -96,11 +92,11 @@ def _card(body: str) -> str:
     return f'<div class="card">{body}</div>' if body else ""
 
 
-def _headline(recipe: str, run: Mapping[str, Any], rows: list[dict[str, Any]]) -> str:
-    """Returns the head of the page: the recipe, the time of the start, and steps, images, time, speed and status."""
+def _headline(recipe: str, run: Mapping[str, Any], rows: list[dict[str, Any]], evaluations: dict[Path, Any]) -> str:
+    """Returns the head of the page: the recipe, the time of the start, quality, steps, images, time, speed, status."""
     steps = run.get("steps") or (rows[-1]["step"] if rows else 0)
     seconds, speed, status = run.get("seconds"), run.get("images_per_second"), str(run.get("status") or "")
-    facts = {
+    facts = quality_facts(rows, [*evaluations.values()]) | {
         "Steps": f"{steps:,}" if steps else None,
         "Images seen": f"{round(steps * images_per_step(rows)):,}" if images_per_step(rows) else None,
         "Time": format_seconds(float(seconds)) if seconds else None,
@@ -115,18 +111,47 @@ def _headline(recipe: str, run: Mapping[str, Any], rows: list[dict[str, Any]]) -
     )
     started = f" · started {_escape(run['started'])}" if "started" in run else ""
     stats = f'<dl class="stats">{cells}</dl>' if cells else ""
+    judge, names = run.get("best_checkpoint_by"), measured_names(rows)
+    if judge and names:
+        stats += f'<p class="soft">{_escape(names[0])}, which chooses the best checkpoint: {_escape(judge)}</p>'
     return f'<header><p class="soft">jaxgen run{started}</p><h1>{_escape(recipe)}</h1>{stats}</header>\n'
 
 
-def _evaluations(folder: Path) -> str:
+def quality_facts(rows: list[dict[str, Any]], evaluations: list[dict[str, Any]]) -> dict[str, str]:
+    """Returns the last value of the measure that chooses the best checkpoint, and the figure of the last evaluation.
+
+    Args:
+      rows: what `read_metrics` returns.
+      evaluations: the files of the folder evaluation/.
+    """
+    facts = {}
+    for name in measured_names(rows)[:1]:
+        step, value = [(row["step"], row[name]) for row in rows if name in row][-1]
+        facts[f"{_escape(name)}, step {step:,}"] = "not finite" if value is None else f"{value:,.4g}"
+    for record in sorted(evaluations, key=lambda record: record.get("step") or 0)[-1:]:
+        figures = record.get("figures", {})
+        name = "frechet_multiple" if "frechet_multiple" in figures else next(iter(figures), None)
+        if name is not None:
+            value = figures[name].get("value")
+            label = "× the distance of real images" if name == "frechet_multiple" else _escape(name)
+            about = f"{label}, {_escape(record.get('protocol', {}).get('name', 'evaluation'))}"
+            facts[about] = "not finite" if value is None else f"{value:,.4g}"
+    return facts
+
+
+def read_evaluations(folder: Path) -> dict[Path, Any]:
+    """Returns the contents of the files of the folder evaluation/ by path."""
+    return {path: read_json(path) for path in sorted(folder.glob("*.json"))}
+
+
+def _evaluations(records: dict[Path, Any]) -> str:
     """Returns the figures of each evaluation of the run with their protocol."""
     parts = []
-    for path in sorted(folder.glob("*.json")):
-        record = read_json(path)
+    for path, record in records.items():
         about = {"step": record.get("step")} | record.get("protocol", {})
         figures = {name: _figure(**figure) for name, figure in record.get("figures", {}).items()}
         caption = "Generated images, each above the training image nearest to it"
-        pairs = _picture(path.with_name(f"{path.stem}-closest.png"), caption, 900)
+        pairs = picture(path.with_name(f"{path.stem}-closest.png"), caption, 900)
         parts.append(_cards({"figures": figures, "protocol": about}) + pairs)
     return "".join(parts)
 
@@ -149,7 +174,7 @@ def _figure(value: float | None, low: float | None, high: float | None) -> str:
     return shown if low is None or high is None else f"{shown} [{low:.4g}, {high:.4g}]"
 
 
-def _picture(path: Path, caption: str, room: int) -> str:
+def picture(path: Path, caption: str, room: int) -> str:
     """Returns a PNG or GIF, enlarged by a whole number up to `room` pixels; nothing if the file is missing."""
     if not path.exists():
         return ""
@@ -173,41 +198,8 @@ def _grids_over_time(run_dir: Path, rows: list[dict[str, Any]]) -> str:
     for path in (paths[index] for index in chosen):
         step = int(path.stem)
         seen = f" · {round(step * ratio):,} images" if ratio else ""
-        figures.append(_picture(path, f"Step {step:,}{seen}", 400))
+        figures.append(picture(path, f"Step {step:,}{seen}", 400))
     return f'<div class="time">{"".join(figures)}</div>' if figures else ""
-
-
-def _panels(rows: list[dict[str, Any]]) -> str:
-    """Returns a panel for each group of metrics."""
-    panels = [_panel(group, curves, x_axis(rows)) for group, curves in group_curves(rows).items()]
-    return f'<div class="two">{"".join(panels)}</div>' if panels else ""
-
-
-def _panel(group: str, curves: list[Curve], x_label: str) -> str:
-    """Returns one group with its title, its curves as inline SVG, and a legend."""
-    figure = Figure(figsize=(5.2, 2.7), layout="constrained")
-    draw_panel(figure.subplots(), [_thin(curve) for curve in curves], x_label, tuple(INKS))
-    buffer = io.StringIO()
-    # The metadata would name addresses on the network.
-    nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
-    svg = buffer.getvalue()
-    svg = svg[svg.index("<svg") :].replace("<svg", f'<svg role="img" aria-label="{_escape(group)}"', 1)
-    for ink, name in INKS.items():
-        svg = svg.replace(ink, f"var(--{name})")
-    names = enumerate(_escape(curve.name) for curve in curves)
-    legend = "".join(f'<li><i style="background:var(--c{n % 6})"></i>{name}</li>' for n, name in names)
-    return f'<div class="card"><h3>{_escape(group)}</h3>{svg}<ul class="legend">{legend}</ul></div>'
-
-
-def _thin(curve: Curve) -> Curve:
-    """Thins a long curve to `MAX_POINTS`: keeps the least and the greatest value of each short stretch."""
-    if len(curve.y) <= MAX_POINTS:
-        return curve
-    low, high = np.nan_to_num(curve.y, nan=np.inf), np.nan_to_num(curve.y, nan=-np.inf)
-    stretches = np.array_split(np.arange(len(curve.y)), MAX_POINTS // 2)
-    keep = np.unique([s[pick] for s in stretches for pick in (low[s].argmin(), high[s].argmax())])
-    return Curve(curve.name, curve.x[keep], curve.y[keep], curve.smooth[keep])
 
 
 def _final_values(rows: list[dict[str, Any]]) -> str:
@@ -221,15 +213,17 @@ def _final_values(rows: list[dict[str, Any]]) -> str:
 
 
 def _table(values: Mapping[str, Any]) -> str:
-    """Returns a table of names and values, nested ones by names with dots; nothing if there are none."""
-    cells = ((_escape(name), _escape(value)) for name, value in flatten(values).items())
+    """Returns a table of names and values, nested ones by names with dots; without those that say nothing."""
+    said = {name: value for name, value in flatten(values).items() if value is not None and value != []}
+    cells = ((_escape(name), _escape(value)) for name, value in said.items())
     rows = "".join(f"<tr><th>{name}</th><td>{value}</td></tr>" for name, value in cells)
     return f"<table>{rows}</table>" if rows else ""
 
 
 def _cards(groups: Mapping[str, Mapping[str, Any]]) -> str:
     """Returns tables in frames, side by side if there is room."""
-    cards = [_card(f"<h3>{_escape(name)}</h3>{_table(values)}") for name, values in groups.items() if values]
+    tables = {name: _table(values) for name, values in groups.items()}
+    cards = [_card(f"<h3>{_escape(name)}</h3>{table}") for name, table in tables.items() if table]
     return f'<div class="two">{"".join(cards)}</div>' if cards else ""
 
 
@@ -249,6 +243,9 @@ def _facts(run: Mapping[str, Any]) -> str:
     """Returns tables of what run.json holds besides the headline: data, hardware, versions, notes."""
     shown = ("command", "recipe", "started", "status", "steps", "seconds", "images_per_second")
     rest = {name: value for name, value in run.items() if name not in shown}
+    calls = rest.pop("history", [])
+    if len(calls) > 1:  # a run that was resumed
+        rest["calls"] = {f"{n}": _call(call) for n, call in enumerate(calls, start=1)}
     hardware = dict(rest.get("hardware") or {})
     if isinstance(hardware.get("devices"), Mapping):
         hardware["devices"] = [f"{count} × {kind}" for kind, count in hardware["devices"].items()]
@@ -256,6 +253,11 @@ def _facts(run: Mapping[str, Any]) -> str:
     rest |= {"hardware": hardware, "versions": rest.get("versions", versions)}
     groups = {name: value for name, value in rest.items() if isinstance(value, Mapping)}
     return _cards({"run": {name: value for name, value in rest.items() if name not in groups}} | groups)
+
+
+def _call(call: Mapping[str, Any]) -> str:
+    """Returns one call of a resumed run in words."""
+    return f"{call.get('started')}: {call.get('status')} at step {call.get('steps')}, {call.get('command')}"
 
 
 def _config(config: Mapping[str, Any]) -> str:

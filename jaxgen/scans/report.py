@@ -12,12 +12,17 @@ import numpy as np
 
 from jaxgen.files import read_json, write_bytes
 from jaxgen.runs.reading import read_run
+from jaxgen.runs.report import picture
 from jaxgen.runs.report_style import STYLE
 
+BEST = "best.png"
+"""The picture of the best member, which a scan draws at its end."""
 MAX_MAPS = 6
 """The most heat maps; each shows a pair of numbers."""
 MAX_VALUES = 8
 """The most values on an axis of a heat map; more are grouped into this many intervals of equal ratio."""
+GREENEST = 38
+"""The share of green in the best cell in percent; with more the text on it would be hard to read on a dark page."""
 NUM_COLOURED = 5
 """The number of members, the best ones, whose curves are coloured."""
 
@@ -25,8 +30,10 @@ MAP_STYLE = """
 .map { width: auto; } .map th { width: auto; text-align: center; padding: .3rem .8rem; }
 .map td { text-align: center; padding: .45rem .8rem; border: 2px solid var(--card); border-radius: 6px;
   min-width: 5.5rem; }
-.map small { display: block; color: var(--soft); } .wide { overflow-x: auto; } .board th, .board td { width: auto;
-  text-align: right; padding: .3rem .7rem; white-space: nowrap; }
+.map small { display: block; } .map td { color: var(--ink); } .wide { overflow-x: auto; }
+.board th, .board td { width: auto; text-align: right; padding: .3rem .7rem; white-space: nowrap; }
+@media (max-width: 30rem) { .wide { padding: .6rem; } .board { font-size: .82rem; } .board th, .board td { padding:
+  .3rem .35rem; } .map th, .map td { padding: .3rem; min-width: 0; } }
 """
 
 
@@ -53,6 +60,7 @@ def write_scan_report(directory: Path) -> Path:
     members, names, higher = scan["members"], scan["varied"], bool(scan.get("higher_is_better"))
     pairs = list(itertools.combinations(names, 2))[:MAX_MAPS] or [(name, None) for name in names]
     sections = {
+        "Best member": _best(directory, members, names),
         "Heat map" + "s" * (len(pairs) > 1): "".join(heat_map(members, *pair, higher) for pair in pairs),
         "Leaderboard": _leaderboard(members, names, scan["metric"]),
         "Over time": _curves(members),
@@ -63,7 +71,7 @@ def write_scan_report(directory: Path) -> Path:
     better = f"{_escape(scan['metric'])}, {'higher' if higher else 'lower'} is better"
     page = f"""<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title} · jaxgen</title><style>{STYLE}{MAP_STYLE}</style></head>
 <body><main><header><p class="soft">jaxgen scan</p><h1>{title}</h1>
@@ -147,7 +155,7 @@ def _cell(cell: Cell | None, order: list[float]) -> str:
     if cell is None:
         return "<td></td>"
     share = 1 - order.index(cell.mean) / max(len(order) - 1, 1) if math.isfinite(cell.mean) else 0
-    colour = f"color-mix(in srgb, var(--good) {round(55 * share)}%, var(--card))"
+    colour = f"color-mix(in srgb, var(--good) {round(GREENEST * share)}%, var(--card))"
     finite = cell.num - cell.diverged
     spread = f"{cell.low:.4g} to {cell.high:.4g}" if finite > 1 else ""
     lost = f"{cell.diverged} without a score" if cell.diverged else ""
@@ -157,15 +165,37 @@ def _cell(cell: Cell | None, order: list[float]) -> str:
 
 
 def _leaderboard(members: list[dict[str, Any]], names: list[str], metric: str) -> str:
-    head = "".join(f"<th>{_escape(n)}</th>" for n in ("rank", "member", metric, "steps", *names, "seed", "status"))
-    rows = []
-    for rank, m in enumerate(members, start=1):
-        score = f"{score_of(m):.4g}" if math.isfinite(score_of(m)) else "-"
-        values = [f"{m['hparams'][n]:.4g}" if m["hparams"][n] is not None else "-" for n in names]
-        status = "" if m["status"] == "running" else m["status"]  # the usual status is not shown
-        cells = (rank, m["number"], score, f"{m['steps']:,}", *values, m["seed"], status)
-        rows.append("<tr>" + "".join(f"<td>{_escape(cell)}</td>" for cell in cells) + "</tr>")
-    return f'<div class="card wide"><table class="board"><tr>{head}</tr>{"".join(rows)}</table></div>'
+    """Returns a table of the members by rank, their settings first; what is the same for all has no column."""
+    columns = {"rank": [str(rank) for rank in range(1, len(members) + 1)]}
+    columns |= {name: [_setting(m["hparams"][name]) for m in members] for name in names}
+    columns["seed"] = [str(m["seed"]) for m in members]
+    columns[metric.rpartition("/")[2]] = [f"{score_of(m):,.4g}" if math.isfinite(score_of(m)) else "-" for m in members]
+    columns["member"] = [str(m["number"]) for m in members]
+    columns["steps"] = [f"{m['steps']:,}" for m in members]
+    columns["status"] = ["" if m["status"] == "running" else m["status"] for m in members]  # the usual one is not shown
+    for name in ("seed", "steps", "status"):
+        if len(set(columns[name])) == 1:
+            del columns[name]
+    head = "".join(f"<th>{_escape(name)}</th>" for name in columns)
+    rows = ("".join(f"<td>{_escape(cell)}</td>" for cell in row) for row in zip(*columns.values(), strict=True))
+    body = "".join(f"<tr>{row}</tr>" for row in rows)
+    return f'<div class="card wide"><table class="board"><tr>{head}</tr>{body}</table></div>'
+
+
+def _setting(value: float | None) -> str:
+    """Returns a number of a member as text."""
+    return "-" if value is None else f"{value:.4g}"
+
+
+def _best(directory: Path, members: list[dict[str, Any]], names: list[str]) -> str:
+    """Returns the picture of the best member that the scan drew at its end; nothing if there is none."""
+    drawn = read_json(directory / "best.json")
+    found = [m for m in members if m["number"] == drawn.get("member")]
+    if not (found and (directory / BEST).exists()):
+        return ""
+    settings = "".join(f", {name} {_setting(found[0]['hparams'][name])}" for name in names)
+    caption = f"Member {found[0]['number']}{settings}, seed {found[0]['seed']}, after {drawn['steps']:,} steps"
+    return picture(directory / BEST, caption, 600)
 
 
 def _curves(members: list[dict[str, Any]]) -> str:

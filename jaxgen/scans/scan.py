@@ -9,11 +9,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
+from rich.filesize import decimal
 
 from jaxgen.errors import require
 from jaxgen.files import write_json
+from jaxgen.images import readable_scale, save_png
 from jaxgen.runs import checkpoints
 from jaxgen.runs import ledger as book
 from jaxgen.runs.driver import Members, Training, record
@@ -25,11 +28,12 @@ from jaxgen.runs.outputs import Counts
 from jaxgen.runs.recording import find_logger
 from jaxgen.scans.extract import extract_member
 from jaxgen.scans.feed import choose_layout, describe_choice, member_batches, numbers_of, streams_of
-from jaxgen.scans.report import write_scan_report
+from jaxgen.scans.report import BEST, write_scan_report
 from jaxgen.scans.setup import Scan, draw_members, make_scan
 from jaxgen.tasks.base import Task
 from jaxgen.tasks.resume import require_same_data
 from jaxgen.training import distributed
+from jaxgen.training.config import TrainConfig
 from jaxgen.training.fit import Program, require_steps_left
 from jaxgen.training.parallel import on_all_devices
 from jaxgen.training.population import (
@@ -44,6 +48,9 @@ from jaxgen.training.population import (
     spread_members,
     with_numbers,
 )
+
+KEPT = 3
+"""The most checkpoints that are kept: the two newest and the best."""
 
 
 def run_or_extract(run: Run, config: Any, task: Task | None = None) -> None:
@@ -123,7 +130,7 @@ def _training(
         scan.config, scan.source, start, scan.measures, program, members,
         pick=lambda state, place: on_all_devices(pick(state, place)),
         sample=None,
-        finish=lambda state: run.directory / "scan.html",
+        finish=lambda state: _finish(run, scan, members, state, pick),
         task=scan.task.name,
         notes={
             "ranked_by": first.protocol, "population": chosen.name,
@@ -133,6 +140,7 @@ def _training(
             *scan.notes,
             f"{num} members, ranked by: {first.protocol}",
             describe_choice(chosen, tried),
+            describe_size(population, scan.config.train),
         ),
         meta=meta,
         segment=scan.segment,
@@ -140,6 +148,24 @@ def _training(
         measured=lambda members: _write(scan, members, run.directory),
         summary=lambda members: format_leaderboard(members, first),
     )  # fmt: skip
+
+
+def describe_size(population: Population, settings: TrainConfig) -> str:
+    """Returns how large the checkpoints of a scan will be, at most, in words."""
+    size = sum(leaf.nbytes for leaf in jax.tree.leaves(population))
+    kept = min(-(-settings.steps // settings.checkpoint_every), KEPT)
+    return f"on disk: about {decimal(size * kept)} ({kept} checkpoint{'s' * (kept > 1)} of {decimal(size)})"
+
+
+def _finish(run: Run, scan: Scan, members: Members, state: Population, pick: Any) -> Path:
+    """Draws the best member as it is now, writes scan.html with the picture, and returns its path."""
+    present = {e.number for e in book.present(members.ledger)}
+    best = next(e for e in book.leaderboard(members.ledger) if e.number in present)
+    if jax.process_count() == 1:  # several processes would have to take the member out of the population together
+        image = scan.draw(on_all_devices(pick(state, best.slot)))
+        save_png(run.directory / BEST, image, readable_scale(scan.source.shape[0]))
+        write_json(run.directory / "best.json", {"member": best.number, "steps": best.steps})
+    return write_scan_report(run.directory)
 
 
 def _begin(scan: Scan, ledger: Ledger, chosen: Measured) -> Population:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from jaxgen.data.base import Source
 from jaxgen.errors import require
@@ -17,7 +18,7 @@ from jaxgen.tasks.base import Task, facts_of
 from jaxgen.tasks.initial_weights import warm_start
 from jaxgen.training.parallel import STEPS_PER_DISPATCH
 from jaxgen.training.population import parse_layout
-from jaxgen.training.step import Algorithm
+from jaxgen.training.step import Algorithm, TrainState
 
 SEGMENTS = 8
 """The number of segments of a scan with halving; a setting is judged after 1, 2 and 4 segments of its own."""
@@ -36,6 +37,7 @@ class Scan(NamedTuple):
       draw_fn: (number of a random setting) -> its hyperparameters.
       segment: steps after which members are judged.
       per_dispatch: steps of a compiled call; divides the segment and all steps, so that one program is enough.
+      draw: (state of a member) -> the picture that a run with its numbers shows, uint8 (h, w, c).
       notes: lines about the data and the initial weights that are shown at the start.
     """
 
@@ -48,6 +50,7 @@ class Scan(NamedTuple):
     draw_fn: Callable[[int], Setting]
     segment: int
     per_dispatch: int
+    draw: Callable[[TrainState], np.ndarray]
     notes: tuple[str, ...] = ()
 
 
@@ -115,4 +118,9 @@ def make_scan(config: Any, task: Task | None = None) -> Scan:
 
     measures = task.measures(first, algorithm, data)
     require(len(measures) > 0, "measures", "none", "one at least, to rank the members")
-    return Scan(task, config, algorithm, data.train, measures, varied(space), draw_fn, segment, per_dispatch, notes)
+
+    def picture(state: TrainState) -> np.ndarray:
+        return task.show(first, algorithm, data)(state)
+
+    source, names = data.train, varied(space)
+    return Scan(task, config, algorithm, source, measures, names, draw_fn, segment, per_dispatch, picture, notes)

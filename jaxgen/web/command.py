@@ -1,12 +1,29 @@
 """The implementation of `python -m jaxgen web`."""
 
+import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
-from jaxgen.errors import require
+from jaxgen.errors import InputError, require
 from jaxgen.web.build import build_page, require_free
-from jaxgen.web.models import open_model
+from jaxgen.web.models import is_bundle, open_model
 from jaxgen.web.serve import open_server, serve
+from jaxgen.web.vendor import runtime_files
+
+
+def require_tools(runs: Sequence[str], ort: Path | None) -> None:
+    """Raises `InputError`, before any slow work, if what the page is made with is not installed.
+
+    Args:
+      runs: runs or bundles; runs are exported, for which onnx is needed.
+      ort: see `runtime_files`; onnxruntime-web is fetched here, and kept.
+    """
+    needed = () if all(map(is_bundle, runs)) else ("onnx", "onnxruntime")
+    missing = [name for name in needed if importlib.util.find_spec(name) is None]
+    if missing:
+        raise InputError(f"web: needs {' and '.join(missing)}; accepted: pip install 'jaxgen[onnx]'")
+    if runs:
+        runtime_files(ort)
 
 
 def make_page(runs: Sequence[str], out: Path, serving: bool, port: int, ort: Path | None, force: bool) -> None:

@@ -95,7 +95,9 @@ def _fetch(npm: str, scratch: Path, run: Runner) -> bytes:
 
 
 def _missing(why: str) -> InputError:
-    accepted = f"--ort PATH, a folder with the dist files of {PACKAGE} {VERSION} or its .tgz"
+    accepted = (
+        f"--ort PATH, a folder with the dist files of {PACKAGE} {VERSION} or its .tgz, or an installed npm (Node.js)"
+    )
     return InputError(f"ort: got nothing, and {why}; accepted: {accepted}")
 
 

@@ -168,7 +168,7 @@ def test_plot_curves(tmp_path, steps: int) -> None:
     with Image.open(path) as image:
         pixels = np.asarray(image.convert("RGB")).astype(int)
     coloured = (pixels.max(axis=-1) - pixels.min(axis=-1) > 60).sum()
-    assert coloured > 20 if steps else coloured == 0
+    assert coloured > 20 if steps > 1 else coloured == 0  # a chart of one point would say nothing
 
 
 def test_hardware_names_no_owner() -> None:

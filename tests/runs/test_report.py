@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from jaxgen import files, images
 from jaxgen.errors import InputError
-from jaxgen.runs import curves, recording, report
+from jaxgen.runs import curves, panels, recording, report
 
 VOID = {"meta", "img", "path", "br", "use", "rect"}
 
@@ -62,6 +63,7 @@ def run_dir(tmp_path) -> Path:
     metrics = recording.open_metrics(folder)
     for step in range(10, 1010, 10):
         metrics.write(step, {"images": 8 * step, "loss/generator": 1 / step, "loss/discriminator": 0.5})
+    metrics.write(500, {"quality/distance": 20.5})
     metrics.write(1000, {"quality/distance": 12.25, "quality/broken": float("nan")})
     metrics.close()
     grid = images.make_grid(np.zeros((4, 8, 8, 1), np.uint8))
@@ -103,7 +105,6 @@ def test_headline_and_facts(run_dir) -> None:
         "Status": "completed",
         "seed": "7",
         "deep.er": "1, 2",
-        "size": "none",
         "cpu": "Example 3000",
         "devices": "4 × cpu",
         "jax": "9.9.9",
@@ -116,6 +117,73 @@ def test_headline_and_facts(run_dir) -> None:
     }
     assert {label: page.after(label) for label in expected} == expected
     assert page.text.count("digits_gan") == 1
+
+
+def test_quality_is_among_the_first_figures(run_dir) -> None:
+    protocol = {"name": "classifier-10k"}
+    for step, value in ((500, 9.0), (1000, 4.0722)):
+        figures = {"frechet": {"value": 5 * value, "low": None, "high": None}}
+        figures |= {"frechet_multiple": {"value": value, "low": None, "high": None}}
+        record = {"step": step, "protocol": protocol, "figures": figures}
+        files.write_json(run_dir / "evaluation" / f"{step}.json", record)
+    run = files.read_json(run_dir / "run.json") | {"best_checkpoint_by": "distance of ten fakes"}
+    files.write_json(run_dir / "run.json", run)
+    page = Page(report.write_report(run_dir, PICTURES, (USE,)))
+    assert page.after("quality/distance, step 1,000") == "12.25"
+    assert page.after("× the distance of real images, classifier-10k") == "4.072"
+    assert page.text.index("quality/distance, step 1,000") < page.text.index("Steps") < page.text.index("Samples")
+    assert "quality/distance, which chooses the best checkpoint: distance of ten fakes" in page.text
+
+
+def test_what_says_nothing_has_no_row(run_dir) -> None:
+    run = files.read_json(run_dir / "run.json")
+    files.write_json(run_dir / "run.json", run | {"resumed_at": None, "history": [{"status": "complete"}]})
+    page = Page(report.write_report(run_dir, PICTURES, (USE,)))
+    assert not {"none", "None", "size", "resumed_at", "history"} & set(page.text)
+    history = [{"started": "May", "status": "stopped by SIGINT", "steps": 300, "command": "x"}, {"status": "complete"}]
+    files.write_json(run_dir / "run.json", run | {"history": history})
+    assert Page(report.write_report(run_dir, PICTURES, (USE,))).after("1") == "May: stopped by SIGINT at step 300, x"
+
+
+def test_one_point_is_a_value_and_no_chart(run_dir) -> None:
+    metrics = recording.open_metrics(run_dir.parent / "short")
+    metrics.write(10, {"images": 80, "loss/generator": 1.5})
+    metrics.write(20, {"images": 160, "loss/generator": 1.25})
+    metrics.write(20, {"images": 160, "quality/distance": 1234.5})
+    metrics.close()
+    page = Page(report.write_report(run_dir.parent / "short"))
+    assert [attrs["aria-label"] for tag, attrs in page.tags if tag == "svg"] == ["loss"]
+    assert page.after("distance") == "1,234.5 (images seen 160)"
+
+
+def ticks(curve_values):
+    """The labels of both axes of a chart of these values, after it is drawn."""
+    figure = Figure(figsize=(5.2, 2.7), layout="constrained")
+    axes, x = figure.subplots(), np.arange(len(curve_values)) * 40_000.0
+    y = np.array(curve_values)
+    curves.draw_panel(axes, [curves.Curve("a", x, y, y)], "images seen")
+    figure.canvas.draw()
+    return [
+        [label.get_text() for label in axis.get_ticklabels() if label.get_text()] for axis in (axes.xaxis, axes.yaxis)
+    ]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [[1.0, 1.0 + 1e-13, 1.0], [3137.9, 3135.2, 3136.0], [0.0012, 0.0001, 0.0004], [0.0, 0.0], [5e8, 2e9], [-3.0, 4.0]],
+)
+def test_labels_of_an_axis_are_short_few_and_different(values) -> None:
+    for labels in ticks(values):
+        assert 2 <= len(labels) <= 8
+        assert len(set(labels)) == len(labels)
+        assert all(len(label) <= 8 for label in labels), labels
+
+
+def test_thousands_are_set_apart() -> None:
+    assert curves.format_tick(3137.5, (3135.0, 3138.0)) == "3,137.5"
+    assert curves.format_tick(20_000.0, (0.0, 50_000.0)) == "20,000"
+    assert curves.format_tick(0.30000000000000004, (0.0, 1.0)) == "0.3"
+    assert curves.format_tick(-0.0, (-1.0, 1.0)) == "0"
 
 
 def test_pictures_are_the_files(run_dir) -> None:
@@ -214,8 +282,8 @@ def test_refusals(run_dir) -> None:
 def test_long_curves_keep_their_extremes() -> None:
     y = np.sin(np.arange(5000.0))
     y[1234], y[4321], y[100] = 9.0, -9.0, np.nan
-    thin = report._thin(curves.Curve("a", np.arange(5000.0), y, y))
-    assert len(thin.x) <= report.MAX_POINTS
+    thin = panels._thin(curves.Curve("a", np.arange(5000.0), y, y))
+    assert len(thin.x) <= panels.MAX_POINTS
     assert (np.nanmax(thin.y), np.nanmin(thin.y)) == (9.0, -9.0)
     np.testing.assert_array_equal(thin.y, y[thin.x.astype(int)])
     assert (np.diff(thin.x) > 0).all()

@@ -80,7 +80,9 @@ def test_a_scan_leaves_a_leaderboard_and_flags_the_diverged(finished, capsys):
     assert scores == sorted(scores)
     assert all([step for step, _ in m["scores"]] == [4, 8] for m in scan["members"][:4])
     assert json.loads((finished.directory / "run.json").read_text())["status"] == "complete"
-    assert 'class="map"' in (finished.directory / "scan.html").read_text()
+    page = (finished.directory / "scan.html").read_text()
+    assert 'class="map"' in page
+    assert f"Member {scan['members'][0]['number']}, lr" in page  # the best, with a picture drawn at the end
     rows = read_metrics(finished.directory)
     assert [row["step"] for row in rows if "loss/generator.0" in row] == [4, 8]
     assert not any("loss/generator.4" in row for row in rows[1:])  # diverged in the first dispatch

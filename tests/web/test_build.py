@@ -2,6 +2,7 @@
 
 import hashlib
 import http.client
+import importlib.util
 import json
 import re
 import signal
@@ -16,7 +17,9 @@ import pytest
 from PIL import Image
 
 from jaxgen.errors import InputError
+from jaxgen.web import vendor
 from jaxgen.web.build import POLICY, SOURCES, build_page, is_page, unique_ids
+from jaxgen.web.command import require_tools
 from jaxgen.web.directions import principal_directions
 from jaxgen.web.models import PageModel, open_model
 from jaxgen.web.serve import open_server
@@ -282,6 +285,33 @@ def test_the_command_builds_and_serves_until_it_is_interrupted(ort: Path, tmp_pa
     again = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (again.returncode, again.stderr.count("\n")) == (2, 1)
     assert "replaced only with --force" in again.stderr
+
+
+def test_what_is_missing_is_said_before_any_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "bundle", {})
+    monkeypatch.setattr(vendor, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(vendor.shutil, "which", lambda name: None)
+    with pytest.raises(InputError, match=r"npm.*--ort PATH"):
+        require_tools([str(bundle)], None)
+    require_tools([], None)  # an earlier page is served without either
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"onnx and onnxruntime; .*pip install 'jaxgen\[onnx\]'"):
+        require_tools([str(bundle), "photos"], None)
+
+
+def test_the_command_says_what_is_missing_before_it_loads_jax(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """And before a run is read or exported."""
+    code = (
+        "import sys, importlib.util as u; find = u.find_spec\n"
+        "u.find_spec = lambda name, *rest: None if name == 'onnx' else find(name, *rest)\n"
+        "from jaxgen.cli import main\n"
+        "try: main(sys.argv[1:])\n"
+        "finally: print('jax' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, "web", "photos", "--out", str(tmp_path / "page")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "False\n")
+    assert done.stderr == "error: web: needs onnx; accepted: pip install 'jaxgen[onnx]'\n"
 
 
 def test_a_page_of_bundles_needs_no_jax(ort: Path, tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 """The page of a generator, in a browser: the pictures are those of the model, the address says which."""
 
+import io
 import math
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.web.chromium import Page
 
@@ -193,3 +195,23 @@ def test_the_models_are_chosen_from_a_list(page: Page, address: str) -> None:
     page.wait("!document.querySelector('#gan').hidden")
     page.idle()
     assert page.run("location.hash").startswith("#model=linear-2&seed=")
+
+
+def test_the_picture_is_saved_as_png_and_the_page_has_a_heading_and_licences(page: Page, address: str) -> None:
+    page.open(f"{address}#model=linear&seed=5")
+    page.run("""(click => {
+      HTMLAnchorElement.prototype.click = function () { window.saved = this.download; };
+      URL.createObjectURL = (blob) => ((window.blob = blob), "#");
+    })()""")
+    page.click("#save")
+    page.idle()
+    assert page.run("saved") == "linear-5.png"
+    data = page.run("blob.arrayBuffer().then(b => Array.from(new Uint8Array(b)))")
+    shown = np.asarray(Image.open(io.BytesIO(bytes(data))).convert("RGB"))
+    np.testing.assert_array_equal(shown, picture(page))
+    assert page.run("document.querySelector('h1').innerText") == "Generate pictures"
+    assert page.run("document.querySelector('h1').getBoundingClientRect().height") > 10
+    footer = page.run("document.querySelector('footer').innerText")
+    assert "Licence of the weights: " in footer
+    assert "not stated" not in footer
+    assert "onnxruntime-web, MIT" in footer

@@ -1,5 +1,6 @@
 """The page of a restorer, in a browser: a picture is taken, damaged, restored, compared."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,38 @@ def test_damage_and_brush(page: Page, address: str, photo: Path) -> None:
     page.click("#clear")
     np.testing.assert_array_equal(array(page, "jaxgen.damaged()"), original)
     assert not missing(page, damaged.shape).any()
+
+
+def test_jpeg_of_a_quality_and_the_status_beside_the_button(page: Page, address: str, photo: Path) -> None:
+    page.open(f"{address}#model=mean")
+    take(page, photo)
+    original = array(page, "jaxgen.damaged()").astype(float)
+    errors = []
+    for quality in (90, 5):
+        page.set("#jpeg", quality)
+        page.run("new Promise(requestAnimationFrame)")
+        page.idle()
+        errors.append(np.sqrt(((array(page, "jaxgen.damaged()") - original) ** 2).mean()))
+        text = page.run("document.querySelector('#jpeg-value').textContent")
+        assert text == str(quality)
+    # Pillow's own encoder, which has the same tables: the root of the mean squared error at these qualities
+    for error, quality in zip(errors, (90, 5), strict=True):
+        buffer = io.BytesIO()
+        Image.fromarray(original.astype(np.uint8)).save(buffer, "JPEG", quality=quality)
+        there = np.asarray(Image.open(buffer), float)
+        assert error == pytest.approx(np.sqrt(((there - original) ** 2).mean()), rel=0.4)
+    restore(page)
+    button, status = (
+        page.run(f"(b => [b.top, b.bottom, b.left, b.right])(document.querySelector('{name}').getBoundingClientRect())")
+        for name in ("#restore", "#status")
+    )
+    assert 0 <= status[0] - button[1] < 60
+    assert abs(status[2] - button[2]) < 20
+    page.click("#clear")
+    np.testing.assert_array_equal(array(page, "jaxgen.damaged()"), original)
+    assert page.run("document.querySelector('#jpeg-value').textContent") == "off"
+    page.open(f"{address}#model=linear")
+    assert page.run("document.querySelector('#status').parentElement.tagName") == "MAIN"
 
 
 def test_blur_is_gaussian(page: Page, address: str, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """The final pictures of a GAN's run: samples and interpolations between latents and between classes."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import jax
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-from jaxgen.images import make_grid, readable_scale, save_gif, save_png, to_uint8
+from jaxgen.images import add_headings, make_grid, readable_scale, save_gif, save_png, to_uint8
 from jaxgen.training.parallel import spread
 from jaxgen.training.step import Algorithm, TrainState
 from jaxgen.types import Latents, Prediction
@@ -81,30 +81,33 @@ def interpolate(latents: Latents, frames_between: int) -> Float[Array, "f z"]:
     return path.reshape(-1, latents.shape[-1])
 
 
-def draw_final(directory: Path, algorithm: Algorithm, state: TrainState, num_classes: int, seed: int) -> None:
+def draw_final(directory: Path, algorithm: Algorithm, state: TrainState, class_names: Sequence[str], seed: int) -> None:
     """Writes samples.png and interpolation.gif; with classes also same_noise.png and class_interpolation.png.
 
     Args:
       directory: folder of the run.
       algorithm: algorithm of a GAN.
       state: trained state.
-      num_classes: number of classes of a conditional GAN; 0 for one without classes.
+      class_names: names of the classes of a conditional GAN, shown beside the images; empty for one without classes.
       seed: seed of the latents.
     """
     predict = jax.jit(algorithm.predict)
     keys = jax.random.split(jax.random.key(seed), 3)
 
-    def sheet(name: str, inputs: Inputs, columns: int) -> None:
+    def sheet(name: str, inputs: Inputs, across: int, **headings: Sequence[str]) -> None:
         images = render_all(predict, state, inputs)
-        save_png(directory / name, make_grid(images, columns), readable_scale(images.shape[1]))
+        scale = readable_scale(images.shape[1])
+        save_png(directory / name, add_headings(make_grid(images, across), scale=scale, **headings))
 
-    shown = min(num_classes, MAX_CLASSES)
-    if not num_classes:
+    names = [*class_names[:MAX_CLASSES]]
+    shown = len(names)
+    if not shown:
         sheet("samples.png", algorithm.draw_inputs(keys[0], 100), COLUMNS)
     else:
-        sheet("samples.png", class_rows(algorithm, keys[0], shown), COLUMNS)
-        sheet("same_noise.png", same_noise(algorithm, keys[2], shown), shown)
-        sheet("class_interpolation.png", between_classes(algorithm, keys[2], shown), COLUMNS)
+        sheet("samples.png", class_rows(algorithm, keys[0], shown), COLUMNS, rows=names)
+        sheet("same_noise.png", same_noise(algorithm, keys[2], shown), shown, columns=names)
+        moves = [f"{a[:4]} > {b[:4]}" for a, b in zip(names, [*names[1:], names[0]], strict=True)]
+        sheet("class_interpolation.png", between_classes(algorithm, keys[2], shown), COLUMNS, rows=moves)
     frames = _frames(algorithm, keys[1], lambda inputs: render_all(predict, state, inputs))
     if frames.shape[-1] in (1, 3):
         grids = np.stack([make_grid(frame) for frame in frames])

@@ -11,7 +11,7 @@ from jaxgen.data.base import Source
 from jaxgen.data.sources import open_source
 from jaxgen.evaluation.checkpoint_score import make_checkpoint_score
 from jaxgen.evaluation.generated import draw_labels
-from jaxgen.images import make_grid
+from jaxgen.images import add_headings, make_grid
 from jaxgen.runs.measures import Measure
 from jaxgen.runs.report import Picture
 from jaxgen.tasks.base import Data, Facts, Task, Trained, Use
@@ -38,9 +38,9 @@ def _make(config: GanRecipe, facts: Facts) -> Algorithm:
     return make_gan(config.gan, facts.shape, config.train.batch_size, len(facts.class_names))
 
 
-def _num_classes(config: GanRecipe, source: Source) -> int:
-    """Returns the number of classes that the GAN is conditioned on; 0 if it is not conditional."""
-    return 0 if config.gan.conditioning == "none" else source.num_classes
+def _classes(config: GanRecipe, source: Source) -> tuple[str, ...]:
+    """Returns the names of the classes that the GAN is conditioned on; none if it is not conditional."""
+    return () if config.gan.conditioning == "none" else source.class_names or ()
 
 
 def _measures(config: GanRecipe, algorithm: Algorithm, data: Data) -> tuple[Measure, ...]:
@@ -49,7 +49,7 @@ def _measures(config: GanRecipe, algorithm: Algorithm, data: Data) -> tuple[Meas
     predict = jax.jit(algorithm.predict)
     _, key = jax.random.split(jax.random.key(seed + 1))
     score = make_checkpoint_score(source, seed)
-    conditional = _num_classes(config, source) > 0
+    conditional = len(_classes(config, source)) > 0
     labels = jnp.asarray(draw_labels(source, score.num_generated, seed)) if conditional else None
     inputs = algorithm.draw_inputs(key, score.num_generated, labels)
     quality = lambda state: score.distance(render_all(predict, state, inputs))  # noqa: E731
@@ -60,17 +60,17 @@ def _show(config: GanRecipe, algorithm: Algorithm, data: Data) -> Callable[[Trai
     """Returns a function that draws a grid from fixed latents; for a conditional GAN it has a column for each class."""
     predict = jax.jit(algorithm.predict)
     key, _ = jax.random.split(jax.random.key(config.train.seed + 1))
-    columns = min(_num_classes(config, data.train), 10) or None
+    names = _classes(config, data.train)[:10]
+    columns = len(names) or None
     labels = None if columns is None else jnp.tile(jnp.arange(columns), GRID_ROWS)
     inputs = algorithm.draw_inputs(key, GRID_IMAGES if labels is None else len(labels), labels)
-    return lambda state: make_grid(predict(state, inputs, key).images, columns)
+    return lambda state: add_headings(make_grid(predict(state, inputs, key).images, columns), columns=names)
 
 
 def _finish(trained: Trained, data: Data, directory: Path) -> None:
     """Writes samples.png and interpolation.gif; with classes also same_noise.png and class_interpolation.png."""
     config = trained.config
-    num_classes = _num_classes(config, data.train)
-    draw_final(directory, trained.algorithm, trained.state, num_classes, config.train.seed + 2)
+    draw_final(directory, trained.algorithm, trained.state, _classes(config, data.train), config.train.seed + 2)
 
 
 TASK = Task(
@@ -82,9 +82,9 @@ TASK = Task(
     show=_show,
     finish=_finish,
     pictures=(
-        Picture("samples.png", "Samples", "Final grid"),
-        Picture("same_noise.png", "Same noise, every class", "A row shares its noise"),
-        Picture("class_interpolation.png", "From class to class", "A row shares its noise"),
+        Picture("samples.png", "Samples", "From the last step; of a conditional GAN a row for each class"),
+        Picture("same_noise.png", "Same noise, every class", "The images of a row share their noise"),
+        Picture("class_interpolation.png", "From class to class", "A row keeps its noise, and goes to the next class"),
         Picture("interpolation.gif", "Interpolation", "Between latents, in a loop", 600),
     ),
     uses={

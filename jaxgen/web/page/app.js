@@ -5,6 +5,8 @@ import { loadModel } from "./engine.js";
 import { openGan } from "./gan.js";
 import { openRestorer } from "./restorer.js";
 
+const HEADINGS = { gan: "Generate pictures", restorer: "Restore a picture" };
+
 /** Shows a line at the bottom of the page; screen readers read it out. */
 function say(text, problem = false) {
   find("status").textContent = text;
@@ -24,7 +26,8 @@ function showLoading(name) {
 
 function describe(model) {
   const data = model.data ? `Trained on ${model.data}. ` : "";
-  return `${data}${model.licence ? `Licence of the weights: ${model.licence}.` : ""}`;
+  const stated = model.licence && model.licence !== "not stated";
+  return `${data}Licence of the weights: ${stated ? model.licence : "none stated; ask who trained them"}.`;
 }
 
 /**
@@ -43,10 +46,12 @@ async function open(model) {
   closing = new AbortController();
   const { signal } = closing;
   openId = model.id;
-  find("title").textContent = document.title = model.name;
+  document.title = model.name;
+  find("title").textContent = find("model").length < 2 ? model.name : HEADINGS[model.kind]; // the choice shows the name
   find("about").textContent = describe(model);
   find("model").value = model.id;
   say("");
+  document.querySelector("main").append(find("status")); // a restorer puts it beside its button
   const watch = showLoading(model.name);
   try {
     const { threads } = await loadModel(model.file, watch);
@@ -69,7 +74,6 @@ async function start() {
   const asked = () => models.find(({ id }) => id === modelIn(location.hash)) ?? models[0];
   find("model").replaceChildren(...models.map(({ id, name }) => new Option(name, id)));
   find("model-choice").hidden = models.length < 2;
-  find("title").classList.toggle("unseen", models.length > 1); // the choice shows the name then
   find("model").addEventListener("change", () => (location.hash = `#model=${find("model").value}`));
   window.addEventListener("hashchange", () => {
     if (asked().id !== openId) opened = open(asked());

@@ -1,5 +1,6 @@
-// Damage to restore: blur, then noise, then salt and pepper. The same picture and levels give the same damage.
+// Damage to restore: blur, then noise, then salt and pepper, then JPEG. The same picture and levels give the same damage.
 import { normals, uniforms } from "./latents.js";
+import { canvasOf } from "./pixels.js";
 
 /**
  * @param image ImageData.
@@ -12,6 +13,14 @@ export function damage(image, { blur, noise, salt }, grey) {
   if (noise > 0) addNoise(result.data, noise, grey);
   if (salt > 0) saltAndPepper(result.data, salt);
   return result;
+}
+
+/** Returns an ImageData as it looks after it was saved as a JPEG file of this quality, 1 to 99, by this browser. */
+export async function throughJpeg(image, quality) {
+  const blob = await canvasOf(image).convertToBlob({ type: "image/jpeg", quality: quality / 100 });
+  const context = new OffscreenCanvas(image.width, image.height).getContext("2d");
+  context.drawImage(await createImageBitmap(blob), 0, 0);
+  return context.getImageData(0, 0, image.width, image.height);
 }
 
 /** Blurs rows, then columns; pixels of the edge are repeated beyond it. */

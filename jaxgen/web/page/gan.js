@@ -2,7 +2,7 @@
 import { format, isSeed, parse, randomSeed, seedAfter } from "./address.js";
 import { run } from "./engine.js";
 import { dot, latentsOf, move } from "./latents.js";
-import { toImageData } from "./pixels.js";
+import { savePng, toImageData } from "./pixels.js";
 import { find, showValue } from "./dom.js";
 
 const SECONDS_PER_SEED = 2.5; // when playing, from one seed to the next
@@ -161,6 +161,12 @@ export async function openGan(model, say, signal) {
     }
   }
 
+  async function save() {
+    await savePng(shown.image, `${model.id}-${state.seed}.png`);
+    say(`Saved as ${model.id}-${state.seed}.png`);
+  }
+
+  on("save", "click", () => (busy = busy.then(save)));
   on("surprise", "click", surprise);
   on("play", "click", () => (frame ? stop() : play()));
   on("share", "click", share);

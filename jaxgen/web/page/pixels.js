@@ -41,6 +41,22 @@ export function cutMask(mask, size, { x, y, width, height }) {
   return floats;
 }
 
+/** Lets the browser save an ImageData as a PNG file. */
+export async function savePng(image, name) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(await canvasOf(image).convertToBlob({ type: "image/png" }));
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
+
+/** Returns a canvas with the pixels of an ImageData. */
+export function canvasOf(image) {
+  const canvas = new OffscreenCanvas(image.width, image.height);
+  canvas.getContext("2d").putImageData(image, 0, 0);
+  return canvas;
+}
+
 /** Converts an ImageData to grey. */
 export function greyInPlace({ data }) {
   for (let i = 0; i < data.length; i += 4) {

@@ -1,12 +1,13 @@
 // The part of the page for a restorer: a picture, its damage, its restoration in tiles, and a divider between both.
-import { damage } from "./damage.js";
+import { damage, throughJpeg } from "./damage.js";
 import { find, showValue } from "./dom.js";
 import { run } from "./engine.js";
 import { openStage } from "./stage.js";
-import { cutMask, greyInPlace, toFloats, toImageData } from "./pixels.js";
+import { cutMask, greyInPlace, savePng, toFloats, toImageData } from "./pixels.js";
 import { tiles } from "./tiling.js";
 
 const MAX_PIXELS = 1_500_000; // larger pictures are scaled down, since restoring them takes too long
+const NO_JPEG = 100; // the value of the JPEG slider that means no JPEG
 const TILE = 384; // size of a tile in pixels; its window is larger by the halo
 
 /** Opens the part of the page for `model` (an entry of models.json); aborting `signal` removes its handlers. */
@@ -23,7 +24,14 @@ export async function openRestorer(model, say, signal) {
     blur: Number(find("blur").value),
     noise: Number(find("noise").value),
     salt: Number(find("salt").value) / 100,
+    jpeg: Number(find("jpeg").value),
   });
+  const undamaged = () => {
+    for (const id of ["blur", "noise", "salt"]) find(id).value = 0;
+    find("jpeg").value = NO_JPEG;
+  };
+  let damaging = Promise.resolve(); // the damage that is being done
+  let turn = 0; // its number
 
   // ---- a picture ----
 
@@ -44,7 +52,8 @@ export async function openRestorer(model, say, signal) {
     bitmap.close();
     find("drop").hidden = true;
     find("workbench").hidden = false;
-    for (const id of ["blur", "noise", "salt"]) find(id).value = 0;
+    find("actions").after(find("status"));
+    undamaged();
     stage.open(original.width, original.height);
     redamage();
     say(from === now ? `${name}, ${now} pixels.` : `${name} was scaled from ${from} to ${now} pixels.`);
@@ -52,7 +61,18 @@ export async function openRestorer(model, say, signal) {
   }
 
   function redamage() {
-    damaged = damage(original, levels(), channels === 1);
+    damaging = damageNow().catch((error) => say(`The picture could not be damaged: ${error.message}`, true));
+  }
+
+  async function damageNow() {
+    const [mine, { jpeg }] = [++turn, levels()];
+    let made = damage(original, levels(), channels === 1);
+    if (jpeg < NO_JPEG) {
+      made = await throughJpeg(made, jpeg);
+      if (mine !== turn || signal.aborted) return; // the sliders have moved on
+      if (channels === 1) greyInPlace(made);
+    }
+    damaged = made;
     stage.showDamaged(damaged);
     touched();
   }
@@ -63,21 +83,25 @@ export async function openRestorer(model, say, signal) {
     result = null;
     stage.compare(false);
     find("download").disabled = true;
-    find("clear").disabled = !(stage.isPainted() || Object.values(levels()).some((level) => level > 0));
+    const { jpeg, ...others } = levels();
+    const isDamaged = jpeg < NO_JPEG || Object.values(others).some((level) => level > 0);
+    find("clear").disabled = !(stage.isPainted() || isDamaged);
     showLevels();
   }
 
   function showLevels() {
-    const { blur, noise, salt } = levels();
+    const { blur, noise, salt, jpeg } = levels();
     showValue("brush", `${find("brush").value} px`);
     showValue("noise", `${noise} of 255`);
     showValue("blur", `${blur.toFixed(1)} px`);
     showValue("salt", `${Math.round(100 * salt)}%`);
+    showValue("jpeg", jpeg < NO_JPEG ? `${jpeg}` : "off");
   }
 
   // ---- restoration ----
 
   async function restore() {
+    await damaging;
     const control = (working = new AbortController());
     const stopped = () => control.signal.aborted || signal.aborted;
     const [image, mask, began] = [damaged, stage.mask(), performance.now()];
@@ -125,13 +149,7 @@ export async function openRestorer(model, say, signal) {
   }
 
   async function download() {
-    const canvas = new OffscreenCanvas(result.width, result.height);
-    canvas.getContext("2d").putImageData(result, 0, 0);
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(await canvas.convertToBlob({ type: "image/png" }));
-    link.download = "restored.png";
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+    await savePng(result, "restored.png");
     say("Saved as restored.png");
   }
 
@@ -153,12 +171,12 @@ export async function openRestorer(model, say, signal) {
   });
   on("download", "click", () => (busy = download()));
   on("clear", "click", () => {
-    for (const id of ["blur", "noise", "salt"]) find(id).value = 0;
+    undamaged();
     stage.clear();
     redamage();
     say("All damage is removed.");
   });
-  for (const id of ["blur", "noise", "salt"]) {
+  for (const id of ["blur", "noise", "salt", "jpeg"]) {
     let frame = 0;
     on(id, "input", () => {
       showLevels();
@@ -187,7 +205,7 @@ export async function openRestorer(model, say, signal) {
   find("example").hidden = !model.example;
   showLevels();
   const read = { damaged: () => damaged, missing: () => stage.mask(), picture: () => result, take };
-  return { idle: () => busy, read };
+  return { idle: async () => [await busy, await damaging], read };
 }
 
 /** Returns a bitmap as ImageData on white, scaled down or, for a network of one size, scaled and cut to that size. */

@@ -64,10 +64,13 @@ def labelled_npz(tmp_path_factory):
 
 def test_the_run_shows_each_class(run):
     height, width = 3, 10
-    assert Image.open(run / "samples.png").size == (8 * (2 + width * 10), 8 * (2 + height * 10))
-    assert Image.open(run / "same_noise.png").size == (8 * (2 + 3 * 10), 8 * (2 + 10 * 10))
-    assert Image.open(run / "class_interpolation.png").size == (8 * (2 + 10 * 10), 8 * (2 + 3 * 10))
-    assert Image.open(run / "samples" / "00000008.png").size == (8 * (2 + 3 * 10), 8 * (2 + 6 * 10))
+    # letters are 6 x 11 pixels and stand 2 from either side: the longest name, or "brig > dark", or a line of letters
+    longest = max(map(len, NAMES))
+    assert Image.open(run / "samples.png").size == (8 * (2 + width * 10) + 6 * longest + 4, 8 * (2 + height * 10))
+    assert Image.open(run / "same_noise.png").size == (8 * (2 + 3 * 10), 8 * (2 + 10 * 10) + 11 + 4)
+    assert Image.open(run / "class_interpolation.png").size == (8 * (2 + 10 * 10) + 6 * 11 + 4, 8 * (2 + 3 * 10))
+    # over time the names are upright, as a letter of 6 pixels in a column of 10 has no place for more
+    assert Image.open(run / "samples" / "00000008.png").size == (8 * (2 + 3 * 10), 8 * (2 + 6 * 10 + 6 * longest + 4))
     page = (run / "report.html").read_text()
     assert page.count("<img") >= 6
     assert "Same noise, every class" in page
