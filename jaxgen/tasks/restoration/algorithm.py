@@ -80,8 +80,12 @@ def make_restoration(config: RestorationConfig, shape: Grid, batch_size: int) ->
         predict=partial(restore, network),
         draw_inputs=None,
         images_per_step=batch_size,
-        sizes=Sizes(network.halo, network.multiple) if hasattr(network, "halo") else None,
+        sizes=_sizes(network) if hasattr(network, "halo") else None,
     )
+
+
+def _sizes(network: nn.Module) -> Sizes:
+    return Sizes(network.halo, network.multiple, getattr(network, "heeds_extent", False))
 
 
 def restore(network: nn.Module, state: TrainState, observation: Observation, key: PRNGKey) -> Prediction:
