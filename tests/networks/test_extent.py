@@ -13,19 +13,19 @@ from jaxgen.types import Observation
 
 NETWORKS = {
     "inverse": InverseNetwork((2, 4), depth=1),
-    "recurrent": RecurrentRestorer((2, 4), blocks=1, iterations=2),
+    "recurrent": RecurrentRestorer((2,), blocks=1, iterations=2),
 }
 
 
 def draw(*shape, seed=0):
-    return np.random.default_rng(seed).uniform(-1, 1, shape).astype(np.float32)
+    return jnp.asarray(np.random.default_rng(seed).uniform(-1, 1, shape), jnp.float32)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_network_gives_the_same_in_a_larger_array(name):
     network, (h, w) = NETWORKS[name], (20, 12)
-    images, known = draw(2, h, w, 1), (draw(2, h, w, 1, seed=1) > 0).astype(np.float32)
-    params = network.init(jax.random.key(0), Observation(images, known))
+    images, known = draw(2, h, w, 1), (draw(2, h, w, 1, seed=1) > 0).astype(jnp.float32)
+    params = jax.jit(network.init)(jax.random.key(0), Observation(images, known))
     params = jax.tree.map(lambda x: draw(*x.shape, seed=2) * 0.5, params)  # no small last layers, no zero biases
 
     @jax.jit
@@ -34,11 +34,11 @@ def test_a_network_gives_the_same_in_a_larger_array(name):
             return network.apply(params, Observation(images, known))
 
     room = ((0, 0), (0, 12), (0, 4), (0, 0))
-    images_there, known_there = (np.pad(x, room, constant_values=0.7) for x in (images, known))
+    images_there, known_there = (jnp.pad(x, room, constant_values=0.7) for x in (images, known))
     found = run(images_there, known_there, np.asarray((h, w), np.int32))[:, :h, :w]
-    expected = network.apply(params, Observation(images, known))
+    expected = jax.jit(network.apply)(params, Observation(images, known))
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
-    unaware = network.apply(params, Observation(images_there, known_there))[:, :h, :w]
+    unaware = jax.jit(network.apply)(params, Observation(images_there, known_there))[:, :h, :w]
     assert np.abs(unaware - expected).max() > 1e-3
 
 
@@ -46,9 +46,9 @@ def test_a_network_gives_the_same_in_a_larger_array(name):
 def test_blurs_repeat_the_edge_of_the_image(filter_fn):
     """In a larger array as in one of the image's size; a volume too."""
     image = draw(1, 4, 6, 2, 1)
-    there = np.pad(image, ((0, 0), (0, 2), (0, 4), (0, 2), (0, 0)), constant_values=9.0)
+    there = jnp.pad(image, ((0, 0), (0, 2), (0, 4), (0, 2), (0, 0)), constant_values=9.0)
     with ends_at(there.shape[1:4], jnp.asarray((4, 6, 2))):
-        found = filter_fn(jnp.asarray(there))
-    expected = filter_fn(jnp.asarray(image))
+        found = filter_fn(there)
+    expected = filter_fn(image)
     part = tuple(slice(size) for size in expected.shape)
     np.testing.assert_allclose(found[part], expected, rtol=0, atol=1e-6)
