@@ -5,12 +5,13 @@ the model trained so far. A second interrupt raises KeyboardInterrupt. No functi
 """
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from jaxgen.api.arrays import to_bytes
+from jaxgen.api.arguments import as_config, as_settings, to_bytes
 from jaxgen.data.base import Source
 from jaxgen.data.config import DataConfig
 from jaxgen.data.sources import array_source, open_source
@@ -24,7 +25,6 @@ from jaxgen.tasks.gan.pairs import architecture_for
 from jaxgen.tasks.restoration.config import RestorationConfig, RestorationHparams, RestorationRecipe
 from jaxgen.tasks.table import task_of
 from jaxgen.tasks.train import train_run
-from jaxgen.training.config import TrainConfig
 from jaxgen.training.fit import fit
 from jaxgen.training.parallel import on_all_devices, setup_backend
 from jaxgen.training.step import TrainState
@@ -40,24 +40,26 @@ def train_gan(
     batch_size: int = 32,
     seed: int = 0,
     image_size: int | None = None,
-    config: GanConfig | None = None,
-    hparams: GanHparams | None = None,
+    config: GanConfig | dict | None = None,
+    hparams: GanHparams | dict | None = None,
     minutes: float | None = None,
-    out: str | None = None,
+    out: str | Path | None = None,
     progress: bool = True,
     resume: Trained | None = None,
 ) -> tuple[Trained, History]:
     """Trains a GAN, which is conditional if there are labels.
 
     Args:
-      images: uint8 or floats in [0, 1], (n, h, w) or (n, h, w, c); or a value of `--dataset`: "digits", "folder:PATH".
+      images: uint8 or floats in [0, 1], (n, h, w) or (n, h, w, c); a list of images, PIL images or paths of one size;
+        or a value of `--dataset`: "digits", "folder:PATH".
       labels: class of each image, integers from 0, (n,).
       steps: number of generator updates, those before a resume included.
       batch_size: images per update.
       seed: random seed of weights, noise and the order of the data, as on the command line.
       image_size: side in pixels to crop and resize to; None keeps the size.
-      config: structure; None chooses it by the image size, with `projection` if there are labels.
-      hparams: hyperparameters; None takes the defaults.
+      config: structure, or a dict of some of its fields; the architecture is chosen by the image size if it is left
+        out, and the conditioning is then `projection` if there are labels.
+      hparams: hyperparameters, or a dict of some of them.
       minutes: stop after this many minutes, if that comes first.
       out: folder of runs; a run with pictures, checkpoints and a report is written there. None writes nothing.
       progress: show a progress bar.
@@ -66,17 +68,21 @@ def train_gan(
     Returns:
       The trained GAN, for `sample`, with its `state`; and the metrics of the steps of this call, (steps,) by name.
 
+    Examples:
+      >>> gan, history = jaxgen.train_gan(images, steps=2, batch_size=8, config={"architecture": "mlp"}, progress=False)
+      >>> history["loss/generator"].shape
+      (2,)
+
     Raises:
       InputError: an argument is not accepted (a ValueError).
       NonFiniteError: training diverged.
     """
     setup_backend()
+    settings = as_settings(out, steps=steps, minutes=minutes, batch_size=batch_size, seed=seed)
     data, source = _open(images, labels, image_size)
-    if config is None:
-        conditioning = "none" if labels is None else "projection"
-        config = GanConfig(architecture=architecture_for(source.shape), conditioning=conditioning)
-    settings = TrainConfig(steps=steps, minutes=minutes, batch_size=batch_size, seed=seed, out=out or "runs")
-    recipe = GanRecipe(data, config, hparams or GanHparams(), settings)
+    usual = {"architecture": architecture_for(source.shape), "conditioning": "none" if labels is None else "projection"}
+    structure = as_config(GanConfig, config, "config", **usual)
+    recipe = GanRecipe(data, structure, as_config(GanHparams, hparams, "hparams"), settings)
     return _train("gan", recipe, source, out, progress, resume)
 
 
@@ -88,10 +94,10 @@ def train_restorer(
     batch_size: int = 32,
     seed: int = 0,
     image_size: int | None = None,
-    config: RestorationConfig | None = None,
-    hparams: RestorationHparams | None = None,
+    config: RestorationConfig | dict | None = None,
+    hparams: RestorationHparams | dict | None = None,
     minutes: float | None = None,
-    out: str | None = None,
+    out: str | Path | None = None,
     progress: bool = True,
     resume: Trained | None = None,
 ) -> tuple[Trained, History]:
@@ -104,22 +110,30 @@ def train_restorer(
       damage: KIND:LOW-HIGH; A+B applies both, and A|B one of them to each image.
       steps: number of updates, those before a resume included.
       seed: random seed of weights, damage and the order of the data.
-      config: structure; its schedule and damage replace those given by `steps` and `damage`.
+      config: structure, or a dict of some of its fields; its schedule and damage replace those given by `steps` and
+        `damage`.
       out: folder of runs; with a folder, one image in twenty is held out for validation.
 
     Returns:
       The restorer, for `restore`, with its `state`; and the metrics of the steps of this call, (steps,) by name.
+
+    Examples:
+      >>> small = {"widths": (2,), "depth": 1}
+      >>> restorer, _ = jaxgen.train_restorer(images, steps=1, batch_size=8, config=small, progress=False)
+      >>> restorer.facts.step
+      1
 
     Raises:
       InputError: see `train_gan`.
       NonFiniteError: training diverged.
     """
     setup_backend()
+    settings = as_settings(out, steps=steps, minutes=minutes, batch_size=batch_size, seed=seed)
     data, source = _open(images, None, image_size)
     noise = f"noise:{steps // 10}," if steps >= 10 else ""
-    config = config or RestorationConfig(schedule=f"{noise}damage:{steps - steps // 10}", damage=damage)
-    settings = TrainConfig(steps=steps, minutes=minutes, batch_size=batch_size, seed=seed, out=out or "runs")
-    recipe = RestorationRecipe(data, config, hparams or RestorationHparams(), settings)
+    usual = {"schedule": f"{noise}damage:{steps - steps // 10}", "damage": damage}
+    structure = as_config(RestorationConfig, config, "config", **usual)
+    recipe = RestorationRecipe(data, structure, as_config(RestorationHparams, hparams, "hparams"), settings)
     return _train("restorer", recipe, source, out, progress, resume)
 
 
@@ -135,14 +149,14 @@ def _open(images: Any, labels: Any, image_size: int | None) -> tuple[DataConfig,
 
 
 def _train(
-    name: str, recipe: Any, source: Source, out: str | None, progress: bool, resume: Trained | None
+    name: str, recipe: Any, source: Source, out: str | Path | None, progress: bool, resume: Trained | None
 ) -> tuple[Trained, History]:
     """Trains in memory, or in a new run folder in `out`; returns the model and the metrics of every step."""
     parts: list[dict[str, np.ndarray]] = []
     begin = None if resume is None else resume.state
     task = task_of((f.name for f in dataclasses.fields(recipe)), "config", type(recipe).__name__)
     if out is not None:
-        run = new_run(name, out, f"jaxgen.train_{name}")._replace(show=progress)
+        run = new_run(name, str(out), f"jaxgen.train_{name}")._replace(show=progress)
         trained = train_run(run, recipe, task, source, begin, lambda step, values: parts.append(values))
     else:
         trained = _fit(task, fix_schedule(recipe), source, progress, begin, parts)

@@ -151,7 +151,7 @@ def choose_window(sizes: tuple[int, int], *, tile: int, halo: int, multiple: int
     largest, margins = _round_up(tile + 2 * halo, GRAIN), 2 * _round_up(halo, multiple)
     edges = [_round_up(edge, multiple) for edge in (*WINDOWS, largest) if edge <= largest]
 
-    def pixels(edge: int) -> float:
+    def pixels(edge: int) -> int | float:
         inner = [_round_up(size, multiple) - margins for size in sizes]
         nums = [1 if n + margins <= edge else -(-n // (edge - margins)) if edge > margins else math.inf for n in inner]
         return edge**2 * math.prod(nums)

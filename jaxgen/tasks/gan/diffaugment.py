@@ -27,7 +27,7 @@ def translation(key: PRNGKey, images: Images) -> Images:
     b, *sizes, _ = images.shape
     takes = []
     for key_axis, size in zip(jax.random.split(key, len(sizes)), sizes, strict=True):
-        shift = jax.random.randint(key_axis, (b, 1), -(size // 8), size // 8 + 1)
+        shift = jax.random.randint(key_axis, (b, 1), -(size // 8), size // 8 + 1, jnp.int32)
         places = jnp.arange(size)[None] - shift  # where each pixel comes from
         # one-hot matrices in place of a gather: the gradient is a matrix product too, which is fast on every backend
         takes.append(jax.nn.one_hot(places, size, dtype=images.dtype))  # b size size; places outside give zeros
@@ -49,7 +49,7 @@ def cutout(key: PRNGKey, images: Images) -> Images:
     b, *sizes, _ = images.shape
     hole = jnp.ones((b, *(1,) * (images.ndim - 1)), bool)
     for axis, (key_axis, size) in enumerate(zip(jax.random.split(key, len(sizes)), sizes, strict=True), 1):
-        centre = jax.random.randint(key_axis, (b, 1), 0, size)
+        centre = jax.random.randint(key_axis, (b, 1), 0, size, jnp.int32)
         inside = _within(jnp.arange(size)[None] - centre, size // 2)
         hole &= jnp.expand_dims(inside, [i for i in range(1, images.ndim) if i != axis])
     return jnp.where(hole, jnp.zeros((), images.dtype), images)

@@ -52,7 +52,9 @@ def require_any_size(restorer: Trained) -> Trained:
     return restorer
 
 
-def make_restore(models: Mapping[int, Trained], strength: float, masked: bool, tile: int) -> Callable[..., np.ndarray]:
+def make_restore(
+    models: Mapping[int, Trained], strength: float | int, masked: bool, tile: int
+) -> Callable[..., np.ndarray]:
     """Returns a function restore(pixels, known, watch) that restores pixels of any size; see `restore_tiled`.
 
     A colour photo whose channels are equal is restored as a grey one.
@@ -80,7 +82,7 @@ def make_restore(models: Mapping[int, Trained], strength: float, masked: bool, t
     return restore
 
 
-def adapt(restorer: Trained, channels: int, strength: float, masked: bool) -> Callable[..., jax.Array]:
+def adapt(restorer: Trained, channels: int, strength: float | int, masked: bool) -> Callable[..., jax.Array]:
     """Returns the restorer as a function (images, known, extent) of photos with this number of channels.
 
     A colour network gets a grey photo in all three channels, and the result is the luma of its output. A grey network
