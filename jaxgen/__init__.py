@@ -9,10 +9,16 @@ _HOMES = {
     "GanConfig": "jaxgen.tasks.gan.config",
     "GanHparams": "jaxgen.tasks.gan.config",
     "InputError": "jaxgen.errors",
+    "Model": "jaxgen.bundles.model",
+    "NonFiniteError": "jaxgen.errors",
+    "RestorationConfig": "jaxgen.tasks.restoration.config",
+    "RestorationHparams": "jaxgen.tasks.restoration.config",
+    "Source": "jaxgen.data.base",
     "TrainConfig": "jaxgen.training.config",
     "TrainState": "jaxgen.training.step",
+    "Trained": "jaxgen.tasks.base",
     "evaluate": "jaxgen.api.using",
-    "load": "jaxgen.bundles.model",
+    "load": "jaxgen.loading",
     "make_gan": "jaxgen.tasks.gan.algorithm",
     "open_source": "jaxgen.data.sources",
     "restore": "jaxgen.api.using",
@@ -26,10 +32,12 @@ __all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return importlib.import_module("importlib.metadata").version("jaxgen")
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_HOMES[name]), name)
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return [*__all__, "__version__"]

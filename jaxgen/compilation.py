@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import jax
+from jax.experimental.compilation_cache import compilation_cache
 
 
 def keep_compiled() -> None:
@@ -15,3 +16,4 @@ def keep_compiled() -> None:
         base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         jax.config.update("jax_compilation_cache_dir", str(base / "jaxgen" / "xla"))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+        compilation_cache.reset_cache()  # at the first compilation JAX decides for good whether there is a cache

@@ -1,18 +1,25 @@
 """The Python API: arrays in and out, and the weights of the command line."""
 
+import doctest
+import importlib.metadata
+import inspect
 import signal
 import sys
 import threading
+import typing
 
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 import jaxgen
 from jaxgen import api
 from jaxgen.api import training
+from jaxgen.api.arguments import as_config, to_bytes
 from jaxgen.errors import InputError
 from jaxgen.tasks.load import load
+from jaxgen.tasks.restoration import pixels
 from jaxgen.tasks.restoration.config import RestorationConfig
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (48, 8, 8, 1), np.uint8)
@@ -26,13 +33,77 @@ def trained():
     return api.train_gan(IMAGES, steps=12, batch_size=8, config=SMALL, progress=False)
 
 
+@pytest.fixture(scope="module")
+def restorer():
+    pictures = np.repeat(IMAGES, 3, -1)
+    restorer, history = api.train_restorer(pictures, steps=4, batch_size=8, config=RESTORER, progress=False)
+    assert history["loss/restorer"].shape == (4,)
+    return restorer
+
+
 def same(a, b):
     return all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
 
 
-def test_at_most_fifteen_public_names():
-    assert len(jaxgen.__all__) <= 15
-    assert jaxgen.train_gan is api.train_gan
+def test_the_classes_of_public_signatures_are_public_and_no_others():
+    functions = [f for f in (getattr(jaxgen, name) for name in jaxgen.__all__) if inspect.isfunction(f)]
+    hints = [hint for f in functions for hint in typing.get_type_hints(f).values()]
+    named = {c.__name__ for hint in hints for c in classes_in(hint) if c.__module__.startswith("jaxgen")}
+    assert {"RestorationConfig", "Trained", "GanHparams"} <= named <= set(jaxgen.__all__)
+    assert len(jaxgen.__all__) <= len(functions) + len(named) + 4  # errors, TrainConfig, TrainState
+    assert jaxgen.__version__ == importlib.metadata.version("jaxgen")
+
+
+def classes_in(hint):
+    return [hint] if inspect.isclass(hint) else [c for part in typing.get_args(hint) for c in classes_in(part)]
+
+
+def test_the_examples_of_docstrings_run(trained, restorer):
+    photo = np.random.default_rng(2).integers(0, 256, (10, 12, 3), np.uint8)
+    names = {"jaxgen": jaxgen, "images": IMAGES, "photo": photo, "gan": trained[0], "restorer": restorer}
+    runner = doctest.DocTestRunner()
+    for name in ("train_gan", "train_restorer", "sample", "restore", "evaluate", "load"):
+        (test,) = doctest.DocTestFinder(recurse=False).find(getattr(jaxgen, name), name, globs=dict(names))
+        assert test.examples, name
+        assert runner.run(test).failed == 0
+
+
+def test_a_model_is_shown_in_three_lines(trained):
+    gan, _ = trained
+    num = {name: sum(np.size(x) for x in jax.tree.leaves(net)) for name, net in gan.state.params.items()}
+    sizes = ", ".join(f"{name} {num:,}" for name, num in num.items())
+    assert repr(gan) == f"Trained(gan, step 12\n  images: 8 x 8 x 1\n  parameters: {sizes})"
+
+
+def test_pictures_come_as_pil_images_and_files_too(restorer, tmp_path):
+    image = np.random.default_rng(2).integers(0, 256, (10, 12, 3), np.uint8)
+    mask = np.zeros((10, 12), np.uint8)
+    mask[2:5, 3:6] = 255
+    expected = jaxgen.restore(image, mask, model=restorer)
+    Image.fromarray(image).save(tmp_path / "a.png")
+    Image.fromarray(mask).save(tmp_path / "m.png")
+    for given, where in (
+        (Image.fromarray(image), Image.fromarray(mask)),
+        (str(tmp_path / "a.png"), tmp_path / "m.png"),
+    ):
+        assert np.array_equal(jaxgen.restore(given, where, model=restorer), expected)
+    assert np.array_equal(to_bytes([Image.fromarray(image), tmp_path / "a.png", image]), np.stack([image] * 3))
+
+
+def test_new_sizes_compile_nothing(restorer):
+    jaxgen.restore(np.zeros((9, 9), np.uint8), model=restorer)
+    program = pixels._program(restorer.algorithm, 3, 1)
+    num = program._cache_size()
+    for size, strength, mask in (((9, 30), 1, None), ((50, 7), 0.5, None), ((11, 11), 1, np.ones((11, 11)))):
+        jaxgen.restore(np.zeros(size, np.uint8), mask, strength, model=restorer)
+    assert program._cache_size() == num == 1
+
+
+def test_runs_and_bundles_are_loaded_by_one_function(monkeypatch, tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    monkeypatch.setattr("jaxgen.tasks.load.load", lambda model, checkpoint: (model, checkpoint))
+    assert jaxgen.load(str(tmp_path), "best") == (str(tmp_path), "best")
+    assert jaxgen.load(tmp_path) == (tmp_path, "latest")
 
 
 def test_history_and_samples(trained, capsys):
@@ -103,10 +174,13 @@ def test_classes_are_the_labels_that_occur_and_are_asked_for_by_them():
     np.testing.assert_array_equal(jaxgen.sample(other, 4, labels=[77, 3]), expected)
 
 
-def test_restorer_keeps_shape_type_and_what_is_not_masked():
-    pictures = np.repeat(IMAGES, 3, -1)
-    restorer, history = api.train_restorer(pictures, steps=4, batch_size=8, config=RESTORER, progress=False)
-    assert history["loss/restorer"].shape == (4,)
+def test_a_dict_is_a_configuration():
+    found = as_config(jaxgen.GanConfig, {"latent_dim": 4, "penalties": []}, "config", architecture="mlp")
+    assert found == jaxgen.GanConfig(architecture="mlp", latent_dim=4, penalties=())
+    assert as_config(jaxgen.GanConfig, SMALL, "config", architecture="resnet") is SMALL
+
+
+def test_restorer_keeps_shape_type_and_what_is_not_masked(restorer):
     mask = np.zeros((9, 11), bool)
     mask[2:5, 3:6] = True
     for dtype, shape in ((np.uint8, (9, 11)), (np.uint16, (9, 11, 3)), (np.float32, (9, 11, 1))):
@@ -131,12 +205,34 @@ def test_restorer_keeps_shape_type_and_what_is_not_masked():
         lambda: jaxgen.restore(np.zeros((4, 4), np.uint8), strength=2),
         lambda: jaxgen.restore(np.zeros((4, 4), np.uint8), np.zeros((4, 5))),
         lambda: jaxgen.restore(np.full((4, 4), np.nan)),
+        lambda: jaxgen.restore(Image.new("RGBA", (4, 4))),
         lambda: jaxgen.sample("/nowhere"),
+        lambda: jaxgen.evaluate("pictures.png", IMAGES),
+        lambda: api.train_gan([IMAGES[0], IMAGES[0, :4]], steps=1),
+        lambda: api.train_gan(IMAGES, steps=1, config={"architektur": "mlp"}),
+        lambda: api.train_gan(IMAGES, steps=1, hparams={"lr": "high"}),
     ],
 )
 def test_bad_input_raises_a_value_error(call):
-    with pytest.raises(ValueError, match="accepted"):
+    with pytest.raises(InputError, match=r"\A[^\n]*accepted[^\n]*\Z"):
         call()
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("restore", {"image": np.zeros((4, 4), np.uint8), "strength": "all"}),
+        ("sample", {"model": IMAGES}),
+        ("load", {"folder": IMAGES}),
+        ("train_gan", {"images": IMAGES, "steps": "5"}),
+        ("train_gan", {"images": IMAGES, "steps": 1, "config": [1]}),
+        ("train_restorer", {"images": IMAGES, "steps": "5"}),
+    ],
+)
+def test_a_wrong_type_raises_a_value_error_of_one_line(name, arguments):
+    function = inspect.unwrap(getattr(jaxgen, name))  # without the checks that only the tests have
+    with pytest.raises(InputError, match=r"\A[^\n]*accepted[^\n]*\Z"):
+        function(**arguments)
 
 
 def test_an_interrupt_returns_what_was_trained_and_leaves_the_handlers(monkeypatch):

@@ -15,7 +15,7 @@ ROOT = Path(jaxgen.__file__).parent
 ORDER = [
     "types", "errors", "files", "config_json", "images", "weights", "hardware", "progress", "compilation", "bundles",
     "data", "degradations", "networks", "losses", "metrics", "training", "doctor", "evaluation", "runs", "photos",
-    "tasks", "scans", "export", "web", "api", "cli", "__main__", "jaxgen",
+    "tasks", "scans", "export", "web", "loading", "api", "cli", "__main__", "jaxgen",
 ]  # fmt: skip
 """Each may import itself and what stands before it; the last is the package's own `__init__`."""
 APART = {"degradations", "networks", "losses", "metrics"}

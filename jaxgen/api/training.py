@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from jaxgen.api.arguments import as_config, as_settings, as_stack
 from jaxgen.data.base import Source
 from jaxgen.data.config import DataConfig
 from jaxgen.data.sources import array_source, open_source
@@ -25,7 +26,6 @@ from jaxgen.tasks.initial_weights import warm_start
 from jaxgen.tasks.restoration.config import RestorationConfig, RestorationHparams, RestorationRecipe
 from jaxgen.tasks.table import task_of
 from jaxgen.tasks.train import train_run
-from jaxgen.training.config import TrainConfig
 from jaxgen.training.fit import fit
 from jaxgen.training.parallel import on_all_devices, setup_backend
 from jaxgen.training.step import TrainState
@@ -41,10 +41,10 @@ def train_gan(
     batch_size: int = 32,
     seed: int = 0,
     image_size: int | None = None,
-    config: GanConfig | None = None,
-    hparams: GanHparams | None = None,
+    config: GanConfig | dict | None = None,
+    hparams: GanHparams | dict | None = None,
     minutes: float | None = None,
-    out: str | None = None,
+    out: str | Path | None = None,
     progress: bool = True,
     resume: Trained | None = None,
     initial_weights: Trained | str | Path | None = None,
@@ -53,15 +53,16 @@ def train_gan(
     """Trains a GAN, which is conditional if there are labels.
 
     Args:
-      images: uint8, bool or floats in [0, 1], (n, h, w) or (n, h, w, c) with c of 1 or 3; or a value of `--dataset`:
-        "digits", "folder:PATH".
+      images: uint8, bool or floats in [0, 1], (n, h, w) or (n, h, w, c) with c of 1 or 3; a list of images, PIL images or
+        paths of one size; or a value of `--dataset`: "digits", "folder:PATH".
       labels: class of each image, (n,): integers of 0 or more, or names. The classes are those that occur, in order.
       steps: number of generator updates, those before a resume included.
       batch_size: images per update.
       seed: random seed of weights, noise and the order of the data, as on the command line.
       image_size: side in pixels to crop and resize to; None keeps the size.
-      config: structure; None takes the defaults, with `projection` if there are labels.
-      hparams: hyperparameters; None takes the defaults.
+      config: structure, or a dict of some of its fields; what it leaves out are the defaults, with `projection` if there
+        are labels.
+      hparams: hyperparameters, or a dict of some of them.
       minutes: stop after this many minutes, if that comes first.
       out: folder of runs; a run with pictures, checkpoints and a report is written there. None writes nothing.
       progress: show a progress bar.
@@ -74,17 +75,20 @@ def train_gan(
     Returns:
       The trained GAN, for `sample`, with its `state`; and the metrics of the steps of this call, (steps,) by name.
 
+    Examples:
+      >>> gan, history = jaxgen.train_gan(images, steps=2, batch_size=8, config={"architecture": "mlp"}, progress=False)
+      >>> history["loss/generator"].shape
+      (2,)
+
     Raises:
       InputError: an argument is not accepted (a ValueError).
       NonFiniteError: training diverged.
     """
     setup_backend()
+    settings = as_settings(out, steps=steps, minutes=minutes, batch_size=batch_size, seed=seed)
     data, source = _open(images, labels, image_size)
-    if config is None:
-        conditioning = "none" if labels is None else "projection"
-        config = GanConfig(conditioning=conditioning)
-    settings = TrainConfig(steps=steps, minutes=minutes, batch_size=batch_size, seed=seed, out=out or "runs")
-    recipe = GanRecipe(data, config, hparams or GanHparams(), settings)
+    structure = as_config(GanConfig, config, "config", conditioning="none" if labels is None else "projection")
+    recipe = GanRecipe(data, structure, as_config(GanHparams, hparams, "hparams"), settings)
     return _train("gan", recipe, source, out, progress, resume, initial_weights, log)
 
 
@@ -96,10 +100,10 @@ def train_restorer(
     batch_size: int = 32,
     seed: int = 0,
     image_size: int | None = None,
-    config: RestorationConfig | None = None,
-    hparams: RestorationHparams | None = None,
+    config: RestorationConfig | dict | None = None,
+    hparams: RestorationHparams | dict | None = None,
     minutes: float | None = None,
-    out: str | None = None,
+    out: str | Path | None = None,
     progress: bool = True,
     resume: Trained | None = None,
     initial_weights: Trained | str | Path | None = None,
@@ -114,22 +118,30 @@ def train_restorer(
       damage: KIND:LOW-HIGH; A+B applies both, and A|B one of them to each image.
       steps: number of updates, those before a resume included.
       seed: random seed of weights, damage and the order of the data.
-      config: structure; its schedule and damage replace those given by `steps` and `damage`.
+      config: structure, or a dict of some of its fields; its schedule and damage replace those given by `steps` and
+        `damage`.
       out: folder of runs; with a folder, one image in twenty chooses the best checkpoint, another serves the table.
 
     Returns:
       The restorer, for `restore`, with its `state`; and the metrics of the steps of this call, (steps,) by name.
+
+    Examples:
+      >>> small = {"widths": (2,), "depth": 1}
+      >>> restorer, _ = jaxgen.train_restorer(images, steps=1, batch_size=8, config=small, progress=False)
+      >>> restorer.facts.step
+      1
 
     Raises:
       InputError: see `train_gan`.
       NonFiniteError: training diverged.
     """
     setup_backend()
+    settings = as_settings(out, steps=steps, minutes=minutes, batch_size=batch_size, seed=seed)
     data, source = _open(images, None, image_size)
     noise = f"noise:{steps // 10}," if steps >= 10 else ""
-    config = config or RestorationConfig(schedule=f"{noise}damage:{steps - steps // 10}", damage=damage)
-    settings = TrainConfig(steps=steps, minutes=minutes, batch_size=batch_size, seed=seed, out=out or "runs")
-    recipe = RestorationRecipe(data, config, hparams or RestorationHparams(), settings)
+    usual = {"schedule": f"{noise}damage:{steps - steps // 10}", "damage": damage}
+    structure = as_config(RestorationConfig, config, "config", **usual)
+    recipe = RestorationRecipe(data, structure, as_config(RestorationHparams, hparams, "hparams"), settings)
     return _train("restorer", recipe, source, out, progress, resume, initial_weights, log)
 
 
@@ -141,14 +153,14 @@ def _open(images: Any, labels: Any, image_size: int | None) -> tuple[DataConfig,
         data = DataConfig(images, image_size=size)
         return data, open_source(data)
     data = DataConfig("arrays", image_size=image_size)
-    return data, array_source(images, labels, data)
+    return data, array_source(as_stack(images), labels, data)
 
 
 def _train(
     name: str,
     recipe: Any,
     source: Source,
-    out: str | None,
+    out: str | Path | None,
     progress: bool,
     resume: Trained | None,
     weights: Trained | str | Path | None,
@@ -164,7 +176,7 @@ def _train(
         recipe = dataclasses.replace(recipe, train=dataclasses.replace(recipe.train, initial_weights=named))
     task = task_of((f.name for f in dataclasses.fields(recipe)), "config", type(recipe).__name__)
     if out is not None:
-        run = new_run(name, out, f"jaxgen.train_{name}")._replace(show=progress)
+        run = new_run(name, str(out), f"jaxgen.train_{name}")._replace(show=progress)
         keep = lambda step, values: parts.append(values)  # noqa: E731
         trained = train_run(run, recipe, task, source, begin, weights, keep, log)
     else:

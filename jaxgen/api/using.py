@@ -1,11 +1,13 @@
 """What a trained model is used for from Python: images are drawn, restored and judged."""
 
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from jaxgen.api.arrays import to_integers
+from jaxgen.api.arguments import as_missing, as_pixels, as_stack, to_integers
+from jaxgen.compilation import keep_compiled
 from jaxgen.data.arrays import match_classes
 from jaxgen.data.config import DataConfig
 from jaxgen.data.sources import array_source
@@ -35,9 +37,17 @@ def sample(model: Trained | str | Path, num: int = 64, labels: Any = None, seed:
 
     Raises:
       InputError: there is no such run, or the GAN has no such class.
+
+    Examples:
+      >>> jaxgen.sample(gan, 4, seed=1).shape
+      (4, 8, 8, 1)
     """
+    keep_compiled()
+    named = isinstance(model, Trained | str | PathLike)
+    require(named, "model", type(model).__name__, "a GAN of jaxgen.train_gan, or the path of a run folder")
     gan = require_use(model if isinstance(model, Trained) else load(model), "sample", "model", _describe(model))
-    require(num >= 1, "num", num, "1 or more")
+    require(isinstance(num, int | np.integer) and num >= 1, "num", num, "a whole number, 1 or more")
+    require(isinstance(seed, int | np.integer), "seed", seed, "a whole number")
     names = class_names(gan)
     known = labels is None or (len(names) > 0 and np.size(labels) > 0)
     require(known, "labels", labels, "classes, of a GAN trained with classes; or None")
@@ -48,24 +58,39 @@ def sample(model: Trained | str | Path, num: int = 64, labels: Any = None, seed:
 def restore(
     image: Any, mask: Any = None, strength: float | int = 1.0, model: Trained | str | Path | None = None
 ) -> np.ndarray:
-    """Returns the restored image, with the shape and type of `image`.
+    """Returns the restored image as an array, with the shape and type of `image`.
+
+    Programs are compiled for a few sizes of windows, kept for the process and in the user's cache folder.
 
     Args:
-      image: uint8, uint16 or floats in [0, 1]; (h, w), (h, w, 1) or (h, w, 3), of any size.
-      mask: (h, w), true or above 0 where to fill in; the rest stays unchanged. None restores the whole image.
+      image: uint8, uint16 or floats in [0, 1]; (h, w), (h, w, 1) or (h, w, 3), of any size; or a PIL image, or
+        the path of a file, which gives (h, w, c).
+      mask: (h, w), true or above 0 where to fill in; or a picture, light where to fill in; the rest stays
+        unchanged. None restores the whole image.
       strength: from 0 (the image unchanged) to 1 (full restoration).
       model: from `train_restorer`, a run folder or its restorer.safetensors, "photos" or "photos-grey"; None chooses
         between the last two by the channels of the image.
 
     Raises:
       InputError: an array has a wrong shape or range, or there is no such model.
+
+    Examples:
+      >>> restored = jaxgen.restore(photo, model=restorer)
+      >>> restored.shape == photo.shape, restored.dtype
+      (True, dtype('uint8'))
     """
-    pixels = np.asarray(image)
+    keep_compiled()
+    pixels = as_pixels(image, "image")
     shaped = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (1, 3))
     require(shaped and pixels.size > 0, "image", pixels.shape, "(h, w), (h, w, 1) or (h, w, 3), not empty")
-    require(0 <= strength <= 1, "strength", strength, "0 to 1")
-    known = None if mask is None else ~(np.asarray(mask) > 0)
-    require(known is None or known.shape == pixels.shape[:2], "mask", np.shape(mask), f"{pixels.shape[:2]}")
+    require(isinstance(strength, int | float | np.number) and 0 <= strength <= 1, "strength", strength, "0 to 1")
+    known = None if mask is None else ~as_missing(mask)
+    require(
+        known is None or known.shape == pixels.shape[:2],
+        "mask",
+        None if known is None else known.shape,
+        f"{pixels.shape[:2]}",
+    )
     deep = pixels if pixels.dtype in (np.uint8, np.uint16) else to_integers(pixels, "image", np.uint16)
     if strength == 0:
         return pixels.copy()
@@ -87,7 +112,7 @@ def evaluate(
     """Returns measures of quality by name: Fréchet and kernel distance, precision, recall, coverage and others.
 
     Args:
-      images: generated images, arrays as in `train_gan`; or a GAN, which draws `num` images.
+      images: generated images, arrays or a list as in `train_gan`; or a GAN, which draws `num` images.
       reference: real images, arrays or a value of `--dataset`; the test split is used if the data set has one.
       labels: classes of the images, (n,), as in the reference.
       num: number of images that a GAN draws.
@@ -95,13 +120,19 @@ def evaluate(
 
     Raises:
       InputError: the images have another shape than the reference, or there are too few.
+
+    Examples:
+      >>> figures = jaxgen.evaluate(jaxgen.sample(gan, 48), images)
+      >>> sorted(figures)[:3]
+      ['coverage', 'density', 'frechet']
     """
+    keep_compiled()
     named = isinstance(reference, str)
-    train, held_out = open_splits(DataConfig(reference)) if named else (array_source(reference), None)
+    train, held_out = open_splits(DataConfig(reference)) if named else (array_source(as_stack(reference)), None)
     if isinstance(images, Trained):
         generated = generated_by(images, train, num, seed)
     else:
-        given = array_source(images, labels)
+        given = array_source(as_stack(images), labels)
 
         def batches(at_once: int) -> Any:
             for start in range(0, given.num_images, at_once):

@@ -143,11 +143,11 @@ def _draw(manifest: Manifest, num: int, seed: int, labels: list[int] | None) -> 
     padded = (
         -(-num // BUCKETS[-1]) * BUCKETS[-1]
     )  # row i does not depend on the number of rows, so one program serves all
-    latents = np.array(jax.random.normal(key_latents, (padded, manifest.latent_dim)))[:num]
+    latents = np.array(jax.random.normal(key_latents, (padded, manifest.latent_dim), jnp.float32))[:num]
     if not manifest.labels:
         return [latents]
     classes = len(manifest.labels)
-    drawn = np.asarray(jax.random.randint(key_labels, (padded,), 0, classes)) if labels is None else labels
+    drawn = np.asarray(jax.random.randint(key_labels, (padded,), 0, classes, jnp.int32)) if labels is None else labels
     return [latents, np.eye(classes, dtype=np.float32)[np.resize(drawn, num)]]
 
 

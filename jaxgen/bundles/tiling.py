@@ -5,6 +5,7 @@ at the border of the image: there the network pads with zeros, as on the whole i
 inwards, not padded. A network that depends on all pixels, such as by a mean over the image, cannot be tiled.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -19,6 +20,8 @@ Pixels = UInt8[np.ndarray, "h w c"] | UInt16[np.ndarray, "h w c"]
 AnyPixels = Pixels | Float32[np.ndarray, "h w c"]
 Known = Bool[np.ndarray, "h w"]
 """True for known pixels, false for those to fill in."""
+WINDOWS = (128, 320, 448, 640)
+"""Edges of the windows of networks that take an image in a larger array, besides that of the largest tiles."""
 GRAIN = 64
 """Window sizes are multiples of this, or that of the image, so that photos of all sizes share few compiled programs."""
 
@@ -32,7 +35,7 @@ class Span(NamedTuple):
     last: int
 
 
-def spans(size: int, *, tile: int, halo: int, multiple: int) -> list[Span]:
+def spans(size: int, *, tile: int, halo: int, multiple: int, window: int | None = None) -> list[Span]:
     """Returns windows along one axis, all of one size, whose tiles cover 0 to `size` one after another.
 
     They start and stop at multiples of `multiple`; the last may stop beyond `size` by less than one multiple. A tile
@@ -43,13 +46,14 @@ def spans(size: int, *, tile: int, halo: int, multiple: int) -> list[Span]:
       tile: target size of a tile; rounding its window may add up to `GRAIN`, each border of the image the halo.
       halo: distance to the pixels that an output pixel may depend on.
       multiple: pixels of a step of the network's coarsest grid.
+      window: size of the windows, which a smaller image has in one; None chooses it by `tile`.
 
     Raises:
       InputError: `tile` is below 1.
     """
     require(tile >= 1, "tile", tile, "1 or more")
     padded, halo = _round_up(size, multiple), _round_up(halo, multiple)
-    window = _window_size(padded, tile, halo, _round_up(GRAIN, multiple))
+    window = min(window or _window_size(padded, tile, halo, _round_up(GRAIN, multiple)), padded)
     found, first = [], 0
     while first < size:
         start = min(max(first - halo, 0), padded - window)
@@ -61,7 +65,14 @@ def spans(size: int, *, tile: int, halo: int, multiple: int) -> list[Span]:
 
 
 def restored_tiles(
-    apply_fn: ApplyFn, pixels: AnyPixels, known: Known | None = None, *, tile: int, halo: int, multiple: int
+    apply_fn: ApplyFn,
+    pixels: AnyPixels,
+    known: Known | None = None,
+    *,
+    tile: int,
+    halo: int,
+    multiple: int,
+    window: int | None = None,
 ) -> Iterator[tuple[slice, slice, Float32[np.ndarray, "y x c"]]]:
     """Yields rows, columns and restored floats of tiles that cover the image once.
 
@@ -72,10 +83,12 @@ def restored_tiles(
       tile: see `spans`.
       halo: see `spans`.
       multiple: see `spans`. An image of another size is extended by repeating its last row and column.
+      window: see `spans`.
     """
     height, width = pixels.shape[:2]
-    for y in spans(height, tile=tile, halo=halo, multiple=multiple):
-        for x in spans(width, tile=tile, halo=halo, multiple=multiple):
+    layout = {"tile": tile, "halo": halo, "multiple": multiple, "window": window}
+    for y in spans(height, **layout):
+        for x in spans(width, **layout):
             image = _to_float(_cut(pixels, y, x))
             kept = np.ones(image.shape[:2], np.float32) if known is None else _cut(known, y, x).astype(np.float32)
             result = np.asarray(apply_fn(image[None], kept[None, ..., None]))[0]
@@ -91,6 +104,7 @@ def restore_tiled(
     tile: int,
     halo: int,
     multiple: int,
+    window: int | None = None,
     watch: Callable[[int, int], None] = lambda done, total: None,
 ) -> Pixels:
     """Returns the restored image, rounded to the type of `pixels`; all other memory is independent of its size.
@@ -102,12 +116,13 @@ def restore_tiled(
       tile: see `spans`.
       halo: see `spans`.
       multiple: see `spans`.
+      window: see `spans`.
       watch: called with the number of finished tiles and the total.
 
     Raises:
       FloatingPointError: the network returned a value that is not finite.
     """
-    layout = {"tile": tile, "halo": halo, "multiple": multiple}
+    layout = {"tile": tile, "halo": halo, "multiple": multiple, "window": window}
     total = len(spans(pixels.shape[0], **layout)) * len(spans(pixels.shape[1], **layout))
     restored = np.empty(pixels.shape, pixels.dtype)
     for done, (rows, columns, values) in enumerate(restored_tiles(apply_fn, pixels, known, **layout), 1):
@@ -117,6 +132,48 @@ def restore_tiled(
             )
         restored[rows, columns] = _from_float(values, pixels.dtype)
         watch(done, total)
+    return restored
+
+
+def choose_window(sizes: tuple[int, int], *, tile: int, halo: int, multiple: int) -> int:
+    """Returns the edge of the square windows in which an image costs least, of few, so that few are compiled.
+
+    Args:
+      sizes: height and width of the image, in pixels.
+      tile: see `spans`; the largest windows hold a tile of this size.
+      halo: see `spans`.
+      multiple: see `spans`.
+
+    Raises:
+      InputError: `tile` is below 1.
+    """
+    require(tile >= 1, "tile", tile, "1 or more")
+    largest, margins = _round_up(tile + 2 * halo, GRAIN), 2 * _round_up(halo, multiple)
+    edges = [_round_up(edge, multiple) for edge in (*WINDOWS, largest) if edge <= largest]
+
+    def pixels(edge: int) -> int | float:
+        inner = [_round_up(size, multiple) - margins for size in sizes]
+        nums = [1 if n + margins <= edge else -(-n // (edge - margins)) if edge > margins else math.inf for n in inner]
+        return edge**2 * math.prod(nums)
+
+    return min(edges, key=pixels)
+
+
+def in_windows(apply_fn: Callable[..., Any], edge: int) -> ApplyFn:
+    """Returns a function of images of up to `edge` pixels, which calls one of squares of exactly that many.
+
+    Args:
+      apply_fn: (images (1, edge, edge, c), known (1, edge, edge, 1), extent int32 (2,)) -> restored images, where
+        the image is the first `extent` rows and columns.
+      edge: of the squares.
+    """
+
+    def restored(images: np.ndarray, known: np.ndarray) -> np.ndarray:
+        height, width = images.shape[1:3]
+        beyond = ((0, 0), (0, edge - height), (0, edge - width), (0, 0))
+        extent = np.asarray((height, width), np.int32)
+        return np.asarray(apply_fn(np.pad(images, beyond), np.pad(known, beyond), extent))[:, :height, :width]
+
     return restored
 
 

@@ -133,7 +133,7 @@ def degrade(key: PRNGKey, images: Images, damages: tuple[Damage, ...], random_or
 
 def _apply(key: PRNGKey, before: Observation, damage: Damage) -> Observation:
     key_level, key_apply = jax.random.split(key)
-    level = jax.random.uniform(key_level, before.images.shape[:1], minval=damage.low, maxval=damage.high)
+    level = jax.random.uniform(key_level, before.images.shape[:1], jnp.float32, minval=damage.low, maxval=damage.high)
     after = KINDS[damage.kind].apply(key_apply, before.images, level)
     return Observation(after.images, before.masks * after.masks)
 
@@ -162,7 +162,9 @@ def mixture(key: PRNGKey, images: Images, choices: tuple[tuple[Damage, ...], ...
     num = len(choices)
     key_choice, key_apply = jax.random.split(key)
     rows = jnp.pad(images, ((0, -b % num), *((0, 0),) * len(shape))).reshape(-1, num, *shape)
-    places = jnp.argsort(jax.random.uniform(key_choice, rows.shape[:2]), axis=1)  # [row, choice]: the image in the row
+    places = jnp.argsort(
+        jax.random.uniform(key_choice, rows.shape[:2], jnp.float32), axis=1
+    )  # [row, choice]: the image in the row
     chosen = _take(rows, places)
     results = [degrade(jax.random.fold_in(key_apply, i), chosen[:, i], damages) for i, damages in enumerate(choices)]
     back = jnp.argsort(places, axis=1)

@@ -56,9 +56,9 @@ def _missing(
 def _gaussian_blur(key: PRNGKey, images: Images, level: Levels) -> Images:
     """Blurs with standard deviation `level` along a random axis, and 1/4 to 1 of it, at random, across the axis."""
     key_angle, key_ratio = jax.random.split(key)
-    narrow = level * jax.random.uniform(key_ratio, level.shape, minval=0.25, maxval=1.0)
+    narrow = level * jax.random.uniform(key_ratio, level.shape, jnp.float32, minval=0.25, maxval=1.0)
     if images.ndim != 4:
-        axis = jax.random.normal(key_angle, (len(images), images.ndim - 2))
+        axis = jax.random.normal(key_angle, (len(images), images.ndim - 2), jnp.float32)
         axis = axis / jnp.linalg.norm(axis, axis=1, keepdims=True)
         return blur.blur(images, blur.gaussian_kernels_along(level, narrow, axis, KERNEL_SIZE))
     return blur.blur(images, blur.gaussian_kernels(level, narrow, _angles(key_angle, level), KERNEL_SIZE))
@@ -70,7 +70,7 @@ def _motion_blur(key: PRNGKey, images: Images, level: Levels) -> Images:
 
 
 def _angles(key: PRNGKey, level: Levels) -> Levels:
-    return jax.random.uniform(key, level.shape, maxval=jnp.pi)
+    return jax.random.uniform(key, level.shape, jnp.float32, maxval=jnp.pi)
 
 
 KINDS: dict[str, Kind] = {

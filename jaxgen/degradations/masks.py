@@ -50,7 +50,7 @@ def random_pixels(key: PRNGKey, shape: Grid, fraction: Levels) -> Masks:
     Returns:
       (b, *spatial, 1).
     """
-    uniform = jax.random.uniform(key, (*shape, 1))
+    uniform = jax.random.uniform(key, (*shape, 1), jnp.float32)
     return (uniform >= per_image(fraction, uniform)).astype(jnp.float32)
 
 
@@ -70,7 +70,7 @@ def random_boxes(key: PRNGKey, shape: Grid, fraction: Levels) -> Masks:
     """
     b, *sizes = shape
     num = len(sizes)
-    draws = jax.random.uniform(key, (3 * num - 1, b, NUM_BOXES))
+    draws = jax.random.uniform(key, (3 * num - 1, b, NUM_BOXES), jnp.float32)
     shares = _edges(draws[: num - 1], 1.0 - (1.0 - fraction[:, None]) ** (1.0 / NUM_BOXES))
     places = draws[num - 1 :].reshape(num, 2, b, NUM_BOXES)
     spans = [_wrapped_spans(*one) for one in zip(places, shares, sizes, strict=True)]
@@ -133,7 +133,7 @@ def scratches(key: PRNGKey, images: Images, level: Levels) -> Images:
     b, h, w, c = images.shape
     key_strokes, key_colour = jax.random.split(key)
     masks = _strokes(key_strokes, (b, h, w), level, SCRATCHES)
-    draws = jax.random.uniform(key_colour, (b, 1, 1, 1 + c))
+    draws = jax.random.uniform(key_colour, (b, 1, 1, 1 + c), jnp.float32)
     light = jnp.where(draws[..., :1] < 0.5, -1.0, 1.0)
     return jnp.where(masks > 0.0, images, light * (0.5 + 0.5 * draws[..., 1:]))
 
@@ -143,7 +143,9 @@ def _strokes(key: PRNGKey, shape: Grid, fraction: Levels, style: Style) -> Masks
     chex.assert_equal(len(shape), 3, custom_message="strokes are drawn on images, of 2 spatial axes")
     b, h, w = shape
     num = style.num_segments
-    draws = jax.random.uniform(key, (b, style.most, 4 + 3 * num))  # one call, as each takes a second to compile
+    draws = jax.random.uniform(
+        key, (b, style.most, 4 + 3 * num), jnp.float32
+    )  # one call, as each takes a second to compile
     points = _paths(draws[..., : 3 + 2 * num], (h, w), style.turn)
     active = jnp.arange(style.most, dtype=jnp.float32)[None] <= fraction[:, None] * style.per_image
     distances = _distances(points, 0.5 + draws[..., 3 + 2 * num :], active, (h, w))
@@ -233,7 +235,7 @@ def random_hole(key: PRNGKey, shape: Grid, width: Levels) -> Masks:
       (b, *spatial, 1).
     """
     sizes, width = shape[1:], jnp.round(width)
-    draws = jax.random.uniform(key, (len(sizes), *width.shape))
+    draws = jax.random.uniform(key, (len(sizes), *width.shape), jnp.float32)
     corner = [jnp.floor(u * jnp.maximum(n - width + 1.0, 1.0)) for u, n in zip(draws, sizes, strict=True)]
     return _hole(shape, width, corner)
 

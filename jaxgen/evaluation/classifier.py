@@ -53,12 +53,12 @@ def shift(key: PRNGKey, images: Images) -> Images:
     b, *shape = images.shape
     num = len(shape) - 1
     wide = jnp.pad(images, ((0, 0), *((MAX_SHIFT, MAX_SHIFT),) * num, (0, 0)), mode="edge")
-    corners = jax.random.randint(key, (b, num), 0, 2 * MAX_SHIFT + 1)
+    corners = jax.random.randint(key, (b, num), 0, 2 * MAX_SHIFT + 1, jnp.int32)
     return jax.vmap(lambda image, corner: lax.dynamic_slice(image, (*corner, 0), shape))(wide, corners)
 
 
 def _init(network: Classifier, shape: Grid, key: PRNGKey, hparams: Mapping[str, Any]) -> TrainState:
-    params = network.init(key, jnp.zeros((1, *shape)))["params"]
+    params = network.init(key, jnp.zeros((1, *shape), jnp.float32))["params"]
     numbers = as_hparams(hparams)
     return new_state({"classifier": params}, ("classifier",), numbers, _optimizer(numbers["lr"]))
 
@@ -76,7 +76,7 @@ def _step(
     params = state.params["classifier"]
     (loss, logits), grads = jax.value_and_grad(loss_fn, has_aux=True)(params)
     images_seen = state.images.astype(jnp.float32)
-    lr = cosine(state.hparams["lr"], jnp.zeros(()), images_seen / state.hparams["schedule_images"])
+    lr = cosine(state.hparams["lr"], jnp.zeros((), jnp.float32), images_seen / state.hparams["schedule_images"])
     state = apply_gradients(state, "classifier", grads, _optimizer(lr))
     state = average(state, "classifier", state.hparams["ema_half_life"], images_seen, batch_size)
     hits = jnp.argmax(logits, axis=-1) == batch["labels"]

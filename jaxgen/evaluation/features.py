@@ -93,7 +93,7 @@ def random_features(shape: tuple[int, int, int]) -> FeatureNetwork:
       Naeem et al., "Reliable Fidelity and Diversity Metrics for Generative Models", 2020, section 4.2.
     """
     network = Classifier(1, num_features=RANDOM_FEATURES)
-    variables = jax.jit(network.init)(jax.random.key(0), jnp.zeros((1, *shape)))
+    variables = jax.jit(network.init)(jax.random.key(0), jnp.zeros((1, *shape), jnp.float32))
     apply = _compile_float32(lambda images: (network.apply(variables, to_float(images))[0], None))
     at_once = max(1, 500 * 28 * 28 // math.prod(shape))
     digest = hashlib.sha256(b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(variables))).hexdigest()

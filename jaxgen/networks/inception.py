@@ -179,7 +179,7 @@ def prepare_images(images: Images) -> Float[Array, "b 299 299 3"]:
     b, _, _, c = images.shape
     require(c in (1, 3), "channels", c, "1 or 3")
     resized = jax.image.resize(images, (b, IMAGE_SIZE, IMAGE_SIZE, c), "bilinear", antialias=False)
-    return jnp.broadcast_to(2.0 * resized - 1.0, (b, IMAGE_SIZE, IMAGE_SIZE, 3))
+    return jnp.broadcast_to(2.0 * resized - 1.0, (b, IMAGE_SIZE, IMAGE_SIZE, 3), jnp.float32)
 
 
 class InceptionV3(nn.Module):
@@ -215,5 +215,5 @@ class InceptionV3(nn.Module):
 
 def inception_shapes() -> Params:
     """Returns shapes and dtypes of the parameters of `InceptionV3`, as `jax.ShapeDtypeStruct`; nothing is computed."""
-    example = jnp.zeros((1, IMAGE_SIZE, IMAGE_SIZE, 3))
+    example = jnp.zeros((1, IMAGE_SIZE, IMAGE_SIZE, 3), jnp.float32)
     return jax.eval_shape(InceptionV3().init, jax.random.key(0), example)["params"]

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
+from jaxgen.networks.extent import last_from
 from jaxgen.networks.layers import binomial_blur, downsample, upsample
 from jaxgen.types import Images, Masks
 
@@ -110,9 +111,11 @@ def _laplacian(planes: Float[Array, "p *s"]) -> Float[Array, "p *s"]:
     num = planes.ndim - 1
     # without the barrier XLA fuses all steps and computes each pixel again for each neighbour that needs it
     wide = lax.optimization_barrier(jnp.pad(planes, ((0, 0), *((1, 1),) * num), mode="edge"))
-    sides = (
-        wide[(slice(None), *(side if i == axis else slice(1, -1) for i in range(num)))]
-        for axis in range(num)
-        for side in (slice(None, -2), slice(2, None))
-    )
+
+    def moved(axis: int, side: slice) -> Array:
+        return wide[(slice(None), *(side if i == axis else slice(1, -1) for i in range(num)))]
+
+    before = (moved(axis, slice(None, -2)) for axis in range(num))
+    after = (last_from(moved(axis, slice(2, None)), planes, axis + 1) for axis in range(num))
+    sides = (side for pair in zip(before, after, strict=True) for side in pair)
     return functools.reduce(jnp.add, sides) - 2.0 * num * planes

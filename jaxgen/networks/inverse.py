@@ -95,6 +95,8 @@ class InverseNetwork(nn.Module):
     keeps_known: bool = False
     dtype: Any = jnp.float32
 
+    heeds_extent = True  # it computes with the layers that do, and so knows `ends_at`
+
     @property
     def multiple(self) -> int:
         """Returns the number that divides all sizes that need no padding."""

@@ -12,6 +12,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from jaxgen.networks.convolution import conv
+from jaxgen.networks.extent import last_from, zero_beyond
 
 LEAK = 0.2
 """Slope of LeakyReLU for negative inputs, as in DCGAN and R3GAN."""
@@ -48,6 +49,7 @@ class Conv(nn.Module):
         """Returns the convolution of x, (b, *spatial, features)."""
         shape = (self.kernel_size,) * (x.ndim - 2) + (x.shape[-1], self.features)
         kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
+        x = x if self.kernel_size == 1 else zero_beyond(x)
         y = conv(x.astype(self.dtype), kernel.astype(self.dtype))
         if self.use_bias:
             bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
@@ -83,7 +85,7 @@ def _shifted(x: Array, axis: int, step: int, edge: Array) -> Array:
         first = lax.slice_in_dim(edge, 0, 1, axis=axis)
         return lax.concatenate([first, lax.slice_in_dim(x, 0, size - 1, axis=axis)], axis)
     last = lax.slice_in_dim(edge, size - 1, size, axis=axis)
-    return lax.concatenate([lax.slice_in_dim(x, 1, size, axis=axis), last], axis)
+    return last_from(lax.concatenate([lax.slice_in_dim(x, 1, size, axis=axis), last], axis), edge, axis)
 
 
 def binomial_blur(x: Float[Array, "b *s c"]) -> Array:
@@ -109,10 +111,14 @@ def upsample(x: Float[Array, "b *s c"]) -> Array:
 def downsample(x: Float[Array, "b *s c"]) -> Array:
     """Halves every spatial axis after the blur [1, 3, 3, 1] / 8, edges repeated: the scaled transpose of `upsample`."""
     for axis in range(1, x.ndim - 1):
-        pairs = x.reshape(*x.shape[:axis], x.shape[axis] // 2, 2, *x.shape[axis + 1 :])
-        first, second = jnp.take(pairs, 0, axis + 1), jnp.take(pairs, 1, axis + 1)
-        near = 0.375 * (first + second)
-        x = near + 0.125 * (_shifted(second, axis, 1, first) + _shifted(first, axis, -1, second))
+        num = x.shape[axis] // 2
+        # pairs that begin one pixel before the image: XLA compiles this in a third of the time that shifted pairs take
+        wide = jnp.pad(x, [(int(i == axis),) * 2 for i in range(x.ndim)], mode="edge")
+        pairs = wide.reshape(*x.shape[:axis], num + 1, 2, *x.shape[axis + 1 :])
+        left, right = (lax.slice_in_dim(pairs, i, num + i, axis=axis) for i in (0, 1))
+        before, first = (jnp.take(left, i, axis + 1) for i in (0, 1))
+        second, after = (jnp.take(right, i, axis + 1) for i in (0, 1))
+        x = 0.375 * (first + second) + 0.125 * (last_from(after, second, axis) + before)
     return x
 
 

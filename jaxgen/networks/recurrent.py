@@ -96,6 +96,8 @@ class RecurrentRestorer(nn.Module):
     keeps_known: bool = False
     dtype: Any = jnp.float32
 
+    heeds_extent = True  # it computes with the layers that do, and so knows `ends_at`
+
     @property
     def multiple(self) -> int:
         """Returns the number that divides all sizes that need no padding."""
@@ -180,8 +182,8 @@ class RecurrentRestorer(nn.Module):
         """Returns the padded observation, and the memory at the start: the initial fill and a state of zeros."""
         images = pad_to_multiple(observation.images, self.multiple)
         masks = None if observation.masks is None else pad_to_multiple(observation.masks, self.multiple)
-        missing = jnp.zeros((*images.shape[:-1], 1)) if masks is None else 1.0 - masks
+        missing = jnp.zeros((*images.shape[:-1], 1), jnp.float32) if masks is None else 1.0 - masks
         filled, _ = initial_fill(images, missing, self._grids)
         b, *sizes, _ = images.shape
-        state = jnp.zeros((b, *(size // self.multiple for size in sizes), self.widths[-1]))
+        state = jnp.zeros((b, *(size // self.multiple for size in sizes), self.widths[-1]), jnp.float32)
         return Observation(images, masks, observation.sigma), Memory(filled, state)

@@ -79,6 +79,17 @@ class Trained(NamedTuple):
     state: TrainState
     facts: Facts
 
+    def __repr__(self) -> str:
+        """Returns three lines: the task and the step, the images, and the numbers of parameters."""
+        classes = f", {len(self.facts.class_names)} classes" if self.facts.class_names else ""
+        networks = self.state.params or self.state.ema_params
+        sizes = {name: sum(leaf.size for leaf in jax.tree.leaves(net)) for name, net in networks.items()}
+        return (
+            f"Trained({self.task.name}, {self.facts.name or f'step {self.facts.step}'}\n"
+            f"  images: {' x '.join(map(str, self.facts.shape))}{classes}\n"
+            f"  parameters: {', '.join(f'{name} {num:,}' for name, num in sizes.items())})"
+        )
+
 
 class Exportable(NamedTuple):
     """A network ready to be exported.

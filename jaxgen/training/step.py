@@ -44,10 +44,12 @@ class Sizes(NamedTuple):
     Attributes:
       halo: the farthest distance in pixels at which an input pixel influences an output pixel.
       multiple: sizes that are a multiple of this need no padding.
+      heeds_extent: whether `predict` gives the same for an image in a larger array (`jaxgen.networks.extent`).
     """
 
     halo: int
     multiple: int
+    heeds_extent: bool = False
 
 
 class Algorithm(NamedTuple):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxgen.bundles.tiling import GRAIN, restore_tiled, restored_tiles, spans
+from jaxgen.bundles.tiling import GRAIN, choose_window, in_windows, restore_tiled, restored_tiles, spans
 from jaxgen.errors import InputError
 from jaxgen.networks.layers import conv, depth_to_space, leaky_relu, space_to_depth
 
@@ -125,6 +125,34 @@ def test_photos_of_all_sizes_share_few_windows() -> None:
     large = {window for window in windows if window > 2 * 62 + 2 * GRAIN}
     assert large <= set(range(0, 640 + 1, GRAIN))
     assert len(windows) - len(large) <= (2 * 62 + 2 * GRAIN) // 2
+
+
+def test_small_pictures_share_one_window_and_large_ones_few() -> None:
+    layout = {"tile": 512, "halo": 137, "multiple": 8}
+    edges = {size: choose_window((size, size), **layout) for size in range(1, 3000, 7)}
+    assert len({edge for size, edge in edges.items() if 190 <= size <= 270}) == 1
+    assert len(set(edges.values())) <= 5
+    assert all(edge >= size or edge > 2 * 137 for size, edge in edges.items())
+    assert max(edges.values()) <= 512 + 2 * 137 + GRAIN
+    with pytest.raises(InputError, match="tile: got 0"):
+        choose_window((4, 4), tile=0, halo=0, multiple=1)
+
+
+@pytest.mark.parametrize("size", [(150, 70), (5, 3), (64, 64)])
+def test_the_windows_of_one_size_hold_the_whole_image(size: tuple[int, int]) -> None:
+    """The network is told where the image ends; here it is cut there, which is what it must do."""
+    pixels, known = example(*size)
+    shapes = set()
+
+    def apply_fn(images: np.ndarray, known: np.ndarray, extent: np.ndarray) -> np.ndarray:
+        shapes.add(images.shape)
+        h, w = extent
+        return np.pad(network(images[:, :h, :w], known[:, :h, :w]), ((0, 0), (0, 64 - h), (0, 64 - w), (0, 0)))
+
+    layout = {"tile": 24, "halo": HALO, "multiple": MULTIPLE, "window": 64}
+    for rows, columns, values in restored_tiles(in_windows(apply_fn, 64), pixels, known, **layout):
+        np.testing.assert_allclose(values, whole(*size)[rows, columns], rtol=0, atol=1e-5)
+    assert shapes == {(1, 64, 64, 3)}
 
 
 def test_large_photos_are_not_computed_twice() -> None:

@@ -101,10 +101,10 @@ def make_gan(config: GanConfig, shape: Grid, batch_size: int, num_classes: int =
 def init_gan(gan: Gan, key: PRNGKey, hparams: Mapping[str, Any]) -> TrainState:
     """Returns the initial state: weights drawn from `key`, and a moving average that starts as their copy."""
     key_g, key_d = jax.random.split(key)
-    condition = jnp.zeros((1, gan.num_classes)) if gan.num_classes else None
+    condition = jnp.zeros((1, gan.num_classes), jnp.float32) if gan.num_classes else None
     params = {
-        "generator": gan.generator.init(key_g, jnp.zeros((1, gan.config.latent_dim)), condition)["params"],
-        "discriminator": gan.discriminator.init(key_d, jnp.zeros((1, *gan.shape)), condition)["params"],
+        "generator": gan.generator.init(key_g, jnp.zeros((1, gan.config.latent_dim), jnp.float32), condition)["params"],
+        "discriminator": gan.discriminator.init(key_d, jnp.zeros((1, *gan.shape), jnp.float32), condition)["params"],
     }
     numbers = as_hparams(hparams)
     optimizer = make_optimizer(gan.config.optimizer, numbers["lr"], numbers["b1"], numbers["b2"])
@@ -168,7 +168,7 @@ def one_hot(gan: Gan, labels: Labels) -> Condition:
 
 def draw_latents(gan: Gan, key: PRNGKey, num: int) -> Latents:
     """Returns standard normal latents (num, z)."""
-    return jax.random.normal(key, (num, gan.config.latent_dim))
+    return jax.random.normal(key, (num, gan.config.latent_dim), jnp.float32)
 
 
 def draw_inputs(gan: Gan, key: PRNGKey, num: int, labels: Labels | None = None) -> dict[str, jax.Array]:
@@ -185,7 +185,7 @@ def draw_inputs(gan: Gan, key: PRNGKey, num: int, labels: Labels | None = None) 
     if not gan.num_classes:
         return latents
     if labels is None:
-        labels = jax.random.randint(key_labels, (num,), 0, gan.num_classes)
+        labels = jax.random.randint(key_labels, (num,), 0, gan.num_classes, jnp.int32)
     return {**latents, "condition": one_hot(gan, labels)}
 
 
@@ -249,7 +249,7 @@ def discriminator_grads(
     def grads(paid: Mapping[str, jax.Array]) -> tuple[Params, Metrics]:
         loss_fn = partial(discriminator_loss, gan, state.params["generator"], paid)
         found, metrics = gradient(loss_fn, state.params["discriminator"], examples)
-        return found, {f"penalty/{name}": jnp.zeros(()) for name in weights} | metrics
+        return found, {f"penalty/{name}": jnp.zeros((), jnp.float32) for name in weights} | metrics
 
     interval = gan.config.penalty_interval
     if interval == 1 or not weights:
@@ -282,7 +282,7 @@ def scheduled(hparams: dict[str, jax.Array], images_seen: jax.Array) -> dict[str
       `lr`, `b1`, `b2`, `r1`, `r2`, `gp` and `ema_half_life` as float32 scalars.
     """
     progress = images_seen / hparams["schedule_images"]
-    factor = cosine(jnp.ones(()), hparams["penalty_final"], progress)
+    factor = cosine(jnp.ones((), jnp.float32), hparams["penalty_final"], progress)
     return {
         "lr": cosine(hparams["lr"], hparams["lr_final"], progress),
         "b1": hparams["b1"],

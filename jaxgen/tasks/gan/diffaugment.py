@@ -29,7 +29,7 @@ def translation(key: PRNGKey, images: Images) -> Images:
     takes = []
     for key_axis, size in zip(jax.random.split(key, len(sizes)), sizes, strict=True):
         most = (size + 4) // 8
-        shift = jax.random.randint(key_axis, (b, 1), -most, most + 1)
+        shift = jax.random.randint(key_axis, (b, 1), -most, most + 1, jnp.int32)
         places = jnp.arange(size)[None] - shift  # where each pixel comes from
         # one-hot matrices in place of a gather: the gradient is a matrix product too, which is fast on every backend
         takes.append(jax.nn.one_hot(places, size, dtype=images.dtype))  # b size size; places outside give zeros
@@ -56,7 +56,7 @@ def cutout(key: PRNGKey, images: Images) -> Images:
     hole = jnp.ones((b, *(1,) * (images.ndim - 1)), bool)
     for axis, (key_axis, size) in enumerate(zip(jax.random.split(key, len(sizes)), sizes, strict=True), 1):
         width = (size + 1) // 2
-        centre = jax.random.randint(key_axis, (b, 1), 0, size + 1 - width % 2)
+        centre = jax.random.randint(key_axis, (b, 1), 0, size + 1 - width % 2, jnp.int32)
         inside = _within(jnp.arange(size)[None] - centre, width)
         hole &= jnp.expand_dims(inside, [i for i in range(1, images.ndim) if i != axis])
     return jnp.where(hole, jnp.zeros((), images.dtype), images)

@@ -132,7 +132,7 @@ def between_classes(algorithm: Algorithm, key: jax.Array, num_classes: int) -> I
     start, end = (
         algorithm.draw_inputs(key, num_classes, labels)["condition"] for labels in (classes, jnp.roll(classes, -1))
     )
-    share = jnp.linspace(0.0, 1.0, COLUMNS)[None, :, None]
+    share = jnp.linspace(0.0, 1.0, COLUMNS, dtype=jnp.float32)[None, :, None]
     mixed = (1.0 - share) * start[:, None] + share * end[:, None]
     latents = algorithm.draw_inputs(key, num_classes, classes)["latents"]
     return {

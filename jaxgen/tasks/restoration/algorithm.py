@@ -80,8 +80,12 @@ def make_restoration(config: RestorationConfig, shape: Grid, batch_size: int) ->
         predict=partial(restore, network),
         draw_inputs=None,
         images_per_step=batch_size,
-        sizes=Sizes(network.halo, network.multiple) if hasattr(network, "halo") else None,
+        sizes=_sizes(network) if hasattr(network, "halo") else None,
     )
+
+
+def _sizes(network: nn.Module) -> Sizes:
+    return Sizes(network.halo, network.multiple, getattr(network, "heeds_extent", False))
 
 
 def restore(network: nn.Module, state: TrainState, observation: Observation, key: PRNGKey) -> Prediction:
@@ -92,7 +96,7 @@ def restore(network: nn.Module, state: TrainState, observation: Observation, key
 
 def init_restoration(task: Restoration, key: PRNGKey, hparams: Mapping[str, Any]) -> TrainState:
     """Returns the initial state: weights drawn from `key`, and a moving average that starts as their copy."""
-    params = {"restorer": task.network.init(key, Observation(jnp.zeros((1, *task.shape))))["params"]}
+    params = {"restorer": task.network.init(key, Observation(jnp.zeros((1, *task.shape), jnp.float32)))["params"]}
     numbers = as_hparams(hparams)
     optimizer = make_optimizer(task.config.optimizer, numbers["lr"], numbers["b1"], numbers["b2"])
     return new_state(params, ("restorer",), numbers, optimizer)
@@ -111,7 +115,7 @@ def restoration_step(
       gradient: computes the mean gradient over the examples.
     """
     key_grey, key_damage = jax.random.split(jax.random.fold_in(key, state.step))
-    grey = jax.random.uniform(key_grey, (task.batch_size,)) < state.hparams["grey_share"]
+    grey = jax.random.uniform(key_grey, (task.batch_size,), jnp.float32) < state.hparams["grey_share"]
     clean = one_channel(to_float(batch["images"]), grey)
     noisy = in_phase(task.schedule, "noise", state.step)
     degraded = damage_in_phase(task, key_damage, clean, noisy, state.hparams["noise_share"])
@@ -145,7 +149,7 @@ def damage_in_phase(
 
     def mixed() -> Observation:
         damaged = mixture(key_damage, clean, task.choices)
-        chosen = per_image(jax.random.uniform(key_share, (len(clean),)), clean) < noise_share
+        chosen = per_image(jax.random.uniform(key_share, (len(clean),), jnp.float32), clean) < noise_share
         return jax.tree.map(lambda a, b: jnp.where(chosen, a, b), noised, damaged)
 
     return lax.cond(noisy, lambda: noised, mixed)
@@ -164,9 +168,9 @@ def all_levels_of_noise(key: PRNGKey, clean: Images, keep_known: bool) -> Observ
         counts as known; else it is 1.
     """
     key_level, key_noise = jax.random.split(key)
-    t = per_image(jax.random.uniform(key_level, (len(clean),)), clean)
-    images = jnp.minimum(1.0, 2.0 * (1.0 - t)) * clean + t * jax.random.normal(key_noise, clean.shape)
-    masks = jnp.full((*clean.shape[:-1], 1), 0.5 if keep_known else 1.0)
+    t = per_image(jax.random.uniform(key_level, (len(clean),), jnp.float32), clean)
+    images = jnp.minimum(1.0, 2.0 * (1.0 - t)) * clean + t * jax.random.normal(key_noise, clean.shape, jnp.float32)
+    masks = jnp.full((*clean.shape[:-1], 1), 0.5 if keep_known else 1.0, jnp.float32)
     return Observation(images, masks)
 
 

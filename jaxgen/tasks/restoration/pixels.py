@@ -1,5 +1,7 @@
 """Trained restorers on photographs of any size: one network for grey and one for colour, applied tile by tile."""
 
+import contextlib
+import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -7,11 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgen.bundles.tiling import ApplyFn, Known, Pixels, restore_tiled
+from jaxgen.bundles.tiling import Known, Pixels, choose_window, in_windows, restore_tiled
 from jaxgen.degradations.resampling import LUMA
 from jaxgen.errors import require
+from jaxgen.networks.extent import ends_at
 from jaxgen.tasks.base import Trained
 from jaxgen.tasks.load import load, require_use
+from jaxgen.tasks.table import pretrained
+from jaxgen.training.step import Algorithm, TrainState
 from jaxgen.types import Observation
 
 
@@ -26,9 +31,16 @@ def photo_models(model: str | Path | None = None, checkpoint: str = "latest") ->
       InputError: there is no such restorer, or it does not take photos of any size.
     """
     if model is None:
-        return {1: require_any_size(load("photos-grey")), 3: require_any_size(load("photos"))}
-    found = require_use(load(model, checkpoint, "model"), "restore", "model", model)
+        return {1: require_any_size(_shipped("photos-grey")), 3: require_any_size(_shipped("photos"))}
+    opened = _shipped(model) if model in pretrained() else load(model, checkpoint, "model")
+    found = require_use(opened, "restore", "model", model)
     return dict.fromkeys((1, 3), require_any_size(found))
+
+
+@functools.cache
+def _shipped(name: str) -> Trained:
+    """Returns a restorer of the package, loaded once in a process."""
+    return load(name)
 
 
 def require_any_size(restorer: Trained) -> Trained:
@@ -40,7 +52,9 @@ def require_any_size(restorer: Trained) -> Trained:
     return restorer
 
 
-def make_restore(models: Mapping[int, Trained], strength: float, masked: bool, tile: int) -> Callable[..., np.ndarray]:
+def make_restore(
+    models: Mapping[int, Trained], strength: float | int, masked: bool, tile: int
+) -> Callable[..., np.ndarray]:
     """Returns a function restore(pixels, known, watch) that restores pixels of any size; see `restore_tiled`.
 
     A colour photo whose channels are equal is restored as a grey one.
@@ -57,18 +71,23 @@ def make_restore(models: Mapping[int, Trained], strength: float, masked: bool, t
         grey = all(np.array_equal(pixels[..., 0], pixels[..., i]) for i in range(1, pixels.shape[-1]))
         planes = pixels[..., :1] if grey else pixels
         channels = planes.shape[-1]
-        layout = {"tile": tile, **models[channels].algorithm.sizes._asdict()}
-        restored = restore_tiled(apply_fns[channels], planes, known, watch=watch, **layout)
+        sizes, apply_fn, window = models[channels].algorithm.sizes, apply_fns[channels], None
+        layout = {"tile": tile, "halo": sizes.halo, "multiple": sizes.multiple}
+        if sizes.heeds_extent:
+            window = choose_window(planes.shape[:2], **layout)
+            apply_fn = in_windows(apply_fn, window)
+        restored = restore_tiled(apply_fn, planes, known, watch=watch, window=window, **layout)
         return restored if restored.shape == pixels.shape else np.repeat(restored, pixels.shape[-1], axis=-1)
 
     return restore
 
 
-def adapt(restorer: Trained, channels: int, strength: float, masked: bool) -> ApplyFn:
-    """Returns the restorer as a compiled function of photos with this number of channels.
+def adapt(restorer: Trained, channels: int, strength: float | int, masked: bool) -> Callable[..., jax.Array]:
+    """Returns the restorer as a function (images, known, extent) of photos with this number of channels.
 
     A colour network gets a grey photo in all three channels, and the result is the luma of its output. A grey network
-    gets the channels of a colour photo one by one.
+    gets the channels of a colour photo one by one. The programs, one for each size of the arrays, are kept for the
+    process. With an extent, (2,), the photo is only the first so many rows and columns of the arrays.
 
     Args:
       restorer: a restorer of 1 or 3 channels.
@@ -76,24 +95,43 @@ def adapt(restorer: Trained, channels: int, strength: float, masked: bool) -> Ap
       strength: weight of the restored image; the weight of the input is 1 - strength.
       masked: whether known pixels stay as they are.
     """
-    own, key = restorer.facts.shape[-1], jax.random.key(0)
+    program = _program(restorer.algorithm, restorer.facts.shape[-1], channels)
+    state = jax.device_put(restorer.state, jax.local_devices()[0])
+    numbers = (np.float32(strength), np.bool_(masked))
+    return lambda images, known, extent=None: program(state, images, known, *numbers, extent)
 
-    def predict(images: jax.Array, known: jax.Array) -> jax.Array:
-        # missing pixels are middle grey (0), as in training
-        return restorer.algorithm.predict(restorer.state, Observation(images * known, known), key).images
 
-    def restored(images: jax.Array, known: jax.Array) -> jax.Array:
-        clean = jnp.clip(by_channels(images, known), -1.0, 1.0)
+@functools.lru_cache(maxsize=32)
+def _program(algorithm: Algorithm, own: int, channels: int) -> Callable[..., jax.Array]:
+    """Returns the compiled function of `adapt`, for a network of `own` channels; it holds no weights."""
+
+    def restored(
+        state: TrainState,
+        images: jax.Array,
+        known: jax.Array,
+        strength: jax.Array,
+        masked: jax.Array,
+        extent: jax.Array | None,
+    ) -> jax.Array:
+        def predict(images: jax.Array) -> jax.Array:
+            # missing pixels are middle grey (0), as in training
+            return algorithm.predict(state, Observation(images * known, known), jax.random.key(0)).images
+
+        with contextlib.nullcontext() if extent is None else ends_at(images.shape[1:3], extent):
+            clean = jnp.clip(_by_channels(predict, images, own), -1.0, 1.0)
         blended = images + strength * (clean - images)
-        return jnp.where(known > 0.5, images, blended) if masked else blended
-
-    def by_channels(images: jax.Array, known: jax.Array) -> jax.Array:
-        if own == channels:
-            return predict(images, known)
-        if channels == 1:
-            colour = predict(jnp.repeat(images, 3, axis=-1), known)
-            return jnp.sum(colour * jnp.asarray(LUMA).reshape(1, 1, 1, 3), axis=-1, keepdims=True)
-        planes = jnp.moveaxis(images, -1, 0)[..., None]
-        return jnp.moveaxis(jax.lax.map(lambda plane: predict(plane, known), planes)[..., 0], 0, -1)
+        return jnp.where(masked & (known > 0.5), images, blended)
 
     return jax.jit(restored)
+
+
+def _by_channels(predict: Callable[[jax.Array], jax.Array], images: jax.Array, own: int) -> jax.Array:
+    """Returns images restored by a network of `own` channels, which may be another number than theirs."""
+    channels = images.shape[-1]
+    if own == channels:
+        return predict(images)
+    if channels == 1:
+        colour = predict(jnp.repeat(images, 3, axis=-1))
+        return jnp.sum(colour * jnp.asarray(LUMA).reshape(1, 1, 1, 3), axis=-1, keepdims=True)
+    planes = jnp.moveaxis(images, -1, 0)[..., None]
+    return jnp.moveaxis(jax.lax.map(predict, planes)[..., 0], 0, -1)
