@@ -53,15 +53,15 @@ def train_gan(
     """Trains a GAN, which is conditional if there are labels.
 
     Args:
-      images: uint8, bool or floats in [0, 1], (n, h, w) or (n, h, w, c) with c of 1 or 3; a list of images, PIL images or
-        paths of one size; or a value of `--dataset`: "digits", "folder:PATH".
+      images: uint8, bool or floats in [0, 1], (n, h, w) or (n, h, w, c) with c of 1 or 3; a list of images, PIL images
+        or paths of one size; or a value of `--dataset`: "digits", "folder:PATH".
       labels: class of each image, (n,): integers of 0 or more, or names. The classes are those that occur, in order.
       steps: number of generator updates, those before a resume included.
       batch_size: images per update.
       seed: random seed of weights, noise and the order of the data, as on the command line.
       image_size: side in pixels to crop and resize to; None keeps the size.
-      config: structure, or a dict of some of its fields; what it leaves out are the defaults, with `projection` if there
-        are labels.
+      config: structure, or a dict of some of its fields; the others have their defaults, the conditioning is
+        `projection` if there are labels.
       hparams: hyperparameters, or a dict of some of them.
       minutes: stop after this many minutes, if that comes first.
       out: folder of runs; a run with pictures, checkpoints and a report is written there. None writes nothing.
