@@ -16,7 +16,7 @@ from PIL import Image
 import jaxgen
 from jaxgen import api
 from jaxgen.api import training
-from jaxgen.api.arguments import as_config, to_bytes
+from jaxgen.api.arguments import as_config, as_stack
 from jaxgen.errors import InputError
 from jaxgen.tasks.load import load
 from jaxgen.tasks.restoration import pixels
@@ -87,7 +87,7 @@ def test_pictures_come_as_pil_images_and_files_too(restorer, tmp_path):
         (str(tmp_path / "a.png"), tmp_path / "m.png"),
     ):
         assert np.array_equal(jaxgen.restore(given, where, model=restorer), expected)
-    assert np.array_equal(to_bytes([Image.fromarray(image), tmp_path / "a.png", image]), np.stack([image] * 3))
+    assert np.array_equal(as_stack([Image.fromarray(image), tmp_path / "a.png", image]), np.stack([image] * 3))
 
 
 def test_new_sizes_compile_nothing(restorer):
