@@ -15,6 +15,7 @@ _HOMES = {
     "load": "jaxgen.bundles.model",
     "make_gan": "jaxgen.tasks.gan.algorithm",
     "open_source": "jaxgen.data.sources",
+    "project": "jaxgen.tasks.gan.project",
     "restore": "jaxgen.api",
     "sample": "jaxgen.api",
     "train_gan": "jaxgen.api",

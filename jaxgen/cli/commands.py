@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from jaxgen.cli import commands_for_models, recipes
+from jaxgen.cli import commands_for_gans, commands_for_models, recipes
 from jaxgen.cli.completion import SHELLS, completion
 from jaxgen.cli.exits import exit_cleanly
 from jaxgen.cli.flags import about, call, refuse_unknown
@@ -61,6 +61,7 @@ COMMANDS = {
     ),
     "sample": Command(
         commands_for_models.sample,
+        "jaxgen sample digits --label 7\n"
         "jaxgen sample gan_mnist --num 64 --out samples.png\n"
         "jaxgen sample runs/cgan_mnist/TIMESTAMP --label 7 --num 16 --out sevens.npz",
     ),
@@ -69,6 +70,11 @@ COMMANDS = {
         "jaxgen restore PHOTO FOLDER --out restored\n"
         "jaxgen restore PHOTO --mask MASK --compare\n"
         "jaxgen restore PHOTO --model runs/inverse/TIMESTAMP --strength 0.5 --force",
+    ),
+    "project": Command(
+        commands_for_gans.project,
+        "jaxgen project digits SEVEN.png --out seven.png\n"
+        "jaxgen project runs/cgan_mnist/TIMESTAMP FOLDER --label 7 --steps 500",
     ),
     "evaluate": Command(
         commands_for_models.evaluate,

@@ -8,20 +8,20 @@ from typing import Any
 import tyro
 
 from jaxgen.data.config import DataConfig
-from jaxgen.errors import InputError, require
+from jaxgen.errors import InputError, reject, require
 from jaxgen.tasks.table import pretrained
 from jaxgen.training.config import TrainConfig
 
 RUNS = Path("runs")
 
 
-def find_run_by_name(name: str, field: str = "run", also: str = "") -> Path:
+def find_run_by_name(name: str, field: str = "run", also: Callable[[], str] = str) -> Path:
     """Returns a run folder.
 
     Args:
       name: a path, the name of a recipe for its newest run in `RUNS`, or "latest" for the newest run there.
       field: the argument that an error is about.
-      also: what an error lists as accepted besides runs.
+      also: returns what an error lists as accepted besides runs.
 
     Raises:
       InputError: there is no such run.
@@ -29,8 +29,9 @@ def find_run_by_name(name: str, field: str = "run", also: str = "") -> Path:
     if name == "latest" or not Path(name).exists():
         found = [path.parent for path in RUNS.glob("*/*/config.json") if name in ("latest", path.parts[-3])]
         known = ", ".join(sorted({path.parts[-3] for path in RUNS.glob("*/*/config.json")}))
-        accepted = f"a run folder (OUT/RECIPE/TIMESTAMP){f', latest, or one of {known}' if known else ''}{also}"
-        require(len(found) > 0, field, name, accepted)
+        if not found:
+            names = f", latest, or one of {known}" if known else ""
+            reject(field, name, f"a run folder (OUT/RECIPE/TIMESTAMP){names}{also()}")
         return max(found, key=lambda folder: folder.name)
     return Path(name)
 
@@ -49,21 +50,32 @@ def _path(text: str | None) -> Path | None:
 
 def _model(name: str | None) -> str | None:
     """Returns what `--model` names, or None for None."""
-    return None if name is None else _shipped_or_run(name, "model")
+    return None if name is None else shipped_or_run(name, "model", "restore")
 
 
-def _shipped_or_run(name: str, field: str = "run") -> str:
-    """Returns the name of pretrained weights unchanged, or else a run folder."""
-    known = pretrained()
-    return name if name in known else str(find_run_by_name(name, field, f"; {', '.join(known)}"))
+def shipped_or_run(name: str, field: str = "run", use: str | None = None) -> str:
+    """Returns the name of pretrained weights unchanged, or else a run folder; an error lists the weights for `use`."""
+
+    def weights() -> str:
+        from jaxgen.tasks.load import pretrained_for
+
+        return f"; {', '.join(pretrained() if use is None else pretrained_for(use))}"
+
+    return name if name in pretrained() else str(find_run_by_name(name, field, weights))
 
 
-def _load_for(use: str, folder: Path, checkpoint: str) -> tuple[Any, Callable[..., Any]]:
-    """Returns what a run has trained, and the function of its task that carries out a command."""
+def load_for(use: str, model: str, checkpoint: str) -> tuple[Any, Callable[..., Any]]:
+    """Returns a trained model, and the function of its task that carries out a command.
+
+    Args:
+      use: name of the command.
+      model: result of `shipped_or_run`.
+      checkpoint: checkpoint of a run.
+    """
     from jaxgen.tasks.load import load, require_use
 
     _setup()
-    trained = require_use(load(folder, checkpoint), use, "run", folder)
+    trained = require_use(load(model, checkpoint), use, "run", model)
     return trained, trained.task.uses[use].run
 
 
@@ -79,7 +91,8 @@ def sample(
     """Draws images from a generative model, trained or still in training.
 
     Args:
-      run: run folder (OUT/RECIPE/TIMESTAMP), name of a recipe (its newest run in runs/), or latest.
+      run: run folder (OUT/RECIPE/TIMESTAMP), name of a recipe (its newest run in runs/), latest, the file
+        generator.safetensors of a run, or digits, the GAN of the package.
       num: number of images; by default 64, or one for each label.
       label: class of a conditional model, such as 7, or several in order, such as 3,1,4,1,5.
       seed: random seed.
@@ -87,10 +100,10 @@ def sample(
       checkpoint: latest, best (lowest distance measured in training) or a step.
       force: overwrite an existing file.
     """
-    folder = find_run_by_name(run)
+    model = shipped_or_run(run, use="sample")
     if Path(out).exists() and not force:
         raise InputError(f"out: {out} exists already; overwritten only with --force")
-    trained, draw = _load_for("sample", folder, checkpoint)
+    trained, draw = load_for("sample", model, checkpoint)
     print(draw(trained, num, seed, Path(out), label))
 
 
@@ -109,7 +122,7 @@ def evaluate(
     """Measures the quality of images from a generative model or a file.
 
     Args:
-      run: run folder (OUT/RECIPE/TIMESTAMP), name of a recipe (its newest run in runs/), or latest.
+      run: as for sample.
       samples: .npz file to evaluate instead of a run: `images` (n h w c, uint8 or floats in [0, 1]), maybe `labels`.
       num: number of images; results are comparable only for the same number.
       checkpoint: latest, best or a step.
@@ -124,10 +137,10 @@ def evaluate(
         raise InputError(f"run: got {run!r} and --samples {samples!r}; accepted: one of the two")
     require(num > 5, "num", num, "6 or more")
     require(0 <= seed < 2**32, "seed", seed, "0 to 4294967295")
-    folder = None if run is None else find_run_by_name(run)
-    if folder is not None:
-        trained, judge = _load_for("evaluate", folder, checkpoint)
-        judge(trained, folder, num, seed, data_dir, _path(inception_weights))
+    if run is not None:
+        model = shipped_or_run(run, use="evaluate")
+        trained, judge = load_for("evaluate", model, checkpoint)
+        judge(trained, Path(model), num, seed, data_dir, _path(inception_weights))
     else:
         from jaxgen.evaluation.samples import evaluate_samples
 
@@ -206,7 +219,7 @@ def export(
     """Exports a trained model as a bundle, for jaxgen.load or an ONNX runtime.
 
     Args:
-      run: run (folder, recipe or latest), members/NUMBER of a scan, or a pretrained model (photos, photos-grey).
+      run: run (folder, recipe or latest), members/NUMBER of a scan, or pretrained digits, photos or photos-grey.
       out: folder for the bundle.
       format: stablehlo, onnx (StableHLO and ONNX) or safetensors (only weights and manifest).
       checkpoint: latest, best or a step.
@@ -216,7 +229,7 @@ def export(
     from jaxgen.export.bundle import export_run
 
     _setup()
-    print(export_run(_shipped_or_run(run), Path(out), format, checkpoint, iterations, force))
+    print(export_run(shipped_or_run(run), Path(out), format, checkpoint, iterations, force))
 
 
 def web(
@@ -242,7 +255,7 @@ def web(
 
     if "latest" in runs or not all(map(is_bundle, runs)):  # a page of bundles needs no JAX, which is slow to import
         _setup()
-        runs = tuple(map(_shipped_or_run, runs))
+        runs = tuple(map(shipped_or_run, runs))
     make_page(runs, Path(out), serve, port, _path(ort), force)
 
 

@@ -73,6 +73,11 @@ class Trained(NamedTuple):
     state: TrainState
     facts: Facts
 
+    @property
+    def from_run(self) -> bool:
+        """Returns whether this is the state of a training, and not one from a file of weights."""
+        return bool(self.state.params)
+
 
 class Exportable(NamedTuple):
     """A network ready to be exported.

@@ -19,6 +19,9 @@ Predict = Callable[[TrainState, Inputs, jax.Array], Prediction]
 MAX_CLASSES = 20
 """Largest number of classes in a picture."""
 COLUMNS = 10
+GRID_IMAGES = 64
+"""Images of the grids over time; a conditional GAN shows `GRID_ROWS` of each class, of ten classes at most."""
+GRID_ROWS = 6
 
 
 def render_all(predict: Predict, state: TrainState, inputs: Inputs, at_once: int = 250) -> np.ndarray:
@@ -40,12 +43,12 @@ def render_all(predict: Predict, state: TrainState, inputs: Inputs, at_once: int
     for start in range(0, num, at_once):
         stop = min(start + at_once, num)
         # all parts have one shape, so that the program is compiled once; the last part is padded, and its result cut
-        filled = jax.tree.map(lambda x, a=start, b=stop: _filled(x[a:b], at_once), inputs)
-        parts.append(to_uint8(predict(state, spread(filled, devices), key).images)[: stop - start])
+        padded = jax.tree.map(lambda x, a=start, b=stop: filled(x[a:b], at_once), inputs)
+        parts.append(to_uint8(predict(state, spread(padded, devices), key).images)[: stop - start])
     return np.concatenate(parts)
 
 
-def _filled(x: Array, num: int) -> Array:
+def filled(x: Array, num: int) -> Array:
     """Returns x, padded with zeros to `num` rows."""
     return jnp.concatenate([x, jnp.zeros((num - len(x), *x.shape[1:]), x.dtype)])
 
@@ -71,6 +74,16 @@ def interpolate(latents: Latents, frames_between: int) -> Float[Array, "f z"]:
     t = (jnp.arange(frames_between, dtype=latents.dtype) / frames_between)[None, :, None]
     path = (jnp.sin((1.0 - t) * w) * a + jnp.sin(t * w) * b) / jnp.sin(w)
     return path.reshape(-1, latents.shape[-1])
+
+
+def draw_over_time(algorithm: Algorithm, num_classes: int, seed: int) -> Callable[[TrainState], np.ndarray]:
+    """Returns a function that draws a grid from fixed latents; for a conditional GAN it has a column for each class."""
+    predict = jax.jit(algorithm.predict)
+    key, _ = jax.random.split(jax.random.key(seed))
+    columns = min(num_classes, COLUMNS) or None
+    labels = None if columns is None else jnp.tile(jnp.arange(columns), GRID_ROWS)
+    inputs = algorithm.draw_inputs(key, GRID_IMAGES if labels is None else len(labels), labels)
+    return lambda state: make_grid(predict(state, inputs, key).images, columns)
 
 
 def draw_final(directory: Path, algorithm: Algorithm, state: TrainState, num_classes: int, seed: int) -> None:

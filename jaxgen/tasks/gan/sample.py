@@ -41,7 +41,12 @@ def sample_run(gan: Trained, num: int | None, seed: int, out: Path, label: str |
         save_png(out, make_grid(arrays["images"]), readable_scale(gan.facts.shape[0]))
     else:
         save_arrays(out, **arrays)
-    return f"{out}: {num} images from step {gan.facts.step}"
+    return f"{out}: {num} images from {origin(gan)}"
+
+
+def origin(gan: Trained) -> str:
+    """Returns the step of a GAN's run, or the name of its weights, in words."""
+    return f"step {gan.facts.step}" if gan.from_run else gan.facts.name
 
 
 def parse_labels(text: str, names: tuple[str, ...]) -> list[int]:

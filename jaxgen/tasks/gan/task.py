@@ -12,7 +12,6 @@ from jaxgen.data.base import Source
 from jaxgen.data.sources import open_source
 from jaxgen.evaluation.checkpoint_score import make_checkpoint_score
 from jaxgen.evaluation.generated import draw_labels
-from jaxgen.images import make_grid
 from jaxgen.runs.measures import Measure
 from jaxgen.runs.report import Picture
 from jaxgen.tasks.base import Data, Facts, Task, Trained, Use
@@ -21,13 +20,14 @@ from jaxgen.tasks.gan.config import GanRecipe
 from jaxgen.tasks.gan.evaluate import evaluate_run
 from jaxgen.tasks.gan.export import exportable
 from jaxgen.tasks.gan.pairs import architecture_for
-from jaxgen.tasks.gan.pictures import draw_final, render_all
+from jaxgen.tasks.gan.pictures import draw_final, draw_over_time, render_all
+from jaxgen.tasks.gan.project_files import project_files
 from jaxgen.tasks.gan.sample import sample_run
+from jaxgen.tasks.load import save_weights
 from jaxgen.training.step import Algorithm, TrainState
 
-GRID_IMAGES = 64
-"""Images of the grids over time; a conditional GAN shows `GRID_ROWS` of each class, of ten classes at most."""
-GRID_ROWS = 6
+WEIGHTS = "generator.safetensors"
+"""File of a run that holds the averaged weights of the generator."""
 FOLDER_SIZE = 64
 """Default size in pixels to which the pictures of a folder are cut and resized."""
 
@@ -59,18 +59,13 @@ def _measures(config: GanRecipe, algorithm: Algorithm, data: Data) -> tuple[Meas
 
 
 def _show(config: GanRecipe, algorithm: Algorithm, data: Data) -> Callable[[TrainState], np.ndarray]:
-    """Returns a function that draws a grid from fixed latents; for a conditional GAN it has a column for each class."""
-    predict = jax.jit(algorithm.predict)
-    key, _ = jax.random.split(jax.random.key(config.train.seed + 1))
-    columns = min(_num_classes(config, data.train), 10) or None
-    labels = None if columns is None else jnp.tile(jnp.arange(columns), GRID_ROWS)
-    inputs = algorithm.draw_inputs(key, GRID_IMAGES if labels is None else len(labels), labels)
-    return lambda state: make_grid(predict(state, inputs, key).images, columns)
+    return draw_over_time(algorithm, _num_classes(config, data.train), config.train.seed + 1)
 
 
 def _finish(trained: Trained, data: Data, directory: Path) -> None:
-    """Writes samples.png and interpolation.gif; with classes also same_noise.png and class_interpolation.png."""
+    """Writes the averaged generator, and the pictures of `draw_final`."""
     config = trained.config
+    save_weights(directory / WEIGHTS, trained)
     num_classes = _num_classes(config, data.train)
     draw_final(directory, trained.algorithm, trained.state, num_classes, config.train.seed + 2)
 
@@ -101,6 +96,7 @@ TASK = Task(
     uses={
         "sample": Use(sample_run, "python -m jaxgen sample {run}"),
         "evaluate": Use(evaluate_run, "python -m jaxgen evaluate {run}"),
+        "project": Use(project_files, "python -m jaxgen project {run} PICTURE"),
     },
     export=exportable,
     adapt=_adapt,
