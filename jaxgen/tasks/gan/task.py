@@ -99,6 +99,7 @@ TASK = Task(
         "project": Use(project_files, "python -m jaxgen project {run} PICTURE"),
     },
     export=exportable,
+    pretrained={"digits": "5cb3de1157c15e3fdeb6e95bf3ce4e94e2fe9da3584ab13d88713e0fed71f91d"},
     adapt=_adapt,
 )
 """The training of generative adversarial networks, with and without classes."""
