@@ -61,6 +61,7 @@ COMMANDS = {
     ),
     "sample": Command(
         commands_for_gans.sample,
+        "jaxgen sample digits --label 7\n"
         "jaxgen sample gan_mnist --num 64 --out samples.png\n"
         "jaxgen sample runs/cgan_mnist/TIMESTAMP --label 7 --num 16 --out sevens.npz\n"
         "jaxgen sample cgan_mnist --label 3 --label 1 --grid 4x2\n"
@@ -72,6 +73,11 @@ COMMANDS = {
         "jaxgen restore PHOTO FOLDER --out restored\n"
         "jaxgen restore PHOTO --mask MASK --compare\n"
         "jaxgen restore PHOTO --model runs/inverse/TIMESTAMP --strength 0.5 --force",
+    ),
+    "project": Command(
+        commands_for_gans.project,
+        "jaxgen project digits SEVEN.png --out seven.png\n"
+        "jaxgen project runs/cgan_mnist/TIMESTAMP FOLDER --label 7 --steps 500",
     ),
     "evaluate": Command(
         commands_for_gans.evaluate,

@@ -1,10 +1,11 @@
 """The commands that use generative models. They import JAX only when they run, so that --help is fast."""
 
+import sys
 from pathlib import Path
 
 import tyro
 
-from jaxgen.cli.commands_for_models import find_run_by_name, load_for, optional_path, set_up
+from jaxgen.cli.commands_for_models import load_for, optional_path, set_up, shipped_or_run
 from jaxgen.data.config import DataConfig
 from jaxgen.errors import InputError, require
 
@@ -26,7 +27,8 @@ def sample(
     """Draws images from a generative model, trained or still in training.
 
     Args:
-      run: run folder (OUT/RECIPE/TIMESTAMP), name of a recipe (its newest run in runs/), or latest.
+      run: run folder (OUT/RECIPE/TIMESTAMP), name of a recipe (its newest run in runs/), latest, the file
+        generator.safetensors of a run, or digits, the GAN of the package.
       num: number of images; by default 64, or one for each label, or for each place of the grid.
       label: class of a conditional model, by name or number; again for each further class, in order. A value that is no
         class is a list of classes: 3,1,4.
@@ -41,9 +43,9 @@ def sample(
       checkpoint: latest, best (lowest distance measured in training) or a step.
       force: overwrite an existing file, or those in a folder.
     """
-    folder = find_run_by_name(run)
+    model = shipped_or_run(run, use="sample")
     _require_free(out, force)
-    trained, draw = load_for("sample", folder, checkpoint)
+    trained, draw = load_for("sample", model, checkpoint)
     options = {"seeds": seeds, "interpolate": interpolate, "truncation": truncation, "grid": grid}
     print(draw(trained, num, seed, out, label, latents=optional_path(latents), **options))
 
@@ -72,7 +74,7 @@ def evaluate(
     """Measures the quality of images from a generative model, a folder or a file.
 
     Args:
-      run: run folder (OUT/RECIPE/TIMESTAMP), name of a recipe (its newest run in runs/), or latest.
+      run: as for sample.
       samples: images to evaluate instead of a run, all of one size: a folder of image files, or an .npz or .npy file
         with `images` (n h w c, uint8 or floats in [0, 1]), maybe `labels`.
       reference: real images to compare those of --samples with: a folder, a file or the name of a data set (mnist,
@@ -93,9 +95,9 @@ def evaluate(
         own = "none with a run, which is compared with its own data; it goes with --samples"
         for field, value in (("reference", reference), ("image_size", image_size), ("channels", channels)):
             require(value is None, field, value, own)
-        folder = find_run_by_name(run)
-        trained, judge = load_for("evaluate", folder, checkpoint)
-        judge(trained, folder, num, seed, data_dir, optional_path(inception_weights))
+        model = shipped_or_run(run, use="evaluate")
+        trained, judge = load_for("evaluate", model, checkpoint)
+        judge(trained, Path(model), num, seed, data_dir, optional_path(inception_weights))
     else:
         from jaxgen.evaluation.samples import dataset_of, evaluate_samples
 
@@ -103,3 +105,38 @@ def evaluate(
         named = DataConfig().dataset if reference is None else dataset_of(reference)
         data = DataConfig(named, data_dir, image_size=image_size, channels=channels)
         evaluate_samples(Path(samples).expanduser(), data, num, seed, optional_path(inception_weights))
+
+
+def project(
+    run: tyro.conf.Positional[str],
+    pictures: tyro.conf.Positional[tuple[str, ...]],
+    label: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
+    steps: int = 200,
+    seed: int = 0,
+    out: str = "projected.png",
+    checkpoint: str = "latest",
+    force: bool = False,
+) -> None:
+    """Finds the latents from which a GAN draws given pictures as nearly as it can.
+
+    Args:
+      run: as for sample.
+      pictures: files, folders or patterns; cut to their middle square and resized to the GAN's size.
+      label: class of the pictures of a conditional GAN, or again for each picture in order; by default the best.
+      steps: steps of the search; more come nearer.
+      seed: random seed of the starts.
+      out: .png with each picture beside its projection; the latents go to an .npz file of the same name.
+      checkpoint: latest, best or a step.
+      force: overwrite existing files.
+    """
+    model, picture = shipped_or_run(run, use="project"), Path(out)
+    require(picture.suffix == ".png", "out", out, "a file name that ends in .png")
+    require(steps >= 1, "steps", steps, "1 or more")
+    require(0 <= seed < 2**32, "seed", seed, "0 to 4294967295")
+    for path in (picture, picture.with_suffix(".npz")):
+        if path.exists() and not force:
+            raise InputError(f"out: {path} exists already; overwritten only with --force")
+    trained, find = load_for("project", model, checkpoint)
+    code = find(trained, pictures, label, steps, seed, picture)
+    if code:
+        sys.exit(code)

@@ -7,20 +7,20 @@ from typing import Any
 
 import tyro
 
-from jaxgen.errors import require
+from jaxgen.errors import reject, require
 from jaxgen.tasks.table import pretrained
 from jaxgen.training.config import TrainConfig
 
 RUNS = Path("runs")
 
 
-def find_run_by_name(name: str, field: str = "run", also: str = "") -> Path:
+def find_run_by_name(name: str, field: str = "run", also: Callable[[], str] = str) -> Path:
     """Returns a run folder.
 
     Args:
       name: a path, the name of a recipe for its newest run in `RUNS`, or "latest" for the newest run there.
       field: the argument that an error is about.
-      also: what an error lists as accepted besides runs.
+      also: returns what an error lists as accepted besides runs.
 
     Raises:
       InputError: there is no such run.
@@ -28,8 +28,9 @@ def find_run_by_name(name: str, field: str = "run", also: str = "") -> Path:
     if name == "latest" or not Path(name).exists():
         found = [path.parent for path in RUNS.glob("*/*/config.json") if name in ("latest", path.parts[-3])]
         known = ", ".join(sorted({path.parts[-3] for path in RUNS.glob("*/*/config.json")}))
-        accepted = f"a run folder (OUT/RECIPE/TIMESTAMP){f', latest, or one of {known}' if known else ''}{also}"
-        require(len(found) > 0, field, name, accepted)
+        if not found:
+            names = f", latest, or one of {known}" if known else ""
+            reject(field, name, f"a run folder (OUT/RECIPE/TIMESTAMP){names}{also()}")
         return max(found, key=lambda folder: folder.name)
     return Path(name)
 
@@ -48,21 +49,32 @@ def optional_path(text: str | None) -> Path | None:
 
 def _model(name: str | None) -> str | None:
     """Returns what `--model` names, or None for None."""
-    return None if name is None else _shipped_or_run(name, "model")
+    return None if name is None else shipped_or_run(name, "model", "restore")
 
 
-def _shipped_or_run(name: str, field: str = "run") -> str:
-    """Returns the name of pretrained weights unchanged, or else a run folder."""
-    known = pretrained()
-    return name if name in known else str(find_run_by_name(name, field, f"; {', '.join(known)}"))
+def shipped_or_run(name: str, field: str = "run", use: str | None = None) -> str:
+    """Returns the name of pretrained weights unchanged, or else a run folder; an error lists the weights for `use`."""
+
+    def weights() -> str:
+        from jaxgen.tasks.load import pretrained_for
+
+        return f"; {', '.join(pretrained() if use is None else pretrained_for(use))}"
+
+    return name if name in pretrained() else str(find_run_by_name(name, field, weights))
 
 
-def load_for(use: str, folder: Path, checkpoint: str) -> tuple[Any, Callable[..., Any]]:
-    """Returns what a run has trained, and the function of its task that carries out a command."""
+def load_for(use: str, model: str, checkpoint: str) -> tuple[Any, Callable[..., Any]]:
+    """Returns a trained model, and the function of its task that carries out a command.
+
+    Args:
+      use: name of the command.
+      model: result of `shipped_or_run`.
+      checkpoint: checkpoint of a run.
+    """
     from jaxgen.tasks.load import load, require_use
 
     set_up()
-    trained = require_use(load(folder, checkpoint), use, "run", folder)
+    trained = require_use(load(model, checkpoint), use, "run", model)
     return trained, trained.task.uses[use].run
 
 
@@ -136,7 +148,7 @@ def export(
     """Exports a trained model as a bundle, for jaxgen.load or an ONNX runtime.
 
     Args:
-      run: run (folder, recipe or latest), members/NUMBER of a scan, or a pretrained model (photos, photos-grey).
+      run: run (folder, recipe or latest), members/NUMBER of a scan, or pretrained digits, photos or photos-grey.
       out: folder for the bundle.
       format: stablehlo, onnx (StableHLO and ONNX) or safetensors (only weights and manifest).
       checkpoint: latest, best or a step.
@@ -146,7 +158,7 @@ def export(
     from jaxgen.export.bundle import export_run
 
     set_up()
-    print(export_run(_shipped_or_run(run), Path(out), format, checkpoint, iterations, force))
+    print(export_run(shipped_or_run(run), Path(out), format, checkpoint, iterations, force))
 
 
 def web(
@@ -170,7 +182,7 @@ def web(
     from jaxgen.web.command import make_page, require_tools
     from jaxgen.web.models import is_bundle
 
-    runs = tuple(run if is_bundle(run) else _shipped_or_run(run) for run in runs)
+    runs = tuple(run if is_bundle(run) else shipped_or_run(run) for run in runs)
     require_tools(runs, optional_path(ort))
     if not all(map(is_bundle, runs)):  # a page of bundles needs no JAX, which is slow to import
         set_up()

@@ -36,7 +36,7 @@ class Job(NamedTuple):
     compare: Path | None
 
 
-def find_photos(arguments: Sequence[str], out: Path | None = None) -> list[Found]:
+def find_photos(arguments: Sequence[str], out: Path | None = None, field: str = "photos") -> list[Found]:
     """Returns the photos that the arguments name, in this order, each once: files, and those of folders and globs.
 
     Folders are searched with their subfolders, sorted, without hidden files. A file that is named may have any suffix;
@@ -46,15 +46,16 @@ def find_photos(arguments: Sequence[str], out: Path | None = None) -> list[Found
     Args:
       arguments: names of files or folders, or globs (`**` for any depth).
       out: folder of results; if it lies in a folder that is searched, it is left out.
+      field: name of the arguments in errors.
 
     Raises:
       InputError: an argument matches no photo, or there is no argument.
     """
-    require(len(arguments) > 0, "photos", list(arguments), "files, folders or globs")
+    require(len(arguments) > 0, field, list(arguments), "files, folders or globs")
     found: dict[Path, Found] = {}
     for argument in arguments:
         photos = _expand(argument, out)
-        require(bool(photos), "photos", argument, f"a file, a folder with {', '.join(SUFFIXES)} files, or a glob")
+        require(bool(photos), field, argument, f"a file, a folder with {', '.join(SUFFIXES)} files, or a glob")
         for photo in photos:
             found.setdefault(_real(photo.path), photo)
     return list(found.values())

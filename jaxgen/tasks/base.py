@@ -79,6 +79,11 @@ class Trained(NamedTuple):
     state: TrainState
     facts: Facts
 
+    @property
+    def from_run(self) -> bool:
+        """Returns whether this is the state of a training, and not one from a file of weights."""
+        return bool(self.state.params)
+
     def __repr__(self) -> str:
         """Returns three lines: the task and the step, the images, and the numbers of parameters."""
         classes = f", {len(self.facts.class_names)} classes" if self.facts.class_names else ""

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import typing
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,15 @@ from jaxgen.errors import InputError, require
 from jaxgen.runs.checkpoints import Step, read_meta, restore
 from jaxgen.runs.folder import as_named_now
 from jaxgen.tasks import table
-from jaxgen.tasks.base import Facts, Trained
+from jaxgen.tasks.base import NOTHING, Facts, Trained
 from jaxgen.training.fit import over_images
 from jaxgen.training.parallel import on_all_devices
 from jaxgen.training.step import Algorithm, TrainState
 from jaxgen.weights import load_notes, load_params, require_published, save_params
 
 RUN = "a run folder with checkpoints (OUT/RECIPE/TIMESTAMP)"
+DATA = "dataset"
+"""Note in a file of weights with the settings of the training data, but for the folder where they lay."""
 
 
 def load(model: str | Path, checkpoint: str = "latest", field: str = "run") -> Trained:
@@ -51,10 +54,14 @@ def require_use(trained: Trained, use: str, field: str, value: Any) -> Trained:
     """
     if use not in trained.task.uses:
         able = [name for name in table.TABLE if use in table.task(name).uses]
-        raise InputError(
-            f"{field}: got {str(value)!r}, of task {trained.task.name}; accepted: a run of task {' or '.join(able)}"
-        )
+        accepted = "".join([f"a run of task {' or '.join(able)}", *(f", {name}" for name in pretrained_for(use))])
+        raise InputError(f"{field}: got {str(value)!r}, of task {trained.task.name}; accepted: {accepted}")
     return trained
+
+
+def pretrained_for(use: str) -> tuple[str, ...]:
+    """Returns the names of the weights of the package whose task has a use of this name."""
+    return tuple(name for name, task in table.pretrained().items() if use in table.task(task).uses)
 
 
 def checkpoint_step(checkpoint: str) -> Step:
@@ -81,13 +88,19 @@ def shape_of_state(algorithm: Algorithm, config: Any) -> TrainState:
     return jax.eval_shape(algorithm.init, jax.random.key(0), over_images(vars(config.hparams), 1))
 
 
-def save_weights(path: Path, trained: Trained) -> None:
-    """Writes the averaged weights of a model of one network as safetensors, with the structure that `load` reads."""
+def save_weights(path: Path, trained: Trained, notes: Mapping[str, str] = NOTHING) -> None:
+    """Writes the averaged weights of a model that predicts by one network as safetensors, for `load`.
+
+    Args:
+      path: file to write.
+      trained: a restorer, or a GAN, of which the generator is written.
+      notes: further notes, such as those on the origin of weights of the package.
+    """
     (params,) = trained.state.ema_params.values()
-    structure = to_dict(getattr(trained.config, trained.task.name))
+    structure, data = to_dict(getattr(trained.config, trained.task.name)), to_dict(trained.config.data)
     facts = {name: json.dumps(getattr(trained.facts, name)) for name in ("shape", "class_names")}
-    notes = {trained.task.name: json.dumps(structure), **facts}
-    save_params(path, jax.device_get(params), notes)
+    facts[DATA] = json.dumps({name: value for name, value in data.items() if name != "data_dir"})
+    save_params(path, jax.device_get(params), {trained.task.name: json.dumps(structure), **facts, **notes})
 
 
 def _load_run(run: Path, checkpoint: str, field: str) -> Trained:
@@ -119,8 +132,11 @@ def _load_weights(path: Path, name: str, field: str) -> Trained:
     if len(known) != 1 or "shape" not in notes:
         raise InputError(f"{field}: {path} holds no weights of a task; accepted: a run folder, or its file of weights")
     task = table.task(known[0])
-    structure = from_dict(typing.get_type_hints(task.config)[task.name], json.loads(notes[task.name]))
-    config = task.config(**{task.name: structure})
+    hints, kept = typing.get_type_hints(task.config), {task.name: notes[task.name]}
+    if DATA in notes:
+        kept["data"] = notes[DATA]
+    fields = {name: from_dict(hints[name], json.loads(text)) for name, text in kept.items()}
+    config = task.config(**fields)
     facts = Facts(tuple(json.loads(notes["shape"])), tuple(json.loads(notes.get("class_names", "[]"))), name=name)
     algorithm = task.make(config, facts)
     (network,) = shape_of_state(algorithm, config).ema_params

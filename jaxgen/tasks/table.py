@@ -44,6 +44,7 @@ TABLE = {
             "gan": Preset("a GAN", "gan_mnist", scan_recipe="scan_gan_mnist"),
             "cgan": Preset("a GAN conditioned on the class; the subfolders of a folder are its classes", "cgan_mnist"),
         },
+        ("digits",),
     ),
     "restoration": Row(
         "jaxgen.tasks.restoration.task",

@@ -40,7 +40,7 @@ def open_model(run: str) -> PageModel:
     """Returns a model from a bundle, or from a run, which is exported first.
 
     Args:
-      run: run folder, `photos` or `photos-grey` for a restorer of the package, or a bundle of `--format onnx`.
+      run: run folder, a file of weights, a name of weights of the package, or a bundle of `--format onnx`.
 
     Raises:
       InputError: no such folder, a damaged one, or a model that the page does not support.

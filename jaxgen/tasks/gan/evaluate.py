@@ -17,6 +17,7 @@ from jaxgen.runs.recording import append_metrics
 from jaxgen.tasks.base import Trained, report
 from jaxgen.tasks.gan.inputs import class_names
 from jaxgen.tasks.gan.pictures import render_all
+from jaxgen.tasks.gan.sample import origin
 
 
 def evaluate_run(
@@ -27,11 +28,14 @@ def evaluate_run(
     data_dir: str | None = None,
     inception_weights: Path | None = None,
 ) -> Evaluation:
-    """Returns the evaluation of a GAN's run; prints it and writes it to RUN/evaluation, the metrics and the report.
+    """Returns the evaluation of a GAN; prints it and writes it to RUN/evaluation, the metrics and the report.
+
+    That of a file of weights is written to a folder beside it; that of weights of the package to NAME-evaluation in
+    the current folder.
 
     Args:
       gan: result of `load`.
-      run: folder of the run.
+      run: what `load` was given: the folder of the run, a file of weights, or a name.
       num: number of images to generate, more than 5.
       seed: seed of the images and of every random choice of the protocol.
       data_dir: folder of the data set, if it is another one than in training.
@@ -46,6 +50,9 @@ def evaluate_run(
     result = evaluate(generated, train, held_out, choose_network(gan.facts.shape, inception_weights), seed, track_pass)
     print(describe(result))
     name, step = f"{result.protocol.name}-seed{seed}", gan.facts.step
+    if not gan.from_run:
+        save(result, run.with_name(f"{run.stem}-evaluation"), name, {"images": generated.origin})
+        return result
     save(result, run / "evaluation", f"{name}-step{step}", {"images": generated.origin, "step": step})
     append_metrics(run, step, {f"evaluation/{name}/{key}": figure.value for key, figure in result.figures.items()})
     report(gan.task, run)
@@ -68,4 +75,4 @@ def generated_by(gan: Trained, train: Source, num: int, seed: int) -> Generated:
             inputs = gan.algorithm.draw_inputs(jax.random.fold_in(key, start), count, *conditions)
             yield render_all(predict, gan.state, inputs), asked
 
-    return Generated(f"run at step {gan.facts.step}", num, shape, labels is not None, batches)
+    return Generated(f"run at {origin(gan)}" if gan.from_run else origin(gan), num, shape, labels is not None, batches)

@@ -21,6 +21,9 @@ MAX_CLASSES = 20
 COLUMNS = 10
 AT_ONCE = 250
 """Images that are made in a call."""
+GRID_IMAGES = 64
+"""Images of the grids over time; a conditional GAN shows `GRID_ROWS` of each class, of ten classes at most."""
+GRID_ROWS = 6
 
 
 def render_all(predict: Predict, state: TrainState, inputs: Inputs, at_once: int = AT_ONCE) -> np.ndarray:
@@ -48,11 +51,11 @@ def render_batches(predict: Predict, state: TrainState, inputs: Inputs, at_once:
     for start in range(0, num, at_once):
         part = {name: x[start : start + at_once] for name, x in arrays.items()}
         # all parts have one shape, so that the program is compiled once; the last part is padded, and its result cut
-        filled = {name: _filled(x, at_once) for name, x in part.items()}
-        yield to_uint8(predict(state, spread(filled, devices), key).images)[: min(at_once, num - start)]
+        padded = {name: filled(x, at_once) for name, x in part.items()}
+        yield to_uint8(predict(state, spread(padded, devices), key).images)[: min(at_once, num - start)]
 
 
-def _filled(x: np.ndarray, num: int) -> np.ndarray:
+def filled(x: np.ndarray, num: int) -> np.ndarray:
     """Returns x, padded with zeros to `num` rows."""
     return np.concatenate([x, np.zeros((num - len(x), *x.shape[1:]), x.dtype)])
 
@@ -79,6 +82,16 @@ def interpolate(latents: Latents, frames_between: int) -> Float[Array, "f z"]:
     t = (jnp.arange(frames_between, dtype=latents.dtype) / frames_between)[None, :, None]
     path = (jnp.sin((1.0 - t) * w) * a + jnp.sin(t * w) * b) / jnp.sin(w)
     return path.reshape(-1, latents.shape[-1])
+
+
+def draw_over_time(algorithm: Algorithm, class_names: Sequence[str], seed: int) -> Callable[[TrainState], np.ndarray]:
+    """Returns a function that draws a grid from fixed latents; for a conditional GAN it has a column for each class."""
+    predict, names = jax.jit(algorithm.predict), class_names[:COLUMNS]
+    key, _ = jax.random.split(jax.random.key(seed))
+    columns = len(names) or None
+    labels = None if columns is None else jnp.tile(jnp.arange(columns), GRID_ROWS)
+    inputs = algorithm.draw_inputs(key, GRID_IMAGES if labels is None else len(labels), labels)
+    return lambda state: add_headings(make_grid(predict(state, inputs, key).images, columns), columns=names)
 
 
 def draw_final(directory: Path, algorithm: Algorithm, state: TrainState, class_names: Sequence[str], seed: int) -> None:

@@ -90,7 +90,12 @@ def sample_run(
     require(grid is None or num <= rows * columns, "grid", grid, f"a grid with places for {num} images")
     # one image in a call, where it must not depend on the others even in its last bit
     _write(gan, truncate(inputs, truncation), out, columns, 1 if seeds is not None else AT_ONCE)
-    return f"{out}: {num} image{'s' if num > 1 else ''} from step {gan.facts.step}"
+    return f"{out}: {num} image{'s' if num > 1 else ''} from {origin(gan)}"
+
+
+def origin(gan: Trained) -> str:
+    """Returns the step of a GAN's run, or the name of its weights, in words."""
+    return f"step {gan.facts.step}" if gan.from_run else gan.facts.name
 
 
 def kind_of(out: str | Path) -> str:

@@ -11,7 +11,6 @@ from jaxgen.data.base import Source
 from jaxgen.data.sources import open_source
 from jaxgen.evaluation.checkpoint_score import make_checkpoint_score
 from jaxgen.evaluation.generated import draw_labels
-from jaxgen.images import add_headings, make_grid
 from jaxgen.runs.measures import Measure
 from jaxgen.runs.report import Picture
 from jaxgen.tasks.base import Data, Facts, Task, Trained, Use
@@ -20,13 +19,14 @@ from jaxgen.tasks.gan.config import GanRecipe
 from jaxgen.tasks.gan.data import adapt, notes, settle
 from jaxgen.tasks.gan.evaluate import evaluate_run
 from jaxgen.tasks.gan.export import exportable
-from jaxgen.tasks.gan.pictures import draw_final, render_all
+from jaxgen.tasks.gan.pictures import draw_final, draw_over_time, render_all
+from jaxgen.tasks.gan.project_files import project_files
 from jaxgen.tasks.gan.sample import sample_run
+from jaxgen.tasks.load import save_weights
 from jaxgen.training.step import Algorithm, TrainState
 
-GRID_IMAGES = 64
-"""Images of the grids over time; a conditional GAN shows `GRID_ROWS` of each class, of ten classes at most."""
-GRID_ROWS = 6
+WEIGHTS = "generator.safetensors"
+"""File of a run that holds the averaged weights of the generator."""
 
 
 def _open(config: GanRecipe, source: Source | None) -> Data:
@@ -57,19 +57,13 @@ def _measures(config: GanRecipe, algorithm: Algorithm, data: Data) -> tuple[Meas
 
 
 def _show(config: GanRecipe, algorithm: Algorithm, data: Data) -> Callable[[TrainState], np.ndarray]:
-    """Returns a function that draws a grid from fixed latents; for a conditional GAN it has a column for each class."""
-    predict = jax.jit(algorithm.predict)
-    key, _ = jax.random.split(jax.random.key(config.train.seed + 1))
-    names = _classes(config, data.train)[:10]
-    columns = len(names) or None
-    labels = None if columns is None else jnp.tile(jnp.arange(columns), GRID_ROWS)
-    inputs = algorithm.draw_inputs(key, GRID_IMAGES if labels is None else len(labels), labels)
-    return lambda state: add_headings(make_grid(predict(state, inputs, key).images, columns), columns=names)
+    return draw_over_time(algorithm, _classes(config, data.train), config.train.seed + 1)
 
 
 def _finish(trained: Trained, data: Data, directory: Path) -> None:
-    """Writes samples.png and interpolation.gif; with classes also same_noise.png and class_interpolation.png."""
+    """Writes the averaged generator, and the pictures of `draw_final`."""
     config = trained.config
+    save_weights(directory / WEIGHTS, trained)
     draw_final(directory, trained.algorithm, trained.state, _classes(config, data.train), config.train.seed + 2)
 
 
@@ -90,8 +84,10 @@ TASK = Task(
     uses={
         "sample": Use(sample_run, "python -m jaxgen sample {run}"),
         "evaluate": Use(evaluate_run, "python -m jaxgen evaluate {run}"),
+        "project": Use(project_files, "python -m jaxgen project {run} PICTURE"),
     },
     export=exportable,
+    pretrained={"digits": "5cb3de1157c15e3fdeb6e95bf3ce4e94e2fe9da3584ab13d88713e0fed71f91d"},
     adapt=adapt,
     settle=settle,
     notes=notes,

@@ -136,6 +136,12 @@ def test_without_held_out_images_a_run_is_evaluated_on_its_training_images(run):
     text = describe(result)
     assert result.protocol.name in text
     assert "no held-out split" in text
+    weights = run / "generator.safetensors"
+    alone = evaluate_run(load(weights), weights, 40)
+    record = json.loads((run / "generator-evaluation" / f"{name}.json").read_text())
+    assert record["images"] == "generator.safetensors"
+    assert record["figures"]["frechet"]["value"] == alone.figures["frechet"].value
+    assert read_metrics(run)[-1] == row  # the run is left as it is
 
 
 def test_samples_against_a_data_set_with_a_test_split(labelled_npz, tmp_path, monkeypatch, run):

@@ -166,6 +166,19 @@ def test_sample_writes_arrays_and_pictures(finished, tmp_path):
     assert Image.open(tmp_path / "new" / "x.png").mode == "L"
 
 
+def test_its_weights_are_those_of_its_last_checkpoint_in_half_precision_and_draw_the_same(finished, npz, tmp_path):
+    trained, alone = load(finished.directory), load(finished.directory / "generator.safetensors")
+    assert (alone.facts.shape, alone.config.gan) == ((12, 12, 1), trained.config.gan)
+    assert alone.config.data == DataConfig(f"npz:{npz}")  # what `evaluate` compares with
+    (network, averaged), *others = alone.state.ema_params.items()
+    assert (network, others, alone.from_run, trained.from_run) == ("generator", [], False, True)
+    rounded = jax.tree.map(lambda x: np.asarray(x).astype(np.float16), trained.state.ema_params["generator"])
+    jax.tree.map(np.testing.assert_array_equal, averaged, jax.tree.map(np.float32, rounded))
+    difference = draw(alone, 4, 0)["images"].astype(int) - draw(trained, 4, 0)["images"]
+    assert np.abs(difference).max() <= 1
+    assert sample_run(alone, 4, 0, tmp_path / "x.png").endswith("4 images from generator.safetensors")
+
+
 def test_more_samples_begin_with_the_same(finished):
     many = drawn(finished, 300, 0)  # more than are rendered at once
     assert many.shape == (300, 12, 10, 1)

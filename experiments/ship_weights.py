@@ -1,0 +1,56 @@
+"""Weights for the package: the averaged weights of a run in half precision, with notes on their origin.
+
+Command:  python -m experiments.ship_weights RUN --out jaxgen/tasks/gan/digits.safetensors --command TEXT --data TEXT
+          --hardware TEXT --result TEXT
+
+It prints the SHA-256, which belongs beside the name in `pretrained` of the task; the name also goes to the row of the
+task in `jaxgen/tasks/table.py`.
+"""
+
+import sys
+from pathlib import Path
+
+from tyro.conf import Positional
+
+from jaxgen.cli import exit_cleanly
+from jaxgen.cli.flags import call
+from jaxgen.tasks.load import load, save_weights
+from jaxgen.weights import sha256_of
+
+
+def ship(
+    run: Positional[str],
+    out: str,
+    command: str,
+    data: str,
+    hardware: str,
+    result: str,
+    licence: str = "Apache-2.0",
+    checkpoint: str = "latest",
+) -> None:
+    """Writes the averaged weights of a run for the package.
+
+    Args:
+      run: folder of the run.
+      out: safetensors file to write.
+      command: command of the training.
+      data: what it was trained on.
+      hardware: the machine, and the time.
+      result: what was reached, with the protocol.
+      licence: licence of the weights.
+      checkpoint: latest, best or a step.
+    """
+    path = Path(out)
+    notes = {"command": command, "data": data, "hardware": hardware, "result": result, "licence": licence}
+    save_weights(path, load(run, checkpoint), notes)
+    print(f"{path}: {path.stat().st_size:,} bytes, sha256 {sha256_of(path)}")
+
+
+def main() -> None:
+    """Writes the weights from the command line."""
+    with exit_cleanly():
+        call(ship, sys.argv[1:], "python -m experiments.ship_weights", "")
+
+
+if __name__ == "__main__":
+    main()
