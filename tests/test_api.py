@@ -267,3 +267,25 @@ def test_evaluate_arrays():
     figures = jaxgen.evaluate(IMAGES, np.random.default_rng(1).random((60, 8, 8, 1)))
     assert {"frechet", "kernel", "precision", "coverage"} <= set(figures)
     assert all(isinstance(value, float) for value in figures.values())
+
+
+@pytest.mark.slow
+def test_64_bits_change_nothing():
+    def work():
+        more = {"steps": 2, "batch_size": 8, "progress": False}
+        gan, _ = api.train_gan(
+            IMAGES, LABELS, config={"architecture": "mlp", "latent_dim": 4, "penalties": ["r1"]}, **more
+        )
+        kinds = "gaussian:0-0.2|pixels:0-0.5|strokes:0-0.3+jpeg:0.2-0.9|motion_blur:0-1"
+        structure = {"widths": (2,), "depth": 1, "schedule": "noise:1,damage:1"}
+        restorer, _ = api.train_restorer(IMAGES, damage=kinds, config=structure, **more)
+        images = jaxgen.sample(gan, 4), jaxgen.restore(IMAGES[0], model=restorer)
+        return images, [leaf.dtype for leaf in jax.tree.leaves((gan.state, restorer.state))]
+
+    images, dtypes = work()
+    with jax.enable_x64(True):
+        pixels._program.cache_clear()
+        images_64, dtypes_64 = work()
+    assert dtypes == dtypes_64
+    for a, b in zip(images, images_64, strict=True):
+        assert np.abs(a.astype(int) - b).max() <= 1

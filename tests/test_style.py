@@ -170,3 +170,15 @@ def test_nothing_is_pickled(path: Path) -> None:
     assert not [n for n in imports(tree) if n.split(".")[0] in ("pickle", "cloudpickle", "dill", "joblib", "shelve")]
     allowed = [k for k in ast.walk(tree) if isinstance(k, ast.keyword) and k.arg == "allow_pickle"]
     assert all(isinstance(k.value, ast.Constant) and k.value.value is False for k in allowed)
+
+
+DTYPE_AT = {"normal": 2, "uniform": 2, "truncated_normal": 4, "randint": 4}
+"""Position of the dtype among the arguments; without one JAX draws other numbers if it computes in 64 bits."""
+
+
+@every_file
+def test_random_numbers_name_their_dtype(path: Path) -> None:
+    calls = [c for c in ast.walk(parse(path)) if isinstance(c, ast.Call) and isinstance(c.func, ast.Attribute)]
+    drawn = [c for c in calls if c.func.attr in DTYPE_AT and ast.unparse(c.func.value) in ("jax.random", "random")]
+    named = {c for c in drawn if len(c.args) > DTYPE_AT[c.func.attr] or "dtype" in [k.arg for k in c.keywords]}
+    assert [ast.unparse(c) for c in drawn if c not in named] == []

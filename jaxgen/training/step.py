@@ -111,8 +111,7 @@ def new_state(params: dict[str, Params], averaged: tuple[str, ...], hparams: Any
         images=jnp.zeros((), jnp.int32),
         params=params,
         opt_state={name: optimizer.init(p) for name, p in params.items()},
-        # a copy, since a step donates its state
-        ema_params={name: jax.tree.map(jnp.copy, params[name]) for name in averaged},
+        ema_params={name: jax.tree.map(jnp.copy, params[name]) for name in averaged},  # a step donates its state
         hparams=as_hparams(hparams),
         extras={},
     )
