@@ -27,15 +27,20 @@ class Curve(NamedTuple):
     smooth: np.ndarray
 
 
-def images_per_step(rows: list[dict[str, Any]]) -> float | None:
-    """Returns the images per step, from the last row that counts images; None if no row does."""
-    ratios = (row["images"] / row["step"] for row in reversed(rows) if row["step"] and "images" in row)
-    return next(ratios, None)
+def images_at(rows: list[dict[str, Any]], step: float) -> float | None:
+    """Returns the images seen at a step, between and beyond the rows that count them; None if no row does."""
+    counts = {0: 0} | {row["step"]: row["images"] for row in rows if "images" in row}
+    if len(counts) == 1:
+        return None
+    steps, images = (np.array(values, np.float64) for values in (sorted(counts), sorted(counts.values())))
+    if step > steps[-1]:
+        return images[-1] + (step - steps[-1]) * (images[-1] - images[-2]) / (steps[-1] - steps[-2])
+    return float(np.interp(step, steps, images))
 
 
 def x_axis(rows: list[dict[str, Any]]) -> str:
     """Returns the label of the x axis: "images seen" if the rows count images, else "step"."""
-    return "step" if images_per_step(rows) is None else "images seen"
+    return "step" if images_at(rows, 0) is None else "images seen"
 
 
 def group_curves(rows: list[dict[str, Any]]) -> dict[str, list[Curve]]:
@@ -47,10 +52,10 @@ def group_curves(rows: list[dict[str, Any]]) -> dict[str, list[Curve]]:
     Returns:
       The curves of each group. `smooth` is a centred mean over a twentieth of the curve; below 40 points it is y.
     """
-    ratio = images_per_step(rows)
     points: dict[str, list[tuple[float, float]]] = {}
     for row in rows:
-        x = row["step"] if ratio is None else row.get("images", row["step"] * ratio)
+        seen = row["images"] if "images" in row else images_at(rows, row["step"])
+        x = row["step"] if seen is None else seen
         for name in (name for name in row if name not in COUNTERS and not is_evaluation(name)):
             value = math.nan if row[name] is None else row[name]
             points.setdefault(name, []).append((x, value))

@@ -14,7 +14,7 @@ from PIL import Image
 from jaxgen.errors import InputError
 from jaxgen.files import read_json, write_bytes
 from jaxgen.progress import format_seconds, format_speed
-from jaxgen.runs.curves import images_per_step, is_evaluation
+from jaxgen.runs.curves import images_at, is_evaluation
 from jaxgen.runs.panels import panels
 from jaxgen.runs.reading import COUNTERS, flatten, measured_names, read_metrics, read_run
 from jaxgen.runs.report_style import STYLE
@@ -95,10 +95,11 @@ def _card(body: str) -> str:
 def _headline(recipe: str, run: Mapping[str, Any], rows: list[dict[str, Any]], evaluations: dict[Path, Any]) -> str:
     """Returns the head of the page: the recipe, the time of the start, quality, steps, images, time, speed, status."""
     steps = run.get("steps") or (rows[-1]["step"] if rows else 0)
+    images = images_at(rows, steps)
     seconds, speed, status = run.get("seconds"), run.get("images_per_second"), str(run.get("status") or "")
     facts = quality_facts(rows, [*evaluations.values()]) | {
         "Steps": f"{steps:,}" if steps else None,
-        "Images seen": f"{round(steps * images_per_step(rows)):,}" if images_per_step(rows) else None,
+        "Images seen": f"{round(images):,}" if images else None,
         "Time": format_seconds(float(seconds)) if seconds else None,
         "Images a second": format_speed(float(speed)) if speed else None,
         "Status": _escape(status) or None,
@@ -193,11 +194,11 @@ def _grids_over_time(run_dir: Path, rows: list[dict[str, Any]]) -> str:
     """Returns grids of the same latents, evenly spaced over the run, with the first and the last."""
     paths = sorted(path for path in (run_dir / "samples").glob("*.png") if path.stem.isdecimal())
     chosen = np.unique(np.linspace(0, len(paths) - 1, min(len(paths), MAX_GRIDS)).round().astype(int))
-    ratio = images_per_step(rows)
     figures = []
     for path in (paths[index] for index in chosen):
         step = int(path.stem)
-        seen = f" · {round(step * ratio):,} images" if ratio else ""
+        images = images_at(rows, step)
+        seen = "" if images is None else f" · {round(images):,} images"
         figures.append(picture(path, f"Step {step:,}{seen}", 400))
     return f'<div class="time">{"".join(figures)}</div>' if figures else ""
 

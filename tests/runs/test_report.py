@@ -287,3 +287,10 @@ def test_long_curves_keep_their_extremes() -> None:
     assert (np.nanmax(thin.y), np.nanmin(thin.y)) == (9.0, -9.0)
     np.testing.assert_array_equal(thin.y, y[thin.x.astype(int)])
     assert (np.diff(thin.x) > 0).all()
+
+
+def test_images_are_counted_where_the_batch_size_changed():
+    """10 steps of 8, then 5 of 16."""
+    rows = [{"step": 5, "images": 40, "loss/x": 1.0}, {"step": 10, "images": 80}, {"step": 15, "images": 160}]
+    assert [images_at(rows, step) for step in (0, 5, 12, 15, 16)] == [0, 40, 112, 160, 176]
+    assert images_at([{"step": 5}], 5) is None
