@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from jaxgen import files, images
 from jaxgen.errors import InputError
 from jaxgen.runs import curves, panels, recording, report
+from jaxgen.runs.curves import images_at
 
 VOID = {"meta", "img", "path", "br", "use", "rect"}
 
