@@ -27,7 +27,7 @@ class Curve(NamedTuple):
     smooth: np.ndarray
 
 
-def images_at(rows: list[dict[str, Any]], step: float) -> float | None:
+def images_at(rows: list[dict[str, Any]], step: int) -> float | None:
     """Returns the images seen at a step, between and beyond the rows that count them; None if no row does."""
     counts = {0: 0} | {row["step"]: row["images"] for row in rows if "images" in row}
     if len(counts) == 1:

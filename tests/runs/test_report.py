@@ -12,7 +12,6 @@ from matplotlib.figure import Figure
 from jaxgen import files, images
 from jaxgen.errors import InputError
 from jaxgen.runs import curves, panels, recording, report
-from jaxgen.runs.curves import images_at
 
 VOID = {"meta", "img", "path", "br", "use", "rect"}
 
@@ -293,5 +292,5 @@ def test_long_curves_keep_their_extremes() -> None:
 def test_images_are_counted_where_the_batch_size_changed():
     """10 steps of 8, then 5 of 16."""
     rows = [{"step": 5, "images": 40, "loss/x": 1.0}, {"step": 10, "images": 80}, {"step": 15, "images": 160}]
-    assert [images_at(rows, step) for step in (0, 5, 12, 15, 16)] == [0, 40, 112, 160, 176]
-    assert images_at([{"step": 5}], 5) is None
+    assert [curves.images_at(rows, step) for step in (0, 5, 12, 15, 16)] == [0, 40, 112, 160, 176]
+    assert curves.images_at([{"step": 5}], 5) is None
