@@ -1,5 +1,6 @@
 """Fréchet distance of two sets of features, from moments that are accumulated batch by batch."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -79,10 +80,31 @@ def frechet_distance(a: Moments, b: Moments) -> float:
       equation 6. Dowson, Landau, "The Frechet Distance between Multivariate Normal Distributions", 1982.
     """
     require_same_width(a.mean, b.mean, "features")
-    root_a, root_b = _root(_covariance(a)), _root(_covariance(b))
+    return _distance(a.mean, _root(_covariance(a)), b.mean, _root(_covariance(b)))
+
+
+def make_frechet_distance(real: Moments) -> Callable[[Float[np.ndarray, "n d"]], float]:
+    """Returns a function (features) -> `frechet_distance` of their moments to `real`, for many sets of features.
+
+    What depends on `real` alone is computed once. Any root of the other covariance serves: with fewer images than
+    features the centred features themselves.
+    """
+    root = _root(_covariance(real))
+
+    def distance(features: Float[np.ndarray, "n d"]) -> float:
+        mean = features.mean(axis=0, dtype=np.float64)
+        factor = (features - mean) / np.sqrt(len(features) - 1)
+        factor = factor if len(factor) <= len(mean) else _root(factor.T @ factor)
+        return _distance(mean, factor, real.mean, root)
+
+    return distance
+
+
+def _distance(mean_a: np.ndarray, root_a: np.ndarray, mean_b: np.ndarray, root_b: np.ndarray) -> float:
+    """Returns the distance from means [d] and roots R [k, d] of the covariances R^T R; `root_b` is symmetric."""
     overlap = np.linalg.svd(root_a @ root_b, compute_uv=False).sum()
     spread = np.square(root_a).sum() + np.square(root_b).sum() - 2.0 * overlap
-    return float(max(0.0, np.square(a.mean - b.mean).sum() + spread))
+    return float(max(0.0, np.square(mean_a - mean_b).sum() + spread))
 
 
 def _covariance(moments: Moments) -> Float64[np.ndarray, "d d"]:

@@ -4,10 +4,11 @@ from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float
+from threadpoolctl import threadpool_limits
 
 from jaxgen.errors import require
-from jaxgen.metrics.checks import require_features
-from jaxgen.metrics.frechet import Moments, add_features, empty_moments, frechet_distance
+from jaxgen.metrics.checks import require_features, require_same_width
+from jaxgen.metrics.frechet import Moments, make_frechet_distance
 
 MAX_RESAMPLED = 1_000_000
 """Values that are resampled at once, which bounds the memory."""
@@ -79,13 +80,14 @@ def frechet_interval(
       Efron, Tibshirani, "An Introduction to the Bootstrap", 1993, chapters 10 (bias) and 13 (percentile interval).
     """
     _require_resampling(num_resamples, level)
-    generator = np.random.default_rng(seed)
-
-    def distance(features: np.ndarray) -> float:
-        return frechet_distance(add_features(empty_moments(len(real.mean)), features), real)
-
-    value, n = distance(fake), len(fake)
-    resampled = np.array([distance(fake[generator.integers(n, size=n)]) for _ in range(num_resamples)])
+    require_features(fake, "fake")
+    require_same_width(real.mean, fake, "features")
+    require(len(fake) >= 2, "images", len(fake), "2 or more, for fewer have no covariance")
+    generator, distance = np.random.default_rng(seed), make_frechet_distance(real)
+    n = len(fake)
+    with threadpool_limits(1, "blas"):  # matrices this small are many times slower on several threads
+        value = distance(fake)
+        resampled = np.array([distance(fake[generator.integers(n, size=n)]) for _ in range(num_resamples)])
     low, high = np.quantile(resampled, _ends(level)) - (resampled.mean() - value)
     return max(0.0, float(low)), max(0.0, float(high))
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.linalg import sqrtm
 
 from jaxgen.errors import InputError
-from jaxgen.metrics.frechet import Moments, add_features, empty_moments, frechet_distance
+from jaxgen.metrics.frechet import Moments, add_features, empty_moments, frechet_distance, make_frechet_distance
 
 NOISE = np.random.default_rng(0)
 
@@ -108,3 +108,13 @@ def test_different_widths_and_nan_are_refused() -> None:
         add_features(empty_moments(3), np.zeros((2, 4)))
     with pytest.raises(InputError, match=r"features: got nan at \[1, 0\]"):
         add_features(empty_moments(1), np.array([[0.0], [np.nan]]))
+
+
+@pytest.mark.parametrize("num", [4, 40])
+def test_many_sets_are_compared_with_one_as_each_alone(num: int) -> None:
+    """With fewer and with more images than features."""
+    rng = np.random.default_rng(0)
+    real = moments(rng.normal(size=(50, 7)) @ rng.normal(size=(7, 7)))
+    distance = make_frechet_distance(real)
+    for features in rng.normal(1.0, 2.0, (3, num, 7)).astype(np.float32):
+        assert distance(features) == pytest.approx(frechet_distance(moments(features), real), rel=1e-9)
