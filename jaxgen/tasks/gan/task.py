@@ -87,7 +87,7 @@ TASK = Task(
         "project": Use(project_files, "python -m jaxgen project {run} PICTURE"),
     },
     export=exportable,
-    pretrained={"digits": "5cb3de1157c15e3fdeb6e95bf3ce4e94e2fe9da3584ab13d88713e0fed71f91d"},
+    pretrained={"digits": "bac6e266e333f3cd248d1274544d7a18143113e400c7f68b70164bc15ae5bdf0"},
     adapt=adapt,
     settle=settle,
     notes=notes,
