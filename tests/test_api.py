@@ -263,12 +263,6 @@ def test_it_trains_in_a_thread():
     assert found[0][0].facts.step == 2
 
 
-def test_evaluate_arrays():
-    figures = jaxgen.evaluate(IMAGES, np.random.default_rng(1).random((60, 8, 8, 1)))
-    assert {"frechet", "kernel", "precision", "coverage"} <= set(figures)
-    assert all(isinstance(value, float) for value in figures.values())
-
-
 @pytest.mark.slow
 def test_64_bits_change_nothing():
     def work():
