@@ -11,6 +11,7 @@ _HOMES = {
     "InputError": "jaxgen.errors",
     "Model": "jaxgen.bundles.model",
     "NonFiniteError": "jaxgen.errors",
+    "Projection": "jaxgen.tasks.gan.project",
     "RestorationConfig": "jaxgen.tasks.restoration.config",
     "RestorationHparams": "jaxgen.tasks.restoration.config",
     "Source": "jaxgen.data.base",

@@ -4,10 +4,10 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from jaxgen.bundles.manifest import MANIFEST
 from jaxgen.bundles.model import Model
 from jaxgen.bundles.model import load as load_bundle
 from jaxgen.errors import require
-from jaxgen.tasks.table import pretrained
 
 
 def load(folder: str | PathLike, checkpoint: str = "latest") -> Model | Any:
@@ -18,7 +18,7 @@ def load(folder: str | PathLike, checkpoint: str = "latest") -> Model | Any:
 
     Args:
       folder: folder of a bundle; or, for `sample`, `restore` and `evaluate`, a run folder (OUT/RECIPE/TIMESTAMP), its
-        file of weights, or a name of shipped weights, "photos" or "photos-grey".
+        file of weights, or a name of shipped weights, "photos", "photos-grey" or "digits".
       checkpoint: of a run: "latest", "best" or a step.
 
     Examples:
@@ -30,8 +30,11 @@ def load(folder: str | PathLike, checkpoint: str = "latest") -> Model | Any:
     """
     require(isinstance(folder, str | PathLike), "folder", type(folder).__name__, "the path of a bundle or a run")
     path = Path(folder)
-    if str(folder) in pretrained() or path.is_file() or (path / "checkpoints").is_dir():
-        from jaxgen.tasks.load import load as load_trained
+    if not (path / MANIFEST).is_file():
+        from jaxgen.tasks.table import pretrained
 
-        return load_trained(folder if isinstance(folder, str) else path, str(checkpoint))
+        if str(folder) in pretrained() or path.is_file() or (path / "checkpoints").is_dir():
+            from jaxgen.tasks.load import load as load_trained
+
+            return load_trained(folder if isinstance(folder, str) else path, str(checkpoint))
     return load_bundle(path)

@@ -179,7 +179,7 @@ def prepare_images(images: Images) -> Float[Array, "b 299 299 3"]:
     b, _, _, c = images.shape
     require(c in (1, 3), "channels", c, "1 or 3")
     resized = jax.image.resize(images, (b, IMAGE_SIZE, IMAGE_SIZE, c), "bilinear", antialias=False)
-    return jnp.broadcast_to(2.0 * resized - 1.0, (b, IMAGE_SIZE, IMAGE_SIZE, 3), jnp.float32)
+    return jnp.broadcast_to(2.0 * resized - 1.0, (b, IMAGE_SIZE, IMAGE_SIZE, 3))
 
 
 class InceptionV3(nn.Module):

@@ -20,7 +20,17 @@ from jaxgen.runs import ledger as book
 from jaxgen.runs.folder import Run
 from jaxgen.runs.ledger import Entry, Ledger
 from jaxgen.runs.measures import Measures, best_in_words, score, value_of
-from jaxgen.runs.outputs import BEST_METRIC, Counts, Outputs, describe_time, fingerprint, open_outputs, timed
+from jaxgen.runs.outputs import (
+    BEST_METRIC,
+    Counts,
+    Outputs,
+    describe_time,
+    fingerprint,
+    make_folder,
+    open_outputs,
+    timed,
+)
+from jaxgen.runs.reading import read_run
 from jaxgen.runs.recording import Logger
 from jaxgen.training import distributed, parallel
 from jaxgen.training.fit import OnMetrics, Program, require_steps_left, run_steps
@@ -117,7 +127,7 @@ def record(run: Run, training: Training, on_metrics: OnMetrics = lambda step, va
     state = training.program.state
     start = training.start.step
     require_steps_left(config.train.steps, start)
-    if run.resumed and start == config.train.steps:
+    if run.resumed and start == config.train.steps and read_run(run.directory).get("status") == "complete":
         _finish_again(run, training)
         return state
     with open_outputs(run, config, source, training.start, training.log) as outputs:
@@ -181,7 +191,9 @@ def _logger(training: Training, outputs: Outputs, on_metrics: OnMetrics) -> OnMe
         start = step - len(next(iter(values.values())))
         members.ledger = book.advanced(members.ledger, step)
         if FINITE in by_member:
-            _flag_diverged(members, start, by_member.pop(FINITE), outputs.progress.message)
+            members.ledger, lines = book.with_diverged(members.ledger, start, by_member.pop(FINITE), members.names)
+            for line in lines:
+                outputs.progress.message(line)
         running = members.running()
         if not running:
             raise NonFiniteError(f"the last of the members diverged by step {step}")
@@ -197,18 +209,6 @@ def _logger(training: Training, outputs: Outputs, on_metrics: OnMetrics) -> OnMe
         on_metrics(step, values)
 
     return log
-
-
-def _flag_diverged(members: Members, start: int, finite: np.ndarray, say: Callable[[str], None]) -> None:
-    """Marks the members whose metrics became non-finite in the k steps after `start`; `finite` is (k, p)."""
-    diverged: dict[int, Entry] = {}
-    for entry in members.running():
-        if not finite[:, entry.slot].all():
-            steps = start + int(np.argmin(finite[:, entry.slot])) + 1 - entry.born
-            diverged[entry.number] = entry._replace(status="diverged", steps=steps)
-            about = book.describe(entry, members.names)
-            say(f"member {entry.number} diverged at its step {steps}; it stays as at {start - entry.born} ({about})")
-    members.ledger = book.changed(members.ledger, diverged)
 
 
 def _measurer(training: Training, outputs: Outputs) -> Callable[[int, Any], None]:
@@ -281,6 +281,8 @@ def _draw_final(training: Training, state: Any) -> Path | None:
 
 def _finish_again(run: Run, training: Training) -> None:
     """Writes the final pictures of a training with no step left; its record stays as it is."""
+    if distributed.is_main():
+        make_folder(run, training.config)
     training.measured(training.members)
     path = _draw_final(training, training.program.state)
     if distributed.is_main() and run.show:

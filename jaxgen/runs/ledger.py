@@ -7,6 +7,8 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 Setting = dict[str, float | None]
 """The hyperparameters of a member by name."""
 
@@ -86,6 +88,25 @@ def changed(ledger: Ledger, entries: Mapping[int, Entry]) -> Ledger:
 def advanced(ledger: Ledger, step: int) -> Ledger:
     """Returns the ledger with the steps of all running members at a step of the scan."""
     return tuple(e._replace(steps=step - e.born) if e.status == "running" else e for e in ledger)
+
+
+def with_diverged(ledger: Ledger, start: int, finite: np.ndarray, names: Sequence[str]) -> tuple[Ledger, list[str]]:
+    """Returns the ledger in which the members that became non-finite are marked, and a line about each of them.
+
+    Args:
+      ledger: the ledger.
+      start: step of the scan before the steps that are reported.
+      finite: whether all metrics were finite, (k, p) for k steps and p places.
+      names: names of the hyperparameters that the lines show.
+    """
+    found, lines = {}, []
+    for entry in present(ledger):
+        if entry.status == "running" and not finite[:, entry.slot].all():
+            steps = start + int(np.argmin(finite[:, entry.slot])) + 1 - entry.born
+            found[entry.number] = entry._replace(status="diverged", steps=steps)
+            about = f"it stays as at {start - entry.born} ({describe(entry, names)})"
+            lines.append(f"member {entry.number} diverged at its step {steps}; {about}")
+    return changed(ledger, found), lines
 
 
 def scored(ledger: Ledger, scores: Mapping[int, float]) -> Ledger:

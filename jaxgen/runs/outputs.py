@@ -85,7 +85,7 @@ def describe_time(outputs: Outputs) -> str:
     return f"{format_seconds(whole)} ({', '.join(f'{name} {format_seconds(s)}' for name, s in parts.items())})"
 
 
-def _make_folder(run: Run, config: Any) -> None:
+def make_folder(run: Run, config: Any) -> None:
     """Makes the run's folder with its configuration; a full disk raises an `OSError`, not an `InputError`."""
     try:
         run.directory.mkdir(parents=True, exist_ok=run.resumed)
@@ -103,7 +103,7 @@ def open_outputs(run: Run, config: Any, source: Source, start: Counts, log: Logg
     It holds the lock of a new run's folder meanwhile; that of a resumed run is held already (`one_writer`).
     """
     if distributed.is_main():
-        _make_folder(run, config)
+        make_folder(run, config)
     distributed.wait_for_all("run folder")
     lock = nullcontext() if run.resumed else sole_writer(run.directory)
     with lock, _open_in_folder(run, config, source, start, log) as outputs:

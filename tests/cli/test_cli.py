@@ -143,10 +143,10 @@ def test_a_shell_completes_commands_and_names(complete):
 @pytest.mark.parametrize(
     ("words", "known", "unknown"),
     [
-        (("train", "gan_mnist"), "--latent-dim", "--initial-weights"),
-        (("train", "inverse"), "--initial-weights", "--latent-dim"),
+        (("train", "gan_mnist"), "--latent-dim", "--damage"),
+        (("train", "inverse"), "--damage", "--latent-dim"),
         (("train", "mnist_classifier"), "--hparams.lr", "--hparams.r1"),
-        (("scan", "gan_mnist"), "--halving", "--initial-weights"),
+        (("scan", "gan_mnist"), "--halving", "--damage"),
         (("sample",), "--label", "--strength"),
     ],
 )

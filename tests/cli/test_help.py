@@ -95,7 +95,7 @@ def test_a_default_of_zero_is_shown_and_names_are_listed_once():
     flat = " ".join(text.split())
     assert "Adam's decay of the first moment. (default: 0)" in flat
     assert "Optimizer of both networks. One of adam, sgd. (default: adam)" in flat
-    assert "a multiple of 4. (default: dcgan)" in flat
+    assert "(default: auto)" in flat
 
 
 @pytest.mark.parametrize("command", ["train", "scan"])

@@ -175,7 +175,8 @@ def test_a_step_is_a_function_of_state_batch_and_key(case: Traced) -> None:
 
 
 def test_numbers_are_traced_and_matter(case: Traced) -> None:
-    late = case.states[1].replace(step=jnp.asarray(1000, jnp.int32))  # past the schedule and past the average's ramp
+    many = {"step": jnp.asarray(1000, jnp.int32), "images": jnp.asarray(1000 * BATCH, jnp.int32)}
+    late = case.states[1].replace(**many)  # past the schedule and past the average's ramp
 
     def after(state: TrainState, **values: float) -> TrainState:
         return case.step(with_hparams(state, **values), case.batches[1], jax.random.key(1))[0]
@@ -193,7 +194,7 @@ def test_numbers_are_traced_and_matter(case: Traced) -> None:
 
 def test_rate_in_the_metrics_follows_the_cosine_in_images(case: Traced) -> None:
     for number, values in enumerate(case.metrics):
-        progress, warm_up = number * BATCH / SCHEDULE_IMAGES, case.setup.warm_up
+        progress, warm_up = number * case.algorithm.images_per_step / SCHEDULE_IMAGES, case.setup.warm_up
         rise = min(1.0, (progress + 1e-4) / warm_up) if warm_up else 1.0
         expected = rise * (1e-3 + 9e-3 * (1 + np.cos(np.pi * progress)) / 2)
         assert float(values["schedule/lr"]) == pytest.approx(expected, rel=1e-5)

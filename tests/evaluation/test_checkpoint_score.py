@@ -59,7 +59,7 @@ def test_images_to_compare_with_are_drawn_in_an_order_of_no_epoch(seed):
     num, part = 2000, 300
     images = np.arange(num, dtype=np.uint16).view(np.uint8).reshape(num, 1, 2, 1)
     source = Source("toy", "toy", (1, 2, 1), num, images=images)
-    drawn = np.concatenate(list(checkpoint_score._random_batches(source, part, seed)))
+    drawn = np.concatenate(list(checkpoint_score._random_batches(source, 0, part, seed)))
     order = np.ascontiguousarray(drawn).reshape(part, 2).view(np.uint16)[:, 0]
     assert len(set(order.tolist())) == part
     chosen = np.flatnonzero(choose_rows(num, part, seed))

@@ -11,7 +11,7 @@ import pytest
 from jaxgen.config_json import from_dict
 from jaxgen.data.config import DataConfig
 from jaxgen.errors import InputError, NonFiniteError
-from jaxgen.runs import driver
+from jaxgen.runs import ledger
 from jaxgen.runs.checkpoints import read_meta
 from jaxgen.runs.folder import Run, new_run, read_run_config
 from jaxgen.runs.measures import Measure
@@ -113,14 +113,14 @@ def test_a_member_taken_out_is_the_run_that_it_would_have_been(finished, npz, tm
 
 
 def test_stopped_by_a_signal_and_resumed_is_the_same_to_the_bit(finished, npz, tmp_path, monkeypatch):
-    flag = driver._flag_diverged
+    flag = ledger.with_diverged
 
     def flag_and_stop(*args):
-        flag(*args)
         signal.raise_signal(signal.SIGTERM)
+        return flag(*args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(driver, "_flag_diverged", flag_and_stop)
+        patch.setattr(ledger, "with_diverged", flag_and_stop)
         run = start(tmp_path, make_config(npz))
     assert read_meta(run.directory / "checkpoints")[0] == 2  # a dispatch has two steps, which divide eight
     assert json.loads((run.directory / "run.json").read_text())["status"] == "stopped by SIGTERM"

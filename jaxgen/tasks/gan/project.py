@@ -244,7 +244,7 @@ def _descend(
     rows = at_once * starts
     rows += -rows % devices
     arrays = {"latents": latents.reshape(-1, size), **given}
-    arrays = spread({name: filled(jnp.asarray(x), rows) for name, x in arrays.items()}, devices)
+    arrays = spread({name: filled(np.asarray(x), rows) for name, x in arrays.items()}, devices)
     moving = arrays.pop("latents")
     search = Search(jnp.zeros((), jnp.int32), moving, _adam(jnp.float32(RATE)).init(moving))
     for _ in range(0, steps, CHUNK):

@@ -63,7 +63,8 @@ def make_state(algorithm: Algorithm, d_bias: float = 0.1) -> TrainState:
     first = params["discriminator"]["Dense_0"]
     params["discriminator"]["Dense_0"] = {**first, "bias": first["bias"] + d_bias}
     average = jax.tree.map(lambda a: a + 1.0, params["generator"])
-    return state.replace(step=jnp.asarray(STEP, jnp.int32), params=params, ema_params={"generator": average})
+    counts = {"step": jnp.asarray(STEP, jnp.int32), "images": jnp.asarray(STEP * BATCH, jnp.int32)}
+    return state.replace(**counts, params=params, ema_params={"generator": average})
 
 
 def dense_pair(params: Any, x: jax.Array) -> jax.Array:
@@ -148,10 +149,10 @@ def assert_step_by_hand(algorithm: Algorithm, state: TrainState, images: Any, re
     jax.tree.map(lambda a, e: np.testing.assert_allclose(a, e, atol=2e-6), after.params["discriminator"], discriminator)
     assert_same_but_first_kernel(after.params["generator"], generator, "parameters")
     # 24 images seen: the half-life is min(0.5, 24 / 20) images
-    decay = 0.5 ** (BATCH / 0.5)
+    decay = 0.5 ** (len(reals) * BATCH / 0.5)
     blend = jax.tree.map(lambda old, new: decay * old + (1 - decay) * new, state.ema_params["generator"], generator)
     assert_same_but_first_kernel(after.ema_params["generator"], blend, "average")
-    assert int(after.step) == STEP + 1
+    assert (int(after.step), int(after.images)) == (STEP + 1, (STEP + len(reals)) * BATCH)
     assert float(metrics["schedule/lr"]) == pytest.approx(cosine_by_hand(HPARAMS.lr, HPARAMS.lr_final), rel=1e-6)
     return metrics
 
@@ -254,7 +255,7 @@ def test_real_and_generated_images_are_augmented_apart_and_anew_for_the_generato
 
 def test_first_average_is_the_first_parameters() -> None:
     algorithm = make(loss="hinge", penalties=())
-    state = make_state(algorithm).replace(step=jnp.zeros((), jnp.int32))
+    state = make_state(algorithm).replace(step=jnp.zeros((), jnp.int32), images=jnp.zeros((), jnp.int32))
     after, _ = jax.jit(algorithm.step)(state, {"images": make_images(BATCH)}, jax.random.key(0))
     jax.tree.map(np.testing.assert_array_equal, after.ema_params["generator"], after.params["generator"])
 

@@ -135,7 +135,10 @@ def test_arrays_of_any_size_are_projected_from_python(gan, found):
     result = jaxgen.project(gan, large[..., 0], steps=20)
     fitted = np.stack([fit_to(image, SHAPE) for image in images.repeat(2, 1).repeat(2, 2)])
     np.testing.assert_array_equal(result.latents, find_latents(gan, fitted, steps=20).latents)
-    for images, message in ((large * 2, "images: got 'floats from 0 to 2'"), (large[0, 0], "images is uint8 of shape")):
+    for images, message in (
+        (large * 2, "images: got 'floats from 0 to 2'"),
+        (large[0, 0], "images: got uint8 of shape"),
+    ):
         with pytest.raises(InputError, match=message):
             jaxgen.project(gan, images)
     with pytest.raises(InputError, match=r"labels: got .*; accepted: None, since it has no classes"):
@@ -163,7 +166,7 @@ def test_files_are_projected_and_those_that_cannot_be_read_are_named(tmp_path, c
     Image.new("RGB", (30, 20)).save(tmp_path / "2.png")
     (tmp_path / "3.png").write_bytes(b"nonsense")
     out = tmp_path / "out" / "x.png"
-    assert project_files(gan, [str(tmp_path)], None, 20, 0, out) == 1
+    assert project_files(gan, [str(tmp_path)], (), 20, 0, out) == 1
     lines, errors = capsys.readouterr()
     assert f"{tmp_path}/2.png: 30 x 20 pixels, cut to its middle square, resized to 12 x 12, made grey\n" in lines
     assert f"{tmp_path}/3.png: is not a PNG" in errors
@@ -176,9 +179,9 @@ def test_files_are_projected_and_those_that_cannot_be_read_are_named(tmp_path, c
     for i, distance in enumerate(arrays["distances"]):
         assert f"{i}.png: PSNR {-20 * np.log10(distance):.2f} dB, class {'abc'[arrays['labels'][i]]}\n" in lines
     assert Image.open(out).size == (5 * (2 + 2 * 14), 5 * (2 + 3 * 14))
-    assert project_files(gan, [str(tmp_path / "0.png")], "b", 1, 0, out) == 0
+    assert project_files(gan, [str(tmp_path / "0.png")], ("b",), 1, 0, out) == 0
     assert np.load(out.with_suffix(".npz"))["labels"].tolist() == [1]
-    with pytest.raises(InputError, match="label: got 'a,b'; accepted: one class, or one for each of the 4"):
-        project_files(gan, [str(tmp_path / "*.png")], "a,b", 1, 0, out)
+    with pytest.raises(InputError, match=r"label: got \('a', 'b'\); accepted: one class, or one for each of the 4"):
+        project_files(gan, [str(tmp_path / "*.png")], ("a", "b"), 1, 0, out)
     with pytest.raises(InputError, match=r"pictures: got .*; accepted: a picture that can be read"):
-        project_files(gan, [str(tmp_path / "3.png")], None, 1, 0, out)
+        project_files(gan, [str(tmp_path / "3.png")], (), 1, 0, out)

@@ -67,7 +67,8 @@ def start(
     state = init_restoration(task, jax.random.key(0), vars(RestorationHparams(**{**usual, **numbers})))
     mixing = jnp.eye(3) if channel is None else jnp.zeros((3, 3)).at[channel].set(1.0)
     params = {"mixing": mixing, "offset": jnp.asarray(offset, jnp.float32)}
-    return state.replace(step=jnp.asarray(step, jnp.int32), params={"restorer": params})
+    counts = {"step": jnp.asarray(step, jnp.int32), "images": jnp.asarray(step * BATCH, jnp.int32)}
+    return state.replace(**counts, params={"restorer": params})
 
 
 def colours(num: int = BATCH, size: tuple[int, ...] = SHAPE, seed: int = 0) -> jax.Array:
