@@ -29,7 +29,7 @@ def find_run_by_name(name: str, field: str = "run", also: Callable[[], str] = st
         found = [path.parent for path in RUNS.glob("*/*/config.json") if name in ("latest", path.parts[-3])]
         known = ", ".join(sorted({path.parts[-3] for path in RUNS.glob("*/*/config.json")}))
         if not found:
-            names = f", latest, or one of {known}" if known else ""
+            names = f", latest or one of {known} in {RUNS}/" if known else f" (there are no runs in {RUNS}/)"
             reject(field, name, f"a run folder (OUT/RECIPE/TIMESTAMP){names}{also()}")
         return max(found, key=lambda folder: folder.name)
     return Path(name)

@@ -2,12 +2,16 @@
 
 import contextlib
 import logging
+import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NoReturn
 
 from jaxgen.errors import InputError
+
+UNSAVED = "interrupted before the first checkpoint: nothing to save"
 
 
 @contextlib.contextmanager
@@ -42,6 +46,29 @@ def exit_cleanly() -> Iterator[None]:
         from jaxgen.training.distributed import LOST
 
         fail(f"{LOST} ({str(error).splitlines()[0]})", 1)
+
+
+@contextlib.contextmanager
+def nothing_to_save(folder: Callable[[], Path | None]) -> Iterator[None]:
+    """Ends the process at once, with one line and 0, at SIGINT or SIGTERM while a run has no folder yet.
+
+    An exception would be lost, or become another one, within the import of a large package. Once there is a folder
+    a signal raises KeyboardInterrupt.
+    """
+
+    def handle(number: int, frame: Any) -> None:
+        found = folder()
+        if found is None or not found.exists():
+            os.write(sys.stdout.fileno(), f"{UNSAVED}\n".encode())  # printing may be what was interrupted
+            os._exit(0)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def fail(message: str, code: int) -> NoReturn:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from jaxgen.cli.exits import exit_cleanly
+from jaxgen.cli.exits import UNSAVED, exit_cleanly, nothing_to_save
 from jaxgen.cli.flags import name_the_latest, parse, value_of
 from jaxgen.cli.names import named, scan_config, scan_recipe, scannable, trainable
 from jaxgen.errors import InputError
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from jaxgen.tasks.base import Task
 
 C = TypeVar("C")
-UNSAVED = "interrupted before the first checkpoint: nothing to save"
 
 
 def run_recipe(
@@ -40,7 +39,8 @@ def run_recipe(
       task: by default the one of the table that the configuration belongs to.
       call: program and flags; by default from sys.argv.
     """
-    with exit_cleanly():
+    chosen: list[Path] = []
+    with exit_cleanly(), nothing_to_save(lambda: next(iter(chosen), None)):
         prog, typed = call or _typed(recipe)
         args = name_the_latest(typed)
         config = parse(default, args, prog, description)
@@ -49,13 +49,16 @@ def run_recipe(
             accepted = f"none with --resume, which goes on in {resume}; --initial-weights {resume} starts a new run"
             raise InputError(f"out: got {out!r}; accepted: {accepted}")
         command = shlex.join([*prog.split(), *typed])
-        _start(recipe, config, task, command, lambda base: parse(base, args, prog, None))
+        _start(recipe, config, task, command, lambda base: parse(base, args, prog, None), chosen)
 
 
-def _start(recipe: str, config: Any, task: "Task | None", command: str, read: Callable[[Any], Any]) -> None:
-    """Finds or chooses the run folder, and trains; imports JAX only here, after the flags have been parsed."""
+def _start(
+    recipe: str, config: Any, task: "Task | None", command: str, read: Callable[[Any], Any], chosen: list[Path]
+) -> None:
+    """Finds or chooses the run folder, adds it to `chosen`, and trains; imports JAX only here, after the flags."""
     from jaxgen.runs.checkpoints import latest_step
     from jaxgen.runs.folder import Run, find_run, new_run, read_run_config
+    from jaxgen.runs.reading import read_run
     from jaxgen.scans.config import is_scan
     from jaxgen.scans.scan import run_or_extract
     from jaxgen.tasks.train import train_run
@@ -69,7 +72,11 @@ def _start(recipe: str, config: Any, task: "Task | None", command: str, read: Ca
     else:
         directory = Path(distributed.decided_by_main(lambda: str(find_run(resume, recipe, out))))
         config = read(read_run_config(directory, type(config)))
+        began_as = read_run(directory).get("recipe", recipe)
+        if began_as != recipe:
+            print(f"resume: {directory} is a run of {began_as}, whose settings are used, not those of {recipe}")
     run = run_or_extract if is_scan(config) else train_run
+    chosen.append(directory)
     try:
         run(Run(recipe, directory, command, resumed=resume is not None), _without_the_call(config), task)
     except KeyboardInterrupt:  # while data is read or pictures are drawn; the loop itself ends in order
@@ -80,10 +87,11 @@ def _start(recipe: str, config: Any, task: "Task | None", command: str, read: Ca
 def train(args: list[str]) -> None:
     """Trains a model: a recipe by its name, or a preset on your own data."""
     name, rest = named(args, "train", trainable())
-    if name in presets():
-        _run_preset(name, rest)
-    else:
-        _run_module(name, f"jaxgen train {name}", rest)
+    with nothing_to_save(lambda: None):  # a recipe is imported before it runs
+        if name in presets():
+            _run_preset(name, rest)
+        else:
+            _run_module(name, f"jaxgen train {name}", rest)
 
 
 def scan(args: list[str]) -> None:

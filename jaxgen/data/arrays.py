@@ -133,7 +133,8 @@ def match_classes(names: Sequence[str], known: Sequence[str], field: str = "labe
     """Returns the place of each of some classes among the known ones.
 
     Args:
-      names: by the names of the known classes; or, if one of them is none, all by their numbers from 0.
+      names: by the names of the known classes; or, if one of them is none, all by their numbers from 0, unless
+        the names are numbers themselves.
       known: names of the known classes, in order.
       field: name of the argument in errors.
 
@@ -141,7 +142,7 @@ def match_classes(names: Sequence[str], known: Sequence[str], field: str = "labe
       InputError: a class is neither.
     """
     by_name = {name: place for place, name in enumerate(known)}
-    by_number = {str(place): place for place in range(len(known))}
+    by_number = by_name if all(map(str.isdecimal, known)) else {str(place): place for place in range(len(known))}
     places = by_name if set(names) <= set(by_name) else by_number
     wrong = sorted((name for name in names if name not in places), key=lambda name: name in by_name)
     if wrong:

@@ -96,7 +96,8 @@ def _headline(recipe: str, run: Mapping[str, Any], rows: list[dict[str, Any]], e
     """Returns the head of the page: the recipe, the time of the start, quality, steps, images, time, speed, status."""
     steps = run.get("steps") or (rows[-1]["step"] if rows else 0)
     images = images_at(rows, steps)
-    seconds, speed, status = run.get("seconds"), run.get("images_per_second"), str(run.get("status") or "")
+    seconds = sum(call.get("seconds") or 0.0 for call in run.get("history") or [run])  # of all calls
+    speed, status = run.get("images_per_second"), str(run.get("status") or "")
     facts = quality_facts(rows, [*evaluations.values()]) | {
         "Steps": f"{steps:,}" if steps else None,
         "Images seen": f"{round(images):,}" if images else None,

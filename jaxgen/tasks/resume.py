@@ -1,10 +1,22 @@
 """What may change when a run goes on, and what a change means for its schedule."""
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 from jaxgen.errors import InputError
+from jaxgen.runs.checkpoints import latest_step
 from jaxgen.runs.outputs import Counts
+from jaxgen.runs.reading import read_run
+
+
+def require_checkpoint(directory: Path) -> None:
+    """Raises `InputError` if a run was stopped before its first checkpoint."""
+    if latest_step(directory / "checkpoints") is None:
+        again = read_run(directory).get("command") or "its command"
+        raise InputError(
+            f"resume: got {directory}, which has no checkpoint; accepted: a run with one; start anew: {again}"
+        )
 
 
 def require_same_data(earlier: Any, config: Any) -> None:

@@ -21,7 +21,7 @@ from jaxgen.runs.recording import Logger, find_logger
 from jaxgen.tasks import table
 from jaxgen.tasks.base import Task, Trained, facts_of, report
 from jaxgen.tasks.initial_weights import warm_start
-from jaxgen.tasks.resume import require_same_data, schedule_line
+from jaxgen.tasks.resume import require_checkpoint, require_same_data, schedule_line
 from jaxgen.training.convolution_library import DEFAULT
 from jaxgen.training.fit import OnMetrics, copy_into, prepare, with_numbers
 from jaxgen.training.step import TrainState
@@ -64,6 +64,7 @@ def train_run(
     task = task or table.task_of((f.name for f in dataclasses.fields(config)), "config", type(config).__name__)
     began, earlier, library = time.monotonic(), config, None
     if run.resumed:
+        require_checkpoint(run.directory)
         step, meta = checkpoints.read_meta(run.directory / "checkpoints")
         earlier = from_dict(type(config), as_named_now(meta["config"]))
         require_same_data(earlier, config)

@@ -12,7 +12,8 @@ import numpy as np
 import optax
 import pytest
 
-from jaxgen.cli.recipes import UNSAVED, run_recipe
+from jaxgen.cli.exits import UNSAVED
+from jaxgen.cli.recipes import run_recipe
 from jaxgen.data.config import DataConfig
 from jaxgen.data.pipeline import plan
 from jaxgen.data.sources import array_source

@@ -25,13 +25,16 @@ def class_names(gan: Trained) -> tuple[str, ...]:
 def parse_labels(texts: str | Sequence[str], names: tuple[str, ...]) -> list[int]:
     """Returns the classes that a text, or several, stand for, in order.
 
-    A text that is no class as a whole is a list of classes, separated by commas; a name comes before a number.
+    A text that is no class as a whole is a list of classes, separated by commas. A class may be called by its number
+    from 0, unless the names are numbers themselves; a name comes first.
 
     Raises:
       InputError: a class is unknown; lists the known ones.
     """
-    known = ", ".join(name if name == str(i) else f"{name} ({i})" for i, name in enumerate(names))
-    numbers = {str(i): i for i in range(len(names))} | {name: i for i, name in enumerate(names)}
+    quoted = [repr(name) if "," in name else name for name in names]
+    by_number = {} if all(map(str.isdecimal, names)) else {str(i): i for i in range(len(names))}
+    known = ", ".join(f"{name} ({i})" if by_number else name for i, name in enumerate(quoted))
+    numbers = by_number | {name: i for i, name in enumerate(names)}
     found = []
     for text in [texts] if isinstance(texts, str) else texts:
         require(len(names) > 0, "label", text, "none, since this run was trained without classes")
