@@ -16,6 +16,7 @@ from jaxgen.runs.outputs import BEST_METRIC
 from jaxgen.runs.reading import read_metrics
 from jaxgen.runs.recording import open_metrics
 from jaxgen.scans.setup import Scan, member_config
+from jaxgen.training.fit import over_images
 from jaxgen.training.population import make_pick, parse_layout, population_target
 
 
@@ -42,7 +43,7 @@ def extract_member(directory: Path, scan: Scan, number: int) -> Path:
     entry, out = there[number], directory / "members" / str(number)
     require(not out.exists(), "extract", str(out), "a folder that is not there yet")
     layout = parse_layout("map", meta["slots"])
-    target = population_target(scan.algorithm, layout, entry.hparams, meta["slots"])
+    target = population_target(scan.algorithm, layout, over_images(entry.hparams, 1), meta["slots"])
     population, _ = checkpoints.restore(folder, target, step)
     config = member_config(scan.config, entry.hparams, entry.seed)
     _write_run(out, directory, config, scan, entry, make_pick(layout)(population, entry.slot))

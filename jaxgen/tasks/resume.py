@@ -14,9 +14,8 @@ def require_checkpoint(directory: Path) -> None:
     """Raises `InputError` if a run was stopped before its first checkpoint."""
     if latest_step(directory / "checkpoints") is None:
         again = read_run(directory).get("command") or "its command"
-        raise InputError(
-            f"resume: got {directory}, which has no checkpoint; accepted: a run with one; start anew: {again}"
-        )
+        accepted = f"a run with a checkpoint; start anew: {again}"
+        raise InputError(f"resume: got {directory}, stopped before its first checkpoint; accepted: {accepted}")
 
 
 def require_same_data(earlier: Any, config: Any) -> None:

@@ -204,7 +204,7 @@ def test_a_restorer_of_a_folder_learns_from_crops_unless_a_size_is_given(monkeyp
 
 def test_a_recipe_is_called_with_what_was_typed(monkeypatch):
     seen = []
-    monkeypatch.setattr(recipes, "_start", lambda recipe, config, run, command, read: seen.append((config, command)))
+    monkeypatch.setattr(recipes, "_start", lambda recipe, config, run, command, *_: seen.append((config, command)))
     before = sys.argv
     recipes.train(["gan-mnist", "--steps", "7"])
     assert sys.argv is before

@@ -72,7 +72,10 @@ def leaves(folder):
     step, meta = read_meta(folder / "checkpoints")
     config = load_config(GanRecipe, folder / "config.json")
     gan = make_gan(config.gan, tuple(meta["shape"]), config.train.batch_size)
-    state, _ = restore(folder / "checkpoints", jax.eval_shape(gan.init, jax.random.key(0), vars(config.hparams)))
+    state, _ = restore(
+        folder / "checkpoints",
+        jax.eval_shape(gan.init, jax.random.key(0), vars(config.hparams) | {"schedule_images": 1.0}),
+    )
     paths = jax.tree_util.tree_leaves_with_path(state)
     return step, {jax.tree_util.keystr(p): hashlib.sha256(np.asarray(x).tobytes()).hexdigest() for p, x in paths}
 

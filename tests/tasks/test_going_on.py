@@ -3,6 +3,9 @@
 import dataclasses
 import json
 import math
+import signal
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -290,3 +293,29 @@ def test_weights_come_from_a_bundle_or_a_model_too(gan):
     np.testing.assert_array_equal(flat(params["generator"])[name], averaged[name])
     with pytest.raises(InputError, match="initial_weights: got 'photos'; accepted: weights of which some fit"):
         started(gan, 3, "photos")
+
+
+def test_a_run_stopped_before_its_first_checkpoint_says_how_to_start_anew(tmp_path):
+    run = new_run("toy", str(tmp_path), "python -m toy --steps 10")
+    with pytest.raises(KeyboardInterrupt):
+        train_run(run, config_of(), TOY._replace(measures=lambda *_: (), show=lambda *_: interrupt))
+    with pytest.raises(
+        InputError, match=r"stopped before its first checkpoint; .* start anew: python -m toy --steps 10"
+    ):
+        go_on(run._replace(resumed=True), config_of())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_before_there_is_a_folder_ends_at_once(number):
+    """In a process of its own, in the middle of something that would swallow an exception."""
+    code = f"""
+import os
+from jaxgen.cli.exits import nothing_to_save
+with nothing_to_save(lambda: None):
+    try:
+        os.kill(os.getpid(), {int(number)})
+    except BaseException:
+        print("swallowed")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{UNSAVED}\n", "")

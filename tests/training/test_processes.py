@@ -82,7 +82,8 @@ def uninterrupted(folder: Path) -> TrainState:
     key_init, key_steps = jax.random.split(jax.random.key(config.train.seed))
     mesh = parallel.make_mesh(config.train.batch_size)
     assert mesh.size == 8
-    state = parallel.init_state(algorithm, key_init, asdict(config.hparams), mesh)
+    whole = {"schedule_images": float(config.train.steps * config.train.batch_size)}
+    state = parallel.init_state(algorithm, key_init, asdict(config.hparams) | whole, mesh)
     stream = batches(source, batch_size=config.train.batch_size, seed=config.train.seed)
     stacked = {"images": np.stack([next(stream)["images"] for _ in range(STOPPED_AT)])}
     dispatch = parallel.compile_steps(algorithm, key_steps, mesh)

@@ -19,7 +19,7 @@ from jaxgen.data.sources import array_source
 from jaxgen.evaluation import classifier_score
 from jaxgen.runs.folder import new_run
 from jaxgen.scans.scan import run_or_extract
-from jaxgen.scans.setup import ScanConfig, scan_of
+from jaxgen.scans.config import ScanConfig, scan_of
 from jaxgen.tasks.gan import evaluate
 from jaxgen.tasks.gan.config import GanConfig, GanRecipe
 from jaxgen.tasks.load import load

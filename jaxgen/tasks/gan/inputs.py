@@ -33,7 +33,8 @@ def parse_labels(texts: str | Sequence[str], names: tuple[str, ...]) -> list[int
     """
     quoted = [repr(name) if "," in name else name for name in names]
     by_number = {} if all(map(str.isdecimal, names)) else {str(i): i for i in range(len(names))}
-    known = ", ".join(f"{name} ({i})" if by_number else name for i, name in enumerate(quoted))
+    listed = (f"{quoted[i]} ({i})" if by_number and name != str(i) else quoted[i] for i, name in enumerate(names))
+    known = ", ".join(listed)
     numbers = by_number | {name: i for i, name in enumerate(names)}
     found = []
     for text in [texts] if isinstance(texts, str) else texts:

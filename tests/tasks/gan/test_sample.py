@@ -77,7 +77,7 @@ def test_a_class_with_a_comma_is_a_class_and_all_else_is_a_list(texts, expected)
 
 @pytest.mark.parametrize(("texts", "wrong"), [(["dark, large,0"], "dark"), (["0", "4"], "4"), ([""], "")])
 def test_the_part_that_is_no_class_is_named(texts, wrong):
-    with pytest.raises(InputError, match=rf"label: got '{wrong}'; accepted: bright \(0\), dark, large \(1\), 2"):
+    with pytest.raises(InputError, match=rf"label: got '{wrong}'; accepted: bright \(0\), 'dark, large' \(1\), 2"):
         parse_labels(texts, NAMES)
 
 
@@ -231,3 +231,9 @@ def test_a_folder_with_something_in_it_is_written_to_only_when_forced(run, tmp_p
     assert call(monkeypatch, "sample", run, "--num", 1, "--out", folder) == 2
     assert "is a folder that is not empty; overwritten only with --force" in capsys.readouterr().err
     assert call(monkeypatch, "sample", run, "--num", 1, "--out", folder, "--force") == 0
+
+
+def test_a_class_called_by_a_number_is_never_meant_by_its_place():
+    assert parse_labels("77,3", ("3", "77")) == [1, 0]
+    with pytest.raises(InputError, match="label: got '1'; accepted: 3, 77"):
+        parse_labels("1", ("3", "77"))
