@@ -22,7 +22,7 @@ _HOMES = {
     "load": "jaxgen.loading",
     "make_gan": "jaxgen.tasks.gan.algorithm",
     "open_source": "jaxgen.data.sources",
-    "project": "jaxgen.tasks.gan.project",
+    "project": "jaxgen.api.using",
     "restore": "jaxgen.api.using",
     "sample": "jaxgen.api.using",
     "train_gan": "jaxgen.api.training",

@@ -7,7 +7,7 @@ from typing import Any
 from jaxgen.bundles.manifest import MANIFEST
 from jaxgen.bundles.model import Model
 from jaxgen.bundles.model import load as load_bundle
-from jaxgen.errors import require
+from jaxgen.errors import reject, require
 
 
 def load(folder: str | PathLike, checkpoint: str = "latest") -> Model | Any:
@@ -19,7 +19,7 @@ def load(folder: str | PathLike, checkpoint: str = "latest") -> Model | Any:
     Args:
       folder: folder of a bundle; or, for `sample`, `restore` and `evaluate`, a run folder (OUT/RECIPE/TIMESTAMP), its
         file of weights, or a name of shipped weights, "photos", "photos-grey" or "digits".
-      checkpoint: of a run: "latest", "best" or a step.
+      checkpoint: of a run: "latest", "best" or a step; all else has only "latest".
 
     Examples:
       >>> jaxgen.load("photos-grey").facts.shape[-1]
@@ -30,11 +30,14 @@ def load(folder: str | PathLike, checkpoint: str = "latest") -> Model | Any:
     """
     require(isinstance(folder, str | PathLike), "folder", type(folder).__name__, "the path of a bundle or a run")
     path = Path(folder)
-    if not (path / MANIFEST).is_file():
-        from jaxgen.tasks.table import pretrained
+    if (path / MANIFEST).is_file():
+        require(checkpoint == "latest", "checkpoint", checkpoint, "latest, as a bundle holds one model")
+        return load_bundle(path)
+    from jaxgen.tasks.table import pretrained
 
-        if str(folder) in pretrained() or path.is_file() or (path / "checkpoints").is_dir():
-            from jaxgen.tasks.load import load as load_trained
+    if str(folder) in pretrained() or path.is_file() or (path / "checkpoints").is_dir():
+        from jaxgen.tasks.load import load as load_trained
 
-            return load_trained(folder if isinstance(folder, str) else path, str(checkpoint))
-    return load_bundle(path)
+        return load_trained(folder if isinstance(folder, str) else path, str(checkpoint), "folder")
+    kinds = f"a bundle (a folder with a {MANIFEST}), a run folder with checkpoints, its file of weights"
+    reject("folder", str(folder), f"{kinds}, {', '.join(pretrained())}")

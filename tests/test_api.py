@@ -101,7 +101,7 @@ def test_new_sizes_compile_nothing(restorer):
 
 def test_runs_and_bundles_are_loaded_by_one_function(monkeypatch, tmp_path):
     (tmp_path / "checkpoints").mkdir()
-    monkeypatch.setattr("jaxgen.tasks.load.load", lambda model, checkpoint: (model, checkpoint))
+    monkeypatch.setattr("jaxgen.tasks.load.load", lambda model, checkpoint, field: (model, checkpoint))
     assert jaxgen.load(str(tmp_path), "best") == (str(tmp_path), "best")
     assert jaxgen.load(tmp_path) == (tmp_path, "latest")
 

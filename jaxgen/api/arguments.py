@@ -2,16 +2,22 @@
 
 import os
 from collections.abc import Sequence
+from os import PathLike
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 from PIL import Image
 
+from jaxgen.bundles.manifest import MANIFEST
+from jaxgen.bundles.model import Model
 from jaxgen.config_json import from_dict
-from jaxgen.errors import InputError, require
+from jaxgen.data.arrays import match_classes
+from jaxgen.errors import InputError, reject, require
 from jaxgen.photos.reading import read_photo
 from jaxgen.photos.writing import to_8_bits
+from jaxgen.tasks.base import Trained
+from jaxgen.tasks.load import pretrained_for
 from jaxgen.training.config import TrainConfig
 
 T = TypeVar("T")
@@ -31,15 +37,100 @@ def as_config(cls: type[T], given: Any, field: str, **otherwise: Any) -> T:
       InputError: neither of these, or the dict has an unknown field or a value of another type.
     """
     known = given is None or isinstance(given, cls | dict)
-    require(known, field, given, f"jaxgen.{cls.__name__}, or a dict of its fields")
+    require(known, field, shown(given), f"jaxgen.{cls.__name__}, or a dict of its fields")
     return given if isinstance(given, cls) else from_dict(cls, {**otherwise, **(given or {})}, f"{field}.")
 
 
-def as_settings(out: Any, **numbers: Any) -> TrainConfig:
-    """Returns the settings of a training; raises `InputError` if one is not of its type."""
-    plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in numbers.items()}
-    folder = os.fspath(out) if isinstance(out, str | os.PathLike) else out or "runs"
-    return from_dict(TrainConfig, {**plain, "out": folder})
+def as_settings(out: Any, steps: Any, batch_size: Any, seed: Any, minutes: Any) -> TrainConfig:
+    """Returns the settings of a training; raises `InputError` if one is not accepted."""
+    whole = {"steps": require_whole(steps, "steps"), "batch_size": require_whole(batch_size, "batch_size")}
+    given = minutes is None or (_is_number(minutes) and minutes > 0)
+    require(given, "minutes", shown(minutes), "a number above 0, or None")
+    require(out is None or isinstance(out, str | PathLike), "out", shown(out), "the path of a folder, or None")
+    time = None if minutes is None else float(minutes)
+    folder = os.fspath(out) if out else "runs"
+    return TrainConfig(**whole, minutes=time, seed=require_seed(seed), out=folder)
+
+
+def require_training(image_size: Any, resume: Any, initial_weights: Any, log: Any) -> None:
+    """Raises `InputError` unless these arguments of a training are of their types, and go together."""
+    if image_size is not None:
+        require_whole(image_size, "image_size")
+    accepted = "a model of jaxgen.train_gan, jaxgen.train_restorer or jaxgen.load, or None"
+    require(isinstance(resume, Trained | None), "resume", shown(resume), accepted)
+    named = isinstance(initial_weights, Trained | str | PathLike | None)
+    accepted = "a trained model, the path of a run, of its file of weights or of a bundle, or None"
+    require(named, "initial_weights", shown(initial_weights), accepted)
+    alone = resume is None or initial_weights is None
+    require(alone, "initial_weights", shown(initial_weights), "None with resume, which goes on with its own")
+    require(log is None or callable(log), "log", shown(log), "a function (step, values), or None")
+
+
+def require_whole(value: Any, field: str, least: int = 1) -> int:
+    """Returns a whole number; raises `InputError` unless it is one, and not below `least`."""
+    require(_is_whole(value) and value >= least, field, shown(value), f"a whole number, {least} or more")
+    return int(value)
+
+
+def require_seed(value: Any) -> int:
+    """Returns a seed; raises `InputError` unless it is a whole number from 0 to 2**32 - 1."""
+    require(_is_whole(value) and 0 <= value < 2**32, "seed", shown(value), "a whole number, 0 to 4294967295")
+    return int(value)
+
+
+def require_share(value: Any, field: str) -> float:
+    """Returns a number from 0 to 1; raises `InputError` for anything else."""
+    require(_is_number(value) and 0 <= value <= 1, field, shown(value), "a number, 0 to 1")
+    return float(value)
+
+
+def require_model(model: Any, use: str, accepted: str) -> None:
+    """Raises `InputError` unless this is a trained model, or a path that is not one of a bundle.
+
+    Args:
+      model: what the user gave.
+      use: name of the use, see `require_use`.
+      accepted: what may be given besides a run and the models of the package.
+    """
+    path = isinstance(model, str | PathLike)
+    accepted = ", ".join([accepted, "a run folder, its file of weights", *pretrained_for(use)])
+    if isinstance(model, Model) or (path and (Path(model) / MANIFEST).is_file()):
+        instead = f"; a bundle is used by jaxgen.load(...).{use}(...)" if hasattr(Model, use) else ""
+        reject("model", "a bundle" if isinstance(model, Model) else str(model), accepted + instead)
+    require(path or isinstance(model, Trained), "model", shown(model), accepted)
+
+
+def as_class_numbers(labels: Any, names: Sequence[str]) -> list[int]:
+    """Returns the places of classes among those of a GAN.
+
+    Args:
+      labels: one class or several, each by its name or as in `match_classes`.
+      names: names of the GAN's classes; empty if it has none.
+
+    Raises:
+      InputError: a class that the GAN does not have, or none at all.
+    """
+    require(len(names) > 0, "labels", shown(labels), "None, since it has no classes")
+    asked = [str(label) for label in np.asarray(labels, object).ravel()]
+    require(len(asked) > 0, "labels", shown(labels), "one class or more, or None")
+    return match_classes(asked, names).tolist()
+
+
+def shown(value: Any) -> Any:
+    """Returns what an error shows of an argument: a number or a short text as it is, of all else the type."""
+    if isinstance(value, int | float | np.number | None) or (isinstance(value, str) and len(value) <= 80):
+        return value.item() if isinstance(value, np.number) else value
+    shape = getattr(value, "shape", None)
+    return type(value).__name__ if shape is None else f"{type(value).__name__} of shape {shape}"
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    real = isinstance(value, int | float | np.integer | np.floating)
+    return real and not isinstance(value, bool)
 
 
 def as_pixels(image: Any, field: str) -> np.ndarray:
@@ -52,11 +143,20 @@ def as_pixels(image: Any, field: str) -> np.ndarray:
 
 
 def as_missing(mask: Any) -> np.ndarray:
-    """Returns a mask as bool (h, w): true where it is true or above 0, or where a picture is white or light grey."""
+    """Returns a mask as bool (h, w): true where it is true or above 0, or where a picture is white or light grey.
+
+    Raises:
+      InputError: an array that does not hold finite numbers.
+    """
     if isinstance(mask, str | os.PathLike | Image.Image):
         pixels = as_pixels(mask, "mask")
         return to_8_bits(pixels.reshape(*pixels.shape[:2], -1)).max(axis=-1) >= 128
-    return np.asarray(mask) > 0
+    array = np.asarray(mask)
+    numbers = array.dtype.kind in "biuf"
+    require(numbers, "mask", f"an array of {array.dtype}", "bool, or numbers that are above 0 where to fill in")
+    finite = bool(np.isfinite(array).all())
+    require(finite, "mask", "values that are infinite or not a number", "bool, or finite numbers")
+    return (array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array) > 0
 
 
 def as_stack(images: Any) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxgen.api.arguments import as_config, as_settings, as_stack
+from jaxgen.api.arguments import as_config, as_settings, as_stack, require_training
 from jaxgen.data.base import Source
 from jaxgen.data.config import DataConfig
 from jaxgen.data.sources import array_source, open_source
@@ -73,7 +73,8 @@ def train_gan(
         metrics.jsonl, without for each dispatch of steps. For Weights & Biases: `lambda step, v: wandb.log(v, step)`.
 
     Returns:
-      The trained GAN, for `sample`, with its `state`; and the metrics of the steps of this call, (steps,) by name.
+      The trained GAN, for `sample`, with its `state`; and the metrics of the steps of this call, (steps,) by name: an
+        empty dict if a resumed model has all steps already.
 
     Examples:
       >>> gan, history = jaxgen.train_gan(images, steps=2, batch_size=8, config={"architecture": "mlp"}, progress=False)
@@ -85,7 +86,8 @@ def train_gan(
       NonFiniteError: training diverged.
     """
     setup_backend()
-    settings = as_settings(out, steps=steps, minutes=minutes, batch_size=batch_size, seed=seed)
+    settings = as_settings(out, steps, batch_size, seed, minutes)
+    require_training(image_size, resume, initial_weights, log)
     data, source = _open(images, labels, image_size)
     structure = as_config(GanConfig, config, "config", conditioning="none" if labels is None else "projection")
     recipe = GanRecipe(data, structure, as_config(GanHparams, hparams, "hparams"), settings)
@@ -136,7 +138,8 @@ def train_restorer(
       NonFiniteError: training diverged.
     """
     setup_backend()
-    settings = as_settings(out, steps=steps, minutes=minutes, batch_size=batch_size, seed=seed)
+    settings = as_settings(out, steps, batch_size, seed, minutes)
+    require_training(image_size, resume, initial_weights, log)
     data, source = _open(images, None, image_size)
     noise = f"noise:{steps // 10}," if steps >= 10 else ""
     usual = {"schedule": f"{noise}damage:{steps - steps // 10}", "damage": damage}
@@ -169,7 +172,6 @@ def _train(
     """Trains in memory, or in a new run folder in `out`; returns the model and the metrics of every step."""
     parts: list[dict[str, np.ndarray]] = []
     begin = None if resume is None else resume.state
-    require(None in (begin, weights), "initial_weights", weights, "None with resume, which goes on with its own")
     weights = weights if isinstance(weights, Trained | None) else str(weights)
     if weights is not None:  # a model in memory is recorded by its name
         named = weights.facts.name if isinstance(weights, Trained) else weights

@@ -1,39 +1,51 @@
 """What a trained model is used for from Python: images are drawn, restored and judged."""
 
-from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from jaxgen.api.arguments import as_missing, as_pixels, as_stack, to_integers
+from jaxgen.api.arguments import (
+    as_class_numbers,
+    as_missing,
+    as_pixels,
+    as_stack,
+    require_model,
+    require_seed,
+    require_share,
+    require_whole,
+    to_integers,
+)
 from jaxgen.compilation import keep_compiled
-from jaxgen.data.arrays import match_classes
 from jaxgen.data.config import DataConfig
 from jaxgen.data.sources import array_source
 from jaxgen.errors import require
 from jaxgen.evaluation.features import choose_network
 from jaxgen.evaluation.generated import Generated
+from jaxgen.evaluation.protocol import NEIGHBOURS
 from jaxgen.evaluation.protocol import evaluate as judge
 from jaxgen.evaluation.samples import open_splits
+from jaxgen.images import to_uint8
 from jaxgen.tasks.base import Trained
 from jaxgen.tasks.gan.evaluate import generated_by
+from jaxgen.tasks.gan.project import STEPS, Projection, find_latents, require_pictures
 from jaxgen.tasks.gan.sample import class_names, draw
 from jaxgen.tasks.load import load, require_use
 from jaxgen.tasks.restoration.pixels import make_restore, photo_models, require_any_size
 
 TILE = 512
+GAN = "a GAN of jaxgen.train_gan"
 
 
 def sample(model: Trained | str | Path, num: int = 64, labels: Any = None, seed: int = 0) -> np.ndarray:
     """Returns images from a GAN, uint8 (num, h, w, c).
 
     Args:
-      model: from `train_gan`, or a run folder.
+      model: from `train_gan`, a run folder, its generator.safetensors, or "digits", the GAN of the package.
       num: number of images, 1 or more.
       labels: for a conditional GAN, a class or several, repeated in order up to `num`: the labels of its training, or
         numbers from 0. None draws random classes.
-      seed: random seed.
+      seed: random seed, 0 to 2**32 - 1.
 
     Raises:
       InputError: there is no such run, or the GAN has no such class.
@@ -43,16 +55,47 @@ def sample(model: Trained | str | Path, num: int = 64, labels: Any = None, seed:
       (4, 8, 8, 1)
     """
     keep_compiled()
-    named = isinstance(model, Trained | str | PathLike)
-    require(named, "model", type(model).__name__, "a GAN of jaxgen.train_gan, or the path of a run folder")
-    gan = require_use(model if isinstance(model, Trained) else load(model), "sample", "model", _describe(model))
-    require(isinstance(num, int | np.integer) and num >= 1, "num", num, "a whole number, 1 or more")
-    require(isinstance(seed, int | np.integer), "seed", seed, "a whole number")
-    names = class_names(gan)
-    known = labels is None or (len(names) > 0 and np.size(labels) > 0)
-    require(known, "labels", labels, "classes, of a GAN trained with classes; or None")
-    asked = None if labels is None else match_classes([str(label) for label in np.ravel(labels)], names).tolist()
+    num, seed = require_whole(num, "num"), require_seed(seed)
+    gan = _open_gan(model, "sample")
+    asked = None if labels is None else as_class_numbers(labels, class_names(gan))
     return draw(gan, num, seed, asked)["images"]
+
+
+def project(
+    model: Trained | str | Path, images: Any, labels: Any = None, *, steps: int = STEPS, seed: int = 0
+) -> Projection:
+    """Returns latents from which a GAN draws given images as nearly as was found, what it draws, and how near that is.
+
+    Args:
+      model: from `train_gan`, a run folder, its generator.safetensors, or "digits", the GAN of the package.
+      images: uint8 or floats in [0, 1], (n, h, w) or (n, h, w, 1 or 3); they are cut to their central square, resized
+        to the size of the GAN and made grey or RGB as it is.
+      labels: for a conditional GAN the class, or those of all images (n,), as in `sample`; None finds the best.
+      steps: steps of the search, 1 or more; more come nearer.
+      seed: random seed of the starts, 0 to 2**32 - 1.
+
+    Returns:
+      The `Projection`; its `labels` are places among the classes of the GAN, `model.facts.class_names`, from 0.
+
+    Raises:
+      InputError: there is no such model, an array has a wrong shape or range, or the GAN has no such class.
+    """
+    steps, seed = require_whole(steps, "steps"), require_seed(seed)
+    gan = _open_gan(model, "project")
+    height, width, channels = require_pictures(gan)
+    pixels = np.asarray(images)
+    if np.issubdtype(pixels.dtype, np.floating) and pixels.size:
+        inside = bool(pixels.min() >= 0 and pixels.max() <= 1)
+        require(inside, "images", f"floats from {pixels.min():g} to {pixels.max():g}", "uint8 or floats in [0, 1]")
+        pixels = to_uint8(2 * pixels - 1)
+    size = height if height == width else None
+    fitted = array_source(pixels, None, DataConfig("arrays", image_size=size, channels=channels)).images
+    asked = None if labels is None else as_class_numbers(labels, class_names(gan))
+    if asked is not None:
+        accepted = f"one class, or one for each of {len(fitted)} images"
+        require(len(asked) in (1, len(fitted)), "labels", f"{len(asked)} classes", accepted)
+        asked = asked * len(fitted) if len(asked) == 1 else asked
+    return find_latents(gan, fitted, asked, steps, seed)
 
 
 def restore(
@@ -65,7 +108,7 @@ def restore(
     Args:
       image: uint8, uint16 or floats in [0, 1]; (h, w), (h, w, 1) or (h, w, 3), of any size; or a PIL image, or
         the path of a file, which gives (h, w, c).
-      mask: (h, w), true or above 0 where to fill in; or a picture, light where to fill in; the rest stays
+      mask: (h, w) or (h, w, 1), true or above 0 where to fill in; or a picture, light where to fill in; the rest stays
         unchanged. None restores the whole image.
       strength: from 0 (the image unchanged) to 1 (full restoration).
       model: from `train_restorer`, a run folder or its restorer.safetensors, "photos" or "photos-grey"; None chooses
@@ -80,10 +123,12 @@ def restore(
       (True, dtype('uint8'))
     """
     keep_compiled()
+    strength = require_share(strength, "strength")
+    if model is not None:
+        require_model(model, "restore", "a restorer of jaxgen.train_restorer")
     pixels = as_pixels(image, "image")
     shaped = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (1, 3))
     require(shaped and pixels.size > 0, "image", pixels.shape, "(h, w), (h, w, 1) or (h, w, 3), not empty")
-    require(isinstance(strength, int | float | np.number) and 0 <= strength <= 1, "strength", strength, "0 to 1")
     known = None if mask is None else ~as_missing(mask)
     require(
         known is None or known.shape == pixels.shape[:2],
@@ -115,8 +160,9 @@ def evaluate(
       images: generated images, arrays or a list as in `train_gan`; or a GAN, which draws `num` images.
       reference: real images, arrays or a value of `--dataset`; the test split is used if the data set has one.
       labels: classes of the images, (n,), as in the reference.
-      num: number of images that a GAN draws.
-      seed: random seed.
+      num: number of images that a GAN draws, 6 or more. Their classes are as frequent as in the reference; if that
+        has none, all are drawn equally often, and the measures of classes are left out.
+      seed: random seed, 0 to 2**32 - 1.
 
     Raises:
       InputError: the images have another shape than the reference, or there are too few.
@@ -129,6 +175,9 @@ def evaluate(
       True
     """
     keep_compiled()
+    num, seed = require_whole(num, "num", NEIGHBOURS + 1), require_seed(seed)
+    if isinstance(images, Trained):
+        require_use(images, "evaluate", "images", _describe(images))
     named = isinstance(reference, str)
     train, held_out = open_splits(DataConfig(reference)) if named else (array_source(as_stack(reference)), None)
     if isinstance(images, Trained):
@@ -145,6 +194,13 @@ def evaluate(
         generated = Generated(given.origin, given.num_images, given.shape, labelled, batches, given.class_names)
     result = judge(generated, train, held_out, choose_network(generated.shape), seed, lambda what, items, num: items)
     return {name: figure.value for name, figure in result.figures.items()}
+
+
+def _open_gan(model: Any, use: str) -> Trained:
+    """Returns a GAN that has a use of this name; raises `InputError` for any other model."""
+    require_model(model, use, GAN)
+    gan = model if isinstance(model, Trained) else load(model, field="model")
+    return require_use(gan, use, "model", _describe(model))
 
 
 def _describe(model: Any) -> str:

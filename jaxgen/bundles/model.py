@@ -61,7 +61,8 @@ class Model:
         require(self.manifest.kind == "gan", "bundle", self.manifest.kind, "a bundle of a GAN")
         require(_is_whole(num) and num >= 1, "num", num, "a whole number, 1 or more")
         require(_is_whole(seed) and 0 <= seed < 2**32, "seed", seed, "a whole number, 0 to 4294967295")
-        require(0 <= truncation <= 1, "truncation", truncation, "0 to 1")
+        number = isinstance(truncation, int | float | np.number)
+        require(number and 0 <= truncation <= 1, "truncation", truncation, "a number, 0 to 1")
         numbers = None if label is None else _class_numbers(label, self.manifest.labels)
         inputs = _draw(self.manifest, num, seed, numbers)
         inputs[0] = inputs[0] * np.float32(truncation)
@@ -77,7 +78,7 @@ class Model:
 
         Args:
           image: (h, w) or (h, w, c), c 1 or 3; uint8, uint16, or floats in [0, 1].
-          mask: (h, w), true where the image is to be filled in; all other pixels are then kept.
+          mask: (h, w) or (h, w, 1), true where the image is to be filled in; all other pixels are then kept.
 
         Returns:
           An image of the shape and type of `image`; float32 for floats.
@@ -88,6 +89,8 @@ class Model:
         require(self.manifest.kind == "restorer", "bundle", self.manifest.kind, "a bundle of a restorer")
         pixels = _pixels(image, self.manifest)
         mask = None if mask is None else np.asarray(mask)
+        if mask is not None and mask.ndim == 3 and mask.shape[2] == 1:
+            mask = mask[..., 0]
         fits = mask is None or (mask.dtype == bool and mask.shape == pixels.shape[:2])
         require(fits, "mask", _describe(mask), f"bool {list(pixels.shape[:2])}")
         restored = self._restored(pixels, None if mask is None else ~mask)
@@ -162,7 +165,7 @@ def _render(apply: Apply, inputs: list[np.ndarray]) -> np.ndarray:
 def _class_numbers(label: int | str | Sequence[int | str], names: tuple[str, ...]) -> list[int]:
     """Returns the numbers of classes, given by name, or by number if no class has that name."""
     require(len(names) > 0, "label", label, "None, since this model knows no classes")
-    asked = [label] if isinstance(label, str | int | np.integer) else list(label)
+    asked = list(np.asarray(label, object).ravel())
     numbers = {str(i): i for i in range(len(names))} | {name: i for i, name in enumerate(names)}
     require(len(asked) > 0, "label", label, "one class or more")
     for one in asked:

@@ -31,19 +31,19 @@ def load(model: str | Path, checkpoint: str = "latest", field: str = "run") -> T
 
     Args:
       model: a run folder, during training or after; a .safetensors file of a run; or a name of `table.pretrained`.
-      checkpoint: checkpoint of a run: "latest" (the newest complete one), "best" (by the first measure) or a step.
+      checkpoint: checkpoint of a run: "latest" (the newest complete one), "best" (by the first measure) or a step;
+        of a file of weights "latest" only.
       field: name of `model` in errors.
 
     Raises:
       InputError: there is no such run, file or checkpoint; or it is a scan, or the installation is damaged.
     """
-    names = table.pretrained()
-    if str(model) in names:
-        return _load_weights(pretrained_file(str(model)), str(model), field)
-    path = Path(model)
-    if path.is_file():
-        return _load_weights(path, path.name, field)
-    return _load_run(path, checkpoint, field)
+    path, shipped = Path(model), str(model) in table.pretrained()
+    if not shipped and not path.is_file():
+        return _load_run(path, checkpoint, field)
+    require(checkpoint == "latest", "checkpoint", checkpoint, f"latest, as {model} holds the weights of one step")
+    file, name = (pretrained_file(str(model)), str(model)) if shipped else (path, path.name)
+    return _load_weights(file, name, field)
 
 
 def require_use(trained: Trained, use: str, field: str, value: Any) -> Trained:
@@ -106,7 +106,7 @@ def save_weights(path: Path, trained: Trained, notes: Mapping[str, str] = NOTHIN
 def _load_run(run: Path, checkpoint: str, field: str) -> Trained:
     """Returns the model of a checkpoint of a run."""
     folder, wanted = run / "checkpoints", checkpoint_step(checkpoint)
-    require(folder.is_dir(), field, str(run), f"{RUN}{_or_pretrained()}")
+    require(folder.is_dir(), field, str(run), f"{RUN}, its file of weights{_or_pretrained()}")
     _, meta = read_meta(folder, wanted)
     if "ledger" in meta:
         raise InputError(f"{field}: {run} is a scan; accepted: a member, after --extract NUMBER ({run}/members/NUMBER)")

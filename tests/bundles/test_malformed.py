@@ -1,6 +1,7 @@
 """Damaged and hostile bundles: one clear line each, nothing run that was not declared."""
 
 import hashlib
+import inspect
 import json
 import shutil
 
@@ -151,8 +152,25 @@ def test_a_manifest_that_is_no_object(folder, data, words):
 
 
 def test_a_folder_without_a_manifest(tmp_path):
-    with pytest.raises(InputError, match=r"bundle: got .*manifest\.json"):
+    with pytest.raises(InputError, match=r"folder: got .*manifest\.json"):
         jaxgen.load(tmp_path / "nowhere")
+
+
+def test_a_bundle_is_used_by_its_methods(folder):
+    model, image = jaxgen.load(folder), np.zeros((1, 2, 3), np.uint8)
+    instead = r"; a bundle is used by jaxgen\.load\(\.\.\.\)\.{}\(\.\.\.\)"
+    for name, arguments, end in (
+        ("sample", {}, instead.format("sample")),
+        ("restore", {"image": image[0]}, instead.format("restore")),
+        ("project", {"images": image}, "digits"),
+    ):
+        for given in (folder, model):
+            with pytest.raises(InputError, match=rf"\Amodel: got [^\n]*bundle[^\n]*{end}\Z"):
+                inspect.unwrap(getattr(jaxgen, name))(model=given, **arguments)
+    with pytest.raises(InputError, match="checkpoint: got 'best'; accepted: latest"):
+        jaxgen.load(folder, "best")
+    with pytest.raises(InputError, match="truncation: got 'x'; accepted: a number, 0 to 1"):
+        inspect.unwrap(type(model).sample)(model, 4, truncation="x")
 
 
 @pytest.mark.parametrize("name", ["model.stablehlo", "weights.safetensors", "golden.safetensors"])

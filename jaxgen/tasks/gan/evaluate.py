@@ -5,6 +5,7 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxgen.data.base import Source
 from jaxgen.errors import require
@@ -60,12 +61,18 @@ def evaluate_run(
 
 
 def generated_by(gan: Trained, train: Source, num: int, seed: int) -> Generated:
-    """Returns images of a GAN, generated whenever they are read; classes are as frequent as in the training images."""
+    """Returns images of a GAN, generated whenever they are read; classes are as frequent as in the training images.
+
+    If these have no classes, the images are drawn equally often of each of the GAN's classes, and have no labels.
+    """
     names, shape = class_names(gan), gan.facts.shape
-    known = names in ((), train.class_names)
-    require(known, "dataset", train.name, f"data of the classes that the run learned: {', '.join(names)}")
+    labelled = len(names) > 0 and train.labels is not None
+    known = not labelled or names == train.class_names
+    require(known, "reference", train.name, f"data of the classes that the run learned: {', '.join(names)}")
     predict, key = jax.jit(gan.algorithm.predict), jax.random.key(seed)
-    labels = draw_labels(train, num, seed) if names else None
+    labels = draw_labels(train, num, seed) if labelled else None
+    if names and not labelled:
+        labels = np.arange(num, dtype=np.int32) % np.int32(len(names))
 
     def batches(at_once: int) -> Batches:
         for start in range(0, num, at_once):
@@ -73,6 +80,6 @@ def generated_by(gan: Trained, train: Source, num: int, seed: int) -> Generated:
             asked = None if labels is None else labels[start : start + count]
             conditions = () if asked is None else (jnp.asarray(asked),)
             inputs = gan.algorithm.draw_inputs(jax.random.fold_in(key, start), count, *conditions)
-            yield render_all(predict, gan.state, inputs), asked
+            yield render_all(predict, gan.state, inputs), asked if labelled else None
 
-    return Generated(f"run at {origin(gan)}" if gan.from_run else origin(gan), num, shape, labels is not None, batches)
+    return Generated(f"run at {origin(gan)}" if gan.from_run else origin(gan), num, shape, labelled, batches)

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -14,14 +13,11 @@ from jax import lax
 from jaxtyping import Array, Float, Float32, Int32, UInt8
 
 from jaxgen.data.base import fit_image
-from jaxgen.data.config import DataConfig
-from jaxgen.data.sources import array_source
 from jaxgen.errors import require
-from jaxgen.images import to_float, to_uint8
+from jaxgen.images import to_float
 from jaxgen.tasks.base import Trained
 from jaxgen.tasks.gan.pictures import Inputs, filled, render_all
 from jaxgen.tasks.gan.sample import class_names
-from jaxgen.tasks.load import load, require_use
 from jaxgen.training.optimizers import cosine, make_optimizer
 from jaxgen.training.parallel import on_all_devices, spread
 from jaxgen.training.step import TrainState
@@ -85,37 +81,6 @@ def fit_to(image: UInt8[np.ndarray, "h w c"], shape: Grid) -> UInt8[np.ndarray, 
     fits = height == width or size == (height, width)
     require(fits, "size", f"{size[1]} x {size[0]}", f"{width} x {height}, as the GAN draws no squares")
     return fit_image(image, height if height == width else None, channels)
-
-
-def project(
-    model: Trained | str | Path, images: Any, labels: Any = None, *, steps: int = STEPS, seed: int = 0
-) -> Projection:
-    """Returns latents from which a GAN draws given images as nearly as was found, what it draws, and how near that is.
-
-    Args:
-      model: from `train_gan`, a run folder, its generator.safetensors, or "digits", the GAN of the package.
-      images: uint8 or floats in [0, 1], (n, h, w) or (n, h, w, 1 or 3); they are cut to their central square, resized
-        to the size of the GAN and made grey or RGB as it is.
-      labels: for a conditional GAN the class, or those of all images (n,); None finds the best.
-      steps: steps of the search, 1 or more; more come nearer.
-      seed: random seed of the starts.
-
-    Raises:
-      InputError: there is no such model, an array has a wrong shape or range, or the GAN has no such class.
-    """
-    name = model.facts.name if isinstance(model, Trained) else str(model)
-    gan = require_use(model if isinstance(model, Trained) else load(model, field="model"), "project", "model", name)
-    height, width, channels = require_pictures(gan)
-    pixels = np.asarray(images)
-    if np.issubdtype(pixels.dtype, np.floating) and pixels.size:
-        inside = bool(pixels.min() >= 0 and pixels.max() <= 1)
-        require(inside, "images", f"floats from {pixels.min():g} to {pixels.max():g}", "uint8 or floats in [0, 1]")
-        pixels = to_uint8(2 * pixels - 1)
-    size = height if height == width else None
-    fitted = array_source(pixels, None, DataConfig("arrays", image_size=size, channels=channels)).images
-    if labels is not None:
-        labels = [int(label) for label in (np.ravel(labels) if np.ndim(labels) else [labels] * len(fitted))]
-    return find_latents(gan, fitted, labels, steps, seed)
 
 
 def require_pictures(gan: Trained) -> Grid:
@@ -272,7 +237,7 @@ def _advance(
     def move(step: Array, search: Search) -> Search:
         grads = jax.grad(lambda latents: jnp.sum(losses(latents)))(search.latents)
         progress = step.astype(jnp.float32) / steps.astype(jnp.float32)
-        rate = cosine(jnp.float32(RATE), jnp.zeros(()), progress)
+        rate = cosine(jnp.float32(RATE), jnp.float32(0), progress)
         with jax.numpy_dtype_promotion("standard"):  # optax raises a float decay to an integer count
             updates, adam = _adam(rate).update(grads, search.adam)
         return Search(step + 1, search.latents + updates, adam)

@@ -1,5 +1,7 @@
 """Projection: a GAN's own images are found again, in the right class, and what is wrong with a picture is said."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -96,6 +98,18 @@ def test_the_loss_is_the_squared_error_and_the_length_of_the_latents(gan):
     expected = np.mean((drawn - (images / 127.5 - 1)) ** 2) + projection.SIGMA**2 * 5 / 144
     np.testing.assert_allclose(losses, [expected], rtol=1e-5)
     np.testing.assert_array_equal(after.latents, latents)  # all five steps are done
+
+
+def test_the_search_keeps_its_types_with_64_bits(gan):
+    moving = jnp.zeros((1, 4), jnp.float32)
+    search = projection.Search(jnp.int32(0), moving, projection._adam(jnp.float32(0)).init(moving))
+    given = {"images": jnp.zeros((1, *SHAPE), jnp.uint8)}
+    with jax.enable_x64(True):
+        after, losses = jax.eval_shape(
+            partial(projection._advance, gan.algorithm.predict), gan.state, search, given, jnp.int32(5)
+        )
+    assert [x.dtype for x in jax.tree.leaves(after)] == [x.dtype for x in jax.tree.leaves(search)]
+    assert losses.dtype == np.float32
 
 
 @pytest.mark.parametrize(("num_classes", "width", "expected"), [(2, 4, 4), (2, 5, 4), (6, 4, 4)])
