@@ -24,7 +24,7 @@ FILES = {
     "runtime.wasm": "ort-wasm-simd-threaded.wasm",
 }
 """Name on the page -> name in the package's `dist`. The page has no .mjs, a type that some servers do not know."""
-TIMEOUT_S = 300
+TIMEOUT_S = 120
 
 Runner = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -58,7 +58,7 @@ def cache_folder() -> Path:
 
 
 def pinned_archive(cache: Path | None = None, run: Runner = subprocess.run) -> Path:
-    """Returns the archive of the pinned version, which npm fetches unless it is cached.
+    """Returns the archive of the pinned version, which npm fetches unless it is cached; says so on stderr.
 
     Args:
       cache: cache folder; None for `cache_folder()`.
@@ -73,6 +73,7 @@ def pinned_archive(cache: Path | None = None, run: Runner = subprocess.run) -> P
     npm = shutil.which("npm")
     if npm is None:
         raise _missing("npm, which would fetch it, is not installed")
+    print(f"fetching {PACKAGE} {VERSION} from npm (at most {TIMEOUT_S} s)", file=sys.stderr, flush=True)
     with tempfile.TemporaryDirectory() as scratch:
         data = _fetch(npm, Path(scratch), run)
     if _sha512(data) != SHA512:
@@ -85,7 +86,9 @@ def _fetch(npm: str, scratch: Path, run: Runner) -> bytes:
     command = [npm, "pack", f"{PACKAGE}@{VERSION}", "--silent", "--ignore-scripts", "--pack-destination", str(scratch)]
     try:
         done = run(command, cwd=scratch, capture_output=True, text=True, timeout=TIMEOUT_S, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except subprocess.TimeoutExpired as error:
+        raise _missing(f"npm did not fetch it within {TIMEOUT_S} s ({type(error).__name__})") from None
+    except OSError as error:
         raise _missing(f"npm could not fetch it ({type(error).__name__})") from None
     found = sorted(scratch.glob("*.tgz"))
     if done.returncode or not found:
