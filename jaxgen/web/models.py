@@ -1,5 +1,6 @@
 """A model of the page, read from a run or from a bundle with an ONNX model."""
 
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -49,6 +50,7 @@ def open_model(run: str) -> PageModel:
         return _read_bundle(Path(run))
     from jaxgen.export.bundle import export_run  # only now, as it loads JAX
 
+    print(f"exporting {run} to ONNX", file=sys.stderr, flush=True)
     with tempfile.TemporaryDirectory() as scratch:
         export_run(run, Path(scratch) / "bundle", "onnx", "latest", None, False)
         return _read_bundle(Path(scratch) / "bundle")

@@ -83,7 +83,7 @@ def test_the_tab_key_goes_down_each_column_and_the_focus_is_seen(page: Page, add
           const [box, ring] = [e.getBoundingClientRect(), e.closest(".chips label") ?? e];
           return [box.x, box.y + box.height / 2 + scrollY, getComputedStyle(ring).outlineStyle];
         })(document.activeElement)""")
-        seen.append((x > {"linear": 600, "mean": 790}[model], round(y / 10), outline))
+        seen.append((x > {"linear": 600, "mean": 700}[model], round(y / 10), outline))
     assert len(seen) >= 8
     assert {outline for *_, outline in seen} == {"solid"}
     places = [place[:2] for place in seen[1:]]  # after the choice of a model, which is at the top right
