@@ -114,7 +114,8 @@ def test_classes_in_files(tmp_path, named):
 def test_classes_are_found_by_name_before_number():
     assert match_classes(["77", "3"], ("3", "77")).tolist() == [1, 0]
     assert match_classes(["1", "2"], ("1", "2", "3")).tolist() == [0, 1]
-    assert match_classes(["0", "1"], ("1", "2", "3")).tolist() == [0, 1]
+    with pytest.raises(InputError, match="labels: got '0'; accepted: 1, 2, 3"):  # its place would be another's name
+        match_classes(["0", "1"], ("1", "2", "3"))
     assert match_classes(["dog", "cat"], ("cat", "dog")).tolist() == [1, 0]
     assert match_classes(["1"], ("cat", "dog")).tolist() == [1]
     for wrong in ("2", "-1", "cow"):
