@@ -151,7 +151,7 @@ def main(folder: Path, kills: int, seed: int) -> None:
             found = outcome(the_run(folder / out))
             report["wrong"] += [f"{out}: {name} differs" for name in expected if found.get(name) != expected[name]]
             number += 1
-        elif code == 2 and not saved and text.count("error: ") == 1 and "no checkpoint" in text:
+        elif code == 2 and not saved and text.count("error: ") == 1 and "before its first checkpoint" in text:
             report["refused"] += 1  # it was killed before its first checkpoint: one begins anew
             number += 1
         else:
