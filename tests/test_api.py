@@ -62,7 +62,9 @@ def test_the_examples_of_docstrings_run(trained, restorer):
     photo = np.random.default_rng(2).integers(0, 256, (10, 12, 3), np.uint8)
     names = {"jaxgen": jaxgen, "images": IMAGES, "photo": photo, "gan": trained[0], "restorer": restorer}
     runner = doctest.DocTestRunner()
-    for name in ("train_gan", "train_restorer", "sample", "restore", "evaluate", "load"):
+    functions = [name for name in jaxgen.__all__ if inspect.isfunction(getattr(jaxgen, name))]
+    assert len(functions) >= 9
+    for name in functions:
         (test,) = doctest.DocTestFinder(recurse=False).find(getattr(jaxgen, name), name, globs=dict(names))
         assert test.examples, name
         assert runner.run(test).failed == 0
@@ -283,3 +285,21 @@ def test_64_bits_change_nothing():
     assert dtypes == dtypes_64
     for a, b in zip(images, images_64, strict=True):
         assert np.abs(a.astype(int) - b).max() <= 1
+
+
+def test_going_on_with_another_batch_size_counts_the_images_and_a_logger_may_fail(trained, capsys):
+    """12 steps of 8 images, then 2 of 16."""
+    logged = []
+
+    def log(step, values):
+        logged.append((step, sorted(values)))
+        raise RuntimeError("no connection")
+
+    more = {"steps": 14, "batch_size": 16, "config": SMALL}
+    gan, _ = api.train_gan(IMAGES, **more, resume=trained[0], log=log)
+    said = capsys.readouterr()
+    assert int(gan.state.images) == 12 * 8 + 2 * 16
+    assert "step 14/14  128 images" in said.out
+    assert len(logged) == 1
+    assert "loss/generator" in logged[0][1]
+    assert "logger: failed at step 14 (RuntimeError('no connection')); it is not called again" in said.err

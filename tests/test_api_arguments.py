@@ -61,6 +61,12 @@ def test_classes_are_asked_for_by_name_or_number(models, monkeypatch, labels, na
         ("train_gan", {"batch_size": True}, "batch_size: got True; accepted: a whole number, 1 or more"),
         ("train_gan", {"minutes": "1"}, "minutes: got '1'; accepted: a number above 0, or None"),
         ("train_gan", {"out": IMAGES}, "out: got 'ndarray of shape .*accepted: the path"),
+        (
+            "evaluate",
+            {"labels": [0, 1] * 24},
+            "labels: got 'list'; accepted: None for a GAN.* without classes",
+        ),
+        ("project", {"images": "seven.png"}, "images: got 'seven.png'; accepted: arrays .*paths of files"),
         ("sample", {"model": "digits", "seed": -1}, f"seed: got -1; {SEEDS}"),
         ("sample", {"model": "digits", "labels": 1.5}, "labels: got '1.5'; accepted: 0, 1, 2"),
         ("sample", {"model": "nowhere"}, "model: got 'nowhere'; accepted: a run folder.*, its file of weights, digits"),

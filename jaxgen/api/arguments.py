@@ -169,7 +169,8 @@ def as_stack(images: Any) -> np.ndarray:
             raise InputError(f"images: got shapes {', '.join(map(str, shapes[:3]))}; accepted: {accepted}")
         images = np.stack(parts)
     single = isinstance(images, str | os.PathLike | Image.Image)
-    require(not single, "images", images, "arrays (n, h, w) or (n, h, w, c), or a list of images")
+    accepted = "arrays (n, h, w) or (n, h, w, c), or a list of arrays, PIL images or paths of files"
+    require(not single, "images", shown(images), accepted)
     return np.asarray(images)
 
 

@@ -19,7 +19,7 @@ from jaxgen.errors import require
 from jaxgen.progress import open_progress
 from jaxgen.runs.folder import new_run
 from jaxgen.runs.outputs import NO_PROGRESS
-from jaxgen.runs.recording import Logger
+from jaxgen.runs.recording import Logger, guarded
 from jaxgen.tasks.base import Task, Trained, facts_of
 from jaxgen.tasks.gan.config import GanConfig, GanHparams, GanRecipe
 from jaxgen.tasks.initial_weights import warm_start
@@ -205,16 +205,17 @@ def _fit(
     if weights is not None:
         algorithm, line = warm_start(algorithm, config, weights)
         print(line)
-    start = 0 if begin is None else int(begin.step)
-    shown = open_progress(config.train.steps, start, algorithm.images_per_step, config.train.minutes)
+    step, images = (0, 0) if begin is None else (int(begin.step), int(begin.images))
+    shown = open_progress(config.train.steps, step, algorithm.images_per_step, config.train.minutes, images)
     shown = shown if progress else NO_PROGRESS
     for line in notes:
         shown.message(line)
 
+    tell = guarded(log or (lambda step, values: None))
+
     def on_metrics(step: int, values: dict[str, np.ndarray]) -> None:
         parts.append(values)
-        if log is not None:
-            log(step, {name: float(value.mean()) for name, value in values.items()})
+        tell(step, {name: float(value.mean()) for name, value in values.items()})
         shown.update(step, {name: value[-1] for name, value in values.items() if name.startswith("loss/")})
 
     hparams, flip = vars(config.hparams), config.data.flip

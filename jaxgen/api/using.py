@@ -14,6 +14,7 @@ from jaxgen.api.arguments import (
     require_seed,
     require_share,
     require_whole,
+    shown,
     to_integers,
 )
 from jaxgen.compilation import keep_compiled
@@ -68,8 +69,8 @@ def project(
 
     Args:
       model: from `train_gan`, a run folder, its generator.safetensors, or "digits", the GAN of the package.
-      images: uint8 or floats in [0, 1], (n, h, w) or (n, h, w, 1 or 3); they are cut to their central square, resized
-        to the size of the GAN and made grey or RGB as it is.
+      images: uint8 or floats in [0, 1], (n, h, w) or (n, h, w, 1 or 3), or a list of images, PIL images or paths of one
+        size; they are cut to their central square, resized to the size of the GAN and made grey or RGB as it is.
       labels: for a conditional GAN the class, or those of all images (n,), as in `sample`; None finds the best.
       steps: steps of the search, 1 or more; more come nearer.
       seed: random seed of the starts, 0 to 2**32 - 1.
@@ -79,11 +80,16 @@ def project(
 
     Raises:
       InputError: there is no such model, an array has a wrong shape or range, or the GAN has no such class.
+
+    Examples:
+      >>> found = jaxgen.project(gan, images[:2], steps=3)
+      >>> found.latents.shape[0], found.images.shape == images[:2].shape
+      (2, True)
     """
     steps, seed = require_whole(steps, "steps"), require_seed(seed)
     gan = _open_gan(model, "project")
     height, width, channels = require_pictures(gan)
-    pixels = np.asarray(images)
+    pixels = as_stack(images)
     if np.issubdtype(pixels.dtype, np.floating) and pixels.size:
         inside = bool(pixels.min() >= 0 and pixels.max() <= 1)
         require(inside, "images", f"floats from {pixels.min():g} to {pixels.max():g}", "uint8 or floats in [0, 1]")
@@ -165,7 +171,8 @@ def evaluate(
       seed: random seed, 0 to 2**32 - 1.
 
     Raises:
-      InputError: the images have another shape than the reference, or there are too few.
+      InputError: the images have another shape than the reference, there are too few, or there are labels where a GAN
+        draws or the reference has no classes.
 
     Examples:
       >>> figures = jaxgen.evaluate(jaxgen.sample(gan, 48), images)
@@ -180,6 +187,8 @@ def evaluate(
         require_use(images, "evaluate", "images", _describe(images))
     named = isinstance(reference, str)
     train, held_out = open_splits(DataConfig(reference)) if named else (array_source(as_stack(reference)), None)
+    used = labels is None or not (isinstance(images, Trained) or train.labels is None)
+    require(used, "labels", shown(labels), "None for a GAN, which draws its classes, or a reference without classes")
     if isinstance(images, Trained):
         generated = generated_by(images, train, num, seed)
     else:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from jaxgen.cli import commands_for_gans, commands_for_models, commands_for_runs, names, recipes
 from jaxgen.cli.completion import SHELLS, completion
-from jaxgen.cli.exits import exit_cleanly
+from jaxgen.cli.exits import exit_cleanly, nothing_to_save
 from jaxgen.cli.flags import about, call, refuse_unknown, value_of
 from jaxgen.cli.help import ASK, table
 from jaxgen.errors import InputError
@@ -141,7 +141,8 @@ def _run(name: str, args: list[str]) -> None:
         _print_help(f"{prog} NAME [flags]", about(command.run), "names", NAMES[name].about(), command.examples)
         print(f"\n{prog} NAME --help: the flags that matter first\n{prog} NAME --help-all: all flags")
     else:
-        command.run(args)
+        with nothing_to_save(lambda: None):  # a recipe is imported before it runs
+            command.run(args)
 
 
 def _print_program_help() -> None:

@@ -6,6 +6,7 @@ import functools
 import io
 import re
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import tyro
@@ -110,6 +111,13 @@ def value_of(args: list[str], flag: str) -> str | None:
         if name.replace("_", "-") == flag:
             found = value if equals else next(iter(args[i + 1 : i + 2]), None)
     return found
+
+
+def require_own_folder(resume: str | None, out: str | None) -> None:
+    """Raises `InputError` if a run that goes on is asked to write to a folder that it does not lie in."""
+    if out and resume not in (None, "latest") and Path(out).resolve() not in Path(resume).resolve().parents:
+        accepted = f"none with --resume, which goes on in {resume}; --initial-weights {resume} starts a new run"
+        raise InputError(f"out: got {out!r}; accepted: {accepted}")
 
 
 def name_the_latest(args: list[str]) -> list[str]:

@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from jaxgen.cli.exits import UNSAVED, exit_cleanly, nothing_to_save
-from jaxgen.cli.flags import name_the_latest, parse, value_of
+from jaxgen.cli.flags import name_the_latest, parse, require_own_folder, value_of
 from jaxgen.cli.names import named, scan_config, scan_recipe, scannable, trainable
-from jaxgen.errors import InputError
 from jaxgen.tasks.table import presets, task_of
 
 if TYPE_CHECKING:
@@ -44,10 +43,7 @@ def run_recipe(
         prog, typed = call or _typed(recipe)
         args = name_the_latest(typed)
         config = parse(default, args, prog, description)
-        resume, out = config.train.resume, value_of(args, "--out")
-        if out and resume not in (None, "latest") and Path(out).resolve() not in Path(resume).resolve().parents:
-            accepted = f"none with --resume, which goes on in {resume}; --initial-weights {resume} starts a new run"
-            raise InputError(f"out: got {out!r}; accepted: {accepted}")
+        require_own_folder(config.train.resume, value_of(args, "--out"))
         command = shlex.join([*prog.split(), *typed])
         _start(recipe, config, task, command, lambda base: parse(base, args, prog, None), chosen)
 
@@ -87,11 +83,10 @@ def _start(
 def train(args: list[str]) -> None:
     """Trains a model: a recipe by its name, or a preset on your own data."""
     name, rest = named(args, "train", trainable())
-    with nothing_to_save(lambda: None):  # a recipe is imported before it runs
-        if name in presets():
-            _run_preset(name, rest)
-        else:
-            _run_module(name, f"jaxgen train {name}", rest)
+    if name in presets():
+        _run_preset(name, rest)
+    else:
+        _run_module(name, f"jaxgen train {name}", rest)
 
 
 def scan(args: list[str]) -> None:

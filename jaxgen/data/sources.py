@@ -43,6 +43,10 @@ def open_source(config: DataConfig) -> Source:
 
     Raises:
       InputError: the name, the files behind it, or an option is not acceptable; one line says which and why.
+
+    Examples:
+      >>> jaxgen.open_source(jaxgen.DataConfig("digits")).shape
+      (28, 28, 1)
     """
     name = re.split("[/:]", config.dataset)[0]
     if config.flip and any(fnmatch.fnmatch(name, pattern) for pattern in NEVER_FLIPPED):

@@ -40,11 +40,13 @@ def make_checkpoint_score(source: Source, seed: int) -> CheckpointScore:
     It uses no test images, so the selected checkpoint may be evaluated on those.
 
     Args:
-      source: the training images; at most 10,000 of them are used, drawn by `seed`.
+      source: the training images; at most 10,000 of them are used, drawn by `seed`, and where that leaves enough for a
+        score as many fewer as are needed to know the real distance.
       seed: the seed of the run.
     """
     network = choose_network(source.shape)
-    num_real = max(2, min(NUM_REAL, source.num_images))
+    left = source.num_images - NUM_GENERATED
+    num_real = max(2, min(NUM_REAL, left if left >= NUM_GENERATED else source.num_images))
     num_generated = min(NUM_GENERATED, num_real)
     counts = f"{num_generated} generated images against {num_real} training images"
     real = moments_of(network, _random_batches(source, 0, num_real, seed))
@@ -54,7 +56,7 @@ def make_checkpoint_score(source: Source, seed: int) -> CheckpointScore:
             return f"Fréchet distance {distance:.4g}, {counts}"
         others = moments_of(network, _random_batches(source, num_real, num_generated, seed))
         times = distance / frechet_distance(others, real)
-        return f"{times:.2f} times the real distance, {counts} ({num_generated} others of which are 1)"
+        return f"{times:.2f} times the real distance, {num_generated} images against {num_real} training images"
 
     return CheckpointScore(
         name="quality/frechet_2k" if num_generated == NUM_GENERATED else f"quality/frechet_{num_generated}",

@@ -81,21 +81,30 @@ def with_logger(writer: MetricWriter, log: Logger) -> MetricWriter:
 
     Args:
       writer: the writer.
-      log: called with (step, values), numbers by name. If it fails, one line says so, and it is not called again:
-        the training goes on.
+      log: called with (step, values), numbers by name; see `guarded`.
     """
-    left = [log]
+    tell = guarded(log)
 
     def write(step: int, values: Mapping[str, Any]) -> None:
         writer.write(step, values)
+        tell(step, {key: float(value) for key, value in values.items()})
+
+    return writer._replace(write=write)
+
+
+def guarded(log: Logger) -> Logger:
+    """Returns a logger that is not called again after it has failed; one line says so, and the training goes on."""
+    left = [log]
+
+    def tell(step: int, values: dict[str, float]) -> None:
         for call in left:
             try:
-                call(step, {key: float(value) for key, value in values.items()})
+                call(step, values)
             except Exception as error:
                 left.clear()
                 print(f"logger: failed at step {step} ({error!r}); it is not called again", file=sys.stderr)
 
-    return writer._replace(write=write)
+    return tell
 
 
 def find_logger(name: str) -> Logger:

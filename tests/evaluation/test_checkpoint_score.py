@@ -69,3 +69,15 @@ def test_images_to_compare_with_are_drawn_in_an_order_of_no_epoch(seed):
         for piece in (index[:part], index[-part:]):  # of 300 of 2,000, 45 are shared by chance
             assert len(np.intersect1d(chosen, piece)) < 100
             assert len(np.intersect1d(order, piece)) < 100
+
+
+def test_the_distance_is_told_as_a_multiple_of_that_of_other_training_images():
+    """Of 5,000 images 2,000 are set aside: more of the same kind are about once the real distance away, others not."""
+    images = make_images(5000, 0)
+    score = make_checkpoint_score(Source("toy", "toy", SHAPE, len(images), images=images), 0)
+    assert "2000 generated images against 3000 training images" in score.protocol
+    made = make_images(2000, 1), 255 * make_images(2000, 1, 2)
+    times = [float(score.describe(score.distance(images)).split()[0]) for images in made]
+    assert times[0] == pytest.approx(1.0, abs=0.5)
+    assert times[1] > 10
+    assert "times the real distance, 2000 images against 3000 training images" in score.describe(1.0)

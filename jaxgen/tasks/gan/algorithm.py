@@ -82,6 +82,10 @@ def make_gan(config: GanConfig, shape: Grid, batch_size: int, num_classes: int =
     Raises:
       InputError: the architecture cannot make images of this shape, the penalties do not fit the loss, or the GAN is
         conditional and the data has no classes.
+
+    Examples:
+      >>> jaxgen.make_gan(jaxgen.GanConfig(), (28, 28, 1), batch_size=32).images_per_step
+      32
     """
     critic = config.loss == "wasserstein"
     require(not critic or len(config.penalties) > 0, "penalties", config.penalties, "gp for loss wasserstein")
