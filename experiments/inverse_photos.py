@@ -17,24 +17,34 @@ from jaxgen.training.config import TrainConfig
 
 DAMAGE = "|".join(
     [
-        *["gaussian:0-0.2"] * 4,
-        *["salt_and_pepper:0-0.8"] * 2,
-        *["pixels:0.3-0.9"] * 2,
-        "strokes:0-0.3+gaussian:0-0.05",
-        "scratches:0-0.1",
-        "jpeg:0.2-0.95",
-        "poisson:0-0.02+jpeg:0-0.7",
+        "gaussian:0-0.2",
+        "gaussian:0-0.2+rounding:1",
+        "gaussian:0-0.15+jpeg:0.03-0.5",
+        "grain:0-0.12+rounding:1",
+        "grain:0-0.1+jpeg:0.03-0.4",
+        "camera:0.0005-0.02+rounding:1",
+        "camera:0.0005-0.02+jpeg:0.03-0.4",
+        "jpeg:0.1-0.95",
+        "jpeg:0.03-0.8",
+        "shifted_jpeg:0.2-0.95+jpeg:0.03-0.4",
+        "gaussian_blur:0.4-2.5+gaussian:0-0.03+rounding:1",
+        "rounding:1",
     ]
 )
-"""Twelve choices, so that of a batch of 24 each of two devices gets every choice once; see `mixture`."""
+"""Twelve choices, so that of a batch of 24 each of two devices gets every choice once; the last one does nothing."""
 
 CONFIG = RestorationRecipe(
-    data=DataConfig(dataset="folder:photos", crop_size=64, channels=3, flip=True),
+    data=DataConfig(dataset="folder:variants", crop_size=64, channels=3, flip=True),
     restoration=RestorationConfig(
-        widths=(48, 96, 96), schedule="noise:300,damage:2700", damage=DAMAGE, loss="psnr", optimizer="muon"
+        widths=(48, 96, 96),
+        repairs=("noise", "jpeg", "blur"),
+        schedule="damage:9000",
+        damage=DAMAGE,
+        loss="psnr",
+        optimizer="muon",
     ),
-    hparams=RestorationHparams(lr=3e-3, b1=0.95, weight_decay=0.1, grey_share=0.5),
-    train=TrainConfig(steps=3_000, batch_size=24, checkpoint_every=500),
+    hparams=RestorationHparams(lr=2e-3, b1=0.95, weight_decay=0.1, noise_share=0.0),
+    train=TrainConfig(steps=9_000, batch_size=24, checkpoint_every=500),
 )
 
 

@@ -39,12 +39,13 @@ class Observation(NamedTuple):
       images: (b, *spatial, c) in [-1, 1], and beyond it where noise is not clipped; missing pixels are 0.
       masks: (b, *spatial, 1), 1 where a pixel is known, 0 where it is missing, 0.5 where it is seen but not to be kept;
         None if unknown (blind).
-      sigma: (b,), standard deviation of the noise for intensities in [0, 1]; None if unknown (blind).
+      levels: (b, k), for each repair that the network is told about: the level of the damage, -1 if it is to find the
+        level itself, 0 if nothing is to be repaired; None is -1 for all (blind).
     """
 
     images: Images
     masks: Masks | None = None
-    sigma: Levels | None = None
+    levels: Float[Array, "b k"] | None = None
 
 
 class Prediction(NamedTuple):

@@ -1,12 +1,15 @@
 """Sequences of damages with ranges of levels, written `gaussian:0-0.2+jpeg:0.1-0.9`, and mixtures of sequences."""
 
 import re
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jaxtyping import Array, Float
 
 from jaxgen.degradations.kinds import KINDS, Kind, unmasked
 from jaxgen.degradations.masks import apply_mask
@@ -19,6 +22,8 @@ __all__ = [
     "Damage",
     "Kind",
     "degrade",
+    "degrade_at",
+    "draw_levels",
     "format_damage",
     "format_mixture",
     "mixture",
@@ -115,30 +120,57 @@ def degrade(key: PRNGKey, images: Images, damages: tuple[Damage, ...], random_or
     Raises:
       InputError: an unknown kind, a level outside the kind's range, or images of a rank that the kind does not accept.
     """
+    key_levels, key_apply = jax.random.split(key)
+    levels = draw_levels(key_levels, len(images), damages)
+    return degrade_at(key_apply, images, damages, levels, random_order)
+
+
+def draw_levels(key: PRNGKey, num: int, damages: tuple[Damage, ...]) -> Float[Array, "b k"]:
+    """Returns levels of k damages for `num` images, each uniform in the damage's range."""
+    share = jax.random.uniform(key, (num, len(damages)), jnp.float32)
+    low, high = (jnp.asarray([damage[i] for damage in damages], jnp.float32).reshape(1, -1) for i in (1, 2))
+    return low + (high - low) * share
+
+
+def degrade_at(
+    key: PRNGKey, images: Images, damages: tuple[Damage, ...], levels: Float[Array, "b k"], random_order: bool = False
+) -> Observation:
+    """Applies damages at given levels; the same key makes the same draws at any level, and 0 leaves a damage out.
+
+    Args:
+      key: random key of draws and order.
+      images: see `degrade`.
+      damages: see `degrade`.
+      levels: (b, k), a level of each of the k damages for each image, in the kind's unit.
+      random_order: see `degrade`.
+    """
     for damage in damages:
         _require_known(damage, damage)
         require_rank(f"damage {damage.kind}", images, KINDS[damage.kind].ranks)
     key_order, key_steps = jax.random.split(key)
     keys = jax.random.split(key_steps, len(damages))
+
+    def apply(i: int, before: Observation) -> Observation:
+        after = KINDS[damages[i].kind].apply(keys[i], before.images, levels[:, i])
+        return Observation(after.images, before.masks * after.masks)
+
     result = unmasked(images)
     if random_order and len(damages) > 1:
-        branches = [lambda before, i=i, d=d: _apply(keys[i], before, d) for i, d in enumerate(damages)]
+        branches = [partial(apply, i) for i in range(len(damages))]
         order = jax.random.permutation(key_order, len(damages))
         result, _ = lax.scan(lambda before, i: (lax.switch(i, branches, before), None), result, order)
     else:
-        for i, damage in enumerate(damages):
-            result = _apply(keys[i], result, damage)
+        for i in range(len(damages)):
+            result = apply(i, result)
     return Observation(apply_mask(result.images, result.masks), result.masks)
 
 
-def _apply(key: PRNGKey, before: Observation, damage: Damage) -> Observation:
-    key_level, key_apply = jax.random.split(key)
-    level = jax.random.uniform(key_level, before.images.shape[:1], jnp.float32, minval=damage.low, maxval=damage.high)
-    after = KINDS[damage.kind].apply(key_apply, before.images, level)
-    return Observation(after.images, before.masks * after.masks)
-
-
-def mixture(key: PRNGKey, images: Images, choices: tuple[tuple[Damage, ...], ...]) -> Observation:
+def mixture(
+    key: PRNGKey,
+    images: Images,
+    choices: tuple[tuple[Damage, ...], ...],
+    apply: Callable[[PRNGKey, Images, tuple[Damage, ...]], Any] = degrade,
+) -> Any:
     """Damages each image in one way, drawn uniformly from `choices`; the result does not say which.
 
     The batch is cut into rows of as many neighbouring images as there are choices. In each row every choice is used
@@ -150,9 +182,10 @@ def mixture(key: PRNGKey, images: Images, choices: tuple[tuple[Damage, ...], ...
       key: random key of choices, levels and draws.
       images: (b, *spatial, c) in [-1, 1].
       choices: one or more sequences of damages.
+      apply: (key, images, sequence) -> the damaged images, as a pytree of arrays (b, ...).
 
     Returns:
-      Damaged images and masks; see `degrade`.
+      What `apply` returns for each image; by default damaged images and masks, see `degrade`.
 
     Raises:
       InputError: no choice, or see `degrade`.
@@ -166,7 +199,7 @@ def mixture(key: PRNGKey, images: Images, choices: tuple[tuple[Damage, ...], ...
         jax.random.uniform(key_choice, rows.shape[:2], jnp.float32), axis=1
     )  # [row, choice]: the image in the row
     chosen = _take(rows, places)
-    results = [degrade(jax.random.fold_in(key_apply, i), chosen[:, i], damages) for i, damages in enumerate(choices)]
+    results = [apply(jax.random.fold_in(key_apply, i), chosen[:, i], damages) for i, damages in enumerate(choices)]
     back = jnp.argsort(places, axis=1)
 
     def joined(*parts: jax.Array) -> jax.Array:

@@ -1,5 +1,6 @@
 """JPEG compression and decompression as a differentiable function."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -8,7 +9,7 @@ from jaxtyping import Array, Float
 from jaxgen.degradations.resampling import LUMA
 from jaxgen.errors import require
 from jaxgen.images import require_rank
-from jaxgen.types import Images, Levels
+from jaxgen.types import Images, Levels, PRNGKey
 
 LUMA_TABLE = (
     (16, 11, 10, 16, 24, 40, 51, 61),
@@ -70,6 +71,26 @@ def jpeg(images: Images, quality: Levels) -> Images:
     else:
         result = _colour(levels, scale)
     return (result[:, :h, :w] - 127.5) / 127.5
+
+
+def shifted_jpeg(key: PRNGKey, images: Images, quality: Levels) -> Images:
+    """Returns the same as `jpeg` on blocks that begin at a random pixel of each image, as those of a cropped JPEG do.
+
+    Args:
+      key: random key of the places.
+      images: see `jpeg`.
+      quality: see `jpeg`.
+    """
+    _, h, w, _ = images.shape
+    room = 15  # blocks of the chroma are 16 pixels wide
+    shift = jax.random.randint(key, (len(images), 2), 0, room + 1, jnp.int32)
+    wide = jnp.pad(images, ((0, 0), (room, room), (room, room), (0, 0)), mode="edge")
+
+    def cut(image: Array, at: Array, height: int, width: int) -> Array:
+        return lax.dynamic_slice(image, (at[0], at[1], 0), (height, width, image.shape[-1]))
+
+    moved = jax.vmap(lambda image, at: cut(image, room - at, h + room, w + room))(wide, shift)
+    return jax.vmap(lambda image, at: cut(image, at, h, w))(jpeg(moved, quality), shift)
 
 
 def _eight_bits(x: Float[Array, "*s"]) -> Float[Array, "*s"]:

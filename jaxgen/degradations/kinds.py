@@ -5,13 +5,19 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
-from jaxgen.degradations import blur, masks, noise, resampling
-from jaxgen.degradations.jpeg import jpeg
+from jaxgen.degradations import blur, marks, masks, noise, resampling
+from jaxgen.degradations.camera import camera
+from jaxgen.degradations.jpeg import jpeg, shifted_jpeg
 from jaxgen.types import Grid, Images, Levels, Masks, Observation, PRNGKey, per_image
 
 KERNEL_SIZE = 31
 """Width of the blur kernels in pixels; enough for all highest levels, and for a Gaussian to three deviations."""
+
+
+REPAIRS = ("noise", "jpeg", "blur", "scratches", "dust", "salt_and_pepper")
+"""What a user can ask a restorer to repair."""
 
 
 class Kind(NamedTuple):
@@ -25,6 +31,8 @@ class Kind(NamedTuple):
     """The meaning of the level."""
     ranks: tuple[int, ...] = (2, 3)
     """Accepted numbers of spatial axes: 2 for images, 3 for volumes."""
+    repair: str = ""
+    """The one of `REPAIRS` that undoes it; "" for damage that a network undoes without being told."""
 
 
 def unmasked(images: Images) -> Observation:
@@ -73,26 +81,55 @@ def _angles(key: PRNGKey, level: Levels) -> Levels:
     return jax.random.uniform(key, level.shape, jnp.float32, maxval=jnp.pi)
 
 
+def _rounded(_: PRNGKey, images: Images, step: Levels) -> Images:
+    """Rounds to multiples of `step` / 255 between black and white; derivatives are those of the identity."""
+    step = per_image(jnp.maximum(step, 1e-3), images) / 127.5
+    rounded = jnp.minimum(jnp.round((jnp.clip(images, -1.0, 1.0) + 1.0) / step) * step - 1.0, 1.0)
+    return images + lax.stop_gradient(rounded - images)
+
+
+def _jpeg_quality(level: Levels) -> Levels:
+    return 100.0 - 100.0 * level
+
+
+PHOTONS = "1 / photons of a white pixel"
 KINDS: dict[str, Kind] = {
-    "gaussian": Kind(_without_mask(noise.gaussian_noise), 1.0, "standard deviation"),
-    "correlated": Kind(_without_mask(noise.correlated_gaussian_noise), 1.0, "standard deviation"),
-    "poisson": Kind(_without_mask(noise.poisson_noise), 1.0, "1 / photons of a white pixel"),
-    "speckle": Kind(_without_mask(noise.speckle_noise), 1.0, "relative standard deviation"),
-    "salt_and_pepper": Kind(_without_mask(noise.salt_and_pepper), 1.0, "share of the pixels"),
-    "random_impulse": Kind(_without_mask(noise.random_impulse), 1.0, "share of the pixels"),
-    "gaussian_blur": Kind(_without_mask(_gaussian_blur), 5.0, "standard deviation in pixels"),
-    "motion_blur": Kind(_without_mask(_motion_blur), 30.0, "length in pixels", (2,)),
+    "gaussian": Kind(_without_mask(noise.gaussian_noise), 1.0, "standard deviation", repair="noise"),
+    "correlated": Kind(_without_mask(noise.correlated_gaussian_noise), 1.0, "standard deviation", repair="noise"),
+    "grain": Kind(_without_mask(noise.grain), 1.0, "standard deviation", repair="noise"),
+    "poisson": Kind(_without_mask(noise.poisson_noise), 1.0, PHOTONS, repair="noise"),
+    "camera": Kind(_without_mask(camera), 1.0, PHOTONS, (2,), "noise"),
+    "speckle": Kind(_without_mask(noise.speckle_noise), 1.0, "relative standard deviation", repair="noise"),
+    "salt_and_pepper": Kind(_without_mask(noise.salt_and_pepper), 1.0, "share of the pixels", repair="salt_and_pepper"),
+    "random_impulse": Kind(_without_mask(noise.random_impulse), 1.0, "share of the pixels", repair="noise"),
+    "gaussian_blur": Kind(_without_mask(_gaussian_blur), 5.0, "standard deviation in pixels", repair="blur"),
+    "motion_blur": Kind(_without_mask(_motion_blur), 30.0, "length in pixels", (2,), "blur"),
     "defocus_blur": Kind(
         _without_mask(lambda _, images, level: blur.blur(images, blur.defocus_kernels(level, KERNEL_SIZE))),
         15.0,
         "radius in pixels",
         (2,),
+        "blur",
     ),
     "jpeg": Kind(
-        _without_mask(lambda _, images, level: jpeg(images, 100.0 - 100.0 * level)), 1.0, "1 - quality / 100", (2,)
+        _without_mask(lambda _, images, level: jpeg(images, _jpeg_quality(level))),
+        1.0,
+        "1 - quality / 100",
+        (2,),
+        "jpeg",
     ),
+    "shifted_jpeg": Kind(
+        _without_mask(lambda key, images, level: shifted_jpeg(key, images, _jpeg_quality(level))),
+        1.0,
+        "1 - quality / 100",
+        (2,),
+        "jpeg",
+    ),
+    "rounding": Kind(_without_mask(_rounded), 64.0, "distance between values, in 1/255"),
     "grey": Kind(_without_mask(lambda _, images, level: resampling.grey(images, level)), 1.0, "share of the colour"),
-    "scratches": Kind(_without_mask(masks.scratches), 0.2, "share of the image", (2,)),
+    "scratches": Kind(_without_mask(masks.scratches), 0.2, "share of the image", (2,), "scratches"),
+    "film_lines": Kind(_without_mask(marks.film_lines), 0.2, "share of the image", (2,), "scratches"),
+    "dust": Kind(_without_mask(marks.dust), 0.2, "share of the image", (2,), "dust"),
     "downsample": Kind(
         _without_mask(lambda _, images, level: resampling.lower_resolution(images, 1.0 / (1.0 - level))),
         0.875,

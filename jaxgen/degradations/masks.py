@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Bool, Float
 
+from jaxgen.degradations.marks import light_or_dark
 from jaxgen.types import Grid, Images, Levels, Masks, PRNGKey, per_image
 
 NUM_BOXES = 4
@@ -130,12 +131,9 @@ def scratches(key: PRNGKey, images: Images, level: Levels) -> Images:
     Returns:
       (b, h, w, c).
     """
-    b, h, w, c = images.shape
     key_strokes, key_colour = jax.random.split(key)
-    masks = _strokes(key_strokes, (b, h, w), level, SCRATCHES)
-    draws = jax.random.uniform(key_colour, (b, 1, 1, 1 + c), jnp.float32)
-    light = jnp.where(draws[..., :1] < 0.5, -1.0, 1.0)
-    return jnp.where(masks > 0.0, images, light * (0.5 + 0.5 * draws[..., 1:]))
+    masks = _strokes(key_strokes, images.shape[:3], level, SCRATCHES)
+    return jnp.where(masks > 0.0, images, light_or_dark(key_colour, images))
 
 
 def _strokes(key: PRNGKey, shape: Grid, fraction: Levels, style: Style) -> Masks:

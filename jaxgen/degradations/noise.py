@@ -1,8 +1,10 @@
-"""Noise: Gaussian, correlated between colours, Poisson, multiplicative, and pixels replaced by impulses.
+"""Noise: Gaussian, correlated between colours or pixels, Poisson, multiplicative, and pixels replaced by impulses.
 
 Images are in [-1, 1] and are not clipped. Levels refer to intensities in [0, 1], so a standard deviation sigma there is
 2 sigma here. Each image has its own level and random draws, and level 0 is exactly the identity.
 """
+
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +15,10 @@ from jaxgen.types import Images, Levels, PRNGKey, per_image
 
 SMALL_RATE = 10.0
 """Rate below which `poisson_counts` sums probabilities; from there on it uses a series."""
+GRAIN_RADII = (0.3, 1.4)
+"""Smallest and largest radius of grain, the standard deviation of its Gaussian in pixels."""
+GRAIN_REACH = 4
+"""Pixels to each side that a grain extends."""
 NUM_SUMMED = 32
 """Number of probabilities summed; at rates below 10 a larger count has a probability of about 1e-8 at most."""
 
@@ -52,6 +58,45 @@ def correlated_gaussian_noise(key: PRNGKey, images: Images, sigma: Levels) -> Im
     noise = jax.random.normal(key_noise, images.shape, images.dtype)
     noise = jnp.einsum("bij,b...j->b...i", mix, noise, precision=lax.Precision.HIGHEST)
     return images + 2.0 * per_image(sigma, images) * noise
+
+
+def grain(key: PRNGKey, images: Images, sigma: Levels) -> Images:
+    """Adds noise that is correlated between neighbouring pixels, as film grain is, or noise after a change of size.
+
+    White noise is blurred by a Gaussian, whose radius is drawn from `GRAIN_RADII` for each image, and scaled back to
+    its deviation; it continues at the opposite edge. The channels have a random share, drawn for each image, of one
+    noise in common: all of it in a third of the images, none of it in another. In half of the images the noise fades
+    towards black and white, by a random share, as that of film does.
+
+    Args:
+      key: random key.
+      images: (b, *spatial, c) in [-1, 1].
+      sigma: (b,), 0 or more, the standard deviation in middle grey for intensities in [0, 1].
+
+    Returns:
+      (b, *spatial, c), not clipped.
+    """
+    key_draws, key_noise = jax.random.split(key)
+    radius, common, fade = jax.random.uniform(key_draws, (3, len(images)), jnp.float32)
+    radius = GRAIN_RADII[0] + (GRAIN_RADII[1] - GRAIN_RADII[0]) * radius
+    common = per_image(jnp.clip(3.0 * common - 1.0, 0.0, 1.0), images)
+    fade = per_image(jnp.maximum(2.0 * fade - 1.0, 0.0), images)
+    *plane, c = images.shape
+    noise = jax.random.normal(key_noise, (*plane, c + 1), images.dtype)
+    for axis in range(1, images.ndim - 1):
+        noise = _blurred_noise(noise, radius, axis)
+    noise = jnp.sqrt(common) * noise[..., c:] + jnp.sqrt(1.0 - common) * noise[..., :c]
+    strength = 1.0 - fade * jnp.minimum(jnp.square(lax.stop_gradient(images)), 1.0)
+    return images + 2.0 * per_image(sigma, images) * strength * noise
+
+
+def _blurred_noise(noise: Images, radius: Levels, axis: int) -> Images:
+    """Returns white noise blurred along an axis by a Gaussian, whose squares have the sum 1: it stays as strong."""
+    places = range(-GRAIN_REACH, GRAIN_REACH + 1)
+    weights = jnp.stack([jnp.exp(-(i * i) / (2.0 * radius * radius)) for i in places])
+    weights = weights / jnp.sqrt(jnp.sum(jnp.square(weights), axis=0))
+    moved = (per_image(weight, noise) * jnp.roll(noise, i, axis) for i, weight in zip(places, weights, strict=True))
+    return functools.reduce(jnp.add, moved)
 
 
 def poisson_noise(key: PRNGKey, images: Images, level: Levels) -> Images:

@@ -23,20 +23,21 @@ COARSE_WEIGHT = 0.02
 """Weight of the mean from the coarser grid beside that of the known pixels near by."""
 
 
-def initial_fill(images: Images, missing: Masks, grids: int) -> tuple[Images, Array]:
+def initial_fill(images: Images, missing: Masks, grids: int, suspects: Array | float = 1.0) -> tuple[Images, Array]:
     """Fills missing pixels and suspected impulses from the pixels around; returns the images and the suspects.
 
     Args:
       images: (b, *spatial, c) in [-1, 1], sizes multiples of 2 ** (grids - 1).
       missing: (b, *spatial, 1), 1 where a pixel is missing; up to 0.5 it counts as seen.
       grids: number of grids, as in `fill`.
+      suspects: 0 for images in which no impulse is suspected, else 1; it broadcasts against `images`.
 
     Returns:
       The filled images (b, *spatial, c), and the result of `suspected_impulses` (b, *spatial, 1), 0 where a pixel is
       missing.
     """
     seen = jnp.minimum(1.0, 2.0 * (1.0 - missing))
-    suspected = suspected_impulses(images) * seen
+    suspected = suspected_impulses(images) * seen * suspects
     return fill(images, seen * (1.0 - jnp.abs(suspected)), grids), suspected
 
 

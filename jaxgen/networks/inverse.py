@@ -15,18 +15,20 @@ from jaxtyping import Array, Float
 
 from jaxgen.networks.initial_fill import initial_fill, reach
 from jaxgen.networks.layers import Conv, depth_to_space, he_init, scaled_init, space_to_depth
-from jaxgen.types import Grid, Images, Observation, per_image
+from jaxgen.networks.levels import UNKNOWN, LevelEstimator, level_features
+from jaxgen.types import Grid, Images, Observation, Params, per_image
 
 SMALL = scaled_init(0.1)
 """Initializer of the last convolution before a sum: at first a block hardly changes what it adds to."""
 IMPULSE_BIAS = 4.0
 """At first the network keeps the share sigmoid(-4) of a suspected impulse, a pixel that may be salt or pepper."""
+IMPULSES, ESTIMATOR = "salt_and_pepper", "estimator"
 DENSE_WIDTHS = (32, 64, 128, 256)
 DENSE_HIDDEN = 1024
 
 
 def join_planes(observation: Observation) -> Float[Array, "b *s d"]:
-    """Appends two channels to the images: 1 where a pixel is missing, and the noise level; 0 where unknown.
+    """Appends two channels to the images: 1 where a pixel is missing, and 0, which the weights of older files expect.
 
     Args:
       observation: of images (b, *spatial, c).
@@ -34,11 +36,9 @@ def join_planes(observation: Observation) -> Float[Array, "b *s d"]:
     Returns:
       (b, *spatial, c + 2).
     """
-    images, masks, sigma = observation
-    plane = (*images.shape[:-1], 1)
-    missing = jnp.zeros(plane, images.dtype) if masks is None else 1.0 - masks
-    level = jnp.zeros(plane, images.dtype) if sigma is None else jnp.broadcast_to(per_image(sigma, images), plane)
-    return jnp.concatenate([images, missing, level], axis=-1)
+    images, masks, _ = observation
+    nothing = jnp.zeros((*images.shape[:-1], 1), images.dtype)
+    return jnp.concatenate([images, nothing if masks is None else 1.0 - masks, nothing], axis=-1)
 
 
 def pad_to_multiple(x: Images, multiple: int) -> Float[Array, "b *p c"]:
@@ -58,7 +58,7 @@ def put_back(restored: Images, observation: Observation, keeps_known: bool) -> I
 
 
 class Block(nn.Module):
-    """The residual block x + conv(relu(conv(x))), which is close to x at first.
+    """The residual block x + conv(relu(conv(x) + told)), which is close to x at first.
 
     Attributes:
       dtype: compute dtype.
@@ -67,10 +67,19 @@ class Block(nn.Module):
     dtype: Any = jnp.float32
 
     @nn.compact
-    def __call__(self, x: Images) -> Images:
-        """Returns the sum of x and its residual, (b, *spatial, c)."""
-        y = nn.relu(Conv(x.shape[-1], dtype=self.dtype)(x))
-        return x + Conv(x.shape[-1], dtype=self.dtype, kernel_init=SMALL)(y)
+    def __call__(self, x: Images, told: Float[Array, "b f"] | None = None) -> Images:
+        """Returns the sum of x and its residual, (b, *spatial, c).
+
+        Args:
+          x: (b, *spatial, c).
+          told: features of what the network is told, of which a linear map is added to all pixels alike; None adds
+            nothing.
+        """
+        y = Conv(x.shape[-1], dtype=self.dtype)(x)
+        if told is not None:
+            shift = nn.Dense(x.shape[-1], dtype=self.dtype, kernel_init=nn.initializers.zeros)(told)
+            y = y + shift.reshape(len(shift), *(1,) * (x.ndim - 2), -1)
+        return x + Conv(x.shape[-1], dtype=self.dtype, kernel_init=SMALL)(nn.relu(y))
 
 
 class InverseNetwork(nn.Module):
@@ -85,6 +94,7 @@ class InverseNetwork(nn.Module):
       widths: channels of each grid, from half size down; sizes are padded to multiples of 2 ** len(widths).
       blocks: number of residual blocks on each grid, both on the way down and on the way up.
       depth: number of residual blocks on the smallest grid.
+      repairs: what the network is told to repair, each with a level in `Observation.levels`; empty for a blind network.
       keeps_known: whether pixels that a mask marks as known are returned unchanged.
       dtype: compute dtype; the result is float32.
     """
@@ -92,6 +102,7 @@ class InverseNetwork(nn.Module):
     widths: tuple[int, ...] = (32, 64, 128)
     blocks: int = 1
     depth: int = 3
+    repairs: tuple[str, ...] = ()
     keeps_known: bool = False
     dtype: Any = jnp.float32
 
@@ -134,28 +145,53 @@ class InverseNetwork(nn.Module):
         *sizes, c = observation.images.shape[1:]
         planes = pad_to_multiple(join_planes(observation), self.multiple)
         padded, missing = planes[..., :c], planes[..., c : c + 1]
-        start, suspected = initial_fill(padded, missing, self._grids)
+        levels = self._levels(observation, padded)
+        start, suspected = initial_fill(padded, missing, self._grids, self._suspects(levels, padded))
+        told = None if levels is None else level_features(levels)
         x = space_to_depth(jnp.concatenate([start, planes[..., c:], suspected], axis=-1))
         x = Conv(self.widths[0], dtype=self.dtype)(x)
-        levels = []
+        grids = []
         for width in self.widths[1:]:
-            x = self._blocks(x, self.blocks)
-            levels.append(x)
+            x = self._blocks(x, self.blocks, told)
+            grids.append(x)
             x = Conv(width, 1, dtype=self.dtype)(space_to_depth(x))
-        x = self._blocks(x, self.depth)
+        x = self._blocks(x, self.depth, told)
         block = 2 ** len(sizes)
-        for level in reversed(levels):
-            x = level + depth_to_space(Conv(block * level.shape[-1], 1, dtype=self.dtype, kernel_init=SMALL)(x))
-            x = self._blocks(x, self.blocks)
+        for grid in reversed(grids):
+            x = grid + depth_to_space(Conv(block * grid.shape[-1], 1, dtype=self.dtype, kernel_init=SMALL)(x))
+            x = self._blocks(x, self.blocks, told)
         change = depth_to_space(Conv(block * (c + 1), dtype=self.dtype, kernel_init=SMALL)(x)).astype(jnp.float32)
         kept = nn.sigmoid(change[..., c:] - IMPULSE_BIAS) * jnp.abs(suspected)
         restored = start + kept * (padded - start) + change[..., :c]
         return put_back(cut_to(restored, sizes), observation, self.keeps_known)
 
-    def _blocks(self, x: Array, num: int) -> Array:
+    def _blocks(self, x: Array, num: int, told: Array | None) -> Array:
         for _ in range(num):
-            x = Block(self.dtype)(x)
+            x = Block(self.dtype)(x, told)
         return x
+
+    def _levels(self, observation: Observation, padded: Images) -> Array | None:
+        """Returns the levels that the network is told, (b, k); None for a blind network."""
+        if not self.repairs:
+            return None
+        if self.is_initializing():  # its weights lie among those of the network; `estimated_levels` applies it
+            LevelEstimator(len(self.repairs), self.dtype, name=ESTIMATOR)(padded)
+        unknown = jnp.full((len(padded), len(self.repairs)), UNKNOWN, jnp.float32)
+        return unknown if observation.levels is None else observation.levels
+
+    def _suspects(self, levels: Array | None, x: Images) -> Array:
+        """Returns 1 for images in which impulses are suspected, else 0; it broadcasts to (b, *spatial, c)."""
+        if levels is None:
+            return jnp.ones((1,) * x.ndim, jnp.float32)
+        if IMPULSES not in self.repairs:
+            return jnp.zeros((1,) * x.ndim, jnp.float32)
+        return per_image((levels[:, self.repairs.index(IMPULSES)] != 0.0).astype(jnp.float32), x)
+
+
+def estimated_levels(network: nn.Module, params: Params, images: Images) -> Float[Array, "b k"]:
+    """Returns the square roots of the levels that a network which is told levels estimates; see `LevelEstimator`."""
+    estimator = LevelEstimator(len(network.repairs), network.dtype)
+    return estimator.apply({"params": params[ESTIMATOR]}, images)
 
 
 class DenseInverseNetwork(nn.Module):

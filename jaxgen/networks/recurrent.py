@@ -186,4 +186,4 @@ class RecurrentRestorer(nn.Module):
         filled, _ = initial_fill(images, missing, self._grids)
         b, *sizes, _ = images.shape
         state = jnp.zeros((b, *(size // self.multiple for size in sizes), self.widths[-1]), jnp.float32)
-        return Observation(images, masks, observation.sigma), Memory(filled, state)
+        return Observation(images, masks, observation.levels), Memory(filled, state)

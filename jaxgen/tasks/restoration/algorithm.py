@@ -6,6 +6,7 @@ clean images that could have led to the noisy one, so a network that gives it ha
 matching and denoising autoencoders", 2011). Phase "damage" applies the damage that the network is to remove.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
@@ -18,7 +19,10 @@ from jax import lax
 from jaxgen.degradations.compose import Damage, mixture, parse_mixture
 from jaxgen.images import to_float
 from jaxgen.losses.reconstruction import RECONSTRUCTION_LOSSES
+from jaxgen.networks.inverse import estimated_levels
+from jaxgen.networks.levels import UNKNOWN
 from jaxgen.tasks.restoration.config import RestorationConfig
+from jaxgen.tasks.restoration.examples import Example, blind_example, told_example
 from jaxgen.tasks.restoration.restorers import make_restorer
 from jaxgen.tasks.restoration.schedule import Schedule, in_phase, parse_schedule
 from jaxgen.training.optimizers import apply_gradients, average, cosine, make_optimizer
@@ -49,13 +53,6 @@ class Restoration(NamedTuple):
     batch_size: int
 
 
-class Examples(NamedTuple):
-    """The examples of a gradient: clean images (b, *spatial, c) in [-1, 1], and the same images with damage."""
-
-    clean: Images
-    degraded: Observation
-
-
 def make_restoration(config: RestorationConfig, shape: Grid, batch_size: int) -> Algorithm:
     """Returns the training of a restorer as a record of pure functions.
 
@@ -72,7 +69,7 @@ def make_restoration(config: RestorationConfig, shape: Grid, batch_size: int) ->
       InputError: an unknown damage or phase, or a shape that the architecture does not take.
     """
     network = make_restorer(config, shape)
-    choices = parse_mixture(config.damage)
+    choices, config = parse_mixture(config.damage), dataclasses.replace(config, repairs=tuple(config.repairs))
     task = Restoration(config, network, parse_schedule(config.schedule), choices, shape, batch_size)
     return Algorithm(
         init=partial(init_restoration, task),
@@ -118,44 +115,59 @@ def restoration_step(
     grey = jax.random.uniform(key_grey, (task.batch_size,), jnp.float32) < state.hparams["grey_share"]
     clean = one_channel(to_float(batch["images"]), grey)
     noisy = in_phase(task.schedule, "noise", state.step)
-    degraded = damage_in_phase(task, key_damage, clean, noisy, state.hparams["noise_share"])
-    degraded = degraded._replace(images=one_channel(degraded.images, grey))
+    examples = examples_in_phase(task, key_damage, clean, noisy, state.hparams["noise_share"])
+    examples = in_one_channel(examples, grey)
     images_seen = state.images.astype(jnp.float32)
     lr = learning_rate(state.hparams, images_seen)
     hparams = state.hparams
     optimizer = make_optimizer(task.config.optimizer, lr, hparams["b1"], hparams["b2"], hparams["weight_decay"])
     loss_fn = partial(reconstruction, task)
-    grads, value = gradient(loss_fn, state.params["restorer"], Examples(clean, degraded))
+    grads, value = gradient(loss_fn, state.params["restorer"], examples)
     state = apply_gradients(state, "restorer", grads, optimizer)
     state = average(state, "restorer", state.hparams["ema_half_life"], images_seen, task.batch_size)
     metrics = {**value, "schedule/lr": lr, "schedule/noise": noisy.astype(jnp.float32)}
     return advanced(state, task.batch_size), metrics
 
 
-def reconstruction(task: Restoration, params: Params, examples: Examples) -> tuple[jax.Array, Metrics]:
-    """Returns the mean loss over the examples and over the iterations of the network, and the same as a metric."""
-    loss, (clean, degraded) = RECONSTRUCTION_LOSSES[task.config.loss], examples
-    estimates = task.network.apply({"params": params}, degraded, method="estimates")
-    value = jnp.mean(jax.vmap(lambda estimate: loss(estimate, clean))(estimates))
-    return value, {"loss/restorer": value}
+def reconstruction(task: Restoration, params: Params, examples: Example) -> tuple[jax.Array, Metrics]:
+    """Returns the mean loss over the examples and over the iterations of the network, and the same as a metric.
+
+    The loss of a network that is told levels has that of its estimates of them added, on weights of their own.
+    """
+    loss = RECONSTRUCTION_LOSSES[task.config.loss]
+    estimates = task.network.apply({"params": params}, examples.degraded, method="estimates")
+    value = jnp.mean(jax.vmap(lambda estimate: loss(estimate, examples.clean))(estimates))
+    metrics = {"loss/restorer": value}
+    if not task.config.repairs:
+        return value, metrics
+    found = estimated_levels(task.network, params, examples.degraded.images)
+    error = jnp.mean(jnp.abs(found - jnp.sqrt(examples.levels)))
+    return value + error, {**metrics, "loss/levels": error}
 
 
-def damage_in_phase(
+def examples_in_phase(
     task: Restoration, key: PRNGKey, clean: Images, noisy: jax.Array, noise_share: jax.Array
-) -> Observation:
+) -> Example:
     """Returns images under noise in phase "noise"; else under the damage, and a share of them under noise."""
     key_share, key_noise, key_damage = jax.random.split(key, 3)
-    noised = all_levels_of_noise(key_noise, clean, task.config.keep_known)
+    repairs = task.config.repairs
+    noised = all_levels_of_noise(key_noise, clean, task.config.keep_known, repairs)
 
-    def mixed() -> Observation:
-        damaged = mixture(key_damage, clean, task.choices)
-        chosen = per_image(jax.random.uniform(key_share, (len(clean),), jnp.float32), clean) < noise_share
-        return jax.tree.map(lambda a, b: jnp.where(chosen, a, b), noised, damaged)
+    def mixed() -> Example:
+        damaged = mixture(key_damage, clean, task.choices, partial(told_example if repairs else blind_example, repairs))
+        chosen = jax.random.uniform(key_share, (len(clean),), jnp.float32) < noise_share
+        return jax.tree.map(lambda a, b: jnp.where(per_image(chosen, a), a, b), noised, damaged)
 
     return lax.cond(noisy, lambda: noised, mixed)
 
 
-def all_levels_of_noise(key: PRNGKey, clean: Images, keep_known: bool) -> Observation:
+def in_one_channel(examples: Example, chosen: jax.Array) -> Example:
+    """Returns the examples, of which the chosen (b,) are made grey; see `one_channel`."""
+    degraded = examples.degraded._replace(images=one_channel(examples.degraded.images, chosen))
+    return examples._replace(clean=one_channel(examples.clean, chosen), degraded=degraded)
+
+
+def all_levels_of_noise(key: PRNGKey, clean: Images, keep_known: bool, repairs: tuple[str, ...] = ()) -> Example:
     """Returns images under noise of random levels, from the clean image to pure noise.
 
     y = min(1, 2 (1 - t)) x + t n with t uniform in [0, 1] and n standard normal. Up to t = 1/2, noise of standard
@@ -166,12 +178,16 @@ def all_levels_of_noise(key: PRNGKey, clean: Images, keep_known: bool) -> Observ
       clean: (b, *spatial, c) in [-1, 1].
       keep_known: whether the network returns known pixels unchanged. Then the mask is 0.5 everywhere, so that none
         counts as known; else it is 1.
+      repairs: what the network is told about; the level of noise is t / 2, which is not told, and that of others is 0.
     """
     key_level, key_noise = jax.random.split(key)
-    t = per_image(jax.random.uniform(key_level, (len(clean),), jnp.float32), clean)
+    level = jax.random.uniform(key_level, (len(clean),), jnp.float32)
+    t = per_image(level, clean)
     images = jnp.minimum(1.0, 2.0 * (1.0 - t)) * clean + t * jax.random.normal(key_noise, clean.shape, jnp.float32)
     masks = jnp.full((*clean.shape[:-1], 1), 0.5 if keep_known else 1.0, jnp.float32)
-    return Observation(images, masks)
+    true = jnp.stack([0.5 * level * (repair == "noise") for repair in repairs] or [level], axis=1)[:, : len(repairs)]
+    told = jnp.full_like(true, UNKNOWN) if repairs else None
+    return Example(clean, Observation(images, masks, told), true)
 
 
 def one_channel(images: Images, chosen: jax.Array) -> Images:

@@ -6,6 +6,7 @@ from typing import Literal
 from tyro.conf import OmitArgPrefixes
 
 from jaxgen.data.config import DataConfig
+from jaxgen.degradations.kinds import REPAIRS
 from jaxgen.errors import require, require_choices, require_numbers
 from jaxgen.training.config import TrainConfig
 
@@ -30,6 +31,9 @@ class RestorationConfig:
     """Phases in order with their numbers of steps; the last one continues to the end of the run."""
     damage: str = "gaussian:0-0.2"
     """Damage of the phase "damage": KIND:LOW-HIGH. + joins kinds in order; | separates choices, one for each image."""
+    repairs: tuple[str, ...] = ()
+    """What the network is told to repair, of noise, jpeg, blur, scratches, dust and salt_and_pepper; damage of another
+    kind belongs to the picture. Empty: all of `damage`, without being told."""
     loss: Literal["charbonnier", "l1", "mse", "psnr"] = "charbonnier"
     """Loss, for the recurrent network its mean over the iterations; psnr: minus PSNR, so that images weigh alike."""
     optimizer: Literal["adam", "muon", "sgd"] = "adam"
@@ -42,6 +46,9 @@ class RestorationConfig:
             require(getattr(self, field) >= 1, field, getattr(self, field), "1 or more")
         widths_accepted = len(self.widths) >= 1 and min(self.widths) >= 1
         require(widths_accepted, "widths", self.widths, "one number of channels or more, each 1 or more")
+        accepted = f"each once, of {', '.join(REPAIRS)}"
+        known = set(self.repairs) <= set(REPAIRS) and len(set(self.repairs)) == len(self.repairs)
+        require(known, "repairs", self.repairs, accepted)
         require_choices(self)
 
 

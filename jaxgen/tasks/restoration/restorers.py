@@ -29,7 +29,9 @@ class Restorer(NamedTuple):
 
 
 RESTORERS = {
-    "inverse": Restorer(lambda config, _: InverseNetwork(tuple(config.widths), config.blocks, config.depth)),
+    "inverse": Restorer(
+        lambda config, _: InverseNetwork(tuple(config.widths), config.blocks, config.depth, tuple(config.repairs))
+    ),
     "dense": Restorer(
         lambda _, shape: DenseInverseNetwork(shape),
         lambda sizes: math.prod(sizes) <= 64 * 64,
@@ -48,5 +50,7 @@ def make_restorer(config: RestorationConfig, shape: Grid) -> nn.Module:
     """
     *sizes, _ = require_grid(shape)
     restorer = RESTORERS[config.architecture]
+    told = not config.repairs or config.architecture == "inverse"
+    require(told, "repairs", config.repairs, "none for this architecture; inverse takes them")
     require(restorer.fits(tuple(sizes)), "image_size", tuple(sizes), restorer.accepted)
     return restorer.make(config, shape).clone(dtype=config.dtype, keeps_known=config.keep_known)
