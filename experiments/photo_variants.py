@@ -1,4 +1,4 @@
-"""Makes the pictures that the restorers of the package learn from: photographs as they are, and what people make of them.
+"""Makes the pictures that the restorers of the package learn from: photographs, and what people make of them.
 
 A restorer must leave alone what only looks like damage. So beside the photographs there are smaller ones, dark and
 overexposed ones, toned and grey ones, ones with captions, dates, frames and bright thin lines, and pictures that are

@@ -33,6 +33,8 @@ class Kind(NamedTuple):
     """Accepted numbers of spatial axes: 2 for images, 3 for volumes."""
     repair: str = ""
     """The one of `REPAIRS` that undoes it; "" for damage that a network undoes without being told."""
+    missing: bool = False
+    """Whether it removes pixels."""
 
 
 def unmasked(images: Images) -> Observation:
@@ -135,10 +137,12 @@ KINDS: dict[str, Kind] = {
         0.875,
         "1 - 1 / factor",
     ),
-    "pixels": Kind(_missing(masks.random_pixels), 1.0, "share of the pixels"),
-    "boxes": Kind(_missing(masks.random_boxes), 1.0, "share of the image"),
-    "strokes": Kind(_missing(masks.brush_strokes), 1.0, "share of the image", (2,)),
-    "centre_hole": Kind(_missing(lambda _, shape, level: masks.centre_hole(shape, level)), 256.0, "width in pixels"),
-    "hole": Kind(_missing(masks.random_hole), 256.0, "width in pixels"),
+    "pixels": Kind(_missing(masks.random_pixels), 1.0, "share of the pixels", missing=True),
+    "boxes": Kind(_missing(masks.random_boxes), 1.0, "share of the image", missing=True),
+    "strokes": Kind(_missing(masks.brush_strokes), 1.0, "share of the image", (2,), missing=True),
+    "centre_hole": Kind(
+        _missing(lambda _, shape, level: masks.centre_hole(shape, level)), 256.0, "width in pixels", missing=True
+    ),
+    "hole": Kind(_missing(masks.random_hole), 256.0, "width in pixels", missing=True),
 }
 """The kinds by name. `downsample` reduces the size by 1 / (1 - level): 0.5 halves it, and 0 is the identity."""

@@ -146,7 +146,7 @@ class InverseNetwork(nn.Module):
         planes = pad_to_multiple(join_planes(observation), self.multiple)
         padded, missing = planes[..., :c], planes[..., c : c + 1]
         levels = self._levels(observation, padded)
-        start, suspected = initial_fill(padded, missing, self._grids, self._suspects(levels, padded))
+        start, suspected = self._start(observation, levels, padded, missing)
         told = None if levels is None else level_features(levels)
         x = space_to_depth(jnp.concatenate([start, planes[..., c:], suspected], axis=-1))
         x = Conv(self.widths[0], dtype=self.dtype)(x)
@@ -179,13 +179,16 @@ class InverseNetwork(nn.Module):
         unknown = jnp.full((len(padded), len(self.repairs)), UNKNOWN, jnp.float32)
         return unknown if observation.levels is None else observation.levels
 
-    def _suspects(self, levels: Array | None, x: Images) -> Array:
-        """Returns 1 for images in which impulses are suspected, else 0; it broadcasts to (b, *spatial, c)."""
+    def _start(self, observation: Observation, levels: Array | None, x: Images, missing: Array) -> tuple[Images, Array]:
+        """Returns the images with missing pixels and suspected impulses filled, and the suspects."""
         if levels is None:
-            return jnp.ones((1,) * x.ndim, jnp.float32)
-        if IMPULSES not in self.repairs:
-            return jnp.zeros((1,) * x.ndim, jnp.float32)
-        return per_image((levels[:, self.repairs.index(IMPULSES)] != 0.0).astype(jnp.float32), x)
+            return initial_fill(x, missing, self._grids)
+        if IMPULSES in self.repairs:
+            asked = per_image((levels[:, self.repairs.index(IMPULSES)] != 0.0).astype(jnp.float32), x)
+            return initial_fill(x, missing, self._grids, asked)
+        if observation.masks is not None:
+            return initial_fill(x, missing, self._grids, 0.0)
+        return x, jnp.zeros_like(missing)  # the fill would change nothing, and takes as long as the network
 
 
 def estimated_levels(network: nn.Module, params: Params, images: Images) -> Float[Array, "b k"]:

@@ -22,7 +22,7 @@ from jaxgen.losses.reconstruction import RECONSTRUCTION_LOSSES
 from jaxgen.networks.inverse import estimated_levels
 from jaxgen.networks.levels import UNKNOWN
 from jaxgen.tasks.restoration.config import RestorationConfig
-from jaxgen.tasks.restoration.examples import Example, blind_example, told_example
+from jaxgen.tasks.restoration.examples import Example, blind_example, told_example, without_masks
 from jaxgen.tasks.restoration.restorers import make_restorer
 from jaxgen.tasks.restoration.schedule import Schedule, in_phase, parse_schedule
 from jaxgen.training.optimizers import apply_gradients, average, cosine, make_optimizer
@@ -117,6 +117,7 @@ def restoration_step(
     noisy = in_phase(task.schedule, "noise", state.step)
     examples = examples_in_phase(task, key_damage, clean, noisy, state.hparams["noise_share"])
     examples = in_one_channel(examples, grey)
+    examples = without_masks(examples, task.choices) if task.config.repairs else examples
     images_seen = state.images.astype(jnp.float32)
     lr = learning_rate(state.hparams, images_seen)
     hparams = state.hparams

@@ -77,6 +77,13 @@ def told_example(repairs: tuple[str, ...], key: PRNGKey, images: Images, damages
     return Example(clean, degraded._replace(levels=jnp.where(asked, told, 0.0)), true)
 
 
+def without_masks(example: Example, choices: tuple[tuple[Damage, ...], ...]) -> Example:
+    """Returns the example without masks if no damage of the choices makes pixels missing."""
+    if any(KINDS[damage.kind].missing for damages in choices for damage in damages):
+        return example
+    return example._replace(degraded=example.degraded._replace(masks=None))
+
+
 def _highest(repair: str, names: list[str], levels: Float[Array, "b n"]) -> Float[Array, "b"]:
     """Returns the highest of the levels whose damage the repair undoes."""
     own = [levels[:, i] for i, name in enumerate(names) if name == repair]
