@@ -17,7 +17,7 @@ from skimage import data
 from jaxgen.cli import exit_cleanly, parse
 from jaxgen.degradations.compose import degrade, parse_damage
 from jaxgen.images import make_grid, save_png, to_float, to_uint8
-from jaxgen.tasks.restoration.pixels import adapt, photo_models
+from jaxgen.tasks.restoration.pixels import photo_models, restore_floats
 
 SIZE = 192
 CASES = (
@@ -42,13 +42,12 @@ class Picture:
 
 def draw(picture: Picture) -> np.ndarray:
     """Returns a picture, uint8 (H, W, 3), with a column for each case: damaged, restored, original."""
-    model = photo_models(picture.model)[3]
+    models = photo_models(picture.model)
     shown = []
     for i, (name, (top, left), text) in enumerate(CASES):
         clean = getattr(data, name)()[top : top + SIZE, left : left + SIZE, :3]
         degraded = degrade(jax.random.key(i), to_float(jnp.asarray(clean[None])), parse_damage(text))
-        masked = not bool(degraded.masks.all())
-        restored = adapt(model, 3, 1.0, masked)(degraded.images, degraded.masks)
+        restored = restore_floats(models, degraded)
         shown.append([to_uint8(degraded.images)[0], to_uint8(restored)[0], clean])
     return make_grid(np.concatenate([np.stack(row) for row in zip(*shown, strict=True)]), len(CASES))
 

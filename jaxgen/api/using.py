@@ -1,5 +1,6 @@
 """What a trained model is used for from Python: images are drawn, restored and judged."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from jaxgen.tasks.gan.evaluate import generated_by
 from jaxgen.tasks.gan.project import STEPS, Projection, find_latents, require_pictures
 from jaxgen.tasks.gan.sample import class_names, draw
 from jaxgen.tasks.load import load, require_use
-from jaxgen.tasks.restoration.pixels import make_restore, photo_models, require_any_size
+from jaxgen.tasks.restoration.pixels import make_restore, one_model, photo_models, require_repairs
 
 TILE = 512
 GAN = "a GAN of jaxgen.train_gan"
@@ -105,7 +106,11 @@ def project(
 
 
 def restore(
-    image: Any, mask: Any = None, strength: float | int = 1.0, model: Trained | str | Path | None = None
+    image: Any,
+    mask: Any = None,
+    strength: float | int = 1.0,
+    model: Trained | str | Path | None = None,
+    repair: str | Sequence[str] | None = None,
 ) -> np.ndarray:
     """Returns the restored image as an array, with the shape and type of `image`.
 
@@ -117,8 +122,10 @@ def restore(
       mask: (h, w) or (h, w, 1), true or above 0 where to fill in; or a picture, light where to fill in; the rest stays
         unchanged. None restores the whole image.
       strength: from 0 (the image unchanged) to 1 (full restoration).
-      model: from `train_restorer`, a run folder or its restorer.safetensors, "photos" or "photos-grey"; None chooses
-        between the last two by the channels of the image.
+      model: from `train_restorer`, a run folder, its restorer.safetensors, or a name of the weights of the package; None
+        chooses among these by the channels of the image and by what is to be repaired.
+      repair: names joined by commas, or a sequence of them: noise, jpeg, blur, scratches, dust, salt-and-pepper; or
+        "all". None repairs noise and JPEG if there is any, and unmistakable salt and pepper.
 
     Raises:
       InputError: an array has a wrong shape or range, or there is no such model.
@@ -147,11 +154,14 @@ def restore(
         return pixels.copy()
     planes = deep[..., None] if deep.ndim == 2 else deep
     if isinstance(model, Trained):
-        require_use(model, "restore", "model", _describe(model))
-        models = dict.fromkeys((1, 3), require_any_size(model))
+        models = one_model(require_use(model, "restore", "model", _describe(model)))
     else:
         models = photo_models(model)
-    result = make_restore(models, strength, known is not None, TILE)(planes, known).reshape(pixels.shape)
+    asked = require_repairs(models, repair)
+    result = make_restore(models, strength, TILE, asked)(planes, known).pixels
+    if result is planes:
+        return pixels.copy()
+    result = result.reshape(pixels.shape)
     if deep is pixels:
         return result
     return (result / np.float64(65_535)).astype(pixels.dtype)

@@ -81,6 +81,7 @@ def load_for(use: str, model: str, checkpoint: str) -> tuple[Any, Callable[..., 
 def restore(
     photos: tyro.conf.Positional[tuple[str, ...]],
     out: str = "restored",
+    repair: str | None = None,
     strength: float = 1.0,
     mask: str | None = None,
     model: str | None = None,
@@ -89,11 +90,13 @@ def restore(
     force: bool = False,
     allow_large: bool = False,
 ) -> None:
-    """Restores photographs: removes noise, JPEG artifacts, salt and pepper and scratches, fills masked regions.
+    """Restores photographs: removes noise and JPEG artifacts, and when asked blur, scratches and dust; fills holes.
 
     Args:
       photos: files, folders or patterns (*.jpg); JPEG, PNG, WebP, TIFF or BMP with 8 or 16 bits.
       out: folder for the restored photographs.
+      repair: what to repair, joined by commas: noise, jpeg, blur, scratches, dust, salt-and-pepper; or all. By default
+        noise and jpeg where they are seen, and unmistakable salt and pepper.
       strength: from 0 (the photo unchanged) to 1 (full restoration).
       mask: image of the photo's size, white where to fill in; the rest stays unchanged.
       model: run (folder, recipe or latest) or restorer.safetensors file; by default the pretrained model.
@@ -107,7 +110,7 @@ def restore(
 
     set_up()
     models = photo_models(_model(model), checkpoint)
-    options = RestoreOptions(optional_path(mask), strength, compare, force, allow_large)
+    options = RestoreOptions(optional_path(mask), repair, strength, compare, force, allow_large)
     code = restore_photos(photos, Path(out), models, options)
     if code:
         sys.exit(code)

@@ -26,6 +26,7 @@ __all__ = [
     "draw_levels",
     "format_damage",
     "format_mixture",
+    "has_missing",
     "mixture",
     "parse_damage",
     "parse_mixture",
@@ -103,6 +104,11 @@ def _accepted() -> str:
 def _format_step(damage: Damage) -> str:
     low, high = (np.format_float_positional(level, trim="-") for level in damage[1:])
     return f"{damage.kind}:{low}" if low == high else f"{damage.kind}:{low}-{high}"
+
+
+def has_missing(choices: tuple[tuple[Damage, ...], ...]) -> bool:
+    """Returns whether any damage of a mixture makes pixels missing."""
+    return any(KINDS[damage.kind].missing for damages in choices for damage in damages)
 
 
 def degrade(key: PRNGKey, images: Images, damages: tuple[Damage, ...], random_order: bool = False) -> Observation:

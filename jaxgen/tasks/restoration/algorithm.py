@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
-from jaxgen.degradations.compose import Damage, mixture, parse_mixture
+from jaxgen.degradations.compose import Damage, has_missing, mixture, parse_mixture
 from jaxgen.images import to_float
 from jaxgen.losses.reconstruction import RECONSTRUCTION_LOSSES
 from jaxgen.networks.inverse import estimated_levels
@@ -117,7 +117,8 @@ def restoration_step(
     noisy = in_phase(task.schedule, "noise", state.step)
     examples = examples_in_phase(task, key_damage, clean, noisy, state.hparams["noise_share"])
     examples = in_one_channel(examples, grey)
-    examples = without_masks(examples, task.choices) if task.config.repairs else examples
+    if task.config.repairs and not has_missing(task.choices):
+        examples = without_masks(examples)
     images_seen = state.images.astype(jnp.float32)
     lr = learning_rate(state.hparams, images_seen)
     hparams = state.hparams

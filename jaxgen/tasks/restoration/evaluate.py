@@ -1,6 +1,7 @@
 """The standard tables of a restorer on a folder of photographs."""
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,10 @@ from jaxgen.images import save_png
 from jaxgen.photos.files import find_photos
 from jaxgen.photos.reading import read_photo
 from jaxgen.photos.writing import to_8_bits
-from jaxgen.tasks.restoration.pixels import adapt, photo_models
+from jaxgen.tasks.restoration.pixels import photo_models, restore_floats
 from jaxgen.tasks.restoration.sheets import sheet_of_examples
 from jaxgen.tasks.restoration.suites import suite_for
 from jaxgen.tasks.restoration.table import Table, evaluate_restoration, format_table, save_table
-from jaxgen.types import Observation
 
 
 def evaluate_photos(
@@ -38,17 +38,15 @@ def evaluate_photos(
     paths = [found.path for found in find_photos([str(folder)])][:num]
     images = [to_8_bits(read_photo(path).pixels) for path in paths]
     models = photo_models(model, checkpoint)
-    apply_fns = {channels: adapt(photos, channels, 1.0, masked=False) for channels, photos in models.items()}
-    used = {models[channels].facts.name for channels in (image.shape[-1] for image in images)}
-
-    def apply(degraded: Observation) -> np.ndarray:
-        return np.asarray(apply_fns[degraded.images.shape[-1]](degraded.images, degraded.masks))
+    used = {model.facts.name for group in models for model in group.values()}
 
     def watch(what: str, left: int) -> None:
         print(f"{what} ({left} to go)", file=sys.stderr, flush=True)
 
     suite = suite_for(images[0].shape, photos=True)
-    table, examples = evaluate_restoration(" and ".join(sorted(used)), apply, images, suite, seed, watch)
+    table, examples = evaluate_restoration(
+        " and ".join(sorted(used)), partial(restore_floats, models), images, suite, seed, watch
+    )
     print(format_table(table))
     if out is not None:
         save_table(out / "table.json", table)

@@ -77,10 +77,8 @@ def told_example(repairs: tuple[str, ...], key: PRNGKey, images: Images, damages
     return Example(clean, degraded._replace(levels=jnp.where(asked, told, 0.0)), true)
 
 
-def without_masks(example: Example, choices: tuple[tuple[Damage, ...], ...]) -> Example:
-    """Returns the example without masks if no damage of the choices makes pixels missing."""
-    if any(KINDS[damage.kind].missing for damages in choices for damage in damages):
-        return example
+def without_masks(example: Example) -> Example:
+    """Returns the example without masks, as no damage makes pixels missing: the network is then not asked to fill."""
     return example._replace(degraded=example.degraded._replace(masks=None))
 
 

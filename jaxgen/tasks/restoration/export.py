@@ -8,7 +8,10 @@ import numpy as np
 from flax.traverse_util import unflatten_dict
 from jax import export
 
+from jaxgen.degradations.compose import has_missing, parse_mixture
 from jaxgen.errors import require
+from jaxgen.networks.inverse import ESTIMATOR
+from jaxgen.networks.levels import UNKNOWN
 from jaxgen.tasks.base import Exportable, Trained, flat_weights
 from jaxgen.tasks.restoration.restorers import make_restorer
 from jaxgen.types import Observation
@@ -32,9 +35,13 @@ def exportable(restorer: Trained, iterations: int | None) -> Exportable:
         config = dataclasses.replace(config, iterations=iterations)
     network = make_restorer(dataclasses.replace(config, dtype="float32"), restorer.facts.shape)
 
-    def apply(weights: dict[str, jax.Array], images: jax.Array, missing: jax.Array) -> jax.Array:
+    fills = not config.repairs or has_missing(parse_mixture(config.damage))
+
+    def apply(weights: dict[str, jax.Array], images: jax.Array, missing: jax.Array, *levels: jax.Array) -> jax.Array:
         known = 1.0 - missing  # bundles mark missing pixels; all other masks in jaxgen mark known ones
-        return network.apply({"params": unflatten_dict(weights, sep="/")}, Observation(images * known, known))
+        told = levels[0] if levels else None
+        seen = Observation(images * known, known, told) if fills else Observation(images, None, told)
+        return network.apply({"params": unflatten_dict(weights, sep="/")}, seen)
 
     any_size = hasattr(network, "halo")
     multiple = network.multiple if any_size else 1
@@ -42,6 +49,7 @@ def exportable(restorer: Trained, iterations: int | None) -> Exportable:
     inputs = {
         "images": jax.ShapeDtypeStruct((*shape, channels), jnp.float32),
         "missing": jax.ShapeDtypeStruct((*shape, 1), jnp.float32),
+        **({"levels": jax.ShapeDtypeStruct((shape[0], len(config.repairs)), jnp.float32)} if config.repairs else {}),
     }
     size = (4 * multiple, 4 * multiple) if any_size else (height, width)
     stated = (None, None) if any_size else (height, width)
@@ -51,15 +59,21 @@ def exportable(restorer: Trained, iterations: int | None) -> Exportable:
         "labels": [],
         **({"multiple": multiple, "halo": network.halo} if any_size else {}),
         **({"iterations": config.iterations} if recurrent else {}),
+        **({"repairs": list(config.repairs), "fills": fills} if config.repairs else {}),
     }
     sizes = ({"b": 1, "h": 4, "w": 4}, {"b": 2, "h": 5, "w": 8}, {"b": 1, "h": 9, "w": 3})
-    weights = flat_weights(restorer.state.ema_params["restorer"])
-    return Exportable(apply, weights, inputs, "restored", _damaged((1, *size, channels)), sizes, about)
+    params = {name: tree for name, tree in restorer.state.ema_params["restorer"].items() if name != ESTIMATOR}
+    golden = _damaged((1, *size, channels), len(config.repairs))
+    return Exportable(apply, flat_weights(params), inputs, "restored", golden, sizes, about)
 
 
-def _damaged(shape: tuple[int, ...]) -> dict[str, np.ndarray]:
-    """Returns an image of noise, and a mask with a hole."""
+def _damaged(shape: tuple[int, ...], num_levels: int) -> dict[str, np.ndarray]:
+    """Returns an image of noise, a mask with a hole, and levels, of which the first is unknown."""
     images = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
     missing = np.zeros((*shape[:-1], 1), np.float32)
     missing[:, : shape[1] // 2, : shape[2] // 2] = 1
-    return {"images": images, "missing": missing}
+    if num_levels == 0:
+        return {"images": images, "missing": missing}
+    levels = np.full((1, num_levels), 0.1, np.float32)
+    levels[:, 0] = UNKNOWN
+    return {"images": images, "missing": missing, "levels": levels}

@@ -1,40 +1,108 @@
-"""Trained restorers on photographs of any size: one network for grey and one for colour, applied tile by tile."""
+"""Trained restorers on photographs of any size: which of them repairs what, applied one after another, tile by tile."""
 
 import contextlib
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from jaxgen.bundles.tiling import Known, Pixels, choose_window, in_windows, restore_tiled
+from jaxgen.degradations.compose import has_missing, parse_mixture
+from jaxgen.degradations.kinds import REPAIRS
 from jaxgen.degradations.resampling import LUMA
 from jaxgen.errors import require
 from jaxgen.networks.extent import ends_at
-from jaxgen.tasks.base import Trained
+from jaxgen.networks.levels import UNKNOWN
+from jaxgen.tasks.base import NOTHING, Trained
 from jaxgen.tasks.load import load, require_use
+from jaxgen.tasks.restoration.damage_seen import UNMISTAKABLE, Seen, describe, see_damage
+from jaxgen.tasks.restoration.repairs import DEFAULT, parse_repairs
 from jaxgen.tasks.table import pretrained
 from jaxgen.training.step import Algorithm, TrainState
 from jaxgen.types import Observation
 
 
-def photo_models(model: str | Path | None = None, checkpoint: str = "latest") -> dict[int, Trained]:
-    """Returns the restorers of photos by number of channels, 1 or 3.
+class Models(NamedTuple):
+    """Restorers of photographs by number of channels, 1 or 3.
+
+    Attributes:
+      main: those of noise, JPEG and blur, or of all that a user's own network repairs.
+      marks: those of scratches, dust, salt and pepper, and holes, which are applied first; may be empty.
+    """
+
+    main: Mapping[int, Trained]
+    marks: Mapping[int, Trained] = NOTHING
+
+
+class Stage(NamedTuple):
+    """An application of one restorer.
+
+    Attributes:
+      model: the restorer.
+      levels: what it is told to repair, (k,), see `Observation`; None for a blind network.
+      masked: whether known pixels stay as they are.
+    """
+
+    model: Trained
+    levels: np.ndarray | None
+    masked: bool
+
+
+class Restored(NamedTuple):
+    """A restored picture.
+
+    Attributes:
+      pixels: of the shape and type of the picture; the very same array if there was nothing to do.
+      words: what was seen, "" if nothing was, or if the network does not tell.
+    """
+
+    pixels: np.ndarray
+    words: str
+
+
+ApplyStage = Callable[[Stage, Any, Any], Any]
+"""(stage, pixels, known or None) -> restored pixels."""
+
+
+def photo_models(model: str | Path | None = None, checkpoint: str = "latest") -> Models:
+    """Returns the restorers of photos.
 
     Args:
-      model: see `load`; used for both. None for the two of the package.
+      model: see `load`; used for all. None for those of the package.
       checkpoint: checkpoint of a run.
 
     Raises:
       InputError: there is no such restorer, or it does not take photos of any size.
     """
     if model is None:
-        return {1: require_any_size(_shipped("photos-grey")), 3: require_any_size(_shipped("photos"))}
+        main = {1: _shipped("photos-grey"), 3: _shipped("photos")}
+        return Models(main, dict.fromkeys((1, 3), _shipped("photos-marks")))
     opened = _shipped(model) if model in pretrained() else load(model, checkpoint, "model")
-    found = require_use(opened, "restore", "model", model)
-    return dict.fromkeys((1, 3), require_any_size(found))
+    return one_model(require_use(opened, "restore", "model", model))
+
+
+def one_model(restorer: Trained) -> Models:
+    """Returns a restorer for all photos; raises `InputError` if it does not take photos of any size."""
+    return Models(dict.fromkeys((1, 3), require_any_size(restorer)))
+
+
+def accepted_repairs(models: Models) -> tuple[str, ...]:
+    """Returns what the restorers can be told to repair; nothing for a blind network, which repairs what it knows."""
+    found = {name for group in models for model in group.values() for name in model.config.restoration.repairs}
+    return tuple(name for name in REPAIRS if name in found)
+
+
+def require_repairs(models: Models, repair: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    """Returns the repairs asked for, see `parse_repairs`; raises `InputError` if the restorers do not know them."""
+    accepted = accepted_repairs(models)
+    require(
+        repair is None or bool(accepted), "repair", repair, "none, as this model repairs all that it was trained on"
+    )
+    return parse_repairs(repair, accepted)
 
 
 @functools.cache
@@ -53,36 +121,113 @@ def require_any_size(restorer: Trained) -> Trained:
 
 
 def make_restore(
-    models: Mapping[int, Trained], strength: float | int, masked: bool, tile: int
-) -> Callable[..., np.ndarray]:
-    """Returns a function restore(pixels, known, watch) that restores pixels of any size; see `restore_tiled`.
+    models: Models, strength: float | int, tile: int, repair: tuple[str, ...] | None = None
+) -> Callable[..., Restored]:
+    """Returns a function restore(pixels, known or None, watch) for pixels of any size; see `restore_tiled`.
 
-    A colour photo whose channels are equal is restored as a grey one.
+    A colour photo whose channels are equal is restored as a grey one. With known pixels the others are filled in, and
+    nothing else is done unless `repair` asks for it.
 
     Args:
-      models: restorers for 1 and 3 channels.
+      models: the restorers.
       strength: see `adapt`.
-      masked: see `adapt`.
       tile: approximate edge of a tile in pixels.
+      repair: result of `require_repairs`; None for what does no harm.
     """
-    apply_fns = {channels: adapt(model, channels, strength, masked) for channels, model in models.items()}
 
-    def restore(pixels: Pixels, known: Known | None, watch: Callable[[int, int], None] = lambda *_: None) -> Pixels:
+    def restore(
+        pixels: Pixels, known: Known | None = None, watch: Callable[[int, int], None] = lambda *_: None
+    ) -> Restored:
         grey = all(np.array_equal(pixels[..., 0], pixels[..., i]) for i in range(1, pixels.shape[-1]))
         planes = pixels[..., :1] if grey else pixels
-        channels = planes.shape[-1]
-        sizes, apply_fn, window = models[channels].algorithm.sizes, apply_fns[channels], None
-        layout = {"tile": tile, "halo": sizes.halo, "multiple": sizes.multiple}
-        if sizes.heeds_extent:
-            window = choose_window(planes.shape[:2], **layout)
-            apply_fn = in_windows(apply_fn, window)
-        restored = restore_tiled(apply_fn, planes, known, watch=watch, window=window, **layout)
-        return restored if restored.shape == pixels.shape else np.repeat(restored, pixels.shape[-1], axis=-1)
+
+        def apply(stage: Stage, planes: Pixels, known: Known | None) -> Pixels:
+            sizes = stage.model.algorithm.sizes
+            apply_fn = adapt(stage.model, planes.shape[-1], strength, stage.masked, stage.levels)
+            layout, window = {"tile": tile, "halo": sizes.halo, "multiple": sizes.multiple}, None
+            if sizes.heeds_extent:
+                window = choose_window(planes.shape[:2], **layout)
+                apply_fn = in_windows(apply_fn, window)
+            return restore_tiled(apply_fn, planes, known, watch=watch, window=window, **layout)
+
+        restored, words = restore_in_stages(models, planes, known, repair, apply)
+        if restored is planes:
+            return Restored(pixels, words)
+        same = restored.shape == pixels.shape
+        return Restored(restored if same else np.repeat(restored, pixels.shape[-1], axis=-1), words)
 
     return restore
 
 
-def adapt(restorer: Trained, channels: int, strength: float | int, masked: bool) -> Callable[..., jax.Array]:
+def restore_floats(models: Models, degraded: Observation, repair: tuple[str, ...] | None = None) -> np.ndarray:
+    """Returns restored images that are not rounded to whole numbers, for measures.
+
+    Args:
+      models: the restorers.
+      degraded: images (b, h, w, c) in [-1, 1] or beyond, with masks; an image with missing pixels is filled.
+      repair: see `make_restore`.
+    """
+
+    def apply(stage: Stage, pixels: np.ndarray, known: np.ndarray | None) -> np.ndarray:
+        kept = np.ones(pixels.shape[:2]) if known is None else known
+        apply_fn = adapt(stage.model, pixels.shape[-1], 1.0, stage.masked, stage.levels)
+        return np.asarray(apply_fn(pixels[None], kept[None, ..., None].astype(np.float32)))[0]
+
+    images, masks = np.asarray(degraded.images), np.asarray(degraded.masks)[..., 0] > 0.5
+    both = zip(images, masks, strict=True)
+    return np.stack([restore_in_stages(models, x, None if m.all() else m, repair, apply)[0] for x, m in both])
+
+
+def restore_in_stages(
+    models: Models, pixels: Any, known: Any, repair: tuple[str, ...] | None, apply: ApplyStage
+) -> tuple[Any, str]:
+    """Returns the pixels after all stages that are needed, the same array after none; and what was seen in words.
+
+    Missing pixels are filled first, then marks are removed, and then noise, JPEG and blur.
+
+    Args:
+      models: the restorers.
+      pixels: (h, w, c), uint8, uint16, or float32 in [-1, 1].
+      known: (h, w), true where a pixel is known, or None if all are.
+      repair: see `make_restore`.
+      apply: applies a stage.
+    """
+    own, marks = models.main[pixels.shape[-1]], models.marks.get(pixels.shape[-1])
+    if not own.config.restoration.repairs:
+        return apply(Stage(own, None, known is not None), pixels, known), ""
+    if known is not None:
+        pixels = apply(Stage(marks or own, _levels(marks or own, (), {}), True), pixels, known)
+        if repair is None:
+            return pixels, ""
+    seen = see_damage(own, pixels)
+    impulses, asked = seen.impulses, _asked(models, repair, seen)
+    if marks is not None and (levels := _levels(marks, asked, {})).any():
+        pixels = apply(Stage(marks, levels, False), pixels, None)
+        seen = see_damage(own, pixels)
+    levels = _levels(own, asked, seen.levels)
+    if levels.any():
+        pixels = apply(Stage(own, levels, False), pixels, None)
+    return pixels, describe(Seen(seen.levels, impulses), asked)
+
+
+def _asked(models: Models, repair: tuple[str, ...] | None, seen: Seen) -> tuple[str, ...]:
+    """Returns what is to be repaired: what is asked for, or else what does no harm, and unmistakable impulses."""
+    if repair is not None:
+        return repair
+    accepted = accepted_repairs(models)
+    usual = tuple(name for name in DEFAULT if name in accepted) or accepted
+    return (*usual, "salt_and_pepper") if seen.impulses >= UNMISTAKABLE else usual
+
+
+def _levels(model: Trained, asked: tuple[str, ...], seen: Mapping[str, float]) -> np.ndarray:
+    """Returns the level of each repair of a model: 0 if it is not asked for; of noise and JPEG what was seen."""
+    told = {name: seen.get(name, UNKNOWN) if name in DEFAULT else UNKNOWN for name in asked}
+    return np.array([told.get(name, 0.0) for name in model.config.restoration.repairs], np.float32)
+
+
+def adapt(
+    restorer: Trained, channels: int, strength: float | int, masked: bool, levels: np.ndarray | None = None
+) -> Callable[..., jax.Array]:
     """Returns the restorer as a function (images, known, extent) of photos with this number of channels.
 
     A colour network gets a grey photo in all three channels, and the result is the luma of its output. A grey network
@@ -94,15 +239,18 @@ def adapt(restorer: Trained, channels: int, strength: float | int, masked: bool)
       channels: channels of the photos, 1 or 3.
       strength: weight of the restored image; the weight of the input is 1 - strength.
       masked: whether known pixels stay as they are.
+      levels: what the restorer is told to repair, (k,); None tells it nothing.
     """
-    program = _program(restorer.algorithm, restorer.facts.shape[-1], channels)
+    fills = has_missing(parse_mixture(restorer.config.restoration.damage)) or not restorer.config.restoration.repairs
+    require(fills or not masked, "mask", "given", "none, as this model was not trained to fill in missing pixels")
+    program = _program(restorer.algorithm, restorer.facts.shape[-1], channels, fills)
     state = jax.device_put(restorer.state, jax.local_devices()[0])
-    numbers = (np.float32(strength), np.bool_(masked))
+    numbers = (np.float32(strength), np.bool_(masked), None if levels is None else levels[None])
     return lambda images, known, extent=None: program(state, images, known, *numbers, extent)
 
 
 @functools.lru_cache(maxsize=32)
-def _program(algorithm: Algorithm, own: int, channels: int) -> Callable[..., jax.Array]:
+def _program(algorithm: Algorithm, own: int, channels: int, fills: bool) -> Callable[..., jax.Array]:
     """Returns the compiled function of `adapt`, for a network of `own` channels; it holds no weights."""
 
     def restored(
@@ -111,11 +259,15 @@ def _program(algorithm: Algorithm, own: int, channels: int) -> Callable[..., jax
         known: jax.Array,
         strength: jax.Array,
         masked: jax.Array,
+        levels: jax.Array | None,
         extent: jax.Array | None,
     ) -> jax.Array:
+        told = None if levels is None else jnp.broadcast_to(levels, (len(images), levels.shape[1]))
+
         def predict(images: jax.Array) -> jax.Array:
             # missing pixels are middle grey (0), as in training
-            return algorithm.predict(state, Observation(images * known, known), jax.random.key(0)).images
+            seen = Observation(images * known, known, told) if fills else Observation(images, None, told)
+            return algorithm.predict(state, seen, jax.random.key(0)).images
 
         with contextlib.nullcontext() if extent is None else ends_at(images.shape[1:3], extent):
             clean = jnp.clip(_by_channels(predict, images, own), -1.0, 1.0)

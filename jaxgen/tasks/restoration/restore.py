@@ -2,27 +2,27 @@
 
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from jaxgen.errors import InputError, require
-from jaxgen.files import printable
+from jaxgen.files import printable, write_bytes
 from jaxgen.photos.files import Job, find_photos, output_paths, results
 from jaxgen.photos.reading import Photo, photo_size, read_photo
 from jaxgen.photos.writing import encoder, to_8_bits, write_photo
 from jaxgen.progress import PhotoProgress, open_photo_progress
-from jaxgen.tasks.base import Trained
-from jaxgen.tasks.restoration.pixels import make_restore
+from jaxgen.tasks.restoration.pixels import Models, make_restore, require_repairs
 
 
 class RestoreOptions(NamedTuple):
     """The options of `restore`.
 
     Attributes:
-      mask: image file of the photo's size, white where it is to be restored; the rest is kept. None: restore all.
+      mask: image file of the photo's size, white where it is to be filled in; the rest is kept. None: restore all.
+      repair: what to repair, see `parse_repairs`; None for what does no harm, or with a mask for nothing else.
       strength: weight of the restored photo, 0 to 1; that of the original is 1 - strength.
       compare: whether to write NAME-compare.png too, with the photo and the restored one side by side.
       force: whether to overwrite existing results.
@@ -31,6 +31,7 @@ class RestoreOptions(NamedTuple):
     """
 
     mask: Path | None = None
+    repair: str | None = None
     strength: float = 1.0
     compare: bool = False
     force: bool = False
@@ -41,9 +42,7 @@ class RestoreOptions(NamedTuple):
 DEFAULTS = RestoreOptions()
 
 
-def restore_photos(
-    arguments: Sequence[str], out: Path, models: Mapping[int, Trained], options: RestoreOptions = DEFAULTS
-) -> int:
+def restore_photos(arguments: Sequence[str], out: Path, models: Models, options: RestoreOptions = DEFAULTS) -> int:
     """Writes restored photos to a folder, with the subfolders of the originals; shows progress, returns the exit code.
 
     Format, depth, alpha, colour profile and EXIF of a photo are kept. A photo that cannot be read is named on stderr
@@ -52,7 +51,7 @@ def restore_photos(
     Args:
       arguments: see `find_photos`.
       out: folder for the results; it is made if it does not exist.
-      models: restorers of photos with 1 and with 3 channels.
+      models: restorers of photos.
       options: options of the user.
 
     Returns:
@@ -63,15 +62,20 @@ def restore_photos(
       OSError: a result cannot be written.
     """
     _check(options)
+    repair = require_repairs(models, options.repair)
     jobs = output_paths(find_photos(arguments, out), out, options.compare)
     _refuse_existing(jobs, options.force)
     known = None if options.mask is None else read_mask(options.mask, [job.photo for job in jobs], options.allow_large)
-    restore_pixels = make_restore(models, options.strength, known is not None, options.tile)
+    restore_pixels = make_restore(models, options.strength, options.tile, repair)
 
-    def restore(photo: Photo, watch: Callable[[int, int], None]) -> Photo:
+    def restore(photo: Photo, watch: Callable[[int, int], None]) -> tuple[Photo, str]:
         if options.strength == 0:
-            return photo
-        return photo._replace(pixels=restore_pixels(photo.pixels, known, watch))
+            return photo, ""
+        restored = restore_pixels(photo.pixels, known, watch)
+        if restored.pixels is photo.pixels:
+            hint = f" ({restored.words})" if restored.words else ""
+            return photo, f"left as it was, as nothing of what was asked for is to be seen{hint}"
+        return photo._replace(pixels=restored.pixels), restored.words
 
     return _run(jobs, restore, options.allow_large)
 
@@ -106,7 +110,7 @@ def _refuse_existing(jobs: list[Job], force: bool) -> None:
         raise InputError(f"out: {existing[0]}{more} already; overwritten only with --force")
 
 
-def _run(jobs: list[Job], restore: Callable[..., Photo], allow_large: bool) -> int:
+def _run(jobs: list[Job], restore: Callable[..., tuple[Photo, str]], allow_large: bool) -> int:
     """Restores all photos in order and returns the exit code."""
     failed = 0
     with open_photo_progress(len(jobs)) as show:
@@ -121,21 +125,24 @@ def _run(jobs: list[Job], restore: Callable[..., Photo], allow_large: bool) -> i
     return 1 if failed else 0
 
 
-def _restore_file(job: Job, restore: Callable[..., Photo], allow_large: bool, show: PhotoProgress) -> None:
-    """Reads, restores and writes one photo."""
+def _restore_file(job: Job, restore: Callable[..., tuple[Photo, str]], allow_large: bool, show: PhotoProgress) -> None:
+    """Reads, restores and writes one photo; one that stays as it was is copied."""
     began = time.monotonic()
     encoder(job.restored)  # raises before the work if the format cannot be written
     photo = read_photo(job.photo, allow_large)
     try:
-        restored = restore(photo, show.watch)
+        restored, words = restore(photo, show.watch)
     except FloatingPointError as error:
         raise InputError(f"{job.photo}: {error}") from None
-    write_photo(job.restored, restored)
+    if restored is photo and job.restored.suffix == job.photo.suffix:
+        write_bytes(job.restored, job.photo.read_bytes())
+    else:
+        write_photo(job.restored, restored)
     if job.compare is not None:
         write_photo(job.compare, side_by_side(photo, restored))
     height, width = photo.pixels.shape[:2]
     size = f"{width} x {height}, {time.monotonic() - began:.1f} s"
-    show.done(printable(f"{job.photo} -> {job.restored} ({size})"))
+    show.done(printable(f"{job.photo} -> {job.restored} ({size})" + (f": {words}" if words else "")))
 
 
 def side_by_side(photo: Photo, restored: Photo) -> Photo:

@@ -26,12 +26,14 @@ class Case(NamedTuple):
       level: its level in words, for the table.
       apply: (key, images (b, h, w, c) in [-1, 1]) -> `Observation`.
       baselines: classical methods by name.
+      repair: what a restorer is asked to repair; None for what it does by default.
     """
 
     damage: str
     level: str
     apply: Callable[[PRNGKey, Images], Observation]
     baselines: dict[str, Baseline]
+    repair: tuple[str, ...] | None = None
 
 
 class Suite(NamedTuple):
@@ -52,7 +54,7 @@ def photo_suite() -> Suite:
     """Returns the suite for photographs: noise, salt and pepper, missing pixels, strokes, scratches, JPEG and blur."""
     cases = [*(_noise(sigma) for sigma in (15, 25, 50)), *(_salt_and_pepper(share) for share in (30, 50, 70))]
     cases += [_missing("pixels", f"{share}%", share / 100) for share in (50, 80)]
-    cases += [_missing("strokes", "10%", 0.1), _plain("scratches", "2%", 0.02)]
+    cases += [_missing("strokes", "10%", 0.1), _plain("scratches", "2%", 0.02)._replace(repair=("scratches",))]
     cases += [_plain("jpeg", f"quality {quality}", 1 - quality / 100) for quality in (10, 30)]
     return Suite("photos-1", 100, (*cases, _blur(1.6, 0.002)))
 
@@ -135,7 +137,7 @@ def _blur(sigma: float, balance: float) -> Case:
         "Wiener": lambda image, _: _padded(lambda x: baselines.wiener(x, kernel, balance), image),
         "Richardson-Lucy": lambda image, _: _padded(lambda x: baselines.richardson_lucy(x, kernel, 40), image),
     }
-    return Case("gaussian_blur", f"{sigma} px", apply, found)
+    return Case("gaussian_blur", f"{sigma} px", apply, found, ("noise", "blur"))
 
 
 def _padded(deconvolve: Callable[[np.ndarray], np.ndarray], image: np.ndarray) -> np.ndarray:

@@ -24,8 +24,9 @@ AT_ONCE = 64 * 28 * 28 * 4
 BEST = 100.0
 """PSNR in dB that equal images are given, so that a mean stays finite."""
 
-RestoreFn = Callable[[Observation], Any]
-"""What is evaluated: `images` (b, h, w, c) in [-1, 1] and `masks` (b, h, w, 1) -> restored images of the same shape."""
+RestoreFn = Callable[[Observation, tuple[str, ...] | None], Any]
+"""What is evaluated: (`images` (b, h, w, c) in [-1, 1] with `masks` (b, h, w, 1), what is to be repaired, see `Case`) ->
+restored images of the same shape."""
 
 
 class Score(NamedTuple):
@@ -118,7 +119,7 @@ def _evaluate_case(restore_fn: RestoreFn, images: list[np.ndarray], case: Case, 
             damage(jax.random.fold_in(key, i), to_float(jnp.asarray(x))) for i, x in zip(index, clean, strict=True)
         ]
         degraded = jax.tree.map(lambda *arrays: jnp.concatenate(arrays), *parts)
-        restored = to_uint8(_keep_known(degraded, np.asarray(restore_fn(degraded))))
+        restored = to_uint8(_keep_known(degraded, np.asarray(restore_fn(degraded, case.repair))))
         shown = {"input": np.asarray(degraded.images), **_baselines(case, degraded), "restored": restored}
         for name, result in shown.items():
             found.setdefault(name, []).extend(_scores(result, clean))

@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxgen.data.base import Source, subset
 from jaxgen.data.sources import open_source
-from jaxgen.degradations.compose import mixture, parse_mixture
+from jaxgen.degradations.compose import has_missing, mixture, parse_mixture
 from jaxgen.errors import InputError, require
 from jaxgen.images import readable_scale, save_png, to_float, to_uint8
 from jaxgen.metrics.quality import psnr
@@ -107,7 +107,9 @@ def hold_out(config: RestorationRecipe, source: Source) -> HeldOut:
     clean = source.take(np.arange(min(NUM_MEASURED, source.num_images)))
     choices = parse_mixture(config.restoration.damage)
     damage = jax.jit(lambda key, images: mixture(key, images, choices))
-    return HeldOut(clean, damage(jax.random.key(config.train.seed + 1), to_float(jnp.asarray(clean))))
+    degraded = damage(jax.random.key(config.train.seed + 1), to_float(jnp.asarray(clean)))
+    told = config.restoration.repairs and not has_missing(choices)
+    return HeldOut(clean, degraded._replace(masks=None) if told else degraded)
 
 
 def _restore_fn(config: RestorationRecipe, algorithm: Algorithm) -> Callable[[TrainState, Observation], np.ndarray]:
@@ -148,7 +150,7 @@ def _finish(trained: Trained, data: Data, directory: Path) -> None:
     num = NUM_PHOTOS if held_out.crops else suite.num_images
     images = images_to_evaluate(held_out, min(held_out.num_images, num))
     table, examples = evaluate_restoration(
-        config.restoration.architecture, lambda degraded: restore(trained.state, degraded), images, suite, watch=_say
+        config.restoration.architecture, lambda degraded, _: restore(trained.state, degraded), images, suite, watch=_say
     )
     save_png(directory / "sheet.png", sheet_of_examples(examples), readable_scale(held_out.shape[0]))
     save_table(directory / "table.json", table)
