@@ -4,6 +4,9 @@ A restorer must leave alone what only looks like damage. So beside the photograp
 overexposed ones, toned and grey ones, ones with captions, dates, frames and bright thin lines, and pictures that are
 drawn or written.
 
+What is added lies in two folders: OUT/photos holds what has nothing thin and bright or dark added to it, so that the
+network of scratches and dust can learn from it; OUT/lookalikes holds the rest.
+
 Command:  python -m experiments.photo_variants PHOTOS OUT
 """
 
@@ -23,14 +26,15 @@ Picture = np.ndarray
 
 
 def variants(photo: Picture, rng: np.random.Generator) -> Iterator[tuple[str, Picture]]:
-    """Yields names and pictures that are made of a photograph: itself, a smaller one, and two of the others."""
-    yield "photo", photo
+    """Yields paths without suffix and pictures made of a photograph: itself, a smaller one, and two of the others."""
+    yield "photos/photo", photo
     scale = rng.uniform(0.5, 0.8)
     size = tuple(max(96, round(n * scale)) for n in photo.shape[1::-1])
-    yield "small", np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.BICUBIC))
+    yield "photos/small", np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.BICUBIC))
     makers = (exposed, toned, annotated)
     for i in rng.permutation(len(makers))[:2]:
-        yield makers[i].__name__, makers[i](photo, rng)
+        folder = "lookalikes" if makers[i] is annotated else "photos"
+        yield f"{folder}/{makers[i].__name__}", makers[i](photo, rng)
 
 
 def exposed(photo: Picture, rng: np.random.Generator) -> Picture:
@@ -194,15 +198,16 @@ def main() -> None:
     if len(sys.argv) != 3:
         sys.exit("usage: python -m experiments.photo_variants PHOTOS OUT")
     out, rng = Path(sys.argv[2]), np.random.default_rng(0)
-    out.mkdir(parents=True)
+    for folder in ("photos", "lookalikes"):
+        (out / folder).mkdir(parents=True)
     photos = find_photos([sys.argv[1]])
     for found in photos:
         photo = np.asarray(Image.open(found.path).convert("RGB"))
         for name, picture in variants(photo, rng):
-            Image.fromarray(picture).save(out / f"{found.path.stem}-{name}.png")
+            Image.fromarray(picture).save(out / f"{name}-{found.path.stem}.png")
     for i in range(NUM_DRAWINGS):
-        Image.fromarray(drawing(rng)).save(out / f"drawing-{i:03d}.png")
-    print(f"{len(list(out.iterdir()))} pictures in {out}")
+        Image.fromarray(drawing(rng)).save(out / f"lookalikes/drawing-{i:03d}.png")
+    print(f"{len(list(out.rglob('*.png')))} pictures in {out}")
 
 
 if __name__ == "__main__":

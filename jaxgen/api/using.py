@@ -122,7 +122,7 @@ def restore(
       mask: (h, w) or (h, w, 1), true or above 0 where to fill in; or a picture, light where to fill in; the rest stays
         unchanged. None restores the whole image.
       strength: from 0 (the image unchanged) to 1 (full restoration).
-      model: from `train_restorer`, a run folder, its restorer.safetensors, or a name of the weights of the package; None
+      model: from `train_restorer`, a run folder, its restorer.safetensors, or a name of the package's weights; None
         chooses among these by the channels of the image and by what is to be repaired.
       repair: names joined by commas, or a sequence of them: noise, jpeg, blur, scratches, dust, salt-and-pepper; or
         "all". None repairs noise and JPEG if there is any, and unmistakable salt and pepper.

@@ -4,8 +4,6 @@ import sys
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from jaxgen.errors import require
 from jaxgen.images import save_png
 from jaxgen.photos.files import find_photos

@@ -25,8 +25,7 @@ BEST = 100.0
 """PSNR in dB that equal images are given, so that a mean stays finite."""
 
 RestoreFn = Callable[[Observation, tuple[str, ...] | None], Any]
-"""What is evaluated: (`images` (b, h, w, c) in [-1, 1] with `masks` (b, h, w, 1), what is to be repaired, see `Case`) ->
-restored images of the same shape."""
+"""What is evaluated: (`images` (b, h, w, c) in [-1, 1] and `masks` (b, h, w, 1), `Case.repair`) -> restored images."""
 
 
 class Score(NamedTuple):

@@ -13,10 +13,10 @@ from jaxgen.errors import InputError
 from jaxgen.networks.recurrent import RecurrentRestorer
 from jaxgen.tasks.restoration import algorithm as restoration
 from jaxgen.tasks.restoration.algorithm import (
-    Examples,
+    Example,
     Restoration,
     all_levels_of_noise,
-    damage_in_phase,
+    examples_in_phase,
     init_restoration,
     learning_rate,
     make_restoration,
@@ -34,7 +34,7 @@ NO_CHANGE = "gaussian:0"
 
 
 class Shows(nn.Module):
-    """The damaged image, or its mask, with its channels mixed and an offset, both learned, plus the noise level."""
+    """The damaged image, or its mask, with its channels mixed and an offset, both learned, plus the first level."""
 
     mask: bool = False
 
@@ -43,12 +43,12 @@ class Shows(nn.Module):
 
     @nn.compact
     def __call__(self, observation: Observation) -> jax.Array:
-        images, masks, sigma = observation
+        images, masks, levels = observation
         mixing = self.param("mixing", lambda _: jnp.eye(images.shape[-1]))
         offset = self.param("offset", nn.initializers.constant(0.5), ())
         if self.mask and masks is not None:
             images = jnp.broadcast_to(masks, images.shape)
-        return images @ mixing + offset + (0.0 if sigma is None else per_image(sigma, images))
+        return images @ mixing + offset + (0.0 if levels is None else per_image(levels[:, 0], images))
 
 
 def make(network: nn.Module | None = None, schedule: str = "damage:1", damage: str = NO_CHANGE, **structure: Any):
@@ -85,8 +85,10 @@ def loss_of(task: Restoration, state: TrainState, images: Any = CLEAN, seed: int
 
 def degraded_of(task: Restoration, noisy: bool, noise_share: float, num: int = BATCH) -> tuple[jax.Array, Observation]:
     clean = colours(num)
-    fn = jax.jit(damage_in_phase, static_argnums=0)
-    return clean, fn(task, jax.random.key(3), clean, jnp.asarray(noisy), jnp.asarray(noise_share, jnp.float32))
+    fn = jax.jit(examples_in_phase, static_argnums=0)
+    example = fn(task, jax.random.key(3), clean, jnp.asarray(noisy), jnp.asarray(noise_share, jnp.float32))
+    np.testing.assert_array_equal(example.clean, clean)
+    return clean, example.degraded
 
 
 def test_phases_change_at_their_steps_in_one_program() -> None:
@@ -146,7 +148,7 @@ def test_noise_of_all_levels() -> None:
     """Of images of pixels 1 and -1, y = a x + t n: a and t of each image, whatever the key."""
     num, pattern = 1000, np.where(np.random.default_rng(0).random((24, 24, 3)) < 0.5, -1.0, 1.0)
     clean = jnp.asarray(np.broadcast_to(pattern, (num, 24, 24, 3)), jnp.float32)
-    images = np.asarray(jax.jit(all_levels_of_noise, static_argnums=2)(jax.random.key(0), clean, False).images)
+    images = np.asarray(jax.jit(all_levels_of_noise, static_argnums=2)(jax.random.key(0), clean, False).degraded.images)
     a = (images * pattern).mean((1, 2, 3))
     noise = images - a[:, None, None, None] * pattern
     t = noise.std((1, 2, 3))
@@ -260,7 +262,9 @@ def test_the_recurrent_loss_is_the_mean_over_its_iterations() -> None:
     estimates = network.apply({"params": params}, degraded, method="estimates")
     each = np.abs(np.asarray(estimates) - np.asarray(CLEAN)[None]).mean((1, 2, 3, 4))
     assert np.ptp(each) > 1e-3
-    assert float(reconstruction(task, params, Examples(CLEAN, degraded))[0]) == pytest.approx(each.mean(), rel=1e-5)
+    assert float(reconstruction(task, params, Example(CLEAN, degraded, jnp.zeros((BATCH, 0))))[0]) == pytest.approx(
+        each.mean(), rel=1e-5
+    )
 
 
 def test_prediction_uses_the_averaged_weights_and_what_it_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,9 +277,10 @@ def test_prediction_uses_the_averaged_weights_and_what_it_is_given(monkeypatch: 
     np.testing.assert_allclose(
         algorithm.predict(state, Observation(CLEAN), jax.random.key(0)).images, CLEAN + 0.5, rtol=1e-6
     )
-    sigma = jnp.arange(4.0)
-    restored = algorithm.predict(state, Observation(CLEAN, jnp.ones((BATCH, 4, 6, 1)), sigma), jax.random.key(0)).images
-    np.testing.assert_allclose(restored, CLEAN + 0.5 + sigma[:, None, None, None], rtol=1e-6)
+    levels = jnp.arange(4.0)[:, None]
+    seen = Observation(CLEAN, jnp.ones((BATCH, 4, 6, 1)), levels)
+    restored = algorithm.predict(state, seen, jax.random.key(0)).images
+    np.testing.assert_allclose(restored, CLEAN + 0.5 + levels[..., None, None], rtol=1e-6)
 
 
 @pytest.mark.parametrize(
