@@ -94,7 +94,7 @@ def _everyday(
     print(format_everyday(table))
     if out is not None:
         save_everyday(out / "table.json", table)
-        columns = ("damaged", "restored", "original", f"error x {ERROR_GAIN}")
+        columns = ("input", "restored", "original", f"error x {ERROR_GAIN}")
         sheet = add_headings(sheet_of_examples(examples), [row.group for row in table.rows], columns)
         save_png(out / "sheet.png", sheet)
     return table

@@ -119,12 +119,12 @@ def dark(photo: Pixels) -> Pixels:
     return rounded(0.4 * photo)
 
 
-def noisy(picture: Pixels, draws: Draws, sigma: float) -> Pixels:
+def noisy(picture: Pixels, draws: Draws, sigma: int) -> Pixels:
     """Returns a picture with white Gaussian noise, sigma on the scale of 0 to 255."""
     return rounded(picture + draws.normal(0, sigma, picture.shape))
 
 
-def camera(picture: Pixels, draws: Draws, photons: float) -> Pixels:
+def camera(picture: Pixels, draws: Draws, photons: int) -> Pixels:
     """Returns a picture as a sensor sees it that counts so many photons in white.
 
     In linear light (gamma 2.2) the counts are Poisson numbers, with Gaussian noise of 2 photons. A pixel of the sensor
@@ -141,7 +141,7 @@ def camera(picture: Pixels, draws: Draws, photons: float) -> Pixels:
     return rounded(255 * np.clip(linear, 0, 1) ** (1 / 2.2))
 
 
-def grainy(picture: Pixels, draws: Draws, level: float, radius: float) -> Pixels:
+def grainy(picture: Pixels, draws: Draws, level: int, radius: float) -> Pixels:
     """Returns a picture with film grain, the same in all channels.
 
     Args:
@@ -154,7 +154,7 @@ def grainy(picture: Pixels, draws: Draws, level: float, radius: float) -> Pixels
     return rounded(picture + level / grain.std() * grain[..., None])
 
 
-def halved(picture: Pixels, draws: Draws, sigma: float) -> Pixels:
+def halved(picture: Pixels, draws: Draws, sigma: int) -> Pixels:
     """Returns a picture that was photographed at twice its size with noise of sigma, and then made smaller."""
     height, width, _ = picture.shape
     larger = np.asarray(Image.fromarray(picture).resize((2 * width, 2 * height), BICUBIC))
