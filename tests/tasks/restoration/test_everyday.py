@@ -101,6 +101,26 @@ def test_noise_has_the_standard_deviation_that_it_says(sigma):
     assert abs(np.corrcoef(found[..., 0].ravel(), found[..., 1].ravel())[0, 1]) < 0.02
 
 
+def test_noise_of_twice_the_size_is_made_smaller_by_the_cubic_kernel():
+    """Its variance falls by the sum of the squared weights, which the kernel of a = -1/2 gives at twice its width."""
+    t = np.array([0.25, 0.75, 1.25, 1.75])
+    kernel = np.where(t < 1, 1.5 * t**3 - 2.5 * t**2 + 1, -0.5 * (t**3 - 5 * t**2 + 8 * t - 4))
+    weights = np.concatenate([kernel, kernel]) / (2 * kernel.sum())
+    assert error(FLAT["noise_halved"]).std() == pytest.approx(30 * (weights @ weights), rel=0.01)
+
+
+def test_noise_and_then_jpeg():
+    """To save it again changes nothing at the same quality alone: then all coefficients are whole steps."""
+    image, changes = Image.fromarray(FLAT["noise_jpeg"].degraded), {}
+    for quality in (70, 75, 80, 85, 90):
+        image.save(buffer := io.BytesIO(), "JPEG", quality=quality)
+        again = np.asarray(Image.open(buffer).convert("L")).astype(float)
+        changes[quality] = np.abs(again - np.asarray(image.convert("L"))).mean()
+    assert min(changes, key=changes.get) == 80
+    luma = np.asarray(image.convert("L")).astype(float)
+    assert luma.std() == pytest.approx(15 * math.hypot(0.299, 0.587, 0.114), rel=0.1)  # that of three channels
+
+
 @pytest.mark.parametrize(("group", "level", "radius"), [("fine", 12, 0.6), ("coarse", 20, 1.0), ("grey", 20, 0.7)])
 def test_grain_has_its_level_and_size_and_is_the_same_in_all_channels(group, level, radius):
     case = FLAT[f"grain_{group}"]
