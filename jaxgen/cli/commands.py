@@ -88,6 +88,7 @@ COMMANDS = {
     "evaluate-restoration": Command(
         commands_for_models.evaluate_restoration,
         "jaxgen evaluate-restoration PHOTOS --num 12\n"
+        "jaxgen evaluate-restoration PHOTOS --suite everyday --out everyday\n"
         "jaxgen evaluate-restoration PHOTOS --model runs/inverse/TIMESTAMP --out measured",
     ),
     "export": Command(

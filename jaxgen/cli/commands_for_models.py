@@ -118,6 +118,7 @@ def restore(
 
 def evaluate_restoration(
     folder: tyro.conf.Positional[str],
+    suite: str = "standard",
     model: str | None = None,
     checkpoint: str = "latest",
     num: int | None = None,
@@ -126,8 +127,14 @@ def evaluate_restoration(
 ) -> None:
     """Measures restoration of artificially damaged photographs: PSNR and SSIM, beside classical methods.
 
+    The everyday suite asks what a restorer does to photographs as people have them, and begins with the harm: what
+    became of clean ones (as they are, with captions, dates, frames, snow, and drawn ones). It has PSNR alone, with the
+    worst picture of each row.
+
     Args:
-      folder: folder of clean photographs.
+      folder: folder of clean photographs; everyday takes their middle 256 x 256 pixels and leaves smaller ones out.
+      suite: standard, or everyday: clean photographs that must come back as they were, then noise, cameras, grain and
+        JPEG, then scratches, film lines, dust, salt and pepper, which are repaired when asked for.
       model: run (folder, recipe or latest) or restorer.safetensors file; by default the pretrained model.
       checkpoint: of the run given by --model: latest, best or a step.
       num: use only the first NUM photographs.
@@ -137,7 +144,7 @@ def evaluate_restoration(
     from jaxgen.tasks.restoration.evaluate import evaluate_photos
 
     set_up()
-    evaluate_photos(Path(folder), _model(model), checkpoint, num, seed, optional_path(out))
+    evaluate_photos(Path(folder), _model(model), checkpoint, num, seed, optional_path(out), suite)
 
 
 def export(

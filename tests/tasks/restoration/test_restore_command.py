@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
+from skimage.metrics import peak_signal_noise_ratio
 
 from jaxgen.config_json import to_dict
-from jaxgen.tasks.restoration import evaluate, suites
+from jaxgen.tasks.restoration import evaluate, everyday, suites
 from jaxgen.tasks.restoration.config import RestorationConfig
 from jaxgen.tasks.restoration.restorers import make_restorer
 from jaxgen.types import Observation
@@ -124,3 +125,20 @@ def test_the_tables_of_a_folder(model, photo, monkeypatch, capsys, tmp_path):
     text = capsys.readouterr().out
     assert f"{row['scores']['restored']['psnr']:.2f}" in text
     assert (out / "sheet.png").stat().st_size > 0
+
+
+def test_the_everyday_table_of_a_network_of_the_user(network, model, monkeypatch, tmp_path):
+    larger = np.random.default_rng(2).integers(0, 256, (256, 260, 3), np.uint8)
+    Image.fromarray(larger).save(tmp_path / "a.png")
+    monkeypatch.setattr(everyday, "GROUPS", everyday.GROUPS[:1])
+    flags = ("--suite", "everyday", "--model", model, "--out", tmp_path / "out")
+    assert call(monkeypatch, "evaluate-restoration", tmp_path, *flags) == 0
+    _, row = json.loads((tmp_path / "out" / "table.json").read_text())["rows"]
+    restorer, params = network
+    clean = larger[:, 2:-2]
+    images = jnp.asarray(clean[None] / np.float32(127.5) - 1)
+    found = np.asarray(jax.jit(restorer.apply)({"params": params}, Observation(images))[0])
+    expected = np.clip(np.rint((found + 1) * 127.5), 0, 255).astype(np.uint8)
+    assert row["group"] == "photo"
+    assert row["given"] == 99
+    assert row["restored"] == pytest.approx(peak_signal_noise_ratio(clean, expected), abs=0.01)
