@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from jaxgen.errors import require
 from jaxgen.files import printable
 from jaxgen.images import add_headings, save_png
