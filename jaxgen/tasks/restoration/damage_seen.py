@@ -41,13 +41,15 @@ def see_damage(restorer: Trained | None, pixels: Pixels) -> Seen:
 
     Args:
       restorer: a network that is told levels, and can estimate them; None estimates none.
-      pixels: (h, w, c), uint8, uint16 or float32 in [-1, 1], of the network's number of channels.
+      pixels: (h, w, c), uint8, uint16 or float32 in [-1, 1].
     """
     windows = windows_of(pixels)
     share = impulse_share(windows)
     if restorer is None:
         return Seen({}, share)
-    found = np.asarray(_estimator(restorer)(windows))
+    own = restorer.facts.shape[-1]
+    shown = windows if windows.shape[-1] == own else np.repeat(windows.mean(axis=-1, keepdims=True), own, axis=-1)
+    found = np.asarray(_estimator(restorer)(shown))
     levels = np.square(np.maximum(np.median(found, axis=0), 0.0))
     repairs = restorer.config.restoration.repairs
     named = dict(zip(repairs, levels.tolist(), strict=True))
