@@ -10,11 +10,11 @@ from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from jaxgen.files import printable
+from jaxgen.photos.kinds import SUFFIXES_OF, TIFF_SIGNATURES
 from jaxgen.photos.notes import IPTC_TAG, XMP_TAG, Notes, pillow_notes, png_notes, tiff_notes, upright_notes
 
 LOGGER = logging.getLogger("jaxgen")
-FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP")
-TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+FORMATS = tuple(SUFFIXES_OF)
 EXIF_PREFIX = b"Exif\0\0"
 ORIENTATION, EXIF_IFD, GPS_IFD, INTEROP_IFD, ICC_PROFILE = 0x0112, 0x8769, 0x8825, 0xA005, 0x8773
 DESCRIPTIVE = (0x010E, 0x010F, 0x0110, 0x011A, 0x011B, 0x0128, 0x0131, 0x0132, 0x013B, 0x013C, 0x8298)

@@ -10,9 +10,9 @@ from typing import Any, Literal, NamedTuple
 from PIL import Image
 
 from jaxgen.files import printable
+from jaxgen.photos.kinds import PNG_SIGNATURE
 
 LOGGER = logging.getLogger("jaxgen")
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
 KEPT_CHUNKS = (*TEXT_CHUNKS, b"pHYs", b"gAMA", b"cHRM", b"sRGB", b"cICP")
 XMP_KEYWORD = b"XML:com.adobe.xmp\0"

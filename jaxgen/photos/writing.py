@@ -12,6 +12,7 @@ from PIL import Image
 from jaxgen.errors import InputError, reject
 from jaxgen.files import printable, write_bytes
 from jaxgen.photos.header import EXIF_PREFIX, ICC_PROFILE, ORIENTATION, descriptive_exif
+from jaxgen.photos.kinds import SUFFIXES_OF
 from jaxgen.photos.notes import IPTC_TAG, XMP_TAG, Notes, holding, jpeg_segments, png_bytes, png_chunk
 from jaxgen.photos.reading import Photo
 
@@ -225,14 +226,5 @@ def _over_white(path: Path, photo: Photo) -> Photo:
     return photo._replace(pixels=pixels.astype(np.uint8), alpha=None)
 
 
-ENCODERS = {
-    ".png": _png,
-    ".jpg": _jpeg,
-    ".jpeg": _jpeg,
-    ".jpe": _jpeg,
-    ".jfif": _jpeg,
-    ".webp": _webp,
-    ".tif": _tiff,
-    ".tiff": _tiff,
-    ".bmp": _bmp,
-}
+BY_FORMAT = {"PNG": _png, "JPEG": _jpeg, "WEBP": _webp, "TIFF": _tiff, "BMP": _bmp}
+ENCODERS = {suffix: encode for kind, encode in BY_FORMAT.items() for suffix in SUFFIXES_OF[kind]}

@@ -8,11 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxgen.errors import InputError, require
+from jaxgen.errors import InputError, reject, require
 from jaxgen.files import printable
+from jaxgen.photos.comparing import side_by_side
 from jaxgen.photos.files import Job, find_photos, output_paths, results
-from jaxgen.photos.reading import Photo, photo_size, read_photo
-from jaxgen.photos.writing import encoder, to_8_bits, write_photo
+from jaxgen.photos.masks import any_missing, described, missing_in
+from jaxgen.photos.reading import Photo, photo_size, read_pages, read_photo
+from jaxgen.photos.writing import encoder, write_pages, write_photo
 from jaxgen.progress import PhotoProgress, open_photo_progress
 from jaxgen.tasks.base import Trained
 from jaxgen.tasks.restoration.pixels import make_restore
@@ -22,7 +24,7 @@ class RestoreOptions(NamedTuple):
     """The options of `restore`.
 
     Attributes:
-      mask: image file of the photo's size, white where it is to be restored; the rest is kept. None: restore all.
+      mask: image file of the photo's size, see `missing_in`; the rest is kept. None: restore all.
       strength: weight of the restored photo, 0 to 1; that of the original is 1 - strength.
       compare: whether to write NAME-compare.png too, with the photo and the restored one side by side.
       force: whether to overwrite existing results.
@@ -46,8 +48,8 @@ def restore_photos(
 ) -> int:
     """Writes restored photos to a folder, with the subfolders of the originals; shows progress, returns the exit code.
 
-    Format, depth, alpha, colour profile and EXIF of a photo are kept. A photo that cannot be read is named on stderr
-    and left out. Each file is written whole or not at all.
+    Format, pages, depth, alpha, colour profile, EXIF and notes of a photo are kept. A photo that cannot be read is
+    named on stderr and left out. Each file is written whole or not at all.
 
     Args:
       arguments: see `find_photos`.
@@ -69,29 +71,34 @@ def restore_photos(
     restore_pixels = make_restore(models, options.strength, known is not None, options.tile)
 
     def restore(photo: Photo, watch: Callable[[int, int], None]) -> Photo:
-        if options.strength == 0:
+        if options.strength == 0 or (known is not None and known.all()):
             return photo
+        if known is not None and known.shape != photo.pixels.shape[:2]:  # of a further page
+            reject("mask", known.shape, f"the size of each page, also {photo.pixels.shape[:2]}")
         return photo._replace(pixels=restore_pixels(photo.pixels, known, watch))
 
     return _run(jobs, restore, options.allow_large)
 
 
 def read_mask(path: Path, photos: Sequence[Path], allow_large: bool = False) -> np.ndarray:
-    """Returns the known pixels by a mask file, bool (h, w): False where it is white or light grey.
+    """Returns the known pixels by a mask file, bool (h, w): False where it says so; see `missing_in`. Prints how many.
 
     Raises:
-      InputError: the file cannot be read, or one of the readable photos has another size.
+      InputError: the file cannot be read or is no mask, or one of the readable photos has another size.
     """
-    mask = read_photo(path, allow_large).pixels
+    mask = read_photo(path, allow_large)
     for photo in photos:
         try:
             size = photo_size(photo)
         except InputError:
             continue  # reported when this photo is restored
-        if size != mask.shape[:2]:
-            sizes = [f"{width} x {height}" for height, width in (mask.shape[:2], size)]
+        if size != mask.pixels.shape[:2]:
+            sizes = [f"{width} x {height}" for height, width in (mask.pixels.shape[:2], size)]
             raise InputError(f"mask: {path} has {sizes[0]} pixels; accepted: {sizes[1]}, as {photo} has")
-    return to_8_bits(mask).max(axis=-1) < 128
+    missing = missing_in(mask.pixels, mask.alpha)
+    if any_missing(missing):
+        print(described(missing), flush=True)
+    return ~missing
 
 
 def _check(options: RestoreOptions) -> None:
@@ -125,23 +132,15 @@ def _restore_file(job: Job, restore: Callable[..., Photo], allow_large: bool, sh
     """Reads, restores and writes one photo."""
     began = time.monotonic()
     encoder(job.restored)  # raises before the work if the format cannot be written
-    photo = read_photo(job.photo, allow_large)
+    pages = read_pages(job.photo, allow_large)
     try:
-        restored = restore(photo, show.watch)
+        restored = [restore(page, show.watch) for page in pages]
     except FloatingPointError as error:
         raise InputError(f"{job.photo}: {error}") from None
-    write_photo(job.restored, restored)
+    write_pages(job.restored, restored)
     if job.compare is not None:
-        write_photo(job.compare, side_by_side(photo, restored))
-    height, width = photo.pixels.shape[:2]
-    size = f"{width} x {height}, {time.monotonic() - began:.1f} s"
+        write_photo(job.compare, side_by_side(pages, restored))
+    height, width = pages[0].pixels.shape[:2]
+    num = f"{len(pages)} pages, " if len(pages) > 1 else ""
+    size = f"{num}{width} x {height}, {time.monotonic() - began:.1f} s"
     show.done(printable(f"{job.photo} -> {job.restored} ({size})"))
-
-
-def side_by_side(photo: Photo, restored: Photo) -> Photo:
-    """Returns an 8-bit picture with the photo on the left and the restored one on the right."""
-    pixels = np.concatenate([to_8_bits(photo.pixels), to_8_bits(restored.pixels)], axis=1)
-    alpha = None
-    if photo.alpha is not None and restored.alpha is not None:
-        alpha = np.concatenate([to_8_bits(photo.alpha), to_8_bits(restored.alpha)], axis=1)
-    return Photo(pixels, alpha, photo.icc_profile)
