@@ -95,7 +95,7 @@ def restore(
       photos: files, folders or patterns (*.jpg); JPEG, PNG, WebP, TIFF or BMP with 8 or 16 bits.
       out: folder for the restored photographs.
       strength: from 0 (the photo unchanged) to 1 (full restoration).
-      mask: image of the photo's size, white where to fill in; the rest stays unchanged.
+      mask: image of the photo's size, white where to fill in, or painted on transparency; the rest stays unchanged.
       model: run (folder, recipe or latest) or restorer.safetensors file; by default the pretrained model.
       checkpoint: of the run given by --model: latest, best or a step.
       compare: also write each photo beside its result.
