@@ -96,7 +96,7 @@ def test_new_sizes_compile_nothing(restorer):
     jaxgen.restore(np.zeros((9, 9), np.uint8), model=restorer)
     program = pixels._program(restorer.algorithm, 3, 1)
     num = program._cache_size()
-    for size, strength, mask in (((9, 30), 1, None), ((50, 7), 0.5, None), ((11, 11), 1, np.ones((11, 11)))):
+    for size, strength, mask in (((9, 30), 1, None), ((50, 7), 0.5, None), ((11, 11), 1, np.eye(11))):
         jaxgen.restore(np.zeros(size, np.uint8), mask, strength, model=restorer)
     assert program._cache_size() == num == 1
 

@@ -14,8 +14,8 @@ from jaxgen.bundles.model import Model
 from jaxgen.config_json import from_dict
 from jaxgen.data.arrays import match_classes
 from jaxgen.errors import InputError, reject, require
-from jaxgen.photos.reading import read_photo
-from jaxgen.photos.writing import to_8_bits
+from jaxgen.photos.masks import missing_in, refuse_photo
+from jaxgen.photos.reading import pixels_of, read_photo
 from jaxgen.tasks.base import Trained
 from jaxgen.tasks.load import pretrained_for
 from jaxgen.training.config import TrainConfig
@@ -143,20 +143,29 @@ def as_pixels(image: Any, field: str) -> np.ndarray:
 
 
 def as_missing(mask: Any) -> np.ndarray:
-    """Returns a mask as bool (h, w): true where it is true or above 0, or where a picture is white or light grey.
+    """Returns a mask as bool (h, w): true where an array is true or above 0, or where a picture says; see `missing_in`.
 
     Raises:
-      InputError: an array that does not hold finite numbers.
+      InputError: an array that does not hold finite numbers, or a photograph.
     """
-    if isinstance(mask, str | os.PathLike | Image.Image):
-        pixels = as_pixels(mask, "mask")
-        return to_8_bits(pixels.reshape(*pixels.shape[:2], -1)).max(axis=-1) >= 128
+    if isinstance(mask, str | os.PathLike):
+        photo = read_photo(Path(mask))
+        return missing_in(photo.pixels, photo.alpha)
+    if isinstance(mask, Image.Image):
+        accepted = "a PIL image of 1 to 8 bits a channel, or of mode I;16"
+        require(mask.mode == "I;16" or mask.mode[0] not in "FI", "mask", f"a PIL image of mode {mask.mode}", accepted)
+        pixels = np.asarray(mask)[..., None] if mask.mode == "I;16" else pixels_of(mask)
+        channels = 1 if pixels.shape[-1] < 3 else 3
+        return missing_in(pixels[..., :channels], pixels[..., channels] if pixels.shape[-1] > channels else None)
     array = np.asarray(mask)
     numbers = array.dtype.kind in "biuf"
     require(numbers, "mask", f"an array of {array.dtype}", "bool, or numbers that are above 0 where to fill in")
     finite = bool(np.isfinite(array).all())
     require(finite, "mask", "values that are infinite or not a number", "bool, or finite numbers")
-    return (array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array) > 0
+    array = array[..., 0] if array.ndim == 3 and array.shape[2] == 1 else array
+    if array.dtype in (np.uint8, np.uint16):
+        refuse_photo(array.reshape(-1, 1))
+    return array > 0
 
 
 def as_stack(images: Any) -> np.ndarray:

@@ -28,6 +28,7 @@ from jaxgen.evaluation.protocol import NEIGHBOURS
 from jaxgen.evaluation.protocol import evaluate as judge
 from jaxgen.evaluation.samples import open_splits
 from jaxgen.images import to_uint8
+from jaxgen.photos.masks import any_missing
 from jaxgen.tasks.base import Trained
 from jaxgen.tasks.gan.evaluate import generated_by
 from jaxgen.tasks.gan.project import STEPS, Projection, find_latents, require_pictures
@@ -119,8 +120,8 @@ def restore(
     Args:
       image: uint8, uint16 or floats in [0, 1]; (h, w), (h, w, 1) or (h, w, 3), of any size; or a PIL image, or
         the path of a file, which gives (h, w, c).
-      mask: (h, w) or (h, w, 1), true or above 0 where to fill in; or a picture, light where to fill in; the rest stays
-        unchanged. None restores the whole image.
+      mask: (h, w) or (h, w, 1), true or above 0 where to fill in; or a picture, light where to fill in, or painted on
+        transparency; the rest stays unchanged. None restores the whole image.
       strength: from 0 (the image unchanged) to 1 (full restoration).
       model: from `train_restorer`, a run folder, its restorer.safetensors, or a name of the package's weights; None
         chooses among these by the channels of the image and by what is to be repaired.
@@ -128,7 +129,7 @@ def restore(
         "all". None repairs noise and JPEG if there is any, and unmistakable salt and pepper.
 
     Raises:
-      InputError: an array has a wrong shape or range, or there is no such model.
+      InputError: an array has a wrong shape or range, the mask covers all, or there is no such model.
 
     Examples:
       >>> restored = jaxgen.restore(photo, model=restorer)
@@ -150,7 +151,7 @@ def restore(
         f"{pixels.shape[:2]}",
     )
     deep = pixels if pixels.dtype in (np.uint8, np.uint16) else to_integers(pixels, "image", np.uint16)
-    if strength == 0:
+    if strength == 0 or (known is not None and not any_missing(~known)):
         return pixels.copy()
     planes = deep[..., None] if deep.ndim == 2 else deep
     if isinstance(model, Trained):

@@ -98,7 +98,7 @@ def restore(
       repair: what to repair, joined by commas: noise, jpeg, blur, scratches, dust, salt-and-pepper; or all. By default
         noise and jpeg where they are seen, and unmistakable salt and pepper.
       strength: from 0 (the photo unchanged) to 1 (full restoration).
-      mask: image of the photo's size, white where to fill in; the rest stays unchanged.
+      mask: image of the photo's size, white where to fill in, or painted on transparency; the rest stays unchanged.
       model: run (folder, recipe or latest) or restorer.safetensors file; by default the pretrained model.
       checkpoint: of the run given by --model: latest, best or a step.
       compare: also write each photo beside its result.

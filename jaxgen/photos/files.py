@@ -1,13 +1,20 @@
 """The photo files that the user names, and the paths of the restored ones."""
 
 import glob
+import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from jaxgen.data.folder import SUFFIXES, image_files
 from jaxgen.errors import InputError, require
+from jaxgen.files import printable
+from jaxgen.photos.kinds import SUFFIXES, SUFFIXES_OF, kind_of
+
+LOGGER = logging.getLogger("jaxgen")
+MAX_NAMED = 10
+"""Files that the line about those left out names; of further ones it says how many there are."""
 
 
 class Found(NamedTuple):
@@ -40,7 +47,8 @@ def find_photos(arguments: Sequence[str], out: Path | None = None, field: str = 
     """Returns the photos that the arguments name, in this order, each once: files, and those of folders and globs.
 
     Folders are searched with their subfolders, sorted, without hidden files. A file that is named may have any suffix;
-    of folders and globs only files with `SUFFIXES` are taken. Places are relative to the folder, or to the part of a
+    of folders and globs files with `SUFFIXES` are taken, and those without a suffix if their content is of such a kind;
+    a warning names the others, and files that are named twice. Places are relative to the folder, or to the part of a
     glob before its first wildcard.
 
     Args:
@@ -53,16 +61,23 @@ def find_photos(arguments: Sequence[str], out: Path | None = None, field: str = 
     """
     require(len(arguments) > 0, field, list(arguments), "files, folders or globs")
     found: dict[Path, Found] = {}
+    others: list[Path] = []
     for argument in arguments:
-        photos = _expand(argument, out)
+        photos = _expand(argument, out, others)
         require(bool(photos), field, argument, f"a file, a folder with {', '.join(SUFFIXES)} files, or a glob")
         for photo in photos:
-            found.setdefault(_real(photo.path), photo)
+            first = found.setdefault(_real(photo.path), photo).path
+            if os.path.abspath(first) != os.path.abspath(photo.path):
+                LOGGER.warning("%s is the same file as %s, and taken once", printable(photo.path), printable(first))
+    _name_others(others)
     return list(found.values())
 
 
 def output_paths(photos: Sequence[Found], out: Path, compare: bool = False) -> list[Job]:
     """Returns the files to write for each photo: OUT/PLACE, and OUT/PLACE without suffix + `-compare.png`.
+
+    If the content is of another format than the suffix says, the result has the suffix of the content. Where the suffix
+    tells names apart, `a.jpg` and `a.png` give `a-jpg-compare.png` and `a-png-compare.png`.
 
     Args:
       photos: result of `find_photos`.
@@ -73,11 +88,9 @@ def output_paths(photos: Sequence[Found], out: Path, compare: bool = False) -> l
       InputError: `out` is a file, two results would have the same path, or a result would replace a photo.
     """
     require(not out.exists() or out.is_dir(), "out", str(out), "a folder")
-    jobs = []
-    for photo in photos:
-        restored = out / photo.place
-        beside = restored.with_name(f"{restored.stem}-compare.png") if compare else None
-        jobs.append(Job(photo.path, restored, beside))
+    places = _places(photos)
+    beside = [out / place for place in _compare_places(places)] if compare else [None] * len(places)
+    jobs = [Job(photo.path, out / place, b) for photo, place, b in zip(photos, places, beside, strict=True)]
     _refuse_overwriting(jobs, {_real(photo.path) for photo in photos})
     return jobs
 
@@ -98,29 +111,88 @@ def _refuse_overwriting(jobs: list[Job], inputs: set[Path]) -> None:
             raise InputError(f"out: {other} and {photo} would both be written to {path}; accepted: their common folder")
 
 
-def _expand(argument: str, out: Path | None) -> list[Found]:
-    """Returns the photos of one argument."""
+def _places(photos: Sequence[Found]) -> list[Path]:
+    """Returns where the results go: the places of the photos, with the suffix of their content."""
+    fitting = [_with_suffix_of_content(photo) for photo in photos]
+    times = Counter(fitting)
+    places = []
+    for photo, place in zip(photos, fitting, strict=True):
+        renamed = place != photo.place and times[place] > 1  # another one has this name
+        places.append(photo.place.with_name(photo.place.name + place.suffix) if renamed else place)
+    return places
+
+
+def _with_suffix_of_content(photo: Found) -> Path:
+    """Returns the place, with another suffix if the content is not of the format that its own one says."""
+    kind, place = kind_of(photo.path), photo.place
+    if kind is None or place.suffix.lower() in SUFFIXES_OF[kind]:
+        return place
+    suffix = SUFFIXES_OF[kind][0]
+    return place.with_suffix(suffix) if place.suffix.lower() in SUFFIXES else place.with_name(place.name + suffix)
+
+
+def _compare_places(places: Sequence[Path]) -> list[Path]:
+    """Returns where the pictures side by side go, without two of one name where suffixes tell the photos apart."""
+    short = [place.with_name(f"{place.stem}-compare.png") for place in places]
+    times = Counter([*short, *places])
+    long = [place.with_name(f"{place.stem}-{place.suffix[1:]}-compare.png") for place in places]
+    return [name if times[name] == 1 else longer for name, longer in zip(short, long, strict=True)]
+
+
+def _expand(argument: str, out: Path | None, others: list[Path]) -> list[Found]:
+    """Returns the photos of one argument; adds to `others` what is left out of folders and globs."""
     path = Path(argument).expanduser()
     if path.is_dir():
-        return _in_folder(path, path, out)
+        return _in_folder(path, path, out, others)
     if path.is_file():
         return [Found(path, Path(path.name))]
     root = _before_wildcards(path)
     found = []
     for match in map(Path, sorted(glob.glob(str(path), recursive=True))):
         if match.is_dir():
-            found += _in_folder(match, root, out)
-        elif match.suffix.lower() in SUFFIXES:
+            found += _in_folder(match, root, out, others)
+        elif _is_taken(match):
             found.append(Found(match, match.relative_to(root)))
+        else:
+            others.append(match)
     return found
 
 
-def _in_folder(folder: Path, root: Path, out: Path | None) -> list[Found]:
+def _in_folder(folder: Path, root: Path, out: Path | None, others: list[Path]) -> list[Found]:
     """Returns image files below `folder`, placed relative to `root`, without those below an `out` inside `folder`."""
-    paths = image_files(folder)
+    paths = sorted(_visible(folder), key=lambda path: path.relative_to(folder).parts)
     if out is not None and folder.resolve() in out.resolve().parents:
         paths = [path for path in paths if out.resolve() not in _real(path).parents]
-    return [Found(path, path.relative_to(root)) for path in paths]
+    taken = [path for path in paths if _is_taken(path)]
+    others += sorted({*paths} - {*taken})
+    return [Found(path, path.relative_to(root)) for path in taken]
+
+
+def _visible(folder: Path) -> Iterator[Path]:
+    """Yields the visible files below a folder, and links to folders, which are not followed."""
+
+    def warn(error: OSError) -> None:
+        LOGGER.warning("%s: cannot be searched (%s)", printable(error.filename), error.strerror)
+
+    for place, subfolders, names in os.walk(folder, onerror=warn):
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        links = [name for name in subfolders if Path(place, name).is_symlink()]
+        yield from (Path(place, name) for name in [*names, *links] if not name.startswith("."))
+
+
+def _is_taken(path: Path) -> bool:
+    """Returns whether a file of a folder or glob is a photo: by its suffix, or without one by its content."""
+    named = path.suffix.lower() in SUFFIXES and not path.is_dir()
+    return named or (not path.suffix and kind_of(path) is not None)
+
+
+def _name_others(others: list[Path]) -> None:
+    """Warns of files that were found and are left out."""
+    unique = list(dict.fromkeys(others))
+    if unique:
+        named = ", ".join(printable(path) for path in unique[:MAX_NAMED])
+        more = f" and {len(unique) - MAX_NAMED} more" if unique[MAX_NAMED:] else ""
+        LOGGER.warning("left out, as no %s file: %s%s", ", ".join(SUFFIXES), named, more)
 
 
 def _before_wildcards(pattern: Path) -> Path:

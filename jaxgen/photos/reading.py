@@ -13,7 +13,8 @@ from PIL import Image
 
 from jaxgen.errors import InputError
 from jaxgen.files import printable
-from jaxgen.photos.header import FORMATS, ORIENTATION, Header, read_header, without_pillow_limit
+from jaxgen.photos.header import FORMATS, ORIENTATION, Header, channel_bits, read_headers, without_pillow_limit
+from jaxgen.photos.notes import Notes
 
 LOGGER = logging.getLogger("jaxgen")
 Pixels = UInt8[np.ndarray, "h w c"] | UInt16[np.ndarray, "h w c"]
@@ -28,9 +29,11 @@ class Photo(NamedTuple):
     Attributes:
       pixels: uint8 or uint16 (h, w, 1 or 3), grey or RGB, not multiplied by alpha; may be read-only.
       alpha: (h, w) of the same type, 0 is transparent; or None.
-      icc_profile: colour profile of `pixels`, or None.
+      icc_profile: colour profile of the file, or None; one that does not fit `pixels` is not written.
       exif: EXIF with the prefix `Exif\\0\\0` and the orientation set to 1, or None.
       format: format of the file: PNG, JPEG, WEBP, TIFF or BMP.
+      notes: what else the file notes.
+      lossless: whether WebP is to be written without loss.
     """
 
     pixels: np.ndarray
@@ -38,48 +41,90 @@ class Photo(NamedTuple):
     icc_profile: bytes | None = None
     exif: bytes | None = None
     format: str = "PNG"
+    notes: Notes = Notes()
+    lossless: bool = False
 
 
 def read_photo(path: Path, allow_large: bool = False) -> Photo:
-    """Returns the photo of a PNG, JPEG, WebP, TIFF or BMP file of 1 to 8 or of 16 bits a channel; the first frame.
+    """Returns the photo of a file as `read_pages` does.
 
-    The orientation in EXIF is applied. Palettes become RGB, transparent colours become alpha, CMYK becomes RGB and
-    loses its colour profile with a warning.
+    Raises:
+      InputError: likewise, and if the file has several pages.
+    """
+    pages = read_pages(path, allow_large)
+    if len(pages) > 1:
+        raise InputError(f"{path}: has {len(pages)} pages; accepted: one picture")
+    return pages[0]
+
+
+def read_pages(path: Path, allow_large: bool = False) -> list[Photo]:
+    """Returns the photos of a PNG, JPEG, WebP, TIFF or BMP file of 1 to 8 or of 16 bits a channel: one, or all pages.
+
+    The orientation in EXIF is applied. Palettes become RGB, transparent colours become alpha, CMYK becomes RGB
+    with a warning. Of a JPEG file of several pictures the first is taken.
 
     Args:
       path: path of the file.
       allow_large: whether to read a file of more than `MAX_PIXELS` pixels.
 
     Raises:
-      InputError: there is no such file, or it is damaged, of an unknown kind, or too large; one line that names it.
+      InputError: there is no such file, or it is damaged, of an unknown kind, an animation, or too large; one line
+        that names it.
     """
     with _in_one_line(path):
-        header = read_header(path)
-        _refuse_large(path, header, allow_large)
-        pixels, orientation, cmyk = _decode_deep(path, header) if header.deep else _decode(path)
-    if cmyk and header.icc_profile:
-        LOGGER.warning("%s: CMYK becomes RGB; its colour profile does not fit RGB and is left out", printable(path))
-    pixels = _upright(pixels, orientation)
-    channels = 1 if pixels.shape[-1] < 3 else 3
-    alpha = pixels[..., channels] if pixels.shape[-1] > channels else None
-    icc_profile = None if cmyk else header.icc_profile
-    return Photo(pixels[..., :channels], alpha, icc_profile, header.exif, header.format)
+        headers = read_headers(path)
+        if headers[0].frames > 1:
+            raise InputError(f"{path}: is an animation of {headers[0].frames} frames; accepted: still pictures")
+        _refuse_large(path, headers, allow_large)
+        return [_read_page(path, header) for header in headers]
 
 
 def photo_size(path: Path) -> tuple[int, int]:
-    """Returns height and width of the upright photo from its header.
+    """Returns height and width of the upright photo, the first page, from its header.
 
     Raises:
-      InputError: see `read_photo`.
+      InputError: see `read_pages`.
     """
     with _in_one_line(path):
-        header = read_header(path)
+        header = read_headers(path)[0]
     turned = header.orientation >= 5
     return (header.width, header.height) if turned else (header.height, header.width)
 
 
-def _refuse_large(path: Path, header: Header, allow_large: bool) -> None:
-    num_pixels = header.height * header.width
+def _read_page(path: Path, header: Header) -> Photo:
+    """Returns the photo with this header."""
+    _require_whole_numbers(header)
+    pixels, orientation = _decode_deep(path, header) if header.deep else _decode(path, header)
+    pixels = _upright(pixels, orientation)
+    channels = 1 if pixels.shape[-1] < 3 else 3
+    alpha = pixels[..., channels] if pixels.shape[-1] > channels else None
+    photo = Photo(pixels[..., :channels], alpha, header.icc_profile, header.exif, header.format)
+    return photo._replace(notes=header.notes, lossless=header.lossless)
+
+
+def pixels_of(image: Image.Image) -> np.ndarray:
+    """Returns an image of 8 bits a channel or less as uint8 (h, w, 1 to 4): grey or RGB, with or without alpha."""
+    grey = image.mode in ("1", "L", "LA", "La")
+    if image.has_transparency_data:
+        converted = image.convert("RGBA").convert("LA") if grey else image.convert("RGBA")
+    else:
+        converted = image.convert("L" if grey else "RGB")
+    pixels = np.asarray(converted)
+    return pixels if pixels.ndim == 3 else pixels[..., None]
+
+
+def _require_whole_numbers(header: Header) -> None:
+    """Raises an error for a TIFF page of floats, of numbers with signs, or of other depths than 1 to 8 and 16 bits."""
+    bits, kinds = channel_bits(header.tags), header.tags.get(0x0153, 1)
+    kinds = set(kinds if isinstance(kinds, tuple) else (kinds,))
+    if not (kinds <= {1, 4} and (header.deep or max(bits) <= 8)):
+        names = {2: "signed numbers", 3: "floats", 5: "complex numbers", 6: "complex numbers"}
+        what = names.get(max(kinds), "whole numbers")
+        raise ValueError(f"pixels are {what} of {max(bits)} bits; accepted: whole numbers of 1 to 8 or 16 bits")
+
+
+def _refuse_large(path: Path, headers: list[Header], allow_large: bool) -> None:
+    num_pixels = sum(header.height * header.width for header in headers)
     if num_pixels > MAX_PIXELS and not allow_large:
         raise InputError(
             f"{path}: has {num_pixels / 1e6:,.0f} megapixels by its header, more than {MAX_PIXELS / 1e6:.0f}; "
@@ -104,24 +149,27 @@ def _in_one_line(path: Path) -> Iterator[None]:
         raise InputError(f"{path}: cannot be read ({error or type(error).__name__})") from None
 
 
-def _decode(path: Path) -> tuple[np.ndarray, int, bool]:
-    """Returns uint8 (h, w, 1 to 4) as stored, its orientation, and whether it was CMYK; Pillow decodes."""
-    with without_pillow_limit(), Image.open(path, formats=FORMATS) as image:
-        image.load()
-        if image.mode[0] in "FI":  # floats, 32-bit integers, and 12 bits in 16
-            raise ValueError(f"pixels of mode {image.mode}; accepted are up to 8 bits a channel, or 16")
-        # Read after loading: Pillow turns TIFF files itself and removes the tag then.
-        orientation = image.getexif().get(ORIENTATION, 1)
-        grey = image.mode in ("1", "L", "LA", "La")
-        if image.has_transparency_data:
-            converted = image.convert("RGBA").convert("LA") if grey else image.convert("RGBA")
-        else:
-            converted = image.convert("L" if grey else "RGB")
-        pixels = np.asarray(converted)
-        return pixels if pixels.ndim == 3 else pixels[..., None], orientation, image.mode == "CMYK"
+def _decode(path: Path, header: Header) -> tuple[np.ndarray, int]:
+    """Returns uint8 (h, w, 1 to 4) as stored, and its orientation; Pillow decodes."""
+    try:
+        with without_pillow_limit(), Image.open(path, formats=FORMATS) as image:
+            if header.format == "TIFF":
+                image.seek(header.page)
+            image.load()
+            # Pillow turns TIFF files itself and removes the tag then.
+            if image.mode == "CMYK":
+                LOGGER.warning("%s: CMYK becomes RGB", printable(path))
+            turned = image.getexif().get(ORIENTATION, 1) if header.format == "TIFF" else header.orientation
+            return pixels_of(image), turned
+    except Image.UnidentifiedImageError:
+        if header.format != "TIFF":
+            raise
+        named = {"channels": 0x0115, "colour space": 0x0106, "compression": 0x0103}
+        kind = ", ".join(f"{name} {header.tags.get(tag, 1)}" for name, tag in named.items())
+        raise ValueError(f"a kind of TIFF that is not known: {kind}") from None
 
 
-def _decode_deep(path: Path, header: Header) -> tuple[np.ndarray, int, bool]:
+def _decode_deep(path: Path, header: Header) -> tuple[np.ndarray, int]:
     """Returns the same as `_decode` with 16 bits a channel, of which Pillow would keep 8 in colour."""
     import imagecodecs
 
@@ -132,7 +180,7 @@ def _decode_deep(path: Path, header: Header) -> tuple[np.ndarray, int, bool]:
         pixels = _decode_deep_tiff(data, header)
     if pixels.dtype != np.uint16 or pixels.ndim not in (2, 3):
         raise ValueError(f"pixels of type {pixels.dtype}; accepted are whole numbers of 16 bits")
-    return pixels if pixels.ndim == 3 else pixels[..., None], header.orientation, False
+    return pixels if pixels.ndim == 3 else pixels[..., None], header.orientation
 
 
 def _decode_deep_tiff(data: bytes, header: Header) -> np.ndarray:
@@ -142,7 +190,7 @@ def _decode_deep_tiff(data: bytes, header: Header) -> np.ndarray:
     photometric = header.tags.get(0x0106)
     if photometric not in (0, 1, 2):
         raise ValueError(f"16 bits in the colour space {photometric}; accepted are grey and RGB")
-    pixels = imagecodecs.tiff_decode(data)
+    pixels = imagecodecs.tiff_decode(data, header.page)
     if pixels.ndim == 2:
         pixels = pixels[..., None]
     elif header.tags.get(0x011C) == 2:  # one plane a channel

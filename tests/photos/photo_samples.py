@@ -10,6 +10,11 @@ LOSSLESS = ("png", "tif", "bmp")
 MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}
 
 
+def profile_of(space: bytes) -> bytes:
+    """A colour profile that says it is for this space: GRAY, RGB or CMYK, four bytes."""
+    return ICC[:16] + space + ICC[20:]
+
+
 def noise(*shape: int, dtype: type = np.uint8, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, np.iinfo(dtype).max, shape, dtype, endpoint=True)
 

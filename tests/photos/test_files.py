@@ -92,9 +92,95 @@ def test_two_results_of_one_name_are_refused(folder: Path) -> None:
     (folder / "in/a.png").touch()
     with pytest.raises(InputError, match=r"in/a\.png and in/sub/deep/a\.png would both be written to out/a\.png"):
         output_paths(find_photos(["in/a.png", "in/sub/deep/a.png"]), Path("out"))
-    output_paths(find_photos(["in/a.png", "in/a.JPG"]), Path("out"))
-    with pytest.raises(InputError, match=r"in/a\.png and in/a\.JPG would both be written to out/a-compare\.png"):
-        output_paths(find_photos(["in/a.png", "in/a.JPG"]), Path("out"), compare=True)
+
+
+def test_pictures_side_by_side_of_one_stem_have_the_suffix_in_their_names(folder: Path) -> None:
+    (folder / "in/a.png").touch()
+    (folder / "in/x[1]-compare.png").touch()
+    jobs = output_paths(find_photos(["in/a.png", "in/a.JPG", "in/b.png", "in/x[[]1*"]), Path("out"), compare=True)
+    assert {str(job.photo): str(job.compare) for job in jobs} == {
+        "in/a.png": "out/a-png-compare.png",
+        "in/a.JPG": "out/a-JPG-compare.png",
+        "in/b.png": "out/b-compare.png",
+        "in/x[1].bmp": "out/x[1]-bmp-compare.png",
+        "in/x[1]-compare.png": "out/x[1]-compare-compare.png",
+    }
+
+
+BEGINNINGS = {
+    "png": b"\x89PNG\r\n\x1a\n",
+    "jpg": b"\xff\xd8\xff\xe0",
+    "webp": b"RIFF\0\0\0\0WEBP",
+    "tif": b"II*\0",
+    "bmp": b"BM\1\2\3\4\0\0\0\0",
+}
+
+
+@pytest.mark.parametrize("kind", BEGINNINGS)
+def test_results_have_the_suffix_of_their_content(folder: Path, kind: str) -> None:
+    names = {
+        "none": f"none.{kind}",
+        "scan.2024": "scan.2024" if kind == "tif" else f"scan.2024.{kind}",  # raw files begin like TIFF
+        "p.png": f"p.{kind}",
+        f"q.{kind.upper()}": f"q.{kind.upper()}",
+    }
+    for name in names:
+        (folder / name).write_bytes(BEGINNINGS[kind])
+    jobs = output_paths(find_photos(list(names)), Path("out"))
+    assert {str(job.photo): str(job.restored) for job in jobs} == {k: f"out/{v}" for k, v in names.items()}
+
+
+def test_other_suffixes_of_jpeg_stay(folder: Path) -> None:
+    for name in ("a.jfif", "b.jpe", "c.jpeg"):
+        (folder / "in/sub" / name).write_bytes(BEGINNINGS["jpg"])
+    assert [place for _, place in places(["in/sub"])] == ["a.jfif", "b.jpe", "c.jpeg", "c.tif", "deep/a.png"]
+    jobs = output_paths(find_photos(["in/sub/a.jfif", "in/sub/b.jpe"]), Path("out"))
+    assert [str(job.restored) for job in jobs] == ["out/a.jfif", "out/b.jpe"]
+
+
+def test_a_new_suffix_does_not_take_the_name_of_another_result(folder: Path) -> None:
+    for name in ("a.png", "a.jpg"):
+        (folder / name).write_bytes(BEGINNINGS["jpg"])
+    jobs = output_paths(find_photos(["a.png", "a.jpg"]), Path("out"))
+    assert [str(job.restored) for job in jobs] == ["out/a.png.jpg", "out/a.jpg"]
+
+
+def test_files_without_suffix_are_taken_from_folders_by_their_content(folder: Path, caplog) -> None:
+    (folder / "in/sub/photo").write_bytes(BEGINNINGS["jpg"])
+    (folder / "in/sub/README").write_bytes(b"BMX is a kind of bicycle")
+    assert places(["in/sub"]) == [(f"in/sub/{name}", name) for name in ("c.tif", "deep/a.png", "photo")]
+    (record,) = caplog.records
+    assert record.getMessage().endswith("file: in/sub/README")
+
+
+def test_what_is_left_out_of_a_folder_is_named_in_one_line(folder: Path, caplog) -> None:
+    for name in ("sub/deep/x.heic", "y.CR2", "new\nline.gif"):
+        (folder / "in" / name).touch()
+    (folder / "in/around").symlink_to(".")
+    (folder / "in/out").mkdir()
+    (folder / "in/out/z.gif").touch()
+    find_photos(["in", "in/sub"], Path("in/out"))
+    (record,) = caplog.records
+    names = record.getMessage().split("file: ")[1]
+    assert names == r"in/around, in/new\nline.gif, in/notes.txt, in/sub/deep/x.heic, in/y.CR2"
+
+
+def test_of_many_left_out_the_number_is_said(folder: Path, caplog) -> None:
+    for i in range(12):
+        (folder / f"in/sub/{i:02}.heic").touch()
+    find_photos(["in/s*"])
+    assert "in/sub/09.heic and 2 more" in caplog.text
+    assert "10.heic" not in caplog.text
+
+
+def test_two_names_of_one_file_are_said_to_be_one(folder: Path, caplog) -> None:
+    (folder / "in/link.png").symlink_to("b.png")
+    assert places(["in/b.png", "in/./b.png"]) == [("in/b.png", "b.png")]
+    assert not caplog.records
+    assert places(["in/b.png", "in/link.png"]) == [("in/b.png", "b.png")]
+    assert [record.getMessage() for record in caplog.records] == [
+        "in/link.png is the same file as in/b.png, and taken once"
+    ]
 
 
 @pytest.mark.parametrize("out", ["in", "./in/../in", "link"])

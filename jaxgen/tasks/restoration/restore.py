@@ -8,11 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxgen.errors import InputError, require
+from jaxgen.errors import InputError, reject, require
 from jaxgen.files import printable, write_bytes
+from jaxgen.photos.comparing import side_by_side
 from jaxgen.photos.files import Job, find_photos, output_paths, results
-from jaxgen.photos.reading import Photo, photo_size, read_photo
-from jaxgen.photos.writing import encoder, to_8_bits, write_photo
+from jaxgen.photos.masks import any_missing, described, missing_in
+from jaxgen.photos.reading import Photo, photo_size, read_pages, read_photo
+from jaxgen.photos.writing import encoder, write_pages, write_photo
 from jaxgen.progress import PhotoProgress, open_photo_progress
 from jaxgen.tasks.restoration.pixels import Models, make_restore, require_repairs
 
@@ -21,7 +23,7 @@ class RestoreOptions(NamedTuple):
     """The options of `restore`.
 
     Attributes:
-      mask: image file of the photo's size, white where it is to be filled in; the rest is kept. None: restore all.
+      mask: image file of the photo's size, see `missing_in`; the rest is kept. None: restore all.
       repair: what to repair, see `parse_repairs`; None for what does no harm, or with a mask for nothing else.
       strength: weight of the restored photo, 0 to 1; that of the original is 1 - strength.
       compare: whether to write NAME-compare.png too, with the photo and the restored one side by side.
@@ -45,8 +47,8 @@ DEFAULTS = RestoreOptions()
 def restore_photos(arguments: Sequence[str], out: Path, models: Models, options: RestoreOptions = DEFAULTS) -> int:
     """Writes restored photos to a folder, with the subfolders of the originals; shows progress, returns the exit code.
 
-    Format, depth, alpha, colour profile and EXIF of a photo are kept. A photo that cannot be read is named on stderr
-    and left out. Each file is written whole or not at all.
+    Format, pages, depth, alpha, colour profile, EXIF and notes of a photo are kept. A photo that cannot be read is
+    named on stderr and left out. Each file is written whole or not at all.
 
     Args:
       arguments: see `find_photos`.
@@ -69,8 +71,10 @@ def restore_photos(arguments: Sequence[str], out: Path, models: Models, options:
     restore_pixels = make_restore(models, options.strength, options.tile, repair)
 
     def restore(photo: Photo, watch: Callable[[int, int], None]) -> tuple[Photo, str]:
-        if options.strength == 0:
+        if options.strength == 0 or (known is not None and known.all() and repair is None):
             return photo, ""
+        if known is not None and known.shape != photo.pixels.shape[:2]:  # of a further page
+            reject("mask", known.shape, f"the size of each page, also {photo.pixels.shape[:2]}")
         restored = restore_pixels(photo.pixels, known, watch)
         if restored.pixels is photo.pixels:
             hint = f" ({restored.words})" if restored.words else ""
@@ -81,21 +85,24 @@ def restore_photos(arguments: Sequence[str], out: Path, models: Models, options:
 
 
 def read_mask(path: Path, photos: Sequence[Path], allow_large: bool = False) -> np.ndarray:
-    """Returns the known pixels by a mask file, bool (h, w): False where it is white or light grey.
+    """Returns the known pixels by a mask file, bool (h, w): False where it says so; see `missing_in`. Prints how many.
 
     Raises:
-      InputError: the file cannot be read, or one of the readable photos has another size.
+      InputError: the file cannot be read or is no mask, or one of the readable photos has another size.
     """
-    mask = read_photo(path, allow_large).pixels
+    mask = read_photo(path, allow_large)
     for photo in photos:
         try:
             size = photo_size(photo)
         except InputError:
             continue  # reported when this photo is restored
-        if size != mask.shape[:2]:
-            sizes = [f"{width} x {height}" for height, width in (mask.shape[:2], size)]
+        if size != mask.pixels.shape[:2]:
+            sizes = [f"{width} x {height}" for height, width in (mask.pixels.shape[:2], size)]
             raise InputError(f"mask: {path} has {sizes[0]} pixels; accepted: {sizes[1]}, as {photo} has")
-    return to_8_bits(mask).max(axis=-1) < 128
+    missing = missing_in(mask.pixels, mask.alpha)
+    if any_missing(missing):
+        print(described(missing), flush=True)
+    return ~missing
 
 
 def _check(options: RestoreOptions) -> None:
@@ -129,26 +136,20 @@ def _restore_file(job: Job, restore: Callable[..., tuple[Photo, str]], allow_lar
     """Reads, restores and writes one photo; one that stays as it was is copied."""
     began = time.monotonic()
     encoder(job.restored)  # raises before the work if the format cannot be written
-    photo = read_photo(job.photo, allow_large)
+    pages = read_pages(job.photo, allow_large)
     try:
-        restored, words = restore(photo, show.watch)
+        results = [restore(page, show.watch) for page in pages]
     except FloatingPointError as error:
         raise InputError(f"{job.photo}: {error}") from None
-    if restored is photo and job.restored.suffix == job.photo.suffix:
+    restored, words = [photo for photo, _ in results], "; ".join(dict.fromkeys(words for _, words in results if words))
+    unchanged = all(after is before for after, before in zip(restored, pages, strict=True))
+    if unchanged and job.restored.suffix == job.photo.suffix:
         write_bytes(job.restored, job.photo.read_bytes())
     else:
-        write_photo(job.restored, restored)
+        write_pages(job.restored, restored)
     if job.compare is not None:
-        write_photo(job.compare, side_by_side(photo, restored))
-    height, width = photo.pixels.shape[:2]
-    size = f"{width} x {height}, {time.monotonic() - began:.1f} s"
+        write_photo(job.compare, side_by_side(pages, restored))
+    height, width = pages[0].pixels.shape[:2]
+    num = f"{len(pages)} pages, " if len(pages) > 1 else ""
+    size = f"{num}{width} x {height}, {time.monotonic() - began:.1f} s"
     show.done(printable(f"{job.photo} -> {job.restored} ({size})" + (f": {words}" if words else "")))
-
-
-def side_by_side(photo: Photo, restored: Photo) -> Photo:
-    """Returns an 8-bit picture with the photo on the left and the restored one on the right."""
-    pixels = np.concatenate([to_8_bits(photo.pixels), to_8_bits(restored.pixels)], axis=1)
-    alpha = None
-    if photo.alpha is not None and restored.alpha is not None:
-        alpha = np.concatenate([to_8_bits(photo.alpha), to_8_bits(restored.alpha)], axis=1)
-    return Photo(pixels, alpha, photo.icc_profile)

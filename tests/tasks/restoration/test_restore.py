@@ -13,8 +13,8 @@ from PIL import Image
 
 from jaxgen.errors import InputError
 from jaxgen.photos import reading
-from jaxgen.photos.reading import Photo, read_photo
-from jaxgen.photos.writing import write_photo
+from jaxgen.photos.reading import Photo, read_pages, read_photo
+from jaxgen.photos.writing import write_pages, write_photo
 from jaxgen.tasks.base import Trained
 from jaxgen.tasks.restoration import restore
 from jaxgen.tasks.restoration.pixels import adapt, make_restore
@@ -168,17 +168,108 @@ def test_a_mask_of_another_size_is_refused_before_any_work(tmp_path: Path, size:
     assert not (tmp_path / "out").exists()
 
 
-def test_compare_shows_the_photo_left_and_the_restored_one_right(tmp_path: Path) -> None:
-    pixels = save(tmp_path / "in/a.tif", noise(5, 7, 3, dtype=np.uint16))
-    grey = save(tmp_path / "in/b.png", noise(5, 7, 1), alpha=noise(5, 7, seed=2))
+@pytest.mark.parametrize("channels", [1, 3])
+def test_compare_shows_the_photo_left_and_the_restored_one_right(tmp_path: Path, channels: int) -> None:
+    """Below labels, with white between them; the photo is as wide as its label or wider."""
+    deep = save(tmp_path / "in/a.tif", noise(40, 100, channels, dtype=np.uint16))
+    alpha = noise(40, 100, seed=2)
+    save(tmp_path / "in/b.png", noise(40, 100, channels), alpha=alpha)
+    assert run(tmp_path, compare=True) == 0
+    sides = np.asarray(Image.open(tmp_path / "out/a-compare.png")).reshape(-1, 208, channels)
+    np.testing.assert_array_equal(sides[-40:, :100], np.rint(deep / 257))
+    np.testing.assert_array_equal(sides[-40:, 108:], np.rint((65535 - deep.astype(int)) / 257))
+    assert (sides[:, 100:108] == 255).all()
+    left, right = (sides[:-40, columns] for columns in (slice(100), slice(108, None)))
+    assert all(label.min() < 64 and label.mean() > 200 for label in (left, right))
+    assert not np.array_equal(left, right)
+    both = np.asarray(Image.open(tmp_path / "out/b-compare.png"))
+    np.testing.assert_array_equal(both[-40:, :100, -1], alpha)
+    np.testing.assert_array_equal(both[-40:, 108:, -1], alpha)
+    assert (both[:-40, :, -1] == 255).all()
+
+
+def test_compare_has_room_for_the_labels_of_a_small_photo(tmp_path: Path) -> None:
+    pixels = save(tmp_path / "in/a.png", noise(5, 7, 3))
     assert run(tmp_path, compare=True) == 0
     sides = np.asarray(Image.open(tmp_path / "out/a-compare.png"))
-    assert sides.shape == (5, 14, 3)
-    np.testing.assert_array_equal(sides[:, :7], np.rint(pixels / 257))
-    np.testing.assert_array_equal(sides[:, 7:], np.rint((65535 - pixels.astype(int)) / 257))
-    both = np.asarray(Image.open(tmp_path / "out/b-compare.png"))
-    np.testing.assert_array_equal(both[..., 0], np.concatenate([grey, 255 - grey], axis=1)[..., 0])
-    np.testing.assert_array_equal(both[..., 1], np.tile(noise(5, 7, seed=2), 2))
+    assert sides.shape[1] > 60
+    np.testing.assert_array_equal(sides[-5:, :7], pixels)
+    assert (sides[-5:, 7:40] == 255).all()
+
+
+def test_all_pages_of_a_tiff_are_restored_and_compared(tmp_path: Path, capsys) -> None:
+    pages = [noise(40, 100, 3), noise(30, 110, 1, dtype=np.uint16)]
+    write_pages(tmp_path / "in/a.tif", [Photo(page) for page in pages])
+    assert run(tmp_path, compare=True) == 0
+    for restored, page in zip(read_pages(tmp_path / "out/a.tif"), pages, strict=True):
+        np.testing.assert_array_equal(restored.pixels, np.iinfo(page.dtype).max - page)
+    assert "(2 pages, 100 x 40, " in capsys.readouterr().out
+    sides = np.asarray(Image.open(tmp_path / "out/a-compare.png"))
+    np.testing.assert_array_equal(sides[-30:, 118:, 0], np.rint((65535 - pages[1][..., 0].astype(int)) / 257))
+
+
+def test_a_mask_is_one_for_each_page(tmp_path: Path, capsys) -> None:
+    write_pages(tmp_path / "in/a.tif", [Photo(noise(6, 8, 3)), Photo(noise(6, 9, 3))])
+    assert run(tmp_path, mask=save_mask(tmp_path / "m.png", np.eye(6, 8) > 0)) == 1
+    assert "mask: got" in capsys.readouterr().err
+
+
+def test_an_animation_is_refused_by_name(tmp_path: Path, capsys) -> None:
+    frames = [Image.fromarray(noise(8, 9, 3, seed=seed)) for seed in range(3)]
+    (tmp_path / "in").mkdir()
+    frames[0].save(tmp_path / "in/a.webp", save_all=True, append_images=frames[1:])
+    assert run(tmp_path) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        f"{tmp_path}/in/a.webp: is an animation of 3 frames; accepted: still pictures",
+        "1 of 1 photos could not be restored",
+    ]
+
+
+def test_the_result_has_the_format_of_the_content(tmp_path: Path) -> None:
+    save(tmp_path / "in/a.jpg", noise(8, 8, 3))
+    (tmp_path / "in/a.jpg").rename(tmp_path / "in/a")
+    save(tmp_path / "in/b.jpg", noise(8, 8, 3))
+    (tmp_path / "in/b.jpg").rename(tmp_path / "in/b.png")
+    assert run(tmp_path) == 0
+    assert [Image.open(tmp_path / f"out/{name}.jpg").format for name in "ab"] == ["JPEG", "JPEG"]
+    assert len(list((tmp_path / "out").iterdir())) == 2
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_what_a_photo_notes_is_kept(tmp_path: Path, suffix: str) -> None:
+    (tmp_path / "in").mkdir()
+    Image.fromarray(noise(8, 8, 3)).save(tmp_path / f"in/a.{suffix}", dpi=(300, 300), comment=b"a word")
+    assert run(tmp_path) == 0
+    with Image.open(tmp_path / f"out/a.{suffix}") as image:
+        assert [round(dpi) for dpi in image.info["dpi"]] == [300, 300]
+        assert suffix == "png" or image.info["comment"] == b"a word"
+
+
+def test_the_command_says_how_much_a_mask_marks(tmp_path: Path, capsys) -> None:
+    save(tmp_path / "in/a.png", noise(20, 50, 3))
+    mask = np.zeros((20, 50), bool)
+    mask[2:12, 3:8] = mask[15, 20:45] = True
+    assert run(tmp_path, mask=save_mask(tmp_path / "m.png", mask)) == 0
+    assert capsys.readouterr().out.splitlines()[0] == "mask: 7.5% of the picture, 2 regions, to be filled in"
+
+
+def test_an_empty_mask_leaves_the_picture_as_it_was(tmp_path: Path, caplog) -> None:
+    def fail(images: jax.Array, known: jax.Array) -> jax.Array:
+        raise AssertionError
+
+    pixels = save(tmp_path / "in/a.png", noise(6, 8, 3))
+    assert run(tmp_path, model_of(fail), mask=save_mask(tmp_path / "m.png", np.zeros((6, 8), bool))) == 0
+    np.testing.assert_array_equal(read_photo(tmp_path / "out/a.png").pixels, pixels)
+    assert [record.getMessage() for record in caplog.records] == [
+        "mask: nothing is marked in it; the picture stays as it was"
+    ]
+
+
+def test_a_mask_over_all_is_refused(tmp_path: Path) -> None:
+    save(tmp_path / "in/a.png", noise(6, 8, 3))
+    with pytest.raises(InputError, match="mask: covers the whole picture"):
+        run(tmp_path, mask=save_mask(tmp_path / "m.png", np.ones((6, 8), bool)))
+    assert not (tmp_path / "out").exists()
 
 
 def test_existing_results_are_refused_before_any_work(tmp_path: Path) -> None:
@@ -215,9 +306,9 @@ def test_unreadable_photos_are_named_and_left_out(tmp_path: Path, capsys) -> Non
 
 
 def test_files_that_cannot_be_written_are_named_before_the_work(tmp_path: Path, monkeypatch, capsys) -> None:
-    monkeypatch.setattr(restore, "read_photo", pytest.fail)
+    monkeypatch.setattr(restore, "read_pages", pytest.fail)
     path = tmp_path / "a.heic"
-    Image.new("L", (2, 2)).save(path, "PNG")
+    path.write_bytes(b"....ftypheic")
     assert run(tmp_path, None, "a.heic") == 1
     assert "a.heic" in capsys.readouterr().err
 
@@ -251,13 +342,13 @@ def test_an_interruption_leaves_whole_files_alone(tmp_path: Path, monkeypatch) -
         save(tmp_path / f"in/{name}.png", noise(6, 6, 3))
     calls = []
 
-    def interrupt_second(path: Path, photo: Photo) -> None:
+    def interrupt_second(path: Path, photos: list[Photo]) -> None:
         calls.append(path)
         if len(calls) == 2:
             monkeypatch.setattr("jaxgen.files.os.replace", _interrupt)
-        write_photo(path, photo)
+        write_pages(path, photos)
 
-    monkeypatch.setattr(restore, "write_photo", interrupt_second)
+    monkeypatch.setattr(restore, "write_pages", interrupt_second)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
