@@ -17,10 +17,10 @@ from jaxgen.training.config import TrainConfig
 
 DAMAGE = "|".join(
     [
-        "gaussian:0-0.2",
         "gaussian:0-0.2+rounding:1",
         "gaussian:0-0.15+jpeg:0.03-0.5",
-        "grain:0-0.12+rounding:1",
+        "grain:0-0.15+rounding:1",
+        "grain:0-0.12",
         "grain:0-0.1+jpeg:0.03-0.4",
         "camera:0.0005-0.02+rounding:1",
         "camera:0.0005-0.02+jpeg:0.03-0.4",

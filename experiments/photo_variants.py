@@ -15,26 +15,34 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from jaxgen.photos.files import find_photos
 
-NUM_DRAWINGS = 200
+NUM_DRAWINGS = 400
 SIZE = (481, 321)
 WORDS = "Summer 1987 The quick brown fox jumps over lazy dogs 0123456789 Grüße aus Rom & Paris; page 12, fig. 3".split()
 Picture = np.ndarray
 
 
 def variants(photo: Picture, rng: np.random.Generator) -> Iterator[tuple[str, Picture]]:
-    """Yields paths without suffix and pictures made of a photograph: itself, a smaller one, and two of the others."""
+    """Yields paths without suffix and pictures made of a photograph: itself, two smaller ones, two others."""
     yield "photos/photo", photo
-    scale = rng.uniform(0.5, 0.8)
-    size = tuple(max(96, round(n * scale)) for n in photo.shape[1::-1])
-    yield "photos/small", np.asarray(Image.fromarray(photo).resize(size, Image.Resampling.BICUBIC))
+    yield "photos/small", shrunk(photo, rng.uniform(0.5, 0.8), rng)
+    yield "photos/tiny", shrunk(photo, rng.uniform(0.3, 0.5), rng)
     makers = (exposed, toned, annotated)
     for i in rng.permutation(len(makers))[:2]:
         folder = "lookalikes" if makers[i] is annotated else "photos"
         yield f"{folder}/{makers[i].__name__}", makers[i](photo, rng)
+
+
+def shrunk(photo: Picture, scale: float, rng: np.random.Generator) -> Picture:
+    """Returns the photograph smaller, sharpened as often as not: it has less noise, and more texture to the pixel."""
+    size = tuple(max(96, round(n * scale)) for n in photo.shape[1::-1])
+    small = Image.fromarray(photo).resize(size, Image.Resampling.LANCZOS)
+    if rng.random() < 0.5:
+        small = small.filter(ImageFilter.UnsharpMask(radius=0.8, percent=int(rng.integers(40, 160)), threshold=0))
+    return np.asarray(small)
 
 
 def exposed(photo: Picture, rng: np.random.Generator) -> Picture:
@@ -75,7 +83,7 @@ def drawing(rng: np.random.Generator) -> Picture:
     image = Image.fromarray(_bytes(pixels))
     draw = ImageDraw.Draw(image)
     if kind < 0.55:
-        _page(draw, rng, _contrast(background))
+        _page(draw, rng, _contrast(background) if rng.random() < 0.5 else _colour(rng))
     elif kind < 0.65:
         _checks(draw, rng)
     elif kind < 0.95:
@@ -173,9 +181,11 @@ def _font(rng: np.random.Generator) -> ImageFont.ImageFont | ImageFont.FreeTypeF
 
 
 def _colour(rng: np.random.Generator) -> tuple[int, ...]:
-    """Returns any colour, or as often black or white."""
-    if rng.random() < 0.4:
+    """Returns any colour; black, white and the pure colours are more frequent than others."""
+    if rng.random() < 0.3:
         return (255,) * 3 if rng.random() < 0.5 else (0,) * 3
+    if rng.random() < 0.4:
+        return tuple(int(v) for v in rng.choice([0, 255, 160, 30], 3))
     return tuple(int(v) for v in rng.integers(0, 256, 3))
 
 

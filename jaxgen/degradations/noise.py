@@ -15,7 +15,7 @@ from jaxgen.types import Images, Levels, PRNGKey, per_image
 
 SMALL_RATE = 10.0
 """Rate below which `poisson_counts` sums probabilities; from there on it uses a series."""
-GRAIN_RADII = (0.3, 1.4)
+GRAIN_RADII = (0.2, 1.4)
 """Smallest and largest radius of grain, the standard deviation of its Gaussian in pixels."""
 GRAIN_REACH = 4
 """Pixels to each side that a grain extends."""
@@ -65,7 +65,7 @@ def grain(key: PRNGKey, images: Images, sigma: Levels) -> Images:
 
     White noise is blurred by a Gaussian, whose radius is drawn from `GRAIN_RADII` for each image, and scaled back to
     its deviation; it continues at the opposite edge. The channels have a random share, drawn for each image, of one
-    noise in common: all of it in a third of the images, none of it in another. In half of the images the noise fades
+    noise in common: all of it in half of the images, none of it in a quarter. In half of the images the noise fades
     towards black and white, by a random share, as that of film does.
 
     Args:
@@ -79,7 +79,7 @@ def grain(key: PRNGKey, images: Images, sigma: Levels) -> Images:
     key_draws, key_noise = jax.random.split(key)
     radius, common, fade = jax.random.uniform(key_draws, (3, len(images)), jnp.float32)
     radius = GRAIN_RADII[0] + (GRAIN_RADII[1] - GRAIN_RADII[0]) * radius
-    common = per_image(jnp.clip(3.0 * common - 1.0, 0.0, 1.0), images)
+    common = per_image(jnp.clip(4.0 * common - 1.0, 0.0, 1.0), images)
     fade = per_image(jnp.maximum(2.0 * fade - 1.0, 0.0), images)
     *plane, c = images.shape
     noise = jax.random.normal(key_noise, (*plane, c + 1), images.dtype)

@@ -14,6 +14,8 @@ ASKED = {"noise": 0.95, "jpeg": 0.95}
 """Share of the images in which a repair is asked for; that of the others is 0.7."""
 TOLD = 0.7
 """Share of the levels that are told; the others are for the network to find."""
+LEAST_CHANGE = 0.7 / 255.0
+"""Root mean square of a change, of white, below which a damage is none: JPEG leaves a flat picture as it is."""
 MISTAKE = 0.15
 """Standard deviation of the logarithm of a told level around the true one, since it will be an estimate."""
 
@@ -66,12 +68,7 @@ def told_example(repairs: tuple[str, ...], key: PRNGKey, images: Images, damages
     stays = levels * jnp.stack([kept(i) for i in range(len(damages))], axis=1)
     degraded = degrade_at(key_apply, images, damages, levels)
     clean = degrade_at(key_apply, images, damages, stays).images
-    true = jnp.stack([_highest(repair, names, levels) for repair in repairs], axis=1)
-    if "noise" in names and "noise" in repairs:
-        noisy = jnp.asarray([float(name == "noise") for name in names])[None]
-        changed = degrade_at(key_apply, images, damages, levels * noisy).images - images
-        noise = jnp.sqrt(jnp.mean(jnp.square(changed), axis=tuple(range(1, images.ndim)))) / 2.0
-        true = true.at[:, repairs.index("noise")].set(noise)
+    true = jnp.stack([_true_level(repair, key_apply, images, damages, levels) for repair in repairs], axis=1)
     mistakes = jnp.exp(MISTAKE * jax.random.normal(key_mistake, (b, k), jnp.float32))
     told = jnp.where(jax.random.uniform(key_told, (b, k), jnp.float32) < TOLD, true * mistakes, UNKNOWN)
     return Example(clean, degraded._replace(levels=jnp.where(asked, told, 0.0)), true)
@@ -82,7 +79,14 @@ def without_masks(example: Example) -> Example:
     return example._replace(degraded=example.degraded._replace(masks=None))
 
 
-def _highest(repair: str, names: list[str], levels: Float[Array, "b n"]) -> Float[Array, "b"]:
-    """Returns the highest of the levels whose damage the repair undoes."""
-    own = [levels[:, i] for i, name in enumerate(names) if name == repair]
-    return jnp.max(jnp.stack([jnp.zeros(len(levels)), *own]), axis=0)
+def _true_level(
+    repair: str, key: PRNGKey, images: Images, damages: tuple[Damage, ...], levels: Float[Array, "b n"]
+) -> Float[Array, "b"]:
+    """Returns the level of the damage that a repair undoes; 0 where this damage changes nothing to speak of."""
+    own = jnp.asarray([float(KINDS[damage.kind].repair == repair) for damage in damages])[None]
+    if not any(KINDS[damage.kind].repair == repair for damage in damages):
+        return jnp.zeros(len(images))
+    change = degrade_at(key, images, damages, levels * own).images - images
+    change = jnp.sqrt(jnp.mean(jnp.square(change), axis=tuple(range(1, images.ndim)))) / 2.0
+    level = change if repair == "noise" else jnp.max(levels * own, axis=1)
+    return jnp.where(change > LEAST_CHANGE, level, 0.0)
