@@ -12,6 +12,8 @@ Images = Float[Array, "b *s c"]
 Latents = Float[Array, "b z"]
 Masks = Float[Array, "b *s 1"]
 """Masks are 1 where a pixel is known and 0 where it is missing, everywhere in jaxgen."""
+GUESSED = 0.25
+"""Value in a mask that marks a missing pixel of which the image holds a first guess."""
 Levels = Float[Array, "b"]
 """One level for each image, in the unit of the damage."""
 Labels = Int[Array, "b"]
@@ -36,9 +38,9 @@ class Observation(NamedTuple):
     """The input of a restorer: damaged images, and what is known about the damage.
 
     Attributes:
-      images: (b, *spatial, c) in [-1, 1], and beyond it where noise is not clipped; missing pixels are 0.
-      masks: (b, *spatial, 1), 1 where a pixel is known, 0 where it is missing, 0.5 where it is seen but not to be kept;
-        None if unknown (blind).
+      images: (b, *spatial, c) in [-1, 1], and beyond it where noise is not clipped; missing pixels are 0 or guessed.
+      masks: (b, *spatial, 1), 1 where a pixel is known, 0 where it is missing, `GUESSED` where it is missing and the
+        image holds a first guess of it, 0.5 where it is seen but not to be kept; None if unknown (blind).
       sigma: (b,), standard deviation of the noise for intensities in [0, 1]; None if unknown (blind).
     """
 

@@ -38,6 +38,7 @@ class Manifest(NamedTuple):
       labels: names of the classes of a conditional GAN; else empty.
       multiple: number that height and width must be multiples of, for a restorer of any size; else 1.
       halo: distance in pixels from which a restored pixel may depend on another one.
+      takes_guesses: whether `missing` may be 0.75 where the image holds a guess of a missing pixel.
       inputs: inputs of the model.
       outputs: outputs of the model.
       files: size in bytes and SHA-256 by file name.
@@ -51,6 +52,7 @@ class Manifest(NamedTuple):
     labels: tuple[str, ...]
     multiple: int
     halo: int
+    takes_guesses: bool
     inputs: tuple[Array, ...]
     outputs: tuple[Array, ...]
     files: dict[str, tuple[int, str]]
@@ -91,6 +93,7 @@ def parse_manifest(record: Any) -> Manifest:
         labels=_labels(_get(record, "labels")),
         multiple=_whole(_get(record, "multiple"), "multiple", 1, 1024) if any_size and image[0] is None else 1,
         halo=_whole(_get(record, "halo"), "halo", 0) if any_size and image[0] is None else 0,
+        takes_guesses=_flag(record.get("takes_guesses", False), "takes_guesses"),
         inputs=_arrays(_get(record, "inputs"), "inputs"),
         outputs=_arrays(_get(record, "outputs"), "outputs"),
         files=_files(_get(record, "files")),
@@ -138,6 +141,11 @@ def _text(value: Any, field: str) -> str:
 def _whole(value: Any, field: str, least: int, most: int = LARGEST_SIZE) -> int:
     number = isinstance(value, int) and not isinstance(value, bool)
     require(number and least <= value <= most, field, _short(value), f"a whole number from {least} to {most}")
+    return value
+
+
+def _flag(value: Any, field: str) -> bool:
+    require(isinstance(value, bool), field, _short(value), "true or false")
     return value
 
 

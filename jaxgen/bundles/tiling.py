@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8, UInt16
+from jaxtyping import Bool, Float16, Float32, UInt8, UInt16
 
 from jaxgen.errors import require
 
@@ -18,8 +18,8 @@ ApplyFn = Callable[[np.ndarray, np.ndarray], Any]
 """(images float32 (1, h, w, c) in [-1, 1], known float32 (1, h, w, 1)) -> restored images; h and w may vary."""
 Pixels = UInt8[np.ndarray, "h w c"] | UInt16[np.ndarray, "h w c"]
 AnyPixels = Pixels | Float32[np.ndarray, "h w c"]
-Known = Bool[np.ndarray, "h w"]
-"""True for known pixels, false for those to fill in."""
+Known = Bool[np.ndarray, "h w"] | Float16[np.ndarray, "h w"]
+"""True or 1 for known pixels, false or 0 for those to fill in; see also `jaxgen.bundles.holes.guess_holes`."""
 WINDOWS = (128, 320, 448, 640)
 """Edges of the windows of networks that take an image in a larger array, besides that of the largest tiles."""
 GRAIN = 64
@@ -79,7 +79,7 @@ def restored_tiles(
     Args:
       apply_fn: the network, which pads with zeros alone if sizes are multiples of `multiple`.
       pixels: (h, w, c), uint8, uint16, or float32 in [-1, 1].
-      known: (h, w), passed to the network as 1 where true; None passes 1 everywhere.
+      known: (h, w), passed to the network as floats, 1 where true; None passes 1 everywhere.
       tile: see `spans`.
       halo: see `spans`.
       multiple: see `spans`. An image of another size is extended by repeating its last row and column.

@@ -13,9 +13,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from jaxgen.networks.initial_fill import initial_fill, reach
+from jaxgen.networks.initial_fill import initial_fill, is_guess, reach
 from jaxgen.networks.layers import Conv, depth_to_space, he_init, scaled_init, space_to_depth
-from jaxgen.types import Grid, Images, Observation, per_image
+from jaxgen.types import Grid, Images, Masks, Observation, per_image
 
 SMALL = scaled_init(0.1)
 """Initializer of the last convolution before a sum: at first a block hardly changes what it adds to."""
@@ -28,6 +28,8 @@ DENSE_HIDDEN = 1024
 def join_planes(observation: Observation) -> Float[Array, "b *s d"]:
     """Appends two channels to the images: 1 where a pixel is missing, and the noise level; 0 where unknown.
 
+    A guess of a missing pixel is left out: it is the initial fill that starts from it.
+
     Args:
       observation: of images (b, *spatial, c).
 
@@ -37,6 +39,9 @@ def join_planes(observation: Observation) -> Float[Array, "b *s d"]:
     images, masks, sigma = observation
     plane = (*images.shape[:-1], 1)
     missing = jnp.zeros(plane, images.dtype) if masks is None else 1.0 - masks
+    if masks is not None:
+        guessed = is_guess(masks)
+        images, missing = jnp.where(guessed, 0.0, images), jnp.where(guessed, 1.0, missing)
     level = jnp.zeros(plane, images.dtype) if sigma is None else jnp.broadcast_to(per_image(sigma, images), plane)
     return jnp.concatenate([images, missing, level], axis=-1)
 
@@ -44,6 +49,13 @@ def join_planes(observation: Observation) -> Float[Array, "b *s d"]:
 def pad_to_multiple(x: Images, multiple: int) -> Float[Array, "b *p c"]:
     """Returns x with its last row, column (and slice) repeated until all sizes are multiples of `multiple`."""
     return jnp.pad(x, ((0, 0), *((0, -size % multiple) for size in x.shape[1:-1]), (0, 0)), mode="edge")
+
+
+def pad_observation(observation: Observation, multiple: int) -> tuple[Images, Masks]:
+    """Returns images and masks of an observation by `pad_to_multiple`; without masks all is known."""
+    images, masks, _ = observation
+    masks = jnp.ones((*images.shape[:-1], 1), images.dtype) if masks is None else masks
+    return pad_to_multiple(images, multiple), pad_to_multiple(masks, multiple)
 
 
 def cut_to(x: Float[Array, "..."], sizes: Sequence[Any]) -> Array:
@@ -133,8 +145,8 @@ class InverseNetwork(nn.Module):
         """
         *sizes, c = observation.images.shape[1:]
         planes = pad_to_multiple(join_planes(observation), self.multiple)
-        padded, missing = planes[..., :c], planes[..., c : c + 1]
-        start, suspected = initial_fill(padded, missing, self._grids)
+        padded, masks = pad_observation(observation, self.multiple)
+        start, suspected = initial_fill(padded, 1.0 - masks, self._grids)
         x = space_to_depth(jnp.concatenate([start, planes[..., c:], suspected], axis=-1))
         x = Conv(self.widths[0], dtype=self.dtype)(x)
         levels = []

@@ -13,7 +13,7 @@ from jax import lax
 from jaxtyping import Array, Float, Int
 
 from jaxgen.networks.initial_fill import initial_fill, reach
-from jaxgen.networks.inverse import SMALL, Block, cut_to, join_planes, pad_to_multiple, put_back
+from jaxgen.networks.inverse import SMALL, Block, cut_to, join_planes, pad_observation, put_back
 from jaxgen.networks.layers import Conv, depth_to_space, space_to_depth
 from jaxgen.types import Images, Observation
 
@@ -180,10 +180,8 @@ class RecurrentRestorer(nn.Module):
 
     def _start(self, observation: Observation) -> tuple[Observation, Memory]:
         """Returns the padded observation, and the memory at the start: the initial fill and a state of zeros."""
-        images = pad_to_multiple(observation.images, self.multiple)
-        masks = None if observation.masks is None else pad_to_multiple(observation.masks, self.multiple)
-        missing = jnp.zeros((*images.shape[:-1], 1), jnp.float32) if masks is None else 1.0 - masks
-        filled, _ = initial_fill(images, missing, self._grids)
+        images, masks = pad_observation(observation, self.multiple)
+        filled, _ = initial_fill(images, 1.0 - masks, self._grids)
         b, *sizes, _ = images.shape
         state = jnp.zeros((b, *(size // self.multiple for size in sizes), self.widths[-1]), jnp.float32)
-        return Observation(images, masks, observation.sigma), Memory(filled, state)
+        return Observation(images, None if observation.masks is None else masks, observation.sigma), Memory(filled, state)

@@ -11,7 +11,7 @@ from jax import export
 from jaxgen.errors import require
 from jaxgen.tasks.base import Exportable, Trained, flat_weights
 from jaxgen.tasks.restoration.restorers import make_restorer
-from jaxgen.types import Observation
+from jaxgen.types import GUESSED, Observation
 
 
 def exportable(restorer: Trained, iterations: int | None) -> Exportable:
@@ -34,7 +34,7 @@ def exportable(restorer: Trained, iterations: int | None) -> Exportable:
 
     def apply(weights: dict[str, jax.Array], images: jax.Array, missing: jax.Array) -> jax.Array:
         known = 1.0 - missing  # bundles mark missing pixels; all other masks in jaxgen mark known ones
-        return network.apply({"params": unflatten_dict(weights, sep="/")}, Observation(images * known, known))
+        return network.apply({"params": unflatten_dict(weights, sep="/")}, Observation(jnp.where(known > 0, images, 0), known))
 
     any_size = hasattr(network, "halo")
     multiple = network.multiple if any_size else 1
@@ -49,6 +49,7 @@ def exportable(restorer: Trained, iterations: int | None) -> Exportable:
         "kind": "restorer",
         "image": {"height": stated[0], "width": stated[1], "channels": channels, "range": [-1, 1]},
         "labels": [],
+        "takes_guesses": True,
         **({"multiple": multiple, "halo": network.halo} if any_size else {}),
         **({"iterations": config.iterations} if recurrent else {}),
     }
@@ -58,8 +59,9 @@ def exportable(restorer: Trained, iterations: int | None) -> Exportable:
 
 
 def _damaged(shape: tuple[int, ...]) -> dict[str, np.ndarray]:
-    """Returns an image of noise, and a mask with a hole."""
+    """Returns an image of noise, and a mask with a hole, of which half is guessed."""
     images = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
     missing = np.zeros((*shape[:-1], 1), np.float32)
     missing[:, : shape[1] // 2, : shape[2] // 2] = 1
+    missing[:, : shape[1] // 4, : shape[2] // 2] = 1 - GUESSED
     return {"images": images, "missing": missing}

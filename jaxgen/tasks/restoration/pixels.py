@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxgen.bundles.holes import guess_holes
 from jaxgen.bundles.tiling import Known, Pixels, choose_window, in_windows, restore_tiled
 from jaxgen.degradations.resampling import LUMA
 from jaxgen.errors import require
@@ -57,7 +58,8 @@ def make_restore(
 ) -> Callable[..., np.ndarray]:
     """Returns a function restore(pixels, known, watch) that restores pixels of any size; see `restore_tiled`.
 
-    A colour photo whose channels are equal is restored as a grey one.
+    A colour photo whose channels are equal is restored as a grey one. Large holes are guessed from the whole photo
+    before a network sees it in tiles.
 
     Args:
       models: restorers for 1 and 3 channels.
@@ -76,10 +78,20 @@ def make_restore(
         if sizes.heeds_extent:
             window = choose_window(planes.shape[:2], **layout)
             apply_fn = in_windows(apply_fn, window)
-        restored = restore_tiled(apply_fn, planes, known, watch=watch, window=window, **layout)
+        given, kept = (planes, None) if known is None else guess_holes(planes, known)
+        restored = restore_tiled(apply_fn, given, kept, watch=watch, window=window, **layout)
+        if given is not planes and strength < 1:
+            restored = _blended(restored, given, planes, strength)
         return restored if restored.shape == pixels.shape else np.repeat(restored, pixels.shape[-1], axis=-1)
 
     return restore
+
+
+def _blended(restored: Pixels, given: Pixels, original: Pixels, strength: float) -> Pixels:
+    """Returns restored pixels that were blended with the given ones, as if they were blended with the original."""
+    blend = restored + (1 - strength) * (original - given.astype(np.float32))
+    exact = np.rint(blend).clip(0, np.iinfo(restored.dtype).max).astype(restored.dtype)
+    return np.where(given == original, restored, exact)
 
 
 def adapt(restorer: Trained, channels: int, strength: float | int, masked: bool) -> Callable[..., jax.Array]:
@@ -114,8 +126,9 @@ def _program(algorithm: Algorithm, own: int, channels: int) -> Callable[..., jax
         extent: jax.Array | None,
     ) -> jax.Array:
         def predict(images: jax.Array) -> jax.Array:
-            # missing pixels are middle grey (0), as in training
-            return algorithm.predict(state, Observation(images * known, known), jax.random.key(0)).images
+            # missing pixels are middle grey (0), as in training, or guessed
+            seen = jnp.where(known > 0.0, images, 0.0)
+            return algorithm.predict(state, Observation(seen, known), jax.random.key(0)).images
 
         with contextlib.nullcontext() if extent is None else ends_at(images.shape[1:3], extent):
             clean = jnp.clip(_by_channels(predict, images, own), -1.0, 1.0)

@@ -1,0 +1,190 @@
+"""First guesses of large holes in a picture or volume, on the whole of it, before a network sees it in tiles.
+
+A network fills a missing pixel from the known ones within its reach; in the middle of a larger hole it sees none. There
+it is given a guess: a plane through the surroundings, and on it the surface that minimises |D^2 x|^2 + t |D x|^2, a
+plate under tension, from coarse grids to fine ones. So flat pictures and ramps are continued exactly.
+
+References: Franke, "Thin Plate Splines with Tension", 1985; Bornemann, Deuflhard, "The Cascadic Multigrid Method for
+Elliptic Problems", 1996 (conjugate gradients on every grid, most on the coarse ones).
+"""
+
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+from jaxtyping import Bool, Float32, Shaped
+from scipy import ndimage
+
+from jaxgen.types import GUESSED
+
+SMALLEST = 9
+"""Edge in pixels of the square (cube) that must fit into a hole for a guess; smaller ones the networks fill well."""
+TENSION = 1 / 16
+"""Weight of the slopes beside the bending, 1 / 4 px squared: beyond a few pixels the surface hangs like a membrane."""
+STEPS = 24
+"""Steps of conjugate gradients at full size; half as many again on each coarser grid, up to `MOST_STEPS`."""
+MOST_STEPS = 200
+BAND = 24
+"""Pixels of a grid that are further than this from all known ones are taken from the coarser grid as they are."""
+BLOCK, OVERLAP = 256, 8
+
+Values = Float32[np.ndarray, "c *s"]
+Known = Bool[np.ndarray, "*s"]
+
+
+def guess_holes(
+    pixels: Shaped[np.ndarray, "*s c"], known: Known
+) -> tuple[Shaped[np.ndarray, "*s c"], Shaped[np.ndarray, "*s"]]:
+    """Returns the picture with guesses in its large holes, and where pixels are known: 1, 0, or `GUESSED`.
+
+    With no large hole, both are the arguments themselves. Work and memory are in proportion to the holes.
+
+    Args:
+      pixels: (*spatial, c), whole numbers, or floats in [-1, 1]; two or three spatial axes.
+      known: (*spatial), false where a pixel is missing; what it holds is not read.
+    """
+    guessed = known.any() and _in_large_holes(~known)
+    if not np.any(guessed):
+        return pixels, known
+    filled, whole = pixels.copy(), np.issubdtype(pixels.dtype, np.integer)
+    low, high = (0, np.iinfo(pixels.dtype).max) if whole else (-1, 1)
+    for box in _boxes(guessed):
+        values = fill(pixels[box].astype(np.float32), known[box]).clip(low, high)
+        values = (np.rint(values) if whole else values).astype(pixels.dtype)
+        filled[box] = np.where(guessed[box][..., None], values, filled[box])
+    return filled, np.where(guessed, np.float16(GUESSED), known.astype(np.float16))
+
+
+def fill(values: Float32[np.ndarray, "*s c"], known: Known) -> Float32[np.ndarray, "*s c"]:
+    """Returns the array with all of its missing values replaced by a smooth surface; known ones stay to the bit.
+
+    Args:
+      values: (*spatial, c); those of missing pixels are not read.
+      known: (*spatial); at least one is true.
+    """
+    plane = _plane(values, known)
+    rest = np.moveaxis(np.where(known[..., None], values - plane, np.float32(0)), -1, 0)
+    surface = np.moveaxis(_surface(np.ascontiguousarray(rest), known, TENSION, STEPS), 0, -1)
+    return np.where(known[..., None], values, plane + surface)
+
+
+def _in_large_holes(missing: Known) -> Known:
+    """Returns the missing pixels within and around the squares (cubes) of `SMALLEST` pixels that fit into holes."""
+    middles = ndimage.minimum_filter(missing, SMALLEST, mode="nearest")
+    return missing & ndimage.maximum_filter(middles, 2 * SMALLEST - 1) if middles.any() else middles
+
+
+def _boxes(holes: Known) -> Iterator[tuple[slice, ...]]:
+    """Yields a box around each connected hole, wider by half its size and `SMALLEST` pixels on each side."""
+    labels, _ = ndimage.label(holes, np.ones((3,) * holes.ndim))
+    for box in ndimage.find_objects(labels):
+        margins = ((side.stop - side.start) // 2 + SMALLEST for side in box)
+        yield tuple(slice(max(s.start - m, 0), s.stop + m) for s, m in zip(box, margins, strict=True))
+
+
+def _plane(values: np.ndarray, known: Known) -> np.ndarray:
+    """Returns the linear function of the place that is nearest to the known values, one for each channel."""
+    places = [np.linspace(-1, 1, n).reshape([-1 if i == j else 1 for j in range(known.ndim)])
+              for i, n in enumerate(known.shape)]  # fmt: skip
+    terms = [np.ones(int(known.sum())), *(np.broadcast_to(place, known.shape)[known] for place in places)]
+    moments = np.array([[a @ b for b in terms] for a in terms])
+    sums = np.array([a @ values[known].astype(np.float64) for a in terms])
+    constant, *slopes = np.linalg.pinv(moments, rcond=1e-9, hermitian=True) @ sums
+    plane = constant + sum(place[..., None] * slope for place, slope in zip(places, slopes, strict=True))
+    return np.broadcast_to(plane, values.shape).astype(np.float32)
+
+
+def _surface(values: Values, known: Known, tension: float, steps: float) -> Values:
+    """Returns values with the missing ones solved for, first on a grid of half the size; 0 if none is known."""
+    if known.all() or not known.any():
+        return values
+    weights = _halved(known[None].astype(np.float32))
+    coarse = _halved(values) / np.maximum(weights, 1)
+    coarse = _surface(coarse, weights[0] > 0, 4 * tension, 1.5 * steps)
+    filled = np.where(known, values, _doubled(coarse, known.shape))
+    near = ~known & ndimage.maximum_filter(known, 2 * BAND + 1)
+    for window in _windows(near):
+        inner = near[window].copy()
+        for axis, side in enumerate(window):  # two pixels beyond the window are needed, so those at its ends are fixed
+            first, last = 2 * (side.start > 0), 2 * (side.stop < known.shape[axis])
+            inner[_along(axis, slice(first))] = inner[_along(axis, slice(inner.shape[axis] - last, None))] = False
+        part = (slice(None), *window)
+        filled[part] = _relaxed(filled[part], inner, tension, int(min(steps, MOST_STEPS)))
+    return filled
+
+
+def _windows(wanted: Known) -> Iterator[tuple[slice, ...]]:
+    """Yields overlapping windows, around each block of the array with a wanted pixel."""
+    for start in itertools.product(*(range(0, n, BLOCK) for n in wanted.shape)):
+        found = ndimage.find_objects(wanted[tuple(slice(s, s + BLOCK) for s in start)].astype(np.int8))
+        if found:
+            sides = zip(start, found[0], wanted.shape, strict=True)
+            yield tuple(slice(max(s + f.start - OVERLAP, 0), min(s + f.stop + OVERLAP, n)) for s, f, n in sides)
+
+
+def _relaxed(values: Values, free: Known, tension: float, steps: int) -> Values:
+    """Returns values whose free ones have come nearer to the least energy, by steps of conjugate gradients."""
+    rest = -_slope(values, tension) * free
+    direction, size = rest, float(np.vdot(rest, rest))
+    enough = 1e-9 * size
+    for _ in range(steps):
+        if size <= enough:
+            break
+        change = _slope(direction, tension) * free
+        length = size / float(np.vdot(direction, change))
+        values, rest = values + np.float32(length) * direction, rest - np.float32(length) * change
+        size, before = float(np.vdot(rest, rest)), size
+        direction = rest + np.float32(size / before) * direction
+    return values
+
+
+def _slope(x: Values, tension: float) -> Values:
+    """Returns the derivative of half the energy: the sum over axes of |D f|^2 + tension |f|^2 with f = D_axis x.
+
+    The energy has no differences across the border, so that a ramp has no bending there either.
+    """
+    slope = np.zeros_like(x)
+    for axis in range(1, x.ndim):
+        first = np.diff(x, axis=axis)
+        _add_adjoint(slope, _membrane(first) + np.float32(tension) * first, axis)
+    return slope
+
+
+def _membrane(x: Values) -> Values:
+    """Returns the derivative of half the sum of squared differences along all axes, minus the Laplacian inside."""
+    slope = np.zeros_like(x)
+    for axis in range(1, x.ndim):
+        _add_adjoint(slope, np.diff(x, axis=axis), axis)
+    return slope
+
+
+def _add_adjoint(total: Values, differences: Values, axis: int) -> None:
+    """Adds to `total` the adjoint of `np.diff` along an axis, applied to differences."""
+    total[_along(axis, slice(1, None))] += differences
+    total[_along(axis, slice(-1))] -= differences
+
+
+def _halved(x: Values) -> Values:
+    """Returns the sums of blocks of 2 pixels along each axis; an odd size gets a last block of one."""
+    for axis in range(1, x.ndim):
+        even, odd = x[_along(axis, slice(0, None, 2))].copy(), x[_along(axis, slice(1, None, 2))]
+        even[_along(axis, slice(odd.shape[axis]))] += odd
+        x = even
+    return x
+
+
+def _doubled(x: Values, sizes: tuple[int, ...]) -> Values:
+    """Returns x at twice the size, cut to `sizes`, by linear interpolation between the centres of pixels."""
+    for axis, size in enumerate(sizes, 1):
+        wide = np.pad(x, [(1, 1) if i == axis else (0, 0) for i in range(x.ndim)], mode="edge")
+        x = np.empty((*x.shape[:axis], size, *x.shape[axis + 1 :]), x.dtype)
+        for first in (0, 1):  # of two pixels in one, each lies nearer to its own side
+            part, num = _along(axis, slice(first, None, 2)), (size - first + 1) // 2
+            near, far = (wide[_along(axis, slice(i, i + num))] for i in (1, 2 * first))
+            x[part] = np.float32(0.75) * near + np.float32(0.25) * far
+    return x
+
+
+def _along(axis: int, part: slice) -> tuple[slice, ...]:
+    """Returns the index of a part along an axis."""
+    return (*(slice(None),) * axis, part)
