@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgen.bundles.holes import guess_holes
+from jaxgen.bundles.holes import fade, guess_holes
 from jaxgen.bundles.manifest import Manifest, read_manifest
 from jaxgen.bundles.program import Apply, load_program
 from jaxgen.bundles.tiling import restored_tiles
@@ -101,8 +101,10 @@ class Model:
 
     def _restored(self, pixels: np.ndarray, known: np.ndarray | None) -> np.ndarray:
         """Returns the restored pixels; both are float32 (h, w, c) in [-1, 1]."""
-        if known is not None and self.manifest.takes_guesses:
-            pixels, known = guess_holes(pixels, known)
+        if known is not None and known.dtype == bool and self.manifest.takes_guesses:
+            given, kept = guess_holes(pixels, known)
+            if given is not pixels:
+                return fade(self._restored(given, kept), given, kept)
         model_channels, channels = self.manifest.image[2], pixels.shape[-1]
         if model_channels == channels:
             return self._tiled(pixels, known)

@@ -36,7 +36,8 @@ def initial_fill(images: Images, missing: Masks, grids: int) -> tuple[Images, Ar
       The filled images (b, *spatial, c), and the result of `suspected_impulses` (b, *spatial, 1), 0 where a pixel is
       missing.
     """
-    seen, guessed = (missing <= 0.5).astype(images.dtype), is_guess(1.0 - missing)
+    guessed = is_guess(1.0 - missing)
+    seen = jnp.where(guessed, 0.0, jnp.minimum(1.0, 2.0 * (1.0 - missing)))
     suspected = suspected_impulses(jnp.where(guessed, 0.0, images)) * seen
     return fill(images, seen * (1.0 - jnp.abs(suspected)), grids, guessed), suspected
 

@@ -184,4 +184,5 @@ class RecurrentRestorer(nn.Module):
         filled, _ = initial_fill(images, 1.0 - masks, self._grids)
         b, *sizes, _ = images.shape
         state = jnp.zeros((b, *(size // self.multiple for size in sizes), self.widths[-1]), jnp.float32)
-        return Observation(images, None if observation.masks is None else masks, observation.sigma), Memory(filled, state)
+        told = None if observation.masks is None else masks
+        return Observation(images, told, observation.sigma), Memory(filled, state)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxgen.bundles.holes import fade, guess_holes
 from jaxgen.errors import require
 from jaxgen.images import save_png
 from jaxgen.photos.files import find_photos
@@ -42,7 +43,11 @@ def evaluate_photos(
     used = {models[channels].facts.name for channels in (image.shape[-1] for image in images)}
 
     def apply(degraded: Observation) -> np.ndarray:
-        return np.asarray(apply_fns[degraded.images.shape[-1]](degraded.images, degraded.masks))
+        images, known = np.asarray(degraded.images), np.asarray(degraded.masks)[..., 0] > 0.5
+        given, kept = map(list, zip(*map(guess_holes, images, known), strict=True))
+        masks = np.stack(kept).astype(np.float32)[..., None]
+        restored = np.asarray(apply_fns[images.shape[-1]](np.stack(given), masks))
+        return np.stack([fade(*each) for each in zip(restored, given, kept, strict=True)])
 
     def watch(what: str, left: int) -> None:
         print(f"{what} ({left} to go)", file=sys.stderr, flush=True)

@@ -34,7 +34,8 @@ def exportable(restorer: Trained, iterations: int | None) -> Exportable:
 
     def apply(weights: dict[str, jax.Array], images: jax.Array, missing: jax.Array) -> jax.Array:
         known = 1.0 - missing  # bundles mark missing pixels; all other masks in jaxgen mark known ones
-        return network.apply({"params": unflatten_dict(weights, sep="/")}, Observation(jnp.where(known > 0, images, 0), known))
+        observation = Observation(jnp.where(known > 0, images, 0), known)
+        return network.apply({"params": unflatten_dict(weights, sep="/")}, observation)
 
     any_size = hasattr(network, "halo")
     multiple = network.multiple if any_size else 1

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgen.bundles.holes import guess_holes
+from jaxgen.bundles.holes import fade, guess_holes
 from jaxgen.bundles.tiling import Known, Pixels, choose_window, in_windows, restore_tiled
 from jaxgen.degradations.resampling import LUMA
 from jaxgen.errors import require
@@ -80,8 +80,8 @@ def make_restore(
             apply_fn = in_windows(apply_fn, window)
         given, kept = (planes, None) if known is None else guess_holes(planes, known)
         restored = restore_tiled(apply_fn, given, kept, watch=watch, window=window, **layout)
-        if given is not planes and strength < 1:
-            restored = _blended(restored, given, planes, strength)
+        if given is not planes:
+            restored = _blended(fade(restored, given, kept), given, planes, strength)
         return restored if restored.shape == pixels.shape else np.repeat(restored, pixels.shape[-1], axis=-1)
 
     return restore
@@ -89,9 +89,10 @@ def make_restore(
 
 def _blended(restored: Pixels, given: Pixels, original: Pixels, strength: float) -> Pixels:
     """Returns restored pixels that were blended with the given ones, as if they were blended with the original."""
+    if strength == 1:
+        return restored
     blend = restored + (1 - strength) * (original - given.astype(np.float32))
-    exact = np.rint(blend).clip(0, np.iinfo(restored.dtype).max).astype(restored.dtype)
-    return np.where(given == original, restored, exact)
+    return np.rint(blend).clip(0, np.iinfo(restored.dtype).max).astype(restored.dtype)
 
 
 def adapt(restorer: Trained, channels: int, strength: float | int, masked: bool) -> Callable[..., jax.Array]:
