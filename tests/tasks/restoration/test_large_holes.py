@@ -47,7 +47,7 @@ def test_a_guess_is_where_the_fill_starts_and_the_network_is_not_told_it() -> No
     images[:, 4:28, 4:28] = np.linspace(-0.5, 0.7, 24, dtype=np.float32)[None, :, None, None]
     masks = np.ones((1, 32, 32, 1), np.float32)
     masks[:, 4:28, 4:28] = GUESSED
-    filled, suspected = initial_fill(jnp.asarray(images), jnp.asarray(1 - masks), 3)
+    filled, suspected = jax.jit(initial_fill, static_argnums=2)(jnp.asarray(images), jnp.asarray(1 - masks), 3)
     inside = (slice(None), slice(14, 18), slice(14, 18))  # where nothing but the ramp is within 8 steps of smoothing
     np.testing.assert_allclose(np.asarray(filled)[inside], images[inside], atol=0.05)
     np.testing.assert_array_equal(np.asarray(filled)[masks[..., 0] == 1], images[masks[..., 0] == 1])
@@ -62,8 +62,11 @@ def test_a_network_before_training_returns_the_guess() -> None:
     network = InverseNetwork((2,), 1, 1)
     images = jnp.full((1, 64, 64, 1), 0.6)
     masks = jnp.ones((1, 64, 64, 1)).at[:, 4:60, 4:60].set(0.0)
-    params = jax.tree.map(jnp.zeros_like, network.init(jax.random.key(0), Observation(images, masks)))
-    guessed = network.apply(params, Observation(images, jnp.where(masks > 0, 1.0, GUESSED)))
+    params = jax.tree.map(
+        lambda x: jnp.zeros(x.shape), jax.eval_shape(network.init, jax.random.key(0), Observation(images, masks))
+    )
+    apply = jax.jit(network.apply)
+    guessed = apply(params, Observation(images, jnp.where(masks > 0, 1.0, GUESSED)))
     np.testing.assert_allclose(guessed, 0.6, atol=1e-5)
-    without = network.apply(params, Observation(images * masks, masks))
+    without = apply(params, Observation(images * masks, masks))
     np.testing.assert_allclose(np.asarray(without)[0, 32, 32], 0.0, atol=1e-5)
