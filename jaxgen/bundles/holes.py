@@ -20,7 +20,7 @@ from jaxgen.types import GUESSED
 SMALLEST = 9
 """Edge in pixels of the square (cube) that must fit into a hole for a guess; smaller ones the networks fill well."""
 TENSION = 1 / 4
-"""Weight of slopes beside bending, in 1 / px^2: 1 / 16 follows the texture at the edges of large holes too far inwards."""
+"""Weight of slopes beside bending, in 1 / px^2: 1 / 16 carries the texture at the edges of large holes too far in."""
 STEPS = 20
 """Steps of conjugate gradients; they leave errors of about 0.001 in holes of any size, 0.01 in volumes."""
 LARGEST = 2**20
