@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxgen.bundles.holes import fill_large_holes
 from jaxgen.bundles.tiling import Known, Pixels, choose_window, in_windows, restore_tiled
 from jaxgen.degradations.compose import has_missing, parse_mixture
 from jaxgen.degradations.kinds import REPAIRS
@@ -143,7 +144,8 @@ def make_restore(
 
         def apply(stage: Stage, planes: Pixels, known: Known | None) -> Pixels:
             sizes = stage.model.algorithm.sizes
-            apply_fn = adapt(stage.model, planes.shape[-1], strength, stage.masked, stage.levels)
+            share = 1.0 if stage.masked else strength
+            apply_fn = adapt(stage.model, planes.shape[-1], share, stage.masked, stage.levels)
             layout, window = {"tile": tile, "halo": sizes.halo, "multiple": sizes.multiple}, None
             if sizes.heeds_extent:
                 window = choose_window(planes.shape[:2], **layout)
@@ -153,10 +155,19 @@ def make_restore(
         restored, words = restore_in_stages(models, planes, known, repair, apply)
         if restored is planes:
             return Restored(pixels, words)
+        if known is not None and strength != 1:
+            restored = _blended(restored, planes, ~known, strength)
         same = restored.shape == pixels.shape
         return Restored(restored if same else np.repeat(restored, pixels.shape[-1], axis=-1), words)
 
     return restore
+
+
+def _blended(restored: Pixels, original: Pixels, missing: Known, strength: float | int) -> Pixels:
+    """Returns the restored pixels, of which the missing ones are blended with what the original holds there."""
+    before, blended = original[missing].astype(np.float32), restored.copy()
+    blended[missing] = np.rint(before + strength * (restored[missing] - before)).astype(restored.dtype)
+    return blended
 
 
 def restore_floats(models: Models, degraded: Observation, repair: tuple[str, ...] | None = None) -> np.ndarray:
@@ -194,9 +205,10 @@ def restore_in_stages(
     """
     own, marks = models.main[pixels.shape[-1]], models.marks.get(pixels.shape[-1])
     if not own.config.restoration.repairs:
-        return apply(Stage(own, None, known is not None), pixels, known), ""
+        given = (pixels, None) if known is None else fill_large_holes(pixels, known)
+        return apply(Stage(own, None, known is not None), *given), ""
     if known is not None:
-        pixels = apply(Stage(marks or own, _levels(marks or own, (), {}), True), pixels, known)
+        pixels = apply(Stage(marks or own, _levels(marks or own, (), {}), True), *fill_large_holes(pixels, known))
         if repair is None:
             return pixels, ""
     seen = see_damage(own, pixels)
