@@ -1,6 +1,7 @@
 """Marks on the surface of a photograph: dust, and the straight lines of worn film. Scratches are in `masks`."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -36,8 +37,9 @@ def dust(key: PRNGKey, images: Images, level: Levels) -> Images:
     return jnp.where(covered, light_or_dark(key_colour, images), images)
 
 
-def _radius(share: Float[Array, "*s"]) -> Float[Array, "*s"]:
-    return 0.5 + (LARGEST_SPECK - 0.5) * share**2
+def _radius(share: Any) -> Any:
+    """Returns the radius of specks in pixels, from a share in [0, 1]."""
+    return 0.5 + (LARGEST_SPECK - 0.5) * share * share
 
 
 @functools.cache
@@ -77,7 +79,7 @@ def film_lines(key: PRNGKey, images: Images, level: Levels) -> Images:
     return jnp.where(covered[..., None], colour, images)
 
 
-def light_or_dark(key: PRNGKey, images: Images) -> Images:
+def light_or_dark(key: PRNGKey, images: Images) -> Float[Array, "b 1 1 c"]:
     """Returns one colour for each image (b, 1, 1, c), each channel in [-1, -0.5] or, as likely, in [0.5, 1]."""
     draws = jax.random.uniform(key, (len(images), 1, 1, 1 + images.shape[-1]), jnp.float32)
     return jnp.where(draws[..., :1] < 0.5, -1.0, 1.0) * (0.5 + 0.5 * draws[..., 1:])

@@ -94,7 +94,7 @@ def _blurred_noise(noise: Images, radius: Levels, axis: int) -> Images:
     """Returns white noise blurred along an axis by a Gaussian, whose squares have the sum 1: it stays as strong."""
     places = range(-GRAIN_REACH, GRAIN_REACH + 1)
     weights = jnp.stack([jnp.exp(-(i * i) / (2.0 * radius * radius)) for i in places])
-    weights = weights / jnp.sqrt(jnp.sum(jnp.square(weights), axis=0))
+    weights = weights / jnp.sqrt(jnp.sum(jnp.square(weights), axis=0, keepdims=True))
     moved = (per_image(weight, noise) * jnp.roll(noise, i, axis) for i, weight in zip(places, weights, strict=True))
     return functools.reduce(jnp.add, moved)
 

@@ -11,7 +11,7 @@ from jaxgen.types import Observation
 SHAPE = (5, 24, 32, 3)
 IMAGE = np.random.default_rng(0).uniform(-0.9, 0.9, (1, *SHAPE[1:])).astype(np.float32)
 IMAGES = jnp.asarray(np.repeat(IMAGE, SHAPE[0], 0))
-NOTHING_DRAWN = {"defocus_blur", "jpeg", "grey", "downsample", "centre_hole"}
+NOTHING_DRAWN = {"defocus_blur", "jpeg", "rounding", "grey", "downsample", "centre_hole"}
 MASKS = {"pixels", "boxes", "strokes", "centre_hole", "hole"}
 
 

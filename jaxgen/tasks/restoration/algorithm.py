@@ -187,9 +187,10 @@ def all_levels_of_noise(key: PRNGKey, clean: Images, keep_known: bool, repairs: 
     t = per_image(level, clean)
     images = jnp.minimum(1.0, 2.0 * (1.0 - t)) * clean + t * jax.random.normal(key_noise, clean.shape, jnp.float32)
     masks = jnp.full((*clean.shape[:-1], 1), 0.5 if keep_known else 1.0, jnp.float32)
-    true = jnp.stack([0.5 * level * (repair == "noise") for repair in repairs] or [level], axis=1)[:, : len(repairs)]
-    told = jnp.full_like(true, UNKNOWN) if repairs else None
-    return Example(clean, Observation(images, masks, told), true)
+    if not repairs:
+        return Example(clean, Observation(images, masks))
+    true = jnp.stack([0.5 * level * float(repair == "noise") for repair in repairs], axis=1)
+    return Example(clean, Observation(images, masks, jnp.full_like(true, UNKNOWN)), true)
 
 
 def one_channel(images: Images, chosen: jax.Array) -> Images:

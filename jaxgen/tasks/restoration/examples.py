@@ -26,17 +26,18 @@ class Example(NamedTuple):
     Attributes:
       clean: (b, *spatial, c), what the network should return: the images with the damage that is not to be repaired.
       degraded: the damaged images, with the levels that the network is told.
-      levels: (b, k), the true levels of all repairs, asked for or not.
+      levels: (b, k), the true levels of all repairs, asked for or not; None if the network is told nothing.
     """
 
     clean: Images
     degraded: Observation
-    levels: Float[Array, "b k"]
+    levels: Float[Array, "b k"] | None = None
 
 
 def blind_example(repairs: tuple[str, ...], key: PRNGKey, images: Images, damages: tuple[Damage, ...]) -> Example:
     """Returns images under a sequence of damages, all of which are to be repaired; the network is told nothing."""
-    return Example(images, degrade(key, images, damages), jnp.zeros((len(images), len(repairs)), jnp.float32))
+    del repairs
+    return Example(images, degrade(key, images, damages))
 
 
 def told_example(repairs: tuple[str, ...], key: PRNGKey, images: Images, damages: tuple[Damage, ...]) -> Example:
