@@ -91,19 +91,19 @@ def cut(graph: Graph, value: Value, full: Shape, start: Sequence[Any], stop: Seq
         return value
     begins, ends = [_from_end(start[i], full[i]) for i in cuts], [_from_end(stop[i], full[i]) for i in cuts]
     axes = [value.order.index(i) for i in cuts]
-    inputs = [graph.ordered(value, value.order), *(graph.integers(numbers) for numbers in (begins, ends, axes))]
+    inputs = [graph.ordered(value, value.order), graph.sizes(begins), graph.sizes(ends), graph.integers(axes)]
     return Value(shape, value.order, graph.node("Slice", inputs))
 
 
-def _from_end(place: Any, size: Any) -> int:
-    """Returns an index as a number; relative to a symbolic size it is negative, and at the end it is `LAST`."""
+def _from_end(place: Any, size: Any) -> Any:
+    """Returns an index; relative to a symbolic size it is a negative number if it is known, and `LAST` at the end."""
     if isinstance(place, int):
         return place
     left = place - size
     if not isinstance(left, int) and str(left).lstrip("-").isdigit():
         left = int(str(left))
-    if not isinstance(left, int) or left > 0:
-        raise InputError(f"onnx: a cut at {place} of {size} cannot be exported")
+    if not isinstance(left, int):
+        return place
     return LAST if left == 0 else left
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
+from jax import lax
 from jaxtyping import Array, Float
 
 from jaxgen.networks.initial_fill import initial_fill, reach
@@ -42,8 +43,14 @@ def join_planes(observation: Observation) -> Float[Array, "b *s d"]:
 
 
 def pad_to_multiple(x: Images, multiple: int) -> Float[Array, "b *p c"]:
-    """Returns x with its last row, column (and slice) repeated until all sizes are multiples of `multiple`."""
-    return jnp.pad(x, ((0, 0), *((0, -size % multiple) for size in x.shape[1:-1]), (0, 0)), mode="edge")
+    """Returns x with its last row, column (and slice) repeated until all sizes, which may be symbolic, are multiples."""
+    for axis, size in enumerate(x.shape[1:-1], 1):
+        beyond = (size + multiple - 1) // multiple * multiple - size
+        if not (isinstance(beyond, int) and beyond == 0):
+            last = lax.slice_in_dim(x, size - 1, size, axis=axis)
+            repeated = jnp.broadcast_to(last, (*x.shape[:axis], beyond, *x.shape[axis + 1 :]))
+            x = jnp.concatenate([x, repeated], axis=axis)
+    return x
 
 
 def cut_to(x: Float[Array, "..."], sizes: Sequence[Any]) -> Array:
