@@ -30,6 +30,7 @@ MEANINGS = {
     "condition": "class weights: one-hot, or a mixture that adds up to 1",
     "images": "pixels in [-1, 1]",
     "missing": "1 where a pixel is missing or to be filled in, 0 elsewhere",
+    "levels": "of each of `repairs`: 0 for nothing to repair, -1 unknown; noise in [0, 1], JPEG 1 - quality / 100",
     "restored": "pixels, near [-1, 1] and not clipped",
 }
 

@@ -39,6 +39,11 @@ def maximum(graph: Graph, eqn: Any, values: list[Value]) -> Value:
     return elementwise(graph, "Max", values)
 
 
+def not_equal(graph: Graph, eqn: Any, values: list[Value]) -> Value:
+    """Converts ne, for which ONNX has no operation."""
+    return elementwise(graph, "Not", [elementwise(graph, "Equal", values)])
+
+
 def select(graph: Graph, eqn: Any, values: list[Value]) -> Value:
     """Converts select_n with a boolean condition, which selects its second case where true."""
     condition, no, yes = values
@@ -205,6 +210,7 @@ def convolution(graph: Graph, eqn: Any, values: list[Value]) -> Value:
 OPERATIONS: dict[str, Operation] = {
     **{name: lambda g, _, v, op=op: elementwise(g, op, v) for name, op in ELEMENTWISE.items()},
     "max": maximum,
+    "ne": not_equal,
     "select_n": select,
     "convert_element_type": cast,
     "broadcast_in_dim": broadcast,
