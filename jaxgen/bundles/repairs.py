@@ -11,7 +11,7 @@ UNKNOWN = -1.0
 """The level of damage that the network is to find by itself."""
 DEFAULT = ("noise", "jpeg")
 """What is repaired without being asked for, as it does no harm to a picture that has none of it."""
-Repair = str | Sequence[str] | Mapping[str, float]
+Repair = str | Sequence[str] | Mapping[str, float | int]
 """Names joined by commas, a sequence of names, or levels by name."""
 
 

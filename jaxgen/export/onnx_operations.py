@@ -94,7 +94,7 @@ def cut(graph: Graph, value: Value, full: Shape, start: Sequence[Any], stop: Seq
     shape = tuple(stop[i] - start[i] if i in cuts else value.shape[i] for i in range(len(full)))
     if not cuts:
         return value
-    begins, ends = [_from_end(start[i], full[i]) for i in cuts], [_from_end(stop[i], full[i]) for i in cuts]
+    begins, ends = (tuple(_from_end(places[i], full[i]) for i in cuts) for places in (start, stop))
     axes = [value.order.index(i) for i in cuts]
     inputs = [graph.ordered(value, value.order), graph.sizes(begins), graph.sizes(ends), graph.integers(axes)]
     return Value(shape, value.order, graph.node("Slice", inputs))
