@@ -99,7 +99,8 @@ def onnx_model(model: Exportable) -> bytes:
     from jaxgen.export.onnx_model import to_onnx
 
     notes = {"name": model.about["name"], "licence": model.about["licence"]}
-    data = to_onnx(lambda *arrays: model.apply(model.weights, *arrays), model.inputs, model.output, notes)
+    weights = jax.device_put(model.weights)
+    data = to_onnx(lambda *arrays: model.apply(weights, *arrays), model.inputs, model.output, notes)
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     for arrays in (model.golden, *(_resized_inputs(model, sizes) for sizes in model.sizes)):
         (found,) = session.run([model.output], arrays)

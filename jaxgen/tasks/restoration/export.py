@@ -1,7 +1,6 @@
 """A trained restorer as a network that can be exported."""
 
 import dataclasses
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -38,7 +37,7 @@ def exportable(restorer: Trained, iterations: int | None) -> Exportable:
 
     fills = not config.repairs or has_missing(parse_mixture(config.damage))
 
-    def apply(weights: dict[str, Any], images: jax.Array, missing: jax.Array, *levels: jax.Array) -> jax.Array:
+    def apply(weights: dict[str, jax.Array], images: jax.Array, missing: jax.Array, *levels: jax.Array) -> jax.Array:
         known = 1.0 - missing  # bundles mark missing pixels; all other masks in jaxgen mark known ones
         told = levels[0] if levels else None
         seen = Observation(images * known, known, told) if fills else Observation(images, None, told)
