@@ -14,6 +14,9 @@ PROGRAM, WEIGHTS, GOLDEN, ONNX = "model.stablehlo", "weights.safetensors", "gold
 FILES = (PROGRAM, WEIGHTS, GOLDEN, ONNX)
 """All files that a bundle may have; no other is ever opened."""
 FORMAT, VERSION = "jaxgen-bundle", 1
+LEVELS = "levels"
+"""Name of the input that tells a restorer what to repair."""
+NAME, MOST_REPAIRS = r"[a-z0-9_]{1,40}", 32
 LARGEST_MANIFEST = 2**20
 LARGEST_FILE = 2**31
 LARGEST_SIZE = 2**14
@@ -38,6 +41,8 @@ class Manifest(NamedTuple):
       labels: names of the classes of a conditional GAN; else empty.
       multiple: number that height and width must be multiples of, for a restorer of any size; else 1.
       halo: distance in pixels from which a restored pixel may depend on another one.
+      repairs: what a restorer is told to repair, in the order of its input "levels"; empty if it is told nothing.
+      fills: whether a restorer fills missing pixels.
       inputs: inputs of the model.
       outputs: outputs of the model.
       files: size in bytes and SHA-256 by file name.
@@ -51,6 +56,8 @@ class Manifest(NamedTuple):
     labels: tuple[str, ...]
     multiple: int
     halo: int
+    repairs: tuple[str, ...]
+    fills: bool
     inputs: tuple[Array, ...]
     outputs: tuple[Array, ...]
     files: dict[str, tuple[int, str]]
@@ -83,6 +90,7 @@ def parse_manifest(record: Any) -> Manifest:
     kind = _get(record, "kind")
     require(kind in ("gan", "restorer"), "kind", _short(kind), "gan, restorer")
     image, any_size = _image(_get(record, "image"), kind), kind == "restorer"
+    inputs = _arrays(_get(record, "inputs"), "inputs")
     return Manifest(
         kind=kind,
         name=_text(_get(record, "name"), "name"),
@@ -91,7 +99,9 @@ def parse_manifest(record: Any) -> Manifest:
         labels=_labels(_get(record, "labels")),
         multiple=_whole(_get(record, "multiple"), "multiple", 1, 1024) if any_size and image[0] is None else 1,
         halo=_whole(_get(record, "halo"), "halo", 0) if any_size and image[0] is None else 0,
-        inputs=_arrays(_get(record, "inputs"), "inputs"),
+        repairs=_repairs(record.get("repairs", []), kind, inputs),
+        fills=_fills(record.get("fills", kind == "restorer"), kind),
+        inputs=inputs,
         outputs=_arrays(_get(record, "outputs"), "outputs"),
         files=_files(_get(record, "files")),
         record=record,
@@ -155,6 +165,24 @@ def _labels(value: Any) -> tuple[str, ...]:
     accepted = isinstance(value, list) and len(value) <= LARGEST_SIZE
     require(accepted, "labels", _short(value), f"a list of at most {LARGEST_SIZE} names")
     return tuple(_text(name, "labels") for name in value)
+
+
+def _repairs(value: Any, kind: str, inputs: tuple[Array, ...]) -> tuple[str, ...]:
+    """Returns the names of the repairs, for each of which the input "levels" has a column."""
+    named = isinstance(value, list) and all(isinstance(name, str) and re.fullmatch(NAME, name) for name in value)
+    accepted = f"a list of at most {MOST_REPAIRS} different names such as salt_and_pepper"
+    require(named and len(set(value)) == len(value) <= MOST_REPAIRS, "repairs", _short(value), accepted)
+    require(kind == "restorer" or not value, "repairs", _short(value), "none, as only a restorer repairs")
+    found = [given.shape for given in inputs if given.name == LEVELS]
+    wanted = [("b", len(value))] if value else []
+    require(found == wanted, f"inputs: shape of {LEVELS}", found, f"{wanted}, for the repairs {_short(value)}")
+    return tuple(value)
+
+
+def _fills(value: Any, kind: str) -> bool:
+    require(isinstance(value, bool), "fills", _short(value), "true, false")
+    require(kind == "restorer" or not value, "fills", value, "false, as only a restorer fills")
+    return value
 
 
 def _arrays(value: Any, field: str) -> tuple[Array, ...]:

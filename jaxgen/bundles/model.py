@@ -11,6 +11,7 @@ import numpy as np
 
 from jaxgen.bundles.manifest import Manifest, read_manifest
 from jaxgen.bundles.program import Apply, load_program
+from jaxgen.bundles.repairs import Repair, repair_levels
 from jaxgen.bundles.tiling import restored_tiles
 from jaxgen.errors import require
 from jaxgen.images import to_uint8
@@ -70,15 +71,20 @@ class Model:
         parts = [_render(self.apply, [x[i : i + largest] for x in inputs]) for i in range(0, num, largest)]
         return np.concatenate(parts)
 
-    def restore(self, image: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
-        """Returns the restored image, as `python -m jaxgen restore` does.
+    def restore(self, image: np.ndarray, mask: np.ndarray | None = None, repair: Repair | None = None) -> np.ndarray:
+        """Returns the restored image, as `python -m jaxgen restore` does, but the network finds all levels itself.
 
         A colour model gets a grey image in all three channels, and the luma of its result is returned; a grey model
-        restores each channel alone. Large images are restored in tiles, with the same result.
+        restores each channel alone. A colour image whose channels are equal counts as grey. Large images are restored
+        in tiles, with the same result.
 
         Args:
           image: (h, w) or (h, w, c), c 1 or 3; uint8, uint16, or floats in [0, 1].
-          mask: (h, w) or (h, w, 1), true where the image is to be filled in; all other pixels are then kept.
+          mask: (h, w) or (h, w, 1), true where the image is to be filled in; all other pixels are then kept, unless
+            `repair` asks for more.
+          repair: of `manifest.repairs`: names joined by commas or a sequence of them, or "all"; or levels by name, -1
+            for one that the network finds: of noise its standard deviation in [0, 1], of JPEG 1 - quality / 100. None:
+            noise and JPEG if the model knows them, else all; with a mask nothing.
 
         Returns:
           An image of the shape and type of `image`; float32 for floats.
@@ -88,37 +94,39 @@ class Model:
         """
         require(self.manifest.kind == "restorer", "bundle", self.manifest.kind, "a bundle of a restorer")
         pixels = _pixels(image, self.manifest)
-        mask = None if mask is None else np.asarray(mask)
-        if mask is not None and mask.ndim == 3 and mask.shape[2] == 1:
-            mask = mask[..., 0]
-        fits = mask is None or (mask.dtype == bool and mask.shape == pixels.shape[:2])
-        require(fits, "mask", _describe(mask), f"bool {list(pixels.shape[:2])}")
-        restored = self._restored(pixels, None if mask is None else ~mask)
-        if mask is not None:
-            restored = np.where(mask[..., None], restored, pixels)
-        return _like(restored, np.asarray(image))
+        missing = None if mask is None else _missing(mask, pixels.shape[:2], self.manifest.fills)
+        told = bool(self.manifest.repairs) or repair is not None
+        levels = repair_levels(repair, self.manifest.repairs) if told else None
+        planes = pixels[..., :1] if (pixels == pixels[..., :1]).all() else pixels
+        if missing is not None:
+            filled = self._restored(planes, ~missing, None if levels is None else np.zeros_like(levels))
+            planes = np.where(missing[..., None], filled, planes)
+        if (missing is None or repair is not None) and (levels is None or levels.any()):
+            planes = self._restored(planes, None, levels)
+        return _like(np.broadcast_to(planes, pixels.shape), np.asarray(image))
 
-    def _restored(self, pixels: np.ndarray, known: np.ndarray | None) -> np.ndarray:
+    def _restored(self, pixels: np.ndarray, known: np.ndarray | None, levels: np.ndarray | None) -> np.ndarray:
         """Returns the restored pixels; both are float32 (h, w, c) in [-1, 1]."""
         model_channels, channels = self.manifest.image[2], pixels.shape[-1]
         if model_channels == channels:
-            return self._tiled(pixels, known)
+            return self._tiled(pixels, known, levels)
         if channels == 1:
-            colour = self._tiled(np.repeat(pixels, 3, axis=-1), known)
+            colour = self._tiled(np.repeat(pixels, 3, axis=-1), known, levels)
             return (colour @ LUMA)[..., None]
-        return np.concatenate([self._tiled(pixels[..., i : i + 1], known) for i in range(channels)], axis=-1)
+        return np.concatenate([self._tiled(pixels[..., i : i + 1], known, levels) for i in range(channels)], axis=-1)
 
-    def _program(self, images: np.ndarray, known: np.ndarray) -> np.ndarray:
-        """Runs the exported network, whose second input marks the missing pixels."""
-        return np.asarray(self.apply(images, 1 - known))
+    def _tiled(self, pixels: np.ndarray, known: np.ndarray | None, levels: np.ndarray | None) -> np.ndarray:
+        told = () if levels is None else (levels[None],)
 
-    def _tiled(self, pixels: np.ndarray, known: np.ndarray | None) -> np.ndarray:
+        def program(images: np.ndarray, known: np.ndarray) -> np.ndarray:
+            return np.asarray(self.apply(images, 1 - known, *told))  # its second input marks the missing pixels
+
         if self.manifest.image[0] is not None:
             kept = np.ones(pixels.shape[:2], np.float32) if known is None else known.astype(np.float32)
-            return np.clip(self._program(pixels[None], kept[None, ..., None])[0], -1, 1)
+            return np.clip(program(pixels[None], kept[None, ..., None])[0], -1, 1)
         restored = np.empty_like(pixels)
         layout = {"tile": TILE, "halo": self.manifest.halo, "multiple": self.manifest.multiple}
-        for rows, columns, values in restored_tiles(self._program, pixels, known, **layout):
+        for rows, columns, values in restored_tiles(program, pixels, known, **layout):
             restored[rows, columns] = np.clip(values, -1, 1)
         return restored
 
@@ -196,6 +204,16 @@ def _pixels(image: np.ndarray, manifest: Manifest) -> np.ndarray:
     return planes.astype(np.float32) / np.float32(np.iinfo(image.dtype).max / 2) - np.float32(1)
 
 
+def _missing(mask: np.ndarray, sizes: tuple[int, ...], fills: bool) -> np.ndarray:
+    """Returns the mask as bool (h, w); raises `InputError` unless the model accepts it."""
+    require(fills, "mask", "given", "none, as this model was not trained to fill in missing pixels")
+    mask = np.asarray(mask)
+    if mask.ndim == 3 and mask.shape[2] == 1:
+        mask = mask[..., 0]
+    require(mask.dtype == bool and mask.shape == sizes, "mask", _describe(mask), f"bool {list(sizes)}")
+    return mask
+
+
 def _like(restored: np.ndarray, image: np.ndarray) -> np.ndarray:
     """Converts from [-1, 1] to the type and shape of the image."""
     restored = (restored.reshape(image.shape) + np.float32(1)) / np.float32(2)
@@ -205,5 +223,5 @@ def _like(restored: np.ndarray, image: np.ndarray) -> np.ndarray:
     return np.clip(np.rint(restored * np.float32(largest)), 0, largest).astype(image.dtype)
 
 
-def _describe(array: np.ndarray | None) -> str:
-    return "None" if array is None else f"{array.dtype} {list(array.shape)}"
+def _describe(array: np.ndarray) -> str:
+    return f"{array.dtype} {list(array.shape)}"

@@ -30,6 +30,7 @@ MEANINGS = {
     "condition": "class weights: one-hot, or a mixture that adds up to 1",
     "images": "pixels in [-1, 1]",
     "missing": "1 where a pixel is missing or to be filled in, 0 elsewhere",
+    "levels": "of each of `repairs`: 0 for nothing to repair, -1 unknown; noise in [0, 1], JPEG 1 - quality / 100",
     "restored": "pixels, near [-1, 1] and not clipped",
 }
 
@@ -98,7 +99,8 @@ def onnx_model(model: Exportable) -> bytes:
     from jaxgen.export.onnx_model import to_onnx
 
     notes = {"name": model.about["name"], "licence": model.about["licence"]}
-    data = to_onnx(lambda *arrays: model.apply(model.weights, *arrays), model.inputs, model.output, notes)
+    weights = jax.device_put(model.weights)
+    data = to_onnx(lambda *arrays: model.apply(weights, *arrays), model.inputs, model.output, notes)
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
     for arrays in (model.golden, *(_resized_inputs(model, sizes) for sizes in model.sizes)):
         (found,) = session.run([model.output], arrays)

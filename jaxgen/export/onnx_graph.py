@@ -102,7 +102,7 @@ class Graph:
         return self.node("Concat", [self.size(size) for size in shape], axis=0)
 
     def size(self, size: Any) -> str:
-        """Returns the name of a list of one size, a number or an expression such as 2*h + 1."""
+        """Returns the name of a list of one size, a number or an expression such as 2*h + 1 or floordiv(h, 2)."""
         if isinstance(size, int):
             return self.integers([size])
         text = str(size)
@@ -121,6 +121,8 @@ class Graph:
                 return self.node(operations[type(op)], [self._computed(left), self._computed(right)])
             case ast.UnaryOp(op=ast.USub(), operand=operand):
                 return self.node("Neg", [self._computed(operand)])
+            case ast.Call(func=ast.Name(id="floordiv"), args=[size, divisor]):  # sizes are positive
+                return self.node("Div", [self._computed(size), self._computed(divisor)])
         raise InputError(f"onnx: a size of {ast.unparse(tree)} cannot be exported")
 
     def _symbolic_size(self, letter: str) -> str:

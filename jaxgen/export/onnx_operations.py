@@ -39,6 +39,11 @@ def maximum(graph: Graph, eqn: Any, values: list[Value]) -> Value:
     return elementwise(graph, "Max", values)
 
 
+def not_equal(graph: Graph, eqn: Any, values: list[Value]) -> Value:
+    """Converts ne, for which ONNX has no operation."""
+    return elementwise(graph, "Not", [elementwise(graph, "Equal", values)])
+
+
 def select(graph: Graph, eqn: Any, values: list[Value]) -> Value:
     """Converts select_n with a boolean condition, which selects its second case where true."""
     condition, no, yes = values
@@ -89,21 +94,21 @@ def cut(graph: Graph, value: Value, full: Shape, start: Sequence[Any], stop: Seq
     shape = tuple(stop[i] - start[i] if i in cuts else value.shape[i] for i in range(len(full)))
     if not cuts:
         return value
-    begins, ends = [_from_end(start[i], full[i]) for i in cuts], [_from_end(stop[i], full[i]) for i in cuts]
+    begins, ends = (tuple(_from_end(places[i], full[i]) for i in cuts) for places in (start, stop))
     axes = [value.order.index(i) for i in cuts]
-    inputs = [graph.ordered(value, value.order), *(graph.integers(numbers) for numbers in (begins, ends, axes))]
+    inputs = [graph.ordered(value, value.order), graph.sizes(begins), graph.sizes(ends), graph.integers(axes)]
     return Value(shape, value.order, graph.node("Slice", inputs))
 
 
-def _from_end(place: Any, size: Any) -> int:
-    """Returns an index as a number; relative to a symbolic size it is negative, and at the end it is `LAST`."""
+def _from_end(place: Any, size: Any) -> Any:
+    """Returns an index; relative to a symbolic size it is a negative number if it is known, and `LAST` at the end."""
     if isinstance(place, int):
         return place
     left = place - size
     if not isinstance(left, int) and str(left).lstrip("-").isdigit():
         left = int(str(left))
-    if not isinstance(left, int) or left > 0:
-        raise InputError(f"onnx: a cut at {place} of {size} cannot be exported")
+    if not isinstance(left, int):
+        return place
     return LAST if left == 0 else left
 
 
@@ -205,6 +210,7 @@ def convolution(graph: Graph, eqn: Any, values: list[Value]) -> Value:
 OPERATIONS: dict[str, Operation] = {
     **{name: lambda g, _, v, op=op: elementwise(g, op, v) for name, op in ELEMENTWISE.items()},
     "max": maximum,
+    "ne": not_equal,
     "select_n": select,
     "convert_element_type": cast,
     "broadcast_in_dim": broadcast,

@@ -11,6 +11,7 @@ from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
+from jax import lax
 from jaxtyping import Array, Float
 
 from jaxgen.networks.initial_fill import initial_fill, reach
@@ -42,8 +43,14 @@ def join_planes(observation: Observation) -> Float[Array, "b *s d"]:
 
 
 def pad_to_multiple(x: Images, multiple: int) -> Float[Array, "b *p c"]:
-    """Returns x with its last row, column (and slice) repeated until all sizes are multiples of `multiple`."""
-    return jnp.pad(x, ((0, 0), *((0, -size % multiple) for size in x.shape[1:-1]), (0, 0)), mode="edge")
+    """Returns x with its last row, column (and slice) repeated until all sizes, also symbolic ones, are multiples."""
+    for axis, size in enumerate(x.shape[1:-1], 1):
+        beyond = (size + multiple - 1) // multiple * multiple - size
+        if not (isinstance(beyond, int) and beyond == 0):
+            last = lax.slice_in_dim(x, size - 1, size, axis=axis)
+            repeated = jnp.broadcast_to(last, (*x.shape[:axis], beyond, *x.shape[axis + 1 :]))
+            x = jnp.concatenate([x, repeated], axis=axis)
+    return x
 
 
 def cut_to(x: Float[Array, "..."], sizes: Sequence[Any]) -> Array:
@@ -78,7 +85,7 @@ class Block(nn.Module):
         y = Conv(x.shape[-1], dtype=self.dtype)(x)
         if told is not None:
             shift = nn.Dense(x.shape[-1], dtype=self.dtype, kernel_init=nn.initializers.zeros)(told)
-            y = y + shift.reshape(len(shift), *(1,) * (x.ndim - 2), -1)
+            y = y + shift.reshape(x.shape[0], *(1,) * (x.ndim - 2), -1)
         return x + Conv(x.shape[-1], dtype=self.dtype, kernel_init=SMALL)(nn.relu(y))
 
 
@@ -176,8 +183,9 @@ class InverseNetwork(nn.Module):
             return None
         if self.is_initializing():  # its weights lie among those of the network; `estimated_levels` applies it
             LevelEstimator(len(self.repairs), self.dtype, name=ESTIMATOR)(padded)
-        unknown = jnp.full((len(padded), len(self.repairs)), UNKNOWN, jnp.float32)
-        return unknown if observation.levels is None else observation.levels
+        if observation.levels is None:
+            return jnp.full((padded.shape[0], len(self.repairs)), UNKNOWN, jnp.float32)
+        return observation.levels
 
     def _start(self, observation: Observation, levels: Array | None, x: Images, missing: Array) -> tuple[Images, Array]:
         """Returns the images with missing pixels and suspected impulses filled, and the suspects."""

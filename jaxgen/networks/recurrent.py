@@ -135,7 +135,7 @@ class RecurrentRestorer(nn.Module):
 
         def step(cell: RecurrentCell, memory: Memory, _: None) -> tuple[Memory, Images]:
             after = cell(memory, padded)
-            return after, after.estimate
+            return after, cut_to(after.estimate, observation.images.shape[1:-1])
 
         padded, memory = self._start(observation)
         repeat = nn.scan(
@@ -145,7 +145,7 @@ class RecurrentRestorer(nn.Module):
             length=self.iterations,
         )
         _, found = repeat(self.cell, memory, None)
-        return cut_to(found, observation.images.shape[1:-1])
+        return found
 
     def until_converged(
         self, observation: Observation, *, most: int = 50, tolerance: float = 1e-3

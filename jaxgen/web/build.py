@@ -87,11 +87,13 @@ def page_files(models: Sequence[PageModel], runtime: dict[str, bytes]) -> dict[s
 
 def describe_model(name: str, path: str, model: PageModel) -> dict[str, Any]:
     """Returns the entry of a model in models.json: fields of its manifest, and the directions of its sliders."""
-    known = ("name", "kind", "image", "labels", "latent_dim", "multiple", "halo", "licence", "data")
+    known = ("name", "kind", "image", "labels", "latent_dim", "multiple", "halo", "repairs", "fills", "licence", "data")
     kept = {
         "labels": [],
         "multiple": 1,
         "halo": 0,
+        "repairs": [],
+        "fills": True,
         **{key: model.manifest[key] for key in known if key in model.manifest},
     }
     found: list[list[float]] = []

@@ -13,7 +13,7 @@ from jaxgen.web.directions import Generate
 
 INPUTS = {
     "gan": ({"latents"}, {"latents", "condition"}),
-    "restorer": ({"images", "missing"},),
+    "restorer": ({"images", "missing"}, {"images", "missing", "levels"}),
 }
 """Sets of inputs that the page can provide, by kind of model."""
 

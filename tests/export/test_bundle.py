@@ -165,6 +165,29 @@ def test_colour_by_a_model_for_grey(tmp_path):
         model.sample(1)
 
 
+TOLD = RestorationConfig(widths=(2, 4), depth=1, repairs=("noise", "jpeg", "blur"), damage="gaussian:0-0.2+jpeg:0-0.9")
+
+
+def test_a_bundle_repairs_what_is_asked_for_as_its_onnx_model_does_at_any_size(tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime", reason="needs pip install 'jaxgen[onnx]'")
+    run = write_restorer(tmp_path / "run", RestorationRecipe(restoration=TOLD), (16, 16, 3))
+    export_run(str(run), tmp_path / "bundle", "onnx")
+    model, trained = jaxgen.load(tmp_path / "bundle"), load(run)
+    assert (model.manifest.repairs, model.manifest.fills) == (TOLD.repairs, False)
+    assert [given.shape for given in model.manifest.inputs] == [("b", "h", "w", 3), ("b", "h", "w", 1), ("b", 3)]
+    session = onnxruntime.InferenceSession((tmp_path / "bundle" / "model.onnx").read_bytes())
+    image = np.random.default_rng(0).uniform(0, 1, (61, 47, 3)).astype(np.float32)
+    predict = jax.jit(trained.algorithm.predict)
+    for repair, levels in ((None, [-1, -1, 0]), ("blur", [0, 0, -1]), ({"noise": 0.1, "blur": 2}, [0.1, 0, 2])):
+        told = np.asarray([levels], np.float32)
+        seen = Observation(jnp.asarray(2 * image[None] - 1), None, jnp.asarray(told))
+        expected = np.clip(predict(trained.state, seen, jax.random.key(0)).images, -1, 1)[0]
+        np.testing.assert_allclose(2 * model.restore(image, repair=repair) - 1, expected, atol=1e-4)
+        feeds = {"images": 2 * image[None] - 1, "missing": np.zeros((1, 61, 47, 1), np.float32), "levels": told}
+        (found,) = session.run(None, feeds)
+        np.testing.assert_allclose(np.clip(found[0], -1, 1), expected, atol=1e-4)
+
+
 @pytest.mark.slow
 def test_more_iterations_than_in_training(tmp_path):
     run = write_restorer(tmp_path / "run", RestorationRecipe(restoration=RESTORERS[1]))

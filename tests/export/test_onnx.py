@@ -71,16 +71,38 @@ def test_generators_at_any_batch(architecture, classes):
 )
 def test_restorers_at_any_size(config, channels):
     network = make_restorer(config, (16, 16, channels))
-    shape = export.symbolic_shape(f"b, {network.multiple}*h, {network.multiple}*w")
+    shape = export.symbolic_shape("b, h, w")
     inputs = {"images": shape_of(*shape, channels), "missing": shape_of(*shape, 1)}
     noise = np.random.default_rng(2)
     arrays = []
-    for size in ((1, 16, 16), (2, 12, 20), (3, 32, 8)):
+    for size in ((1, 61, 47), (2, 12, 20), (3, 1, 2)):
         images = np.clip(noise.normal(size=(*size, channels)), -1, 1).astype(np.float32)
         arrays.append([images, (noise.random((*size, 1)) < 0.3).astype(np.float32)])
     params = moved(network.init(jax.random.key(0), Observation(*map(jnp.asarray, arrays[0])))["params"])
     _, error = difference(
         lambda x, m: network.apply({"params": params}, Observation(x * (1 - m), 1 - m)), inputs, arrays
+    )
+    assert error < 2e-5
+
+
+@pytest.mark.parametrize(("repairs", "fills"), [(("noise", "jpeg"), False), (("noise", "salt_and_pepper"), True)])
+def test_a_restorer_that_is_told_what_to_repair_at_an_odd_size(repairs, fills):
+    network = make_restorer(RestorationConfig(widths=(2, 3), depth=1, repairs=repairs), (16, 16, 3))
+    shape = export.symbolic_shape("b, h, w")
+    inputs = {"images": shape_of(*shape, 3), "missing": shape_of(*shape, 1), "levels": shape_of(shape[0], 2)}
+    noise = np.random.default_rng(4)
+    images = np.clip(1.5 * noise.normal(size=(2, 31, 47, 3)), -1, 1).astype(np.float32)
+    images[0, :9] = np.sign(images[0, :9, :, :1])  # suspected salt and pepper
+    missing = (noise.random((2, 31, 47, 1)) < 0.3).astype(np.float32)
+    levels = np.asarray([[0.1, -1], [0, 0.4]], np.float32)
+
+    def seen(images, missing, levels):
+        known = 1 - missing
+        return Observation(images * known, known, levels) if fills else Observation(images, None, levels)
+
+    params = moved(network.init(jax.random.key(0), seen(*map(jnp.asarray, (images, missing, levels))))["params"])
+    _, error = difference(
+        lambda *arrays: network.apply({"params": params}, seen(*arrays)), inputs, [[images, missing, levels]]
     )
     assert error < 2e-5
 

@@ -25,14 +25,19 @@ def archive() -> Path:
 
 @pytest.fixture(scope="session")
 def built(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Folder of a page with a generator, a restorer, a second one of the generator's name, and a restorer of 24 px."""
+    """Folder of a page.
+
+    It holds a generator, a restorer, a second one of the generator's name, a restorer of 24 px, and two that are told
+    what to repair, of which one does not fill.
+    """
     pytest.importorskip("onnx")
-    from tests.web.stand_ins import linear_gan, mean_restorer
+    from tests.web.stand_ins import linear_gan, mean_restorer, told_restorer
 
     out = tmp_path_factory.mktemp("web") / "page"
     fixed = mean_restorer("Fixed")
     fixed.manifest["image"] |= {"height": 24, "width": 24}
-    build_page([linear_gan(), mean_restorer(), linear_gan(), fixed], out, archive)
+    told = [told_restorer(), told_restorer("No holes", fills=False)]
+    build_page([linear_gan(), mean_restorer(), linear_gan(), fixed, *told], out, archive)
     return out
 
 

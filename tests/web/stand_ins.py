@@ -67,6 +67,28 @@ def mean_restorer(name: str = "Mean") -> PageModel:
     return PageModel(_manifest(name, "restorer", image, shapes) | {"multiple": 4, "halo": 4}, data)
 
 
+REPAIRS = {"noise": 0.125, "jpeg": 0.25, "salt_and_pepper": 0.5}
+"""What `told_restorer` subtracts for each repair of unknown level."""
+
+
+def told_restorer(name: str = "Told", fills: bool = True) -> PageModel:
+    """A restorer that subtracts a number for each repair that is asked for, and gives 0.5 where pixels are missing."""
+    nodes = [
+        helper.make_node("MatMul", ["levels", "weights"], ["change"]),
+        helper.make_node("Reshape", ["change", "shape"], ["changes"]),
+        helper.make_node("Add", ["images", "changes"], ["seen"]),
+        helper.make_node("Greater", ["missing", "half"], ["hole"]),
+        helper.make_node("Where", ["hole", "half", "seen"], ["restored"]),
+    ]
+    weights = np.float32(list(REPAIRS.values()))[:, None]
+    constants = {"weights": weights, "shape": np.array([-1, 1, 1, 1]), "half": np.float32(0.5)}
+    shapes = {"images": ["b", "h", "w", 3], "missing": ["b", "h", "w", 1], "levels": ["b", len(REPAIRS)]}
+    data = _model(nodes, constants, shapes, {"restored": ["b", "h", "w", 3]})
+    image = {"height": None, "width": None, "channels": 3, "range": [-1, 1]}
+    about = {"multiple": 4, "halo": 4, "repairs": list(REPAIRS), "fills": fills}
+    return PageModel(_manifest(name, "restorer", image, shapes) | about, data)
+
+
 def _manifest(name: str, kind: str, image: dict[str, Any], shapes: dict[str, Any]) -> dict[str, Any]:
     inputs = [{"name": given, "shape": shape, "dtype": "float32"} for given, shape in shapes.items()]
     return {"name": name, "kind": kind, "image": image, "inputs": inputs, "licence": "none", "data": "made-up numbers"}

@@ -18,7 +18,7 @@ from PIL import Image
 
 from jaxgen.errors import InputError
 from jaxgen.web import vendor
-from jaxgen.web.build import POLICY, SOURCES, build_page, is_page, unique_ids
+from jaxgen.web.build import POLICY, SOURCES, build_page, describe_model, is_page, unique_ids
 from jaxgen.web.command import require_tools
 from jaxgen.web.directions import principal_directions
 from jaxgen.web.models import PageModel, open_model
@@ -219,6 +219,17 @@ def write_bundle(folder: Path, changes: dict[str, object], onnx: bytes = b"a mod
     (folder / "manifest.json").write_text(json.dumps(about | changes))
     (folder / "model.onnx").write_bytes(onnx)
     return folder
+
+
+def test_a_bundle_that_is_told_what_to_repair_is_read_and_described(tmp_path: Path) -> None:
+    levels = {"name": "levels", "dtype": "float32", "shape": ["b", 2]}
+    folder = write_bundle(tmp_path / "blind", {})
+    inputs = [*json.loads((folder / "manifest.json").read_text())["inputs"], levels]
+    told = {"inputs": inputs, "repairs": ["noise", "blur"], "fills": False}
+    entries = [
+        describe_model("x", "x.onnx", open_model(str(path))) for path in (folder, write_bundle(tmp_path / "told", told))
+    ]
+    assert [(entry["repairs"], entry["fills"]) for entry in entries] == [([], True), (["noise", "blur"], False)]
 
 
 def test_a_bundle_is_read(tmp_path: Path) -> None:

@@ -186,6 +186,8 @@ def test_the_models_are_chosen_from_a_list(page: Page, address: str) -> None:
         "mean",
         "linear-2",
         "fixed",
+        "told",
+        "no-holes",
     ]
     page.set("#model", "mean", "change")
     page.wait("!document.querySelector('#restorer').hidden")

@@ -13,14 +13,14 @@ from PIL import Image
 
 from tests.web.chromium import Page
 
-KINDS = ["linear", "mean"]
+KINDS = ["linear", "told"]
 every_kind = pytest.mark.parametrize("model", KINDS)
 
 
 def open_model(page: Page, address: str, model: str) -> None:
     """All that a page has to show: a restorer with a picture restored."""
     page.open(f"{address}#model={model}&seed=1")
-    if model == "mean":
+    if model == "told":
         page.click("#example")
         page.idle()
         page.click("#restore")
@@ -83,7 +83,7 @@ def test_the_tab_key_goes_down_each_column_and_the_focus_is_seen(page: Page, add
           const [box, ring] = [e.getBoundingClientRect(), e.closest(".chips label") ?? e];
           return [box.x, box.y + box.height / 2 + scrollY, getComputedStyle(ring).outlineStyle];
         })(document.activeElement)""")
-        seen.append((x > {"linear": 600, "mean": 700}[model], round(y / 10), outline))
+        seen.append((x > {"linear": 600, "told": 700}[model], round(y / 10), outline))
     assert len(seen) >= 8
     assert {outline for *_, outline in seen} == {"solid"}
     places = [place[:2] for place in seen[1:]]  # after the choice of a model, which is at the top right

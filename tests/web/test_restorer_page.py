@@ -236,3 +236,45 @@ def test_a_network_of_one_size_gets_the_centre_of_a_picture(page: Page, address:
     assert damaged.shape == (24, 24, 3)
     np.testing.assert_array_equal(damaged[:, 1:-1], np.full((24, 22, 3), 200))
     assert_restores(restore(page), damaged, np.zeros((24, 24)))
+
+
+def test_switches_say_what_is_repaired(page: Page, address: str, photo: Path) -> None:
+    page.open(f"{address}#model=told")
+    take(page, photo)
+    original = np.asarray(Image.open(photo)).astype(float)
+    labels = page.run("[...document.querySelectorAll('#switches label')].map(e => e.textContent)")
+    assert labels == ["Noise", "JPEG", "Salt and pepper"]
+    changes = 127.5 * np.array(list(stand_ins.REPAIRS.values()))
+    np.testing.assert_allclose(restore(page), np.clip(original - changes[0] - changes[1], 0, 255), atol=1)
+    page.click("#repair-jpeg")
+    page.click("#repair-salt_and_pepper")
+    assert page.run("document.querySelector('#download').disabled")  # what was restored is another thing
+    np.testing.assert_allclose(restore(page), np.clip(original - changes[0] - changes[2], 0, 255), atol=1)
+
+
+def test_with_all_switches_off_only_the_painted_part_is_changed(page: Page, address: str, photo: Path) -> None:
+    page.open(f"{address}#model=told")
+    take(page, photo)
+    for name in ("noise", "jpeg"):
+        page.click(f"#repair-{name}")
+    page.click("#restore")
+    page.idle()
+    assert page.run(STATUS) == "All repairs are off, so the picture stays as it is."
+    assert page.run("document.querySelector('#download').disabled")
+    page.run("document.querySelector('#damaged').focus()")
+    page.press(" ")
+    restored, mask = restore(page), missing(page, (333, 601)) == 1
+    np.testing.assert_array_equal(restored[~mask], np.asarray(Image.open(photo))[~mask])
+    np.testing.assert_array_equal(restored[mask], np.full((mask.sum(), 3), 191))
+
+
+def test_a_network_that_does_not_fill_has_no_brush(page: Page, address: str, photo: Path) -> None:
+    page.open(f"{address}#model=no-holes")
+    take(page, photo)
+    assert page.run("[...document.querySelectorAll('.painting')].every(e => !e.offsetParent)")
+    box = page.run("(b => [b.x, b.y, b.width, b.height])(document.querySelector('#damaged').getBoundingClientRect())")
+    page.drag([(box[0] + part * box[2], box[1] + 0.5 * box[3]) for part in (0.2, 0.5)])
+    assert not missing(page, (333, 601)).any()
+    page.open(f"{address}#model=told")
+    take(page, photo)
+    assert page.run("[...document.querySelectorAll('.painting')].every(e => e.offsetParent)")

@@ -44,24 +44,23 @@ def exportable(restorer: Trained, iterations: int | None) -> Exportable:
         return network.apply({"params": unflatten_dict(weights, sep="/")}, seen)
 
     any_size = hasattr(network, "halo")
-    multiple = network.multiple if any_size else 1
-    shape = export.symbolic_shape(f"b, {multiple}*h, {multiple}*w" if any_size else f"b, {height}, {width}")
+    shape = export.symbolic_shape("b, h, w" if any_size else f"b, {height}, {width}")
     inputs = {
         "images": jax.ShapeDtypeStruct((*shape, channels), jnp.float32),
         "missing": jax.ShapeDtypeStruct((*shape, 1), jnp.float32),
         **({"levels": jax.ShapeDtypeStruct((shape[0], len(config.repairs)), jnp.float32)} if config.repairs else {}),
     }
-    size = (4 * multiple, 4 * multiple) if any_size else (height, width)
+    size = (4 * network.multiple,) * 2 if any_size else (height, width)
     stated = (None, None) if any_size else (height, width)
     about = {
         "kind": "restorer",
         "image": {"height": stated[0], "width": stated[1], "channels": channels, "range": [-1, 1]},
         "labels": [],
-        **({"multiple": multiple, "halo": network.halo} if any_size else {}),
+        **({"multiple": network.multiple, "halo": network.halo} if any_size else {}),
         **({"iterations": config.iterations} if recurrent else {}),
         **({"repairs": list(config.repairs), "fills": fills} if config.repairs else {}),
     }
-    sizes = ({"b": 1, "h": 4, "w": 4}, {"b": 2, "h": 5, "w": 8}, {"b": 1, "h": 9, "w": 3})
+    sizes = ({"b": 1, "h": 61, "w": 47}, {"b": 2, "h": 64, "w": 96}, {"b": 1, "h": 1, "w": 30})
     params = {name: tree for name, tree in restorer.state.ema_params["restorer"].items() if name != ESTIMATOR}
     golden = _damaged((1, *size, channels), len(config.repairs))
     return Exportable(apply, flat_weights(params), inputs, "restored", golden, sizes, about)

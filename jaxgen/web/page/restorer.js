@@ -3,6 +3,7 @@ import { damage, throughJpeg } from "./damage.js";
 import { find, showValue } from "./dom.js";
 import { run } from "./engine.js";
 import { openStage } from "./stage.js";
+import { openRepairs } from "./repairs.js";
 import { cutMask, greyInPlace, savePng, toFloats, toImageData } from "./pixels.js";
 import { tiles } from "./tiling.js";
 
@@ -13,7 +14,8 @@ const TILE = 384; // size of a tile in pixels; its window is larger by the halo
 /** Opens the part of the page for `model` (an entry of models.json); aborting `signal` removes its handlers. */
 export async function openRestorer(model, say, signal) {
   const { channels } = model.image;
-  const stage = openStage(signal, () => touched());
+  const stage = openStage(signal, () => touched(), model.fills);
+  const asked = openRepairs(model.repairs, () => touched(), signal);
   let original = null; // ImageData
   let damaged = null; // ImageData, without the marks of the brush
   let result = null; // ImageData
@@ -102,21 +104,24 @@ export async function openRestorer(model, say, signal) {
 
   async function restore() {
     await damaging;
+    const [image, mask, told, began] = [damaged, stage.mask(), asked(), performance.now()];
+    const fillsAlone = told.length > 0 && told.every((level) => level === 0); // or does nothing at all
+    if (fillsAlone && !mask.includes(1)) return say("All repairs are off, so the picture stays as it is.");
     const control = (working = new AbortController());
     const stopped = () => control.signal.aborted || signal.aborted;
-    const [image, mask, began] = [damaged, stage.mask(), performance.now()];
     const { multiple, halo } = model;
     const windows = tiles(image.width, image.height, { tile: model.image.height ? Infinity : TILE, halo, multiple });
     const restored = new ImageData(Uint8ClampedArray.from(image.data), image.width, image.height);
     showWorking(0, windows.length);
     try {
       for (const [done, window] of windows.entries()) {
-        const output = await run(feeds(image, mask, window));
+        const output = await run(feeds(image, mask, told, window));
         if (stopped()) return;
         const [tile] = toImageData(output.restored);
         paste(restored, tile, window);
         showWorking(done + 1, windows.length);
       }
+      if (fillsAlone) keepKnown(restored, image, mask);
       result = restored;
       stage.showRestored(restored);
       stage.compare(true);
@@ -132,11 +137,12 @@ export async function openRestorer(model, say, signal) {
     }
   }
 
-  function feeds(image, mask, window) {
+  function feeds(image, mask, told, window) {
     const dims = [1, window.height, window.width];
     return {
       images: { data: toFloats(image, channels, window), dims: [...dims, channels] },
       missing: { data: cutMask(mask, image, window), dims: [...dims, 1] },
+      ...(told.length && { levels: { data: told.slice(), dims: [1, told.length] } }),
     };
   }
 
@@ -228,5 +234,12 @@ function paste(image, tile, { x, y, inner }) {
   for (let row = inner.y; row < inner.y + inner.height; row++) {
     const from = 4 * ((row - y) * tile.width + (inner.x - x));
     image.data.set(tile.data.subarray(from, from + 4 * inner.width), 4 * (row * image.width + inner.x));
+  }
+}
+
+/** Puts the pixels of `image` back where nothing is missing. */
+function keepKnown(restored, image, mask) {
+  for (let i = 0; i < mask.length; i++) {
+    if (!mask[i]) restored.data.set(image.data.subarray(4 * i, 4 * i + 4), 4 * i);
   }
 }

@@ -2,8 +2,11 @@
 
 import { find } from "./dom.js";
 
-/** @param onPaint called after each stroke of the brush. */
-export function openStage(signal, onPaint) {
+/**
+ * @param onPaint called after each stroke of the brush.
+ * @param paints whether there is a brush, for a network that fills what it paints over.
+ */
+export function openStage(signal, onPaint, paints) {
   const [frame, damaged, restored, slider] = ["stage", "damaged", "restored", "compare"].map(find);
   const marks = document.createElement("canvas"); // opaque where the brush painted
   let pixels = null; // ImageData below the marks
@@ -12,6 +15,13 @@ export function openStage(signal, onPaint) {
   let painted = false;
   let comparing = false;
   const on = (element, event, handler) => element.addEventListener(event, handler, { signal });
+  for (const element of document.querySelectorAll(".painting")) element.hidden = !paints;
+  const keys = paints ? " Arrow keys move the brush, space paints." : "";
+  damaged.setAttribute("aria-label", `Damaged picture.${keys}`);
+  damaged.setAttribute("role", paints ? "application" : "img");
+  damaged.tabIndex = paints ? 0 : -1;
+  frame.classList.toggle("plain", !paints);
+
   const colour = () => getComputedStyle(frame).getPropertyValue("--mark");
 
   function open(width, height) {
@@ -86,7 +96,7 @@ export function openStage(signal, onPaint) {
     const box = damaged.getBoundingClientRect();
     const scale = box.width / damaged.width;
     const ring = find("brush-ring");
-    ring.hidden = comparing;
+    ring.hidden = comparing || !paints;
     Object.assign(ring.style, { left: `${cursor.x * scale}px`, top: `${cursor.y * scale}px`, width: `${brush * scale}px` });
   }
 
@@ -100,6 +110,7 @@ export function openStage(signal, onPaint) {
     frame.setPointerCapture(event.pointerId);
     const { x, y } = place(event);
     if (comparing) return divide(Math.min(100, Math.max(0, (100 * x) / damaged.width)));
+    if (!paints) return;
     cursor = { x, y };
     paintTo(x, y);
   });
@@ -110,7 +121,7 @@ export function openStage(signal, onPaint) {
       if (pressed) divide(Math.min(100, Math.max(0, (100 * x) / damaged.width)));
       return;
     }
-    if (pressed) paintTo(x, y);
+    if (pressed && paints) paintTo(x, y);
     cursor = { x, y };
     showRing();
   });
@@ -119,7 +130,7 @@ export function openStage(signal, onPaint) {
   on(damaged, "blur", () => (find("brush-ring").hidden = true));
   on(damaged, "keydown", (event) => {
     const way = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1], " ": [0, 0] }[event.key];
-    if (!way || comparing) return;
+    if (!way || comparing || !paints) return;
     event.preventDefault();
     const within = (value, size) => Math.min(size, Math.max(0, value));
     const step = Math.max(1, brush / 2);

@@ -1,0 +1,50 @@
+"""What a bundle's network is told to repair, as one level for each of its repairs."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from jaxgen.errors import require
+
+UNKNOWN = -1.0
+"""The level of damage that the network is to find by itself."""
+DEFAULT = ("noise", "jpeg")
+"""What is repaired without being asked for, as it does no harm to a picture that has none of it."""
+Repair = str | Sequence[str] | Mapping[str, float | int]
+"""Names joined by commas, a sequence of names, or levels by name."""
+
+
+def repair_levels(repair: Repair | None, repairs: Sequence[str]) -> np.ndarray:
+    """Returns the level of each repair, float32 (k,): `UNKNOWN` for what is asked for without a level, 0 for the rest.
+
+    Args:
+      repair: names, with - or _, or "all"; a mapping gives levels, -1 or 0 or more; None asks for those of `DEFAULT`,
+        or for all if the network knows none of them.
+      repairs: the k repairs that the network knows.
+
+    Raises:
+      InputError: an unknown name, none at all, or a level that is not accepted.
+    """
+    if repair is None:
+        repair = tuple(name for name in DEFAULT if name in repairs) or tuple(repairs)
+    require(bool(repairs), "repair", repair, "none, as this model repairs all that it was trained on")
+    asked = _named(repair, repairs)
+    return np.array([asked.get(name, 0.0) for name in repairs], np.float32)
+
+
+def _named(repair: Repair, repairs: Sequence[str]) -> dict[str, float]:
+    """Returns levels by name."""
+    accepted = f"{', '.join(name.replace('_', '-') for name in repairs)} joined by commas, or all"
+    names = repair.split(",") if isinstance(repair, str) else repair
+    named = isinstance(names, Mapping | Sequence) and len(names) > 0 and all(isinstance(name, str) for name in names)
+    require(named, "repair", repair, accepted)
+    levels: dict[str, float] = {}
+    for name in names:
+        plain = name.strip().replace("-", "_")
+        require(plain in (*repairs, "all"), "repair", name, accepted)
+        level = names[name] if isinstance(names, Mapping) else UNKNOWN
+        number = isinstance(level, int | float | np.number) and not isinstance(level, bool) and math.isfinite(level)
+        require(number and (level == UNKNOWN or level >= 0), f"repair: {name}", level, "-1 (unknown), or 0 or more")
+        levels.update(dict.fromkeys(repairs if plain == "all" else [plain], float(level)))
+    return levels
