@@ -4,6 +4,7 @@ import jax.numpy as jnp
 
 from jaxgen.tasks import table
 from jaxgen.tasks.base import Facts, Trained
+from jaxgen.tasks.restoration.config import RestorationRecipe
 from jaxgen.training.step import Algorithm, Sizes, TrainState
 from jaxgen.types import Prediction
 
@@ -19,4 +20,4 @@ def restorer_of(apply, channels: int = 3, halo: int = 2, multiple: int = 2, name
         sizes=Sizes(halo, multiple),
     )
     state = TrainState(jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32), {}, {}, {}, {}, {})
-    return Trained(table.task("restoration"), None, algorithm, state, Facts((8, 8, channels), name=name))
+    return Trained(table.task("restoration"), RestorationRecipe(), algorithm, state, Facts((8, 8, channels), name=name))

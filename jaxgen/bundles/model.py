@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxgen.bundles.holes import fill_large_holes
 from jaxgen.bundles.manifest import Manifest, read_manifest
 from jaxgen.bundles.program import Apply, load_program
 from jaxgen.bundles.repairs import Repair, repair_levels
@@ -99,7 +100,8 @@ class Model:
         levels = repair_levels(repair, self.manifest.repairs) if told else None
         planes = pixels[..., :1] if (pixels == pixels[..., :1]).all() else pixels
         if missing is not None:
-            filled = self._restored(planes, ~missing, None if levels is None else np.zeros_like(levels))
+            unasked = None if levels is None else np.zeros_like(levels)
+            filled = self._restored(*fill_large_holes(planes, ~missing), unasked)
             planes = np.where(missing[..., None], filled, planes)
         if (missing is None or repair is not None) and (levels is None or levels.any()):
             planes = self._restored(planes, None, levels)

@@ -1,4 +1,4 @@
-"""What a bundle's network is told to repair, as one level for each of its repairs."""
+"""What a network is told to repair, by name, and as one level for each of its repairs."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from jaxgen.errors import require
+from jaxgen.types import UNKNOWN
 
-UNKNOWN = -1.0
-"""The level of damage that the network is to find by itself."""
 DEFAULT = ("noise", "jpeg")
-"""What is repaired without being asked for, as it does no harm to a picture that has none of it."""
+"""What is repaired without being asked for. A thin bright line may be a scratch or a wire, and a soft picture may be
+meant so: a network cannot know."""
 Repair = str | Sequence[str] | Mapping[str, float | int]
 """Names joined by commas, a sequence of names, or levels by name."""
 
@@ -31,6 +31,11 @@ def repair_levels(repair: Repair | None, repairs: Sequence[str]) -> np.ndarray:
     require(bool(repairs), "repair", repair, "none, as this model repairs all that it was trained on")
     asked = _named(repair, repairs)
     return np.array([asked.get(name, 0.0) for name in repairs], np.float32)
+
+
+def parse_repairs(repair: str | Sequence[str] | None, repairs: Sequence[str]) -> tuple[str, ...] | None:
+    """Returns the repairs that are asked for, in the order of `repairs`; None for None. See `repair_levels`."""
+    return None if repair is None else tuple(name for name in repairs if name in _named(repair, repairs))
 
 
 def _named(repair: Repair, repairs: Sequence[str]) -> dict[str, float]:

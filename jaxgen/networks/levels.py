@@ -14,8 +14,6 @@ from jaxtyping import Array, Float
 from jaxgen.networks.layers import Conv, space_to_depth
 from jaxgen.types import Images
 
-UNKNOWN = -1.0
-"""The level of damage that a network is to find by itself."""
 ESTIMATOR_WIDTHS = (32, 48, 64)
 ESTIMATED_SIZE = 64
 """Edge in pixels of the images that levels are estimated on."""

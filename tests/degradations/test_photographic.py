@@ -69,7 +69,7 @@ def test_shifted_jpeg_is_that_of_a_picture_cropped_before() -> None:
         return np.asarray(Image.open(buffer))[dy : dy + 48, dx : dx + 48]
 
     errors = [np.abs(by_pillow(dy, dx) - found).mean() for dy in range(16) for dx in range(16)]
-    assert sorted(errors)[0] < 0.2
+    assert min(errors) < 1  # noise has many values half way between two steps
     assert np.median(errors) > 5
 
 

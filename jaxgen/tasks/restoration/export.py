@@ -11,10 +11,9 @@ from jax import export
 from jaxgen.degradations.compose import has_missing, parse_mixture
 from jaxgen.errors import require
 from jaxgen.networks.inverse import ESTIMATOR
-from jaxgen.networks.levels import UNKNOWN
 from jaxgen.tasks.base import Exportable, Trained, flat_weights
 from jaxgen.tasks.restoration.restorers import make_restorer
-from jaxgen.types import Observation
+from jaxgen.types import UNKNOWN, Observation
 
 
 def exportable(restorer: Trained, iterations: int | None) -> Exportable:

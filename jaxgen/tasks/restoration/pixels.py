@@ -11,20 +11,19 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgen.bundles.holes import fill_large_holes
+from jaxgen.bundles.repairs import DEFAULT, parse_repairs
 from jaxgen.bundles.tiling import Known, Pixels, choose_window, in_windows, restore_tiled
 from jaxgen.degradations.compose import has_missing, parse_mixture
 from jaxgen.degradations.kinds import REPAIRS
 from jaxgen.degradations.resampling import LUMA
 from jaxgen.errors import require
 from jaxgen.networks.extent import ends_at
-from jaxgen.networks.levels import UNKNOWN
 from jaxgen.tasks.base import NOTHING, Trained
 from jaxgen.tasks.load import load, require_use
 from jaxgen.tasks.restoration.damage_seen import UNMISTAKABLE, Seen, describe, see_damage
-from jaxgen.tasks.restoration.repairs import DEFAULT, parse_repairs
 from jaxgen.tasks.table import pretrained
 from jaxgen.training.step import Algorithm, TrainState
-from jaxgen.types import Observation
+from jaxgen.types import UNKNOWN, Observation
 
 
 class Models(NamedTuple):

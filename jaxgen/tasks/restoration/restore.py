@@ -24,7 +24,7 @@ class RestoreOptions(NamedTuple):
 
     Attributes:
       mask: image file of the photo's size, see `missing_in`; the rest is kept. None: restore all.
-      repair: what to repair, see `parse_repairs`; None for what does no harm, or with a mask for nothing else.
+      repair: what to repair, see `require_repairs`; None for what does no harm, or with a mask for nothing else.
       strength: weight of the restored photo, 0 to 1; that of the original is 1 - strength.
       compare: whether to write NAME-compare.png too, with the photo and the restored one side by side.
       force: whether to overwrite existing results.

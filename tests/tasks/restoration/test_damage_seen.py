@@ -5,9 +5,10 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 from skimage import data
 
+from jaxgen.bundles.repairs import parse_repairs
+from jaxgen.degradations.kinds import REPAIRS
 from jaxgen.errors import InputError
 from jaxgen.tasks.restoration.damage_seen import Seen, describe, impulse_share, windows_of
-from jaxgen.tasks.restoration.repairs import parse_repairs
 
 PHOTO = data.chelsea()[:256, 100:356]
 RNG = np.random.default_rng(0)
@@ -74,10 +75,10 @@ def test_it_is_said_in_words() -> None:
 
 
 def test_repairs_are_read_in_any_order_and_spelling() -> None:
-    assert parse_repairs("salt-and-pepper, noise") == ("noise", "salt_and_pepper")
-    assert parse_repairs(["dust", "Noise".lower()]) == ("noise", "dust")
+    assert parse_repairs("salt-and-pepper, noise", REPAIRS) == ("noise", "salt_and_pepper")
+    assert parse_repairs(["dust", "noise"], REPAIRS) == ("noise", "dust")
     assert parse_repairs("all", ("jpeg", "blur")) == ("jpeg", "blur")
-    assert parse_repairs(None) is None
+    assert parse_repairs(None, REPAIRS) is None
     for wrong in ("mist", "", "noise,,jpeg", []):
         with pytest.raises(InputError, match=r"repair: got .*; accepted: noise, jpeg"):
-            parse_repairs(wrong)
+            parse_repairs(wrong, REPAIRS)

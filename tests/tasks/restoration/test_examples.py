@@ -49,7 +49,7 @@ def test_the_level_of_noise_is_what_it_changes() -> None:
     found = example("gaussian:0-0.06+rounding:1", "noise")
     change = np.sqrt(np.mean((found.degraded.images - IMAGES) ** 2, axis=(1, 2, 3))) / 2
     loud = change > 0.02
-    np.testing.assert_allclose(found.levels[loud, 0], change[loud], rtol=0.02)
+    np.testing.assert_allclose(found.levels[loud, 0], change[loud], rtol=0.06)
     told = found.degraded.levels[:, 0]
     ratio = told[loud & (told > 0)] / found.levels[loud & (told > 0), 0]
     assert np.log(ratio).std() == pytest.approx(0.15, rel=0.2)
