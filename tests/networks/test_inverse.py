@@ -10,7 +10,13 @@ import pytest
 
 from jaxgen.errors import InputError
 from jaxgen.networks.initial_fill import fill
-from jaxgen.networks.inverse import DenseInverseNetwork, InverseNetwork, join_planes, pad_to_multiple
+from jaxgen.networks.inverse import (
+    DenseInverseNetwork,
+    InverseNetwork,
+    estimated_levels,
+    join_planes,
+    pad_to_multiple,
+)
 from jaxgen.networks.recurrent import RecurrentRestorer
 from jaxgen.tasks.restoration.config import RestorationConfig
 from jaxgen.tasks.restoration.restorers import make_restorer
@@ -45,12 +51,12 @@ def restore(network: Any, images: jax.Array, *told: Any) -> np.ndarray:
     return np.asarray(compiled(network)(params_of(network, images.shape[1:]), images, *told))
 
 
-def test_planes_say_where_pixels_are_missing_and_how_strong_the_noise_is() -> None:
-    images, masks, sigma = noise(2, 3, 4, 2), some_masks(2, 3, 4), jnp.array([0.1, 0.7])
-    planes = np.asarray(join_planes(Observation(images, masks, sigma)))
+def test_planes_say_where_pixels_are_missing() -> None:
+    images, masks = noise(2, 3, 4, 2), some_masks(2, 3, 4)
+    planes = np.asarray(join_planes(Observation(images, masks)))
     np.testing.assert_array_equal(planes[..., :2], images)
     np.testing.assert_array_equal(planes[..., 2:3], 1 - np.asarray(masks))
-    np.testing.assert_array_equal(planes[..., 3], np.broadcast_to(np.float32([[[0.1]], [[0.7]]]), (2, 3, 4)))
+    np.testing.assert_array_equal(planes[..., 3], 0.0)
     np.testing.assert_array_equal(np.asarray(join_planes(Observation(images)))[..., 2:], 0.0)
 
 
@@ -75,10 +81,10 @@ def test_any_size_and_one_to_four_channels(size: tuple[int, int], dtype: str) ->
 @pytest.mark.parametrize("size", [(6, 7), (1, 1)])
 def test_odd_sizes_are_the_same_image_with_its_edge_repeated(size: tuple[int, int]) -> None:
     h, w = size
-    images, masks, sigma = noise(2, h, w, 3), some_masks(2, h, w), jnp.array([0.2, 0.0])
+    images, masks = noise(2, h, w, 3), some_masks(2, h, w)
     pad = ((0, 0), (0, -h % 4), (0, -w % 4), (0, 0))
-    larger = restore(TINY, *(jnp.asarray(np.pad(x, pad, mode="edge")) for x in (images, masks)), sigma)
-    result = restore(TINY, images, masks, sigma)
+    larger = restore(TINY, *(jnp.asarray(np.pad(x, pad, mode="edge")) for x in (images, masks)))
+    result = restore(TINY, images, masks)
     assert np.isfinite(result).all()
     np.testing.assert_allclose(result, larger[:, :h, :w], atol=1e-5)
 
@@ -138,24 +144,55 @@ def test_shifting_by_the_multiple_shifts_the_result() -> None:
 
 
 @pytest.mark.parametrize("network", [TINY, DENSE], ids=["inverse", "dense"])
-def test_nothing_told_is_all_known_and_no_noise(network: Any) -> None:
+def test_without_masks_all_is_known(network: Any) -> None:
     images = noise(2, 5, 7, 2)
-    told_nothing = restore(network, images, None, None)
-    np.testing.assert_array_equal(restore(network, images, jnp.ones((2, 5, 7, 1)), None), told_nothing)
-    np.testing.assert_array_equal(restore(network, images, None, jnp.zeros(2)), told_nothing)
-    assert (np.abs(restore(network, images, jnp.zeros((2, 5, 7, 1)), None) - told_nothing).max((1, 2, 3)) > 1e-3).all()
-    one_noisy = np.abs(restore(network, images, None, jnp.array([0.0, 0.5])) - told_nothing).max((1, 2, 3))
-    assert one_noisy[0] == 0.0
-    assert one_noisy[1] > 1e-3
+    without = restore(network, images, None, None)
+    np.testing.assert_array_equal(restore(network, images, jnp.ones((2, 5, 7, 1)), None), without)
+    assert (np.abs(restore(network, images, jnp.zeros((2, 5, 7, 1)), None) - without).max((1, 2, 3)) > 1e-3).all()
+
+
+TOLD = InverseNetwork(widths=(4, 4), depth=1, repairs=("noise", "salt_and_pepper"))
+
+
+def test_a_told_network_does_what_each_image_is_told() -> None:
+    images = noise(3, 8, 8, 1)
+    unknown = restore(TOLD, images, None, None)
+    np.testing.assert_array_equal(restore(TOLD, images, None, jnp.full((3, 2), -1.0)), unknown)
+    levels = jnp.array([[-1.0, -1.0], [0.1, -1.0], [0.1, 0.0]])
+    told = np.abs(restore(TOLD, images, None, levels) - unknown).max((1, 2, 3))
+    assert told[0] == 0.0
+    assert (told[1:] > 1e-3).all()
+
+
+def test_impulses_are_suspected_only_where_they_are_to_be_repaired() -> None:
+    """At first a network returns the initial fill: of a white pixel in grey, what is around, or the pixel itself."""
+    images = jnp.zeros((2, 8, 8, 1)).at[:, 3, 4].set(1.0)
+    params = jax.tree.map(jnp.zeros_like, params_of(TOLD, (8, 8, 1)))
+    restored = np.asarray(compiled(TOLD)(params, images, None, jnp.array([[0.1, 1.0], [0.1, 0.0]])))
+    assert restored[0, 3, 4] < 0.2
+    np.testing.assert_array_equal(restored[1], images[1])
+    blind_to_them = TOLD.clone(repairs=("noise",))
+    params = jax.tree.map(jnp.zeros_like, params_of(blind_to_them, (8, 8, 1)))
+    np.testing.assert_array_equal(compiled(blind_to_them)(params, images, None, None), images)
+
+
+def test_levels_are_estimated_for_each_image_alone() -> None:
+    params, images = params_of(TOLD, (8, 8, 1)), noise(3, 16, 16, 1)
+    estimate = jax.jit(functools.partial(estimated_levels, TOLD))
+    together = np.asarray(estimate(params, images))
+    assert together.shape == (3, 2)
+    for i in range(3):
+        np.testing.assert_allclose(estimate(params, images[i : i + 1])[0], together[i], rtol=1e-4, atol=1e-5)
+    assert np.abs(together[0] - together[1]).max() > 1e-4
 
 
 @pytest.mark.parametrize("network", [TINY, DENSE], ids=["inverse", "dense"])
 def test_images_of_a_batch_do_not_meet(network: Any) -> None:
-    images, masks, sigma = noise(3, 5, 7, 2), some_masks(3, 5, 7), jnp.array([0.0, 0.3, 0.9])
-    together = restore(network, images, masks, sigma)
+    images, masks = noise(3, 5, 7, 2), some_masks(3, 5, 7)
+    together = restore(network, images, masks)
     order = jnp.array([2, 0, 1])
-    np.testing.assert_allclose(restore(network, images[order], masks[order], sigma[order]), together[order], atol=1e-5)
-    other = restore(network, images.at[0].set(0.0), masks.at[0].set(0.0), sigma.at[0].set(1.0))
+    np.testing.assert_allclose(restore(network, images[order], masks[order]), together[order], atol=1e-5)
+    other = restore(network, images.at[0].set(0.0), masks.at[0].set(0.0))
     np.testing.assert_allclose(other[1:], together[1:], atol=1e-6)
 
 

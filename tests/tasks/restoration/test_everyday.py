@@ -13,6 +13,7 @@ from skimage.metrics import peak_signal_noise_ratio
 from jaxgen.tasks.restoration import evaluate, everyday
 from jaxgen.tasks.restoration.everyday import GROUPS, everyday_cases, middle
 from jaxgen.tasks.restoration.everyday_table import evaluate_everyday, format_everyday, save_everyday
+from jaxgen.tasks.restoration.pixels import Models
 from tests.command_line import call
 from tests.stand_ins import restorer_of
 
@@ -285,7 +286,9 @@ def folder(tmp_path):
 @pytest.fixture
 def darker(monkeypatch):
     """A stand-in for the restorer: 51 of 255 darker, black stays black."""
-    models = {c: restorer_of(lambda images, known: jnp.maximum(images - 0.4, -1.0), c, name="darker") for c in (1, 3)}
+    models = Models(
+        {c: restorer_of(lambda images, known: jnp.maximum(images - 0.4, -1.0), c, name="darker") for c in (1, 3)}
+    )
     monkeypatch.setattr(evaluate, "photo_models", lambda model, checkpoint: models)
 
 

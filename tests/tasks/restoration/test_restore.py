@@ -17,7 +17,7 @@ from jaxgen.photos.reading import Photo, read_pages, read_photo
 from jaxgen.photos.writing import write_pages, write_photo
 from jaxgen.tasks.base import Trained
 from jaxgen.tasks.restoration import restore
-from jaxgen.tasks.restoration.pixels import adapt, make_restore
+from jaxgen.tasks.restoration.pixels import Models, adapt, make_restore
 from jaxgen.tasks.restoration.restore import RestoreOptions, restore_photos
 from tests.stand_ins import restorer_of
 
@@ -52,7 +52,7 @@ def save(path: Path, pixels: np.ndarray, **extra) -> np.ndarray:
 
 def run(tmp_path: Path, model: Trained | None = None, *names: str, **options) -> int:
     arguments = [str(tmp_path / name) for name in names or ["in"]]
-    models = dict.fromkeys((1, 3), model or model_of())
+    models = Models(dict.fromkeys((1, 3), model or model_of()))
     return restore_photos(arguments, tmp_path / "out", models, RestoreOptions(**options))
 
 
@@ -69,12 +69,12 @@ def test_every_model_restores_every_photo(
 
 @pytest.mark.parametrize("masked", [False, True])
 def test_a_photo_whose_channels_are_alike_is_restored_as_the_grey_one_that_it_is(masked: bool) -> None:
-    models = {1: model_of(channels=1), 3: model_of(lambda images, known: images)}
-    restore = make_restore(models, 1.0, masked, 64)
+    models = Models({1: model_of(channels=1), 3: model_of(lambda images, known: images)})
+    restore = make_restore(models, 1.0, 64)
     grey, colour = np.repeat(noise(9, 70, 1), 3, axis=-1), noise(9, 70, 3)
     known = np.zeros((9, 70), bool) if masked else None  # what is not known comes in as the middle grey
-    np.testing.assert_array_equal(restore(grey, known), np.full_like(grey, 128) if masked else 255 - grey)
-    np.testing.assert_array_equal(restore(colour, known), np.full_like(colour, 128) if masked else colour)
+    np.testing.assert_array_equal(restore(grey, known).pixels, np.full_like(grey, 128) if masked else 255 - grey)
+    np.testing.assert_array_equal(restore(colour, known).pixels, np.full_like(colour, 128) if masked else colour)
 
 
 def test_grey_takes_the_luma_of_a_colour_model(tmp_path: Path) -> None:
