@@ -1,4 +1,4 @@
-"""A blind inverse network for colour photographs: noise, JPEG, salt and pepper, scratches, and marked regions.
+"""An inverse network for colour photographs that is told what to repair: noise, JPEG artifacts, blur.
 
 Command:  python -m experiments.inverse_photos --dataset folder:PHOTOS
 Hardware: 2 cores of an Intel Xeon with AVX-512, no accelerator; other work at the same time

@@ -33,7 +33,7 @@ from jaxgen.training.step import Algorithm, TrainState
 from jaxgen.types import Observation, Params
 
 COLOURS = {"grey": 1, "colour": 3}
-PLAIN = {"damage": "gaussian:0-0.2", "schedule": "damage:1000", "optimizer": "adam"}
+PLAIN = {"damage": "gaussian:0-0.2", "schedule": "damage:1000", "optimizer": "adam", "repairs": ()}
 """Settings of all steps, so that these differ only in their networks."""
 INVERSE = {
     colour: dataclasses.replace(recipe.CONFIG.restoration, loss="l1", **PLAIN)

@@ -57,7 +57,7 @@ TABLE = {
             ),
             "crnn": Preset("a recurrent restorer", "crnn_mnist", "crnn_photos"),
         },
-        ("photos", "photos-grey"),
+        ("photos", "photos-grey", "photos-marks"),
     ),
 }
 """Rows by the name of the task."""
