@@ -158,7 +158,7 @@ def export(
     """Exports a trained model as a bundle, for jaxgen.load or an ONNX runtime.
 
     Args:
-      run: run (folder, recipe or latest), members/NUMBER of a scan, or pretrained digits, photos or photos-grey.
+      run: run (folder, recipe or latest), members/NUMBER of a scan, or digits, photos, photos-grey, photos-marks.
       out: folder for the bundle.
       format: stablehlo, onnx (StableHLO and ONNX) or safetensors (only weights and manifest).
       checkpoint: latest, best or a step.

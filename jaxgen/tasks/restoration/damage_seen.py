@@ -117,7 +117,7 @@ def impulse_share(windows: np.ndarray) -> float:
     salt, pepper = white & outliers, black & outliers
     impulses = float(salt.mean() + pepper.mean())
     pure = impulses > 0.9 * float(outliers.mean())
-    both = min(float(salt.mean()), float(pepper.mean())) > 0.2 * impulses
+    both = min(float(black.mean()), float(white.mean())) > 0.2 * share  # in a dark picture pepper is no outlier
     touching = (_touching(salt) + _touching(pepper)) / max(impulses, 1e-9)
     by_chance = touching < 1.5 * 2.0 * impulses + 0.3
     return share if pure and both and by_chance and impulses > 0.3 * share else 0.0

@@ -35,6 +35,12 @@ def test_salt_and_pepper_is_counted(share: float, grey: bool) -> None:
     assert share_of(noisy.astype(np.uint16) * 257) == pytest.approx(share, rel=0.1)
 
 
+def test_salt_and_pepper_is_counted_in_the_dark() -> None:
+    drawn_at, dark = np.random.default_rng(1).random((256, 256, 1)), PHOTO // 8
+    noisy = np.where(drawn_at < 0.15, 0, np.where(drawn_at > 0.85, 255, dark)).astype(np.uint8)
+    assert share_of(noisy) == pytest.approx(0.3, rel=0.1)
+
+
 @pytest.mark.parametrize(
     "pixels",
     [
