@@ -271,7 +271,7 @@ def test_similarity_of_volumes_needs_the_window_along_every_axis() -> None:
 
 def test_noise_of_the_first_phase_takes_volumes() -> None:
     volumes = draw(2, *SIZES[3], 2)
-    seen = all_levels_of_noise(KEY, volumes, True)
+    seen = all_levels_of_noise(KEY, volumes, True).degraded
     assert seen.images.shape == volumes.shape
     np.testing.assert_array_equal(seen.masks, np.full((2, *SIZES[3], 1), 0.5))
     levels = jnp.array([1.0, 2.0])

@@ -21,7 +21,7 @@ def noise(*shape: int, seed: int = 0) -> jax.Array:
     return jnp.asarray(np.random.default_rng(seed).uniform(-1.0, 1.0, shape), jnp.float32)
 
 
-IMAGES, SIGMA = noise(*SHAPE), jnp.array([0.0, 0.4])
+IMAGES = noise(*SHAPE)
 MASKS = (noise(*SHAPE[:3], 1, seed=1) > 0.0).astype(jnp.float32)
 
 
@@ -46,7 +46,7 @@ def until_converged(*inputs: Any, network: RecurrentRestorer = NETWORK, **limits
 
 def by_hand(network: RecurrentRestorer, params: Any, *inputs: Any) -> jax.Array:
     """Every estimate, the cell applied in a loop; sizes are multiples of the smallest grid's."""
-    images, masks, _ = inputs
+    images, masks = inputs
     cell = RecurrentCell(network.widths, network.blocks, network.keeps_known)
     b, h, w, _ = images.shape
     size = 2 ** len(network.widths)
@@ -63,7 +63,7 @@ def reference(num: int = 6) -> np.ndarray:
     return np.asarray(jax.jit(functools.partial(by_hand, NETWORK.clone(iterations=num)))(params_of(), *INPUTS))
 
 
-INPUTS = (IMAGES, MASKS, SIGMA)
+INPUTS = (IMAGES, MASKS)
 START = fill(IMAGES, MASKS, 2)
 
 
@@ -77,7 +77,7 @@ def test_estimates_are_those_of_a_plain_loop_for_any_number_of_iterations(num: i
 
 
 def test_on_two_grids_the_state_is_on_the_smaller() -> None:
-    inputs = (noise(2, 8, 12, 2), (noise(2, 8, 12, 1, seed=1) > 0.0).astype(jnp.float32), SIGMA)
+    inputs = (noise(2, 8, 12, 2), (noise(2, 8, 12, 1, seed=1) > 0.0).astype(jnp.float32))
     params = params_of(TWO_GRIDS)
     assert params["cell"]["Conv_2"]["kernel"].shape == (3, 3, 6, 6)  # the gates
     found = estimates(TWO_GRIDS, params, *inputs)
@@ -131,10 +131,10 @@ def test_odd_sizes_are_the_same_image_with_its_edge_repeated(size: tuple[int, in
     h, w = size
     images, masks = IMAGES[:, :h, :w], MASKS[:, :h, :w]
     larger = [np.pad(x, ((0, 0), (0, h % 2), (0, w % 2), (0, 0)), mode="edge") for x in (images, masks)]
-    expected = jax.jit(functools.partial(by_hand, NETWORK))(params_of(), *map(jnp.asarray, larger), SIGMA)
-    np.testing.assert_allclose(estimates(NETWORK, params_of(), images, masks, SIGMA), expected[:, :, :h, :w], atol=1e-5)
+    expected = jax.jit(functools.partial(by_hand, NETWORK))(params_of(), *map(jnp.asarray, larger))
+    np.testing.assert_allclose(estimates(NETWORK, params_of(), images, masks), expected[:, :, :h, :w], atol=1e-5)
     np.testing.assert_allclose(
-        until_converged(images, masks, SIGMA, most=3, tolerance=0.0)[0], expected[2, :, :h, :w], atol=1e-5
+        until_converged(images, masks, most=3, tolerance=0.0)[0], expected[2, :, :h, :w], atol=1e-5
     )
 
 
@@ -146,11 +146,10 @@ def test_one_to_four_channels_in_either_dtype() -> None:
         assert {a.dtype for a in jax.tree.leaves(variables)} == {np.dtype("float32")}
 
 
-def test_nothing_told_is_all_known_and_no_noise() -> None:
-    told_nothing = estimates(NETWORK, params_of(), IMAGES)
-    told = estimates(NETWORK, params_of(), IMAGES, jnp.ones((*SHAPE[:3], 1)), jnp.zeros(2))
-    np.testing.assert_allclose(told_nothing, told, atol=1e-6)
-    assert np.abs(np.asarray(told_nothing) - reference()[:3]).max() > 1e-2
+def test_without_masks_all_is_known() -> None:
+    without = estimates(NETWORK, params_of(), IMAGES, None)
+    np.testing.assert_array_equal(estimates(NETWORK, params_of(), IMAGES, jnp.ones_like(MASKS)), without)
+    assert np.abs(estimates(NETWORK, params_of(), IMAGES, 0.0 * MASKS) - without).max() > 1e-3
 
 
 def test_known_pixels_are_kept_to_the_bit_in_every_estimate() -> None:
@@ -179,13 +178,13 @@ def test_stops_at_the_first_iteration_in_which_no_image_changes_by_more() -> Non
     every = np.stack([START, *reference()])
     changes = np.sqrt(np.mean(np.diff(every, axis=0) ** 2, axis=(2, 3, 4))).max(1)
     seen = []
-    for tolerance in (1.0, 0.78, 0.72, 0.1):
+    for tolerance in (1.0, 0.7, 0.66, 0.1):
         expected = next((i for i, change in enumerate(changes, start=1) if change <= tolerance), 6)
         estimate, num = until_converged(*INPUTS, most=6, tolerance=tolerance)
         assert num == expected
         np.testing.assert_allclose(estimate, every[num], atol=1e-5)
         seen.append(num)
-    assert seen == [1, 2, 3, 6]  # by the mean of both images, or the calmer one, some would be fewer
+    assert seen == [1, 3, 4, 6]  # by the mean of both images, or the calmer one, some would be fewer
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
@@ -196,15 +195,15 @@ def test_one_iteration_against_numpy() -> None:
     """Images of 2 x 2 pixels are one place at half size, where a convolution is its centre alone."""
     b, c, f = 3, 2, 3
     images, masks = noise(b, 2, 2, c), jnp.asarray([1.0, 0.0, 1.0, 1.0] * b, jnp.float32).reshape(b, 2, 2, 1)
-    memory, sigma = Memory(noise(b, 2, 2, c, seed=1), noise(b, 1, 1, f, seed=2)), jnp.array([0.1, 0.0, 0.7])
+    memory = Memory(noise(b, 2, 2, c, seed=1), noise(b, 1, 1, f, seed=2))
     params = params_of()["cell"]
-    after = RecurrentCell((f,), 1).apply({"params": params}, memory, Observation(images, masks, sigma))
+    after = RecurrentCell((f,), 1).apply({"params": params}, memory, Observation(images, masks))
 
     def linear(name: str, *x: np.ndarray, within: Any = params) -> np.ndarray:
         return np.concatenate(x, 1) @ np.asarray(within[name]["kernel"])[1, 1] + np.asarray(within[name]["bias"])
 
-    level = np.broadcast_to(np.asarray(sigma)[:, None, None, None], (b, 2, 2, 1))
-    seen = np.concatenate([images, 1 - np.asarray(masks), level, memory.estimate], -1)
+    missing = 1 - np.asarray(masks)
+    seen = np.concatenate([images, missing, np.zeros_like(missing), memory.estimate], -1)
     x = np.maximum(linear("Conv_0", seen.reshape(b, -1)), 0)  # the four pixels in turn, each with its channels
     h = np.asarray(memory.state).reshape(b, f)
     z, r = np.split(sigmoid(linear("Conv_1", x, h)), 2, axis=1)

@@ -31,7 +31,7 @@ def suite(**cases):
 
 def test_scores_are_those_of_scikit_image_averaged_over_images_of_all_sizes():
     table, _ = evaluate_restoration(
-        "paler", lambda seen: np.asarray(seen.images) * 0.47, IMAGES, suite(darker=(darker, {}))
+        "paler", lambda seen, _: np.asarray(seen.images) * 0.47, IMAGES, suite(darker=(darker, {}))
     )
     (row,) = table.rows
     inputs = [image / 127.5 - 1 - 0.2 for image in IMAGES]
@@ -49,7 +49,7 @@ def test_scores_are_those_of_scikit_image_averaged_over_images_of_all_sizes():
 
 
 def test_the_input_is_scored_as_it_is_without_clipping():
-    table, _ = evaluate_restoration("none", lambda i: i.images, IMAGES, suite(darker=(darker, {})))
+    table, _ = evaluate_restoration("none", lambda i, _: i.images, IMAGES, suite(darker=(darker, {})))
     assert table.rows[0].scores["input"].psnr == pytest.approx(-10 * math.log10(0.1**2), abs=1e-3)  # 0.2 of 2 is 0.1
 
 
@@ -61,7 +61,7 @@ def test_masks_reach_restorer_and_baselines():
         seen.append(mask)
         return image
 
-    def apply(inputs):
+    def apply(inputs, repair):
         assert set(np.unique(inputs.masks)) == {0.0, 1.0}
         return inputs.images
 
@@ -78,7 +78,7 @@ def test_damage_of_an_image_does_not_depend_on_the_others():
     seen = {}
 
     def watching(name):
-        def apply(inputs):
+        def apply(inputs, repair):
             seen.setdefault(name, []).extend(np.asarray(inputs.images))
             return inputs.images
 
@@ -95,7 +95,7 @@ def test_damage_of_an_image_does_not_depend_on_the_others():
 def test_equal_images_count_as_a_hundred_decibels():
     clean = {image.shape: image for image in IMAGES[2:]}
 
-    def apply(inputs):
+    def apply(inputs, repair):
         return clean[inputs.images.shape[1:]][None] / np.float32(127.5) - 1
 
     table, _ = evaluate_restoration("perfect", apply, IMAGES[2:], suite(darker=(darker, {})))
@@ -104,7 +104,7 @@ def test_equal_images_count_as_a_hundred_decibels():
 
 def test_table_as_text_and_as_file(tmp_path):
     table, _ = evaluate_restoration(
-        "none", lambda i: i.images, IMAGES, suite(gone=(half_missing, {"zero": lambda x, m: 0 * x}))
+        "none", lambda i, _: i.images, IMAGES, suite(gone=(half_missing, {"zero": lambda x, m: 0 * x}))
     )
     save_table(tmp_path / "t.json", table)
     record = json.loads((tmp_path / "t.json").read_text())
@@ -132,7 +132,7 @@ def test_holes_of_a_suite_are_smaller_than_the_images():
 
 def test_images_so_small_that_damage_may_hide_them_whole_have_a_psnr_under_every_case():
     images = [RNG.integers(0, 256, (3, 3, 1), np.uint8) for _ in range(20)]
-    table, _ = evaluate_restoration("none", lambda i: i.images, images, suite_for((3, 3, 1), photos=False))
+    table, _ = evaluate_restoration("none", lambda i, _: i.images, images, suite_for((3, 3, 1), photos=False))
     assert len(table.rows) == 9
     for score in (score for row in table.rows for score in row.scores.values()):
         assert math.isfinite(score.psnr)
@@ -141,7 +141,7 @@ def test_images_so_small_that_damage_may_hide_them_whole_have_a_psnr_under_every
 
 def test_a_table_without_ssim_has_psnr_alone(tmp_path):
     small = [image[:10] for image in IMAGES]
-    table, _ = evaluate_restoration("none", lambda i: i.images, small, suite(gone=(half_missing, {})))
+    table, _ = evaluate_restoration("none", lambda i, _: i.images, small, suite(gone=(half_missing, {})))
     psnr = table.rows[0].scores["restored"].psnr
     head, titles, row = format_table(table).splitlines()
     assert "SSIM" not in head
@@ -155,7 +155,7 @@ def test_the_protocol_gives_the_known_psnr_of_noise_and_the_baselines_help():
     flat = [np.full((64, 64, 1), 128, np.uint8)]
     by_name = {(case.damage, case.level): case for case in photo_suite().cases}
     cases = tuple(by_name[name] for name in (("gaussian", "25/255"), ("salt_and_pepper", "50%"), ("pixels", "50%")))
-    table, _ = evaluate_restoration("none", lambda i: i.images, flat, Suite("s", 1, cases))
+    table, _ = evaluate_restoration("none", lambda i, _: i.images, flat, Suite("s", 1, cases))
     noise, salt, pixels = (row.scores for row in table.rows)
     assert noise["input"].psnr == pytest.approx(20.17, abs=0.2)
     assert noise["non-local means"].psnr > 30
@@ -168,7 +168,7 @@ def test_baselines_of_blur_know_the_kernel():
     y, x = np.mgrid[:48, :48]
     image = [np.uint8(127.5 + 100 * np.sin(x / 2.0) * np.sin(y / 3.0))[..., None]]
     blur = next(case for case in photo_suite().cases if case.damage == "gaussian_blur")
-    table, _ = evaluate_restoration("none", lambda i: i.images, image, Suite("s", 1, (blur,)))
+    table, _ = evaluate_restoration("none", lambda i, _: i.images, image, Suite("s", 1, (blur,)))
     scores = table.rows[0].scores
     assert min(scores["Wiener"].psnr, scores["Richardson-Lucy"].psnr) > scores["input"].psnr + 3
 
@@ -181,7 +181,7 @@ def test_clean_pixels_are_those_neither_black_nor_white():
 
 
 def test_known_pixels_count_as_they_came_where_some_are_missing_and_not_under_noise():
-    worse = "worse", lambda seen: np.asarray(seen.images) + 0.5
+    worse = "worse", lambda seen, _: np.asarray(seen.images) + 0.5
     cases = suite(gone=(half_missing, {}), darker=(darker, {}))
     _, (gone, noisy) = evaluate_restoration(*worse, IMAGES, cases)
     np.testing.assert_array_equal(gone.restored[::2], IMAGES[0][::2])
