@@ -27,6 +27,7 @@ def ship(
     result: str,
     licence: str = "Apache-2.0",
     checkpoint: str = "latest",
+    without: str = "",
 ) -> None:
     """Writes the averaged weights of a run for the package.
 
@@ -39,10 +40,14 @@ def ship(
       result: what was reached, with the protocol.
       licence: licence of the weights.
       checkpoint: latest, best or a step.
+      without: part of the network that is left out, such as the estimator of levels where another one is used.
     """
     path = Path(out)
     notes = {"command": command, "data": data, "hardware": hardware, "result": result, "licence": licence}
-    save_weights(path, load(run, checkpoint), notes)
+    trained = load(run, checkpoint)
+    ((network, params),) = trained.state.ema_params.items()
+    kept = {network: {name: part for name, part in params.items() if name != without}}
+    save_weights(path, trained._replace(state=trained.state.replace(ema_params=kept)), notes)
     print(f"{path}: {path.stat().st_size:,} bytes, sha256 {sha256_of(path)}")
 
 

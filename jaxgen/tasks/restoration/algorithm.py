@@ -40,6 +40,8 @@ from jaxgen.types import (
     per_image,
 )
 
+LEVELS = "levels"
+"""The loss of the estimates of levels alone."""
 WARM_UP = 0.01
 """Share of the schedule over which the learning rate rises linearly."""
 
@@ -147,15 +149,23 @@ def reconstruction(task: Restoration, params: Params, examples: Example) -> tupl
 
     The loss of a network that is told levels has that of its estimates of them added, on weights of their own.
     """
+    if task.config.loss == LEVELS:
+        error = level_error(task, params, examples)
+        return error, {"loss/levels": error}
     loss = RECONSTRUCTION_LOSSES[task.config.loss]
     estimates = task.network.apply({"params": params}, examples.degraded, method="estimates")
     value = jnp.mean(jax.vmap(lambda estimate: loss(estimate, examples.clean))(estimates))
     metrics = {"loss/restorer": value}
     if not task.config.repairs:
         return value, metrics
-    found = estimated_levels(task.network, params, examples.degraded.images)
-    error = jnp.mean(jnp.abs(found - jnp.sqrt(examples.levels)))
+    error = level_error(task, params, examples)
     return value + error, {**metrics, "loss/levels": error}
+
+
+def level_error(task: Restoration, params: Params, examples: Example) -> jax.Array:
+    """Returns the mean absolute error of the estimated levels, in square roots."""
+    found = estimated_levels(task.network, params, examples.degraded.images)
+    return jnp.mean(jnp.abs(found - jnp.sqrt(examples.levels)))
 
 
 def examples_in_phase(

@@ -30,7 +30,8 @@ class Models(NamedTuple):
     """Restorers of photographs by number of channels, 1 or 3.
 
     Attributes:
-      main: those of noise, JPEG and blur, or of all that a user's own network repairs.
+      main: those of noise, JPEG and blur, or of all that a user's own network repairs. That of colour estimates the
+        levels of all pictures.
       marks: those of scratches, dust, salt and pepper, and holes, which are applied first; may be empty.
     """
 
@@ -210,11 +211,11 @@ def restore_in_stages(
         pixels = apply(Stage(marks or own, _levels(marks or own, (), {}), True), *fill_large_holes(pixels, known))
         if repair is None:
             return pixels, ""
-    seen = see_damage(own, pixels)
+    seen = see_damage(models.main[3], pixels)
     impulses, asked = seen.impulses, _asked(models, repair, seen)
     if marks is not None and (levels := _levels(marks, asked, {})).any():
         pixels = apply(Stage(marks, levels, False), pixels, None)
-        seen = see_damage(own, pixels)
+        seen = see_damage(models.main[3], pixels)
     levels = _levels(own, asked, seen.levels)
     if levels.any():
         pixels = apply(Stage(own, levels, False), pixels, None)

@@ -193,7 +193,8 @@ TASK = Task(
     },
     export=exportable,
     pretrained={
-        "photos": "8aaeba53a53445a7c904c852fda0893afc0b1bd15f7f6966e82b611605761870",
+        "photos-marks": "e00c423be19e1a67a29474336cdca3a351f777de869f6973c7f276cd206e4e33",
+        "photos": "0f5785f0aa53a219aff9d6f91f3d21f4d90af2a2284b3eb22fd04b8831167c2f",
         "photos-grey": "6f215a9ce5481ae4cd0dc7be7b0933b290202bc7e02477705247df1b56ecf93a",
     },
     adapt=_adapt,
