@@ -35,8 +35,8 @@ class RestorationConfig:
     """What the network is told to repair, of noise, jpeg, blur, scratches, dust and salt_and_pepper; damage of another
     kind belongs to the picture. Empty: all of `damage`, without being told."""
     loss: Literal["charbonnier", "l1", "mse", "psnr", "levels"] = "charbonnier"
-    """Loss, for the recurrent network its mean over the iterations; psnr: minus PSNR, so that images weigh alike; levels:
-    that of the estimated levels alone, which takes a fraction of the time."""
+    """Loss, for the recurrent network its mean over the iterations; psnr: minus PSNR, so that images weigh alike;
+    levels: that of the estimated levels alone, which takes a fraction of the time."""
     optimizer: Literal["adam", "muon", "sgd"] = "adam"
     """Optimizer; muon orthogonalises the updates of convolutions."""
     dtype: Literal["float32", "bfloat16"] = "float32"
