@@ -49,10 +49,11 @@ def see_damage(restorer: Trained | None, pixels: Pixels) -> Seen:
         return Seen({}, share)
     own = restorer.facts.shape[-1]
     shown = windows if windows.shape[-1] == own else np.repeat(windows.mean(axis=-1, keepdims=True), own, axis=-1)
-    found = np.asarray(_estimator(restorer)(shown))[_smoother_half(windows)]
-    levels = np.square(np.maximum(np.median(found, axis=0), 0.0))
-    repairs = restorer.config.restoration.repairs
-    named = dict(zip(repairs, levels.tolist(), strict=True))
+    found = np.square(np.maximum(np.asarray(_estimator(restorer)(shown)), 0.0))
+    smooth, repairs = _smoother_half(windows), restorer.config.restoration.repairs
+    named = {
+        name: float(np.median(found[smooth, i] if name == "noise" else found[:, i])) for i, name in enumerate(repairs)
+    }
     return Seen({name: level if level >= LEAST.get(name, 0.0) else 0.0 for name, level in named.items()}, share)
 
 

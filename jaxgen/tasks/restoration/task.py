@@ -194,7 +194,7 @@ TASK = Task(
     export=exportable,
     pretrained={
         "photos-marks": "e00c423be19e1a67a29474336cdca3a351f777de869f6973c7f276cd206e4e33",
-        "photos": "0f5785f0aa53a219aff9d6f91f3d21f4d90af2a2284b3eb22fd04b8831167c2f",
+        "photos": "4dfd5a663146298c1ee8a77c640b6906487d3199542e441660b9094a926f999f",
         "photos-grey": "6f215a9ce5481ae4cd0dc7be7b0933b290202bc7e02477705247df1b56ecf93a",
     },
     adapt=_adapt,
