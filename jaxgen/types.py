@@ -32,10 +32,6 @@ Batch = dict[str, Any]
 """Arrays by name, e.g. `images` (uint8 or float, b *s c) and `labels` (int, b)."""
 
 
-UNKNOWN = -1.0
-"""The level of damage that a network is to find by itself."""
-
-
 class Observation(NamedTuple):
     """The input of a restorer: damaged images, and what is known about the damage.
 

@@ -12,10 +12,10 @@ import numpy as np
 from jaxgen.bundles.holes import fill_large_holes
 from jaxgen.bundles.manifest import Manifest, read_manifest
 from jaxgen.bundles.program import Apply, load_program
-from jaxgen.bundles.repairs import Repair, repair_levels
 from jaxgen.bundles.tiling import restored_tiles
 from jaxgen.errors import require
 from jaxgen.images import to_uint8
+from jaxgen.repairs import Repair, repair_levels
 
 BUCKETS = (4, 16, 64)
 """Images per call; calls are padded to one of these sizes, so that only as many programs are compiled."""

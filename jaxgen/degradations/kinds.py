@@ -16,10 +16,6 @@ KERNEL_SIZE = 31
 """Width of the blur kernels in pixels; enough for all highest levels, and for a Gaussian to three deviations."""
 
 
-REPAIRS = ("noise", "jpeg", "blur", "scratches", "dust", "salt_and_pepper")
-"""What a user can ask a restorer to repair."""
-
-
 class Kind(NamedTuple):
     """One kind of damage; level 0 is exactly the identity."""
 
@@ -32,7 +28,7 @@ class Kind(NamedTuple):
     ranks: tuple[int, ...] = (2, 3)
     """Accepted numbers of spatial axes: 2 for images, 3 for volumes."""
     repair: str = ""
-    """The one of `REPAIRS` that undoes it; "" for damage that a network undoes without being told."""
+    """The one of `jaxgen.repairs.REPAIRS` that undoes it; "" for damage that a network undoes without being told."""
     missing: bool = False
     """Whether it removes pixels."""
 

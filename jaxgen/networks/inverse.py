@@ -17,7 +17,8 @@ from jaxtyping import Array, Float
 from jaxgen.networks.initial_fill import initial_fill, reach
 from jaxgen.networks.layers import Conv, depth_to_space, he_init, scaled_init, space_to_depth
 from jaxgen.networks.levels import LevelEstimator, level_features
-from jaxgen.types import UNKNOWN, Grid, Images, Observation, Params, per_image
+from jaxgen.repairs import UNKNOWN
+from jaxgen.types import Grid, Images, Observation, Params, per_image
 
 SMALL = scaled_init(0.1)
 """Initializer of the last convolution before a sum: at first a block hardly changes what it adds to."""

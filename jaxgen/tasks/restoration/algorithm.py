@@ -17,6 +17,7 @@ from flax import linen as nn
 from jax import lax
 
 from jaxgen.degradations.compose import Damage, has_missing, mixture, parse_mixture
+from jaxgen.errors import require
 from jaxgen.images import to_float
 from jaxgen.losses.reconstruction import RECONSTRUCTION_LOSSES
 from jaxgen.networks.inverse import estimated_levels
@@ -81,6 +82,7 @@ def make_restoration(config: RestorationConfig, shape: Grid, batch_size: int) ->
     Raises:
       InputError: an unknown damage or phase, or a shape that the architecture does not take.
     """
+    require(config.loss != LEVELS or bool(config.repairs), "loss", config.loss, "any other without repairs")
     network = make_restorer(config, shape)
     choices, config = parse_mixture(config.damage), dataclasses.replace(config, repairs=tuple(config.repairs))
     task = Restoration(config, network, parse_schedule(config.schedule), choices, shape, batch_size)

@@ -6,8 +6,8 @@ from typing import Literal
 from tyro.conf import OmitArgPrefixes
 
 from jaxgen.data.config import DataConfig
-from jaxgen.degradations.kinds import REPAIRS
 from jaxgen.errors import require, require_choices, require_numbers
+from jaxgen.repairs import REPAIRS
 from jaxgen.training.config import TrainConfig
 
 

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxgen.degradations.compose import KINDS, Damage, degrade, degrade_at, draw_levels
-from jaxgen.types import UNKNOWN, Images, Observation, PRNGKey
+from jaxgen.repairs import UNKNOWN
+from jaxgen.types import Images, Observation, PRNGKey
 
 ASKED = {"noise": 0.95, "jpeg": 0.95}
 """Share of the images in which a repair is asked for; that of the others is 0.7."""

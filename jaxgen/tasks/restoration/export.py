@@ -11,9 +11,10 @@ from jax import export
 from jaxgen.degradations.compose import has_missing, parse_mixture
 from jaxgen.errors import require
 from jaxgen.networks.inverse import ESTIMATOR
+from jaxgen.repairs import UNKNOWN
 from jaxgen.tasks.base import Exportable, Trained, flat_weights
 from jaxgen.tasks.restoration.restorers import make_restorer
-from jaxgen.types import UNKNOWN, Observation
+from jaxgen.types import Observation
 
 
 def exportable(restorer: Trained, iterations: int | None) -> Exportable:

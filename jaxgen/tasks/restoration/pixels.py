@@ -1,29 +1,22 @@
 """Trained restorers on photographs of any size: which of them repairs what, applied one after another, tile by tile."""
 
-import contextlib
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxgen.bundles.holes import fill_large_holes
-from jaxgen.bundles.repairs import DEFAULT, parse_repairs
 from jaxgen.bundles.tiling import Known, Pixels, choose_window, in_windows, restore_tiled
-from jaxgen.degradations.compose import has_missing, parse_mixture
-from jaxgen.degradations.kinds import REPAIRS
-from jaxgen.degradations.resampling import LUMA
 from jaxgen.errors import require
-from jaxgen.networks.extent import ends_at
+from jaxgen.repairs import DEFAULT, REPAIRS, UNKNOWN, parse_repairs
 from jaxgen.tasks.base import NOTHING, Trained
 from jaxgen.tasks.load import load, require_use
+from jaxgen.tasks.restoration.apply import adapt
 from jaxgen.tasks.restoration.damage_seen import UNMISTAKABLE, Seen, describe, see_damage
 from jaxgen.tasks.table import pretrained
-from jaxgen.training.step import Algorithm, TrainState
-from jaxgen.types import UNKNOWN, Observation
+from jaxgen.types import Observation
 
 
 class Models(NamedTuple):
@@ -65,6 +58,8 @@ class Restored(NamedTuple):
     words: str
 
 
+USUAL_BLUR = 1.2
+"""Level of blur in pixels that is repaired where it is asked for and none is seen."""
 ApplyStage = Callable[[Stage, Any, Any], Any]
 """(stage, pixels, known or None) -> restored pixels."""
 
@@ -232,70 +227,8 @@ def _asked(models: Models, repair: tuple[str, ...] | None, seen: Seen) -> tuple[
 
 
 def _levels(model: Trained, asked: tuple[str, ...], seen: Mapping[str, float]) -> np.ndarray:
-    """Returns the level of each repair of a model: 0 if it is not asked for; of noise and JPEG what was seen."""
-    told = {name: seen.get(name, UNKNOWN) if name in DEFAULT else UNKNOWN for name in asked}
+    """Returns the level of each repair of a model: 0 if it is not asked for, else what was seen, if it can be seen."""
+    told = {name: seen.get(name, UNKNOWN) for name in asked}
+    if "blur" in told:  # that of a picture which is said to be blurred is above 0
+        told["blur"] = told["blur"] if told["blur"] > 0 else USUAL_BLUR
     return np.array([told.get(name, 0.0) for name in model.config.restoration.repairs], np.float32)
-
-
-def adapt(
-    restorer: Trained, channels: int, strength: float | int, masked: bool, levels: np.ndarray | None = None
-) -> Callable[..., jax.Array]:
-    """Returns the restorer as a function (images, known, extent) of photos with this number of channels.
-
-    A colour network gets a grey photo in all three channels, and the result is the luma of its output. A grey network
-    gets the channels of a colour photo one by one. The programs, one for each size of the arrays, are kept for the
-    process. With an extent, (2,), the photo is only the first so many rows and columns of the arrays.
-
-    Args:
-      restorer: a restorer of 1 or 3 channels.
-      channels: channels of the photos, 1 or 3.
-      strength: weight of the restored image; the weight of the input is 1 - strength.
-      masked: whether known pixels stay as they are.
-      levels: what the restorer is told to repair, (k,); None tells it nothing.
-    """
-    fills = has_missing(parse_mixture(restorer.config.restoration.damage)) or not restorer.config.restoration.repairs
-    require(fills or not masked, "mask", "given", "none, as this model was not trained to fill in missing pixels")
-    program = _program(restorer.algorithm, restorer.facts.shape[-1], channels, fills)
-    state = jax.device_put(restorer.state, jax.local_devices()[0])
-    numbers = (np.float32(strength), np.bool_(masked), None if levels is None else levels[None])
-    return lambda images, known, extent=None: program(state, images, known, *numbers, extent)
-
-
-@functools.lru_cache(maxsize=32)
-def _program(algorithm: Algorithm, own: int, channels: int, fills: bool) -> Callable[..., jax.Array]:
-    """Returns the compiled function of `adapt`, for a network of `own` channels; it holds no weights."""
-
-    def restored(
-        state: TrainState,
-        images: jax.Array,
-        known: jax.Array,
-        strength: jax.Array,
-        masked: jax.Array,
-        levels: jax.Array | None,
-        extent: jax.Array | None,
-    ) -> jax.Array:
-        told = None if levels is None else jnp.broadcast_to(levels, (len(images), levels.shape[1]))
-
-        def predict(images: jax.Array) -> jax.Array:
-            # missing pixels are middle grey (0), as in training
-            seen = Observation(images * known, known, told) if fills else Observation(images, None, told)
-            return algorithm.predict(state, seen, jax.random.key(0)).images
-
-        with contextlib.nullcontext() if extent is None else ends_at(images.shape[1:3], extent):
-            clean = jnp.clip(_by_channels(predict, images, own), -1.0, 1.0)
-        blended = images + strength * (clean - images)
-        return jnp.where(masked & (known > 0.5), images, blended)
-
-    return jax.jit(restored)
-
-
-def _by_channels(predict: Callable[[jax.Array], jax.Array], images: jax.Array, own: int) -> jax.Array:
-    """Returns images restored by a network of `own` channels, which may be another number than theirs."""
-    channels = images.shape[-1]
-    if own == channels:
-        return predict(images)
-    if channels == 1:
-        colour = predict(jnp.repeat(images, 3, axis=-1))
-        return jnp.sum(colour * jnp.asarray(LUMA).reshape(1, 1, 1, 3), axis=-1, keepdims=True)
-    planes = jnp.moveaxis(images, -1, 0)[..., None]
-    return jnp.moveaxis(jax.lax.map(predict, planes)[..., 0], 0, -1)

@@ -5,9 +5,8 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 from skimage import data
 
-from jaxgen.bundles.repairs import parse_repairs
-from jaxgen.degradations.kinds import REPAIRS
 from jaxgen.errors import InputError
+from jaxgen.repairs import REPAIRS, parse_repairs
 from jaxgen.tasks.restoration.damage_seen import Seen, describe, impulse_share, windows_of
 
 PHOTO = data.chelsea()[:256, 100:356]

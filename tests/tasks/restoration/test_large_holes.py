@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import jaxgen
+from jaxgen.bundles.holes import RIM
 from jaxgen.tasks.restoration.pixels import Models, make_restore
 from tests.stand_ins import restorer_of
 
@@ -15,7 +16,7 @@ SLANTED = np.stack([(ACROSS + ACROSS.T.astype(int)) // 2, ACROSS[::-1], np.full_
 
 
 @pytest.mark.parametrize("width", [48, 96, 200])
-@pytest.mark.parametrize(("clean", "most"), [(RED, 1), (ACROSS, 2), (SLANTED, 2)], ids=["red", "grey ramp", "ramps"])
+@pytest.mark.parametrize(("clean", "most"), [(RED, 2), (ACROSS, 2), (SLANTED, 2)], ids=["red", "grey ramp", "ramps"])
 def test_holes_are_filled_with_what_is_around(clean: np.ndarray, most: int, width: int) -> None:
     first = (SIZE - width) // 2
     missing = np.zeros((SIZE, SIZE), bool)
@@ -34,4 +35,7 @@ def test_strength_weighs_the_original_in_holes_too() -> None:
     pixels[~known] = 40
     model = restorer_of(lambda images, known: images, channels=1)
     restored = make_restore(Models({1: model}), 0.25, 64)(pixels, known).pixels
-    np.testing.assert_array_equal(restored[..., 0], np.where(known, 200, 0.75 * 40 + 0.25 * 200))
+    middle = np.zeros_like(known)
+    middle[15 + RIM : 40 - RIM, 15 + RIM : 40 - RIM] = True  # the network here returns the middle grey of the rim
+    expected = np.where(known, 200, 0.75 * 40 + 0.25 * np.where(middle, 200, 127.5))
+    np.testing.assert_allclose(restored[..., 0], expected, atol=0.51)

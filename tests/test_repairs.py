@@ -5,8 +5,8 @@ import pytest
 
 from jaxgen.bundles.manifest import parse_manifest
 from jaxgen.bundles.model import Model
-from jaxgen.bundles.repairs import repair_levels
 from jaxgen.errors import InputError
+from jaxgen.repairs import repair_levels
 
 REPAIRS = ["noise", "jpeg", "salt_and_pepper"]
 

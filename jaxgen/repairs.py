@@ -6,7 +6,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from jaxgen.errors import require
-from jaxgen.types import UNKNOWN
+
+REPAIRS = ("noise", "jpeg", "blur", "scratches", "dust", "salt_and_pepper")
+"""What a user can ask a restorer to repair."""
+UNKNOWN = -1.0
+"""The level of damage that a network is to find by itself."""
 
 DEFAULT = ("noise", "jpeg")
 """What is repaired without being asked for. A thin bright line may be a scratch or a wire, and a soft picture may be
