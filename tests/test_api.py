@@ -19,7 +19,7 @@ from jaxgen.api import training
 from jaxgen.api.arguments import as_config, as_stack
 from jaxgen.errors import InputError
 from jaxgen.tasks.load import load
-from jaxgen.tasks.restoration import pixels
+from jaxgen.tasks.restoration import apply
 from jaxgen.tasks.restoration.config import RestorationConfig
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (48, 8, 8, 1), np.uint8)
@@ -94,7 +94,7 @@ def test_pictures_come_as_pil_images_and_files_too(restorer, tmp_path):
 
 def test_new_sizes_compile_nothing(restorer):
     jaxgen.restore(np.zeros((9, 9), np.uint8), model=restorer)
-    program = pixels._program(restorer.algorithm, 3, 1)
+    program = apply._program(restorer.algorithm, 3, 1, True)
     num = program._cache_size()
     for size, strength, mask in (((9, 30), 1, None), ((50, 7), 0.5, None), ((11, 11), 1, np.eye(11))):
         jaxgen.restore(np.zeros(size, np.uint8), mask, strength, model=restorer)
@@ -280,7 +280,7 @@ def test_64_bits_change_nothing():
 
     images, dtypes = work()
     with jax.enable_x64(True):
-        pixels._program.cache_clear()
+        apply._program.cache_clear()
         images_64, dtypes_64 = work()
     assert dtypes == dtypes_64
     for a, b in zip(images, images_64, strict=True):

@@ -48,9 +48,6 @@ class RestorationConfig:
         widths_accepted = len(self.widths) >= 1 and min(self.widths) >= 1
         require(widths_accepted, "widths", self.widths, "one number of channels or more, each 1 or more")
         accepted = f"each once, of {', '.join(REPAIRS)}"
-        require(
-            self.loss != "levels" or bool(self.repairs), "loss", self.loss, "with repairs, of which levels are told"
-        )
         known = set(self.repairs) <= set(REPAIRS) and len(set(self.repairs)) == len(self.repairs)
         require(known, "repairs", self.repairs, accepted)
         require_choices(self)

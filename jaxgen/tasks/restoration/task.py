@@ -193,7 +193,7 @@ TASK = Task(
     },
     export=exportable,
     pretrained={
-        "photos-marks": "e00c423be19e1a67a29474336cdca3a351f777de869f6973c7f276cd206e4e33",
+        "photos-marks": "",
         "photos": "4dfd5a663146298c1ee8a77c640b6906487d3199542e441660b9094a926f999f",
         "photos-grey": "043d31a936e3301b3303db751784721af91c10f0efa5e906cd91a89b7e028423",
     },
