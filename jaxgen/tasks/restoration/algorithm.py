@@ -21,6 +21,7 @@ from jaxgen.errors import require
 from jaxgen.images import to_float
 from jaxgen.losses.reconstruction import RECONSTRUCTION_LOSSES
 from jaxgen.networks.inverse import estimated_levels
+from jaxgen.repairs import UNKNOWN
 from jaxgen.tasks.restoration.config import RestorationConfig
 from jaxgen.tasks.restoration.examples import Example, blind_example, told_example, without_masks
 from jaxgen.tasks.restoration.restorers import make_restorer
@@ -28,7 +29,6 @@ from jaxgen.tasks.restoration.schedule import Schedule, in_phase, parse_schedule
 from jaxgen.training.optimizers import apply_gradients, average, cosine, make_optimizer
 from jaxgen.training.step import Algorithm, Gradient, Sizes, TrainState, advanced, as_hparams, mean_gradient, new_state
 from jaxgen.types import (
-    UNKNOWN,
     Batch,
     Grid,
     Images,

@@ -193,7 +193,7 @@ TASK = Task(
     },
     export=exportable,
     pretrained={
-        "photos-marks": "",
+        "photos-marks": "22b33989b3250f6aabc58134f4f7e8840ff24913144d1a8282ecf1b72b8f210f",
         "photos": "4dfd5a663146298c1ee8a77c640b6906487d3199542e441660b9094a926f999f",
         "photos-grey": "043d31a936e3301b3303db751784721af91c10f0efa5e906cd91a89b7e028423",
     },
