@@ -57,7 +57,9 @@ def test_levels_of_what_is_asked_for(repair, levels):
 
 
 def test_a_network_of_neither_noise_nor_jpeg_repairs_all():
-    np.testing.assert_array_equal(repair_levels(None, ["dust", "scratches"]), [-1, -1])
+    np.testing.assert_array_equal(repair_levels(None, ["dust", "salt_and_pepper"]), np.float32([0.03, -1]))
+    np.testing.assert_array_equal(repair_levels({"all": 0.5}, ["dust", "blur"]), np.float32([0.5, 0.5]))
+    np.testing.assert_array_equal(repair_levels("all", ["dust", "blur"]), np.float32([0.03, 1.2]))
 
 
 @pytest.mark.parametrize(

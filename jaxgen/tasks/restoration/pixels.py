@@ -10,7 +10,7 @@ import numpy as np
 from jaxgen.bundles.holes import fill_large_holes
 from jaxgen.bundles.tiling import Known, Pixels, choose_window, in_windows, restore_tiled
 from jaxgen.errors import require
-from jaxgen.repairs import DEFAULT, REPAIRS, UNKNOWN, parse_repairs
+from jaxgen.repairs import DEFAULT, REPAIRS, UNKNOWN, USUAL, parse_repairs
 from jaxgen.tasks.base import NOTHING, Trained
 from jaxgen.tasks.load import load, require_use
 from jaxgen.tasks.restoration.apply import adapt
@@ -58,8 +58,6 @@ class Restored(NamedTuple):
     words: str
 
 
-USUAL_BLUR = 1.2
-"""Level of blur in pixels that is repaired where it is asked for and none is seen."""
 ApplyStage = Callable[[Stage, Any, Any], Any]
 """(stage, pixels, known or None) -> restored pixels."""
 
@@ -227,8 +225,7 @@ def _asked(models: Models, repair: tuple[str, ...] | None, seen: Seen) -> tuple[
 
 
 def _levels(model: Trained, asked: tuple[str, ...], seen: Mapping[str, float]) -> np.ndarray:
-    """Returns the level of each repair of a model: 0 if it is not asked for, else what was seen, if it can be seen."""
+    """Returns the level of each repair of a model: 0 if it is not asked for, else what was seen, `USUAL` at least."""
     told = {name: seen.get(name, UNKNOWN) for name in asked}
-    if "blur" in told:  # that of a picture which is said to be blurred is above 0
-        told["blur"] = told["blur"] if told["blur"] > 0 else USUAL_BLUR
+    told |= {name: max(told[name], USUAL[name]) for name in USUAL if name in told}
     return np.array([told.get(name, 0.0) for name in model.config.restoration.repairs], np.float32)

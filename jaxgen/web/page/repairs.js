@@ -3,6 +3,7 @@ import { find } from "./dom.js";
 
 const USUAL = ["noise", "jpeg"]; // on at first: they do no harm to a picture that has none of it
 const UNKNOWN = -1; // the level of damage that the network finds itself; 0 repairs nothing
+const LEVELS = { blur: 1.2, scratches: 0.03, dust: 0.03 }; // levels of what it finds less of by itself: pixels, shares
 
 const labelOf = (name) => (name === "jpeg" ? "JPEG" : (name[0].toUpperCase() + name.slice(1)).replaceAll("_", " "));
 
@@ -22,5 +23,5 @@ export function openRepairs(names, onChange, signal) {
   });
   find("repairs").hidden = names.length === 0;
   find("switches").replaceChildren(...labels);
-  return () => Float32Array.from(switches, ({ checked }) => (checked ? UNKNOWN : 0));
+  return () => Float32Array.from(switches, ({ checked }, i) => (checked ? (LEVELS[names[i]] ?? UNKNOWN) : 0));
 }
