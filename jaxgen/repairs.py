@@ -23,7 +23,7 @@ Repair = str | Sequence[str] | Mapping[str, float | int]
 
 
 def repair_levels(repair: Repair | None, repairs: Sequence[str]) -> np.ndarray:
-    """Returns the level of each repair, float32 (k,): `USUAL` or else `UNKNOWN` for names alone, 0 for what is not asked.
+    """Returns a level for each repair, float32 (k,): `USUAL` or else `UNKNOWN` for names alone, 0 for all others.
 
     Args:
       repair: names, with - or _, or "all"; a mapping gives levels, -1 or 0 or more; None asks for those of `DEFAULT`,

@@ -208,7 +208,8 @@ def restore_in_stages(
     impulses, asked = seen.impulses, _asked(models, repair, seen)
     if marks is not None and (levels := _levels(marks, asked, {})).any():
         pixels = apply(Stage(marks, levels, False), pixels, None)
-        seen = see_damage(models.main[3], pixels)
+        if "salt_and_pepper" in asked:  # it hides the noise, which other marks do not
+            seen = see_damage(models.main[3], pixels)
     levels = _levels(own, asked, seen.levels)
     if levels.any():
         pixels = apply(Stage(own, levels, False), pixels, None)
