@@ -17,6 +17,12 @@ from jaxgen.training.step import Algorithm, TrainState
 from jaxgen.types import Observation
 
 
+def can_fill(restorer: Trained) -> bool:
+    """Returns whether a restorer fills in missing pixels: one that is told what to repair may not have learned it."""
+    config = restorer.config.restoration
+    return has_missing(parse_mixture(config.damage)) or not config.repairs
+
+
 def adapt(
     restorer: Trained, channels: int, strength: float | int, masked: bool, levels: np.ndarray | None = None
 ) -> Callable[..., jax.Array]:
@@ -33,7 +39,7 @@ def adapt(
       masked: whether known pixels stay as they are.
       levels: what the restorer is told to repair, (k,); None tells it nothing.
     """
-    fills = has_missing(parse_mixture(restorer.config.restoration.damage)) or not restorer.config.restoration.repairs
+    fills = can_fill(restorer)
     require(fills or not masked, "mask", "given", "none, as this model was not trained to fill in missing pixels")
     program = _program(restorer.algorithm, restorer.facts.shape[-1], channels, fills)
     state = jax.device_put(restorer.state, jax.local_devices()[0])

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
+from jaxgen.degradations.kinds import KINDS
 from jaxgen.errors import require
 from jaxgen.files import printable
 from jaxgen.images import add_headings, save_png
 from jaxgen.photos.files import Found, find_photos
 from jaxgen.photos.reading import photo_size, read_photo
 from jaxgen.photos.writing import to_8_bits
+from jaxgen.tasks.restoration.apply import can_fill
 from jaxgen.tasks.restoration.everyday import middle
 from jaxgen.tasks.restoration.everyday_pictures import SIZE, Pixels
 from jaxgen.tasks.restoration.everyday_table import (
@@ -70,6 +72,11 @@ def evaluate_photos(
 def _standard(models: Models, images: list[np.ndarray], seed: int, out: Path | None) -> Table:
     """Prints and returns the table under standard damage."""
     suite, restore = suite_for(images[0].shape, photos=True), partial(_restore_standard, models)
+    if not all(map(can_fill, (models.marks or models.main).values())):
+        suite = suite._replace(
+            cases=tuple(c for c in suite.cases if c.damage not in KINDS or not KINDS[c.damage].missing)
+        )
+        print("missing pixels: left out, as this model was not trained to fill them in", file=sys.stderr)
     table, examples = evaluate_restoration(_names(models), restore, images, suite, seed, _watch)
     print(format_table(table))
     if out is not None:
