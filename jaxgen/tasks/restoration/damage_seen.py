@@ -16,8 +16,8 @@ from jaxgen.tasks.restoration.restorers import make_restorer
 
 NUM_WINDOWS = 48
 """Windows of a picture on which levels are estimated."""
-LEAST = {"noise": 2.0 / 255.0, "jpeg": 0.08, "blur": 0.5}
-"""Levels below which there is nothing to repair: noise of 2/255, JPEG of quality 92, blur of half a pixel."""
+LEAST = {"noise": 3.0 / 255.0, "jpeg": 0.08, "blur": 0.5}
+"""Levels below which there is nothing to repair: noise of 3/255, JPEG of quality 92, blur of half a pixel."""
 OUTLIER = 100
 """Difference from the median of 3 x 3 pixels, of 255, from which a pixel is an outlier."""
 UNMISTAKABLE, SOME = 0.01, 0.001

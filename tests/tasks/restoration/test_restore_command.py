@@ -1,12 +1,14 @@
 """`python -m jaxgen restore` and `evaluate-restoration` as a user types them, with a small network."""
 
 import json
+import re
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
+from skimage import data
 from skimage.metrics import peak_signal_noise_ratio
 
 from jaxgen.config_json import to_dict
@@ -142,3 +144,47 @@ def test_the_everyday_table_of_a_network_of_the_user(network, model, monkeypatch
     assert row["group"] == "photo"
     assert row["given"] == 99
     assert row["restored"] == pytest.approx(peak_signal_noise_ratio(clean, expected), abs=0.01)
+
+
+def test_a_clean_picture_is_left_as_it_was_to_the_byte(monkeypatch, tmp_path, capsys):
+    clean = np.asarray(data.coffee()[100:260, 200:400])
+    (tmp_path / "in").mkdir()
+    Image.fromarray(clean).save(tmp_path / "in" / "cat.jpg", quality=97, subsampling=0)
+    assert call(monkeypatch, "restore", tmp_path / "in", "--out", tmp_path / "out") == 0
+    assert (tmp_path / "out" / "cat.jpg").read_bytes() == (tmp_path / "in" / "cat.jpg").read_bytes()
+    shown = capsys.readouterr()
+    assert "left as it was" in shown.out + shown.err
+
+
+def test_noise_is_seen_named_and_removed_and_salt_and_pepper_unasked(monkeypatch, tmp_path, capsys):
+    clean = np.asarray(data.chelsea()[:160, 100:300]).astype(np.float64)
+    rng = np.random.default_rng(0)
+    noisy = np.clip(np.rint(clean + rng.normal(0, 20, clean.shape)), 0, 255).astype(np.uint8)
+    drawn = rng.random((160, 200, 1))
+    salted = np.where(drawn < 0.1, 0, np.where(drawn > 0.9, 255, clean)).astype(np.uint8)
+    (tmp_path / "in").mkdir()
+    for name, damaged in (("noisy", noisy), ("salted", salted)):
+        Image.fromarray(damaged).save(tmp_path / "in" / f"{name}.png")
+    assert call(monkeypatch, "restore", tmp_path / "in", "--out", tmp_path / "out") == 0
+    said = "".join(capsys.readouterr())
+    assert 14 <= int(re.search(r"noise of about (\d+)/255", said).group(1)) <= 26
+    assert re.search(r"salt and pepper on (19|20|21)\.\d% of the pixels", said)
+    for name, damaged, gain in (("noisy", noisy, 6), ("salted", salted, 15)):
+        before, after = (
+            peak_signal_noise_ratio(clean, x.astype(np.float64), data_range=255)
+            for x in (damaged, pixels(tmp_path / "out" / f"{name}.png"))
+        )
+        assert after - before > gain
+
+
+@pytest.mark.parametrize(("arguments", "line"), [
+    (("--repair", "mist"), "repair: got 'mist'; accepted: noise, jpeg, blur, scratches, dust, salt-and-pepper"),
+    (("--repair", "noise", "--model", "MODEL"), "repair: got 'noise'; accepted: none, as this model repairs all"),
+])  # fmt: skip
+def test_repairs_that_cannot_be_are_refused_in_one_line(arguments, line, model, photo, monkeypatch, tmp_path, capsys):
+    named = [model if word == "MODEL" else word for word in arguments]
+    assert call(monkeypatch, "restore", photo, "--out", tmp_path / "out", *named) == 2
+    said = capsys.readouterr().err
+    assert line in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "out").exists()
