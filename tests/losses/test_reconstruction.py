@@ -29,7 +29,8 @@ def as_images(x: np.ndarray) -> jax.Array:
 
 
 def test_the_table_has_what_the_configuration_accepts() -> None:
-    assert set(RECONSTRUCTION_LOSSES) == set(typing.get_args(typing.get_type_hints(RestorationConfig)["loss"]))
+    accepted = set(typing.get_args(typing.get_type_hints(RestorationConfig)["loss"]))
+    assert set(RECONSTRUCTION_LOSSES) == accepted - {"levels"}  # which compares no images
 
 
 @pytest.mark.parametrize("name", FORMULAE)

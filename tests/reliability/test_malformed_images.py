@@ -13,6 +13,7 @@ from PIL import Image
 
 from jaxgen.data.config import DataConfig
 from jaxgen.data.sources import open_source
+from jaxgen.tasks.restoration.pixels import Models
 from jaxgen.tasks.restoration.restore import restore_photos
 from tests.stand_ins import restorer_of
 
@@ -115,7 +116,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_restore_names_the_bad_and_goes_on(folder: Path, tmp_path: Path, capfd, caplog) -> None:
     assert len(FILES) + len(NAMES) + 6 >= 60
-    code = restore_photos([str(folder)], tmp_path / "out", {1: STUB, 3: STUB})
+    code = restore_photos([str(folder)], tmp_path / "out", Models({1: STUB, 3: STUB}))
     said = capfd.readouterr().err
     assert code == 1
     assert "Traceback" not in said

@@ -39,7 +39,7 @@ def test_it_draws_the_digits_asked_for():
 
 def test_each_command_knows_the_weights_that_it_can_use():
     assert pretrained_for("sample") == pretrained_for("project") == pretrained_for("evaluate") == ("digits",)
-    assert pretrained_for("restore") == ("photos", "photos-grey")
+    assert pretrained_for("restore") == ("photos", "photos-grey", "photos-marks")
     with pytest.raises(
         InputError, match="model: got 'digits', of task gan; accepted: a run of task restoration, photos"
     ):

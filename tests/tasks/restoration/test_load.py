@@ -13,7 +13,7 @@ from jaxgen.errors import InputError
 from jaxgen.evaluation.features import MNIST_WEIGHTS
 from jaxgen.tasks import table
 from jaxgen.tasks.load import pretrained_file
-from jaxgen.tasks.restoration import task
+from jaxgen.tasks.restoration import pixels, task
 from jaxgen.tasks.restoration.pixels import adapt, photo_models
 from jaxgen.weights import load_notes
 
@@ -40,10 +40,11 @@ def test_where_they_come_from_is_recorded(name):
     assert hashlib.sha256(pretrained_file(name).read_bytes()).hexdigest() == SHIPPED[name]
     notes = load_notes(pretrained_file(name))
     assert {"command", "data", "hardware", "result", "restoration", "shape"} <= set(notes)
-    assert notes["command"].startswith("python -m experiments.inverse_photos")
+    assert f"python -m experiments.inverse_{name.replace('-', '_')} " in notes["command"]
 
 
 def test_damaged_weights_are_refused(monkeypatch):
+    monkeypatch.setattr(pixels, "_shipped", pixels._shipped.__wrapped__)  # another test may have loaded it
     changed = {**SHIPPED, "photos-grey": "0" * 64}
     monkeypatch.setattr(task, "TASK", task.TASK._replace(pretrained=changed))
     with pytest.raises(InputError, match=r"photos-grey.safetensors: damaged .*; accepted: 0000"):
