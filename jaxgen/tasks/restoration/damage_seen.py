@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from scipy.ndimage import gaussian_filter, median_filter
 
-from jaxgen.bundles.tiling import Pixels
+from jaxgen.bundles.tiling import AnyPixels
 from jaxgen.networks.inverse import estimated_levels
 from jaxgen.networks.levels import ESTIMATED_SIZE
 from jaxgen.tasks.base import Trained
@@ -36,7 +36,7 @@ class Seen(NamedTuple):
     impulses: float
 
 
-def see_damage(restorer: Trained | None, pixels: Pixels) -> Seen:
+def see_damage(restorer: Trained | None, pixels: AnyPixels) -> Seen:
     """Returns the damage that is seen in a picture.
 
     Args:
@@ -73,7 +73,7 @@ def describe(seen: Seen, repaired: tuple[str, ...]) -> str:
     return words
 
 
-def windows_of(pixels: Pixels) -> np.ndarray:
+def windows_of(pixels: AnyPixels) -> np.ndarray:
     """Returns `NUM_WINDOWS` windows spread over a picture, float32 (n, size, size, c) in [-1, 1].
 
     They begin at multiples of 16 pixels, as the blocks of JPEG do. A smaller picture is mirrored at its edges.
