@@ -34,7 +34,7 @@ from jaxgen.tasks.gan.evaluate import generated_by
 from jaxgen.tasks.gan.project import STEPS, Projection, find_latents, require_pictures
 from jaxgen.tasks.gan.sample import class_names, draw
 from jaxgen.tasks.load import load, require_use
-from jaxgen.tasks.restoration.pixels import make_restore, one_model, photo_models, require_repairs
+from jaxgen.tasks.restoration.pixels import make_restore, one_model, photo_models, require_fills, require_repairs
 
 TILE = 512
 GAN = "a GAN of jaxgen.train_gan"
@@ -159,6 +159,8 @@ def restore(
     else:
         models = photo_models(model)
     asked = require_repairs(models, repair)
+    if known is not None:
+        require_fills(models)
     result = make_restore(models, strength, TILE, asked)(planes, known).pixels
     if result is planes:
         return pixels.copy()

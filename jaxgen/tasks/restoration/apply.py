@@ -10,7 +10,6 @@ import numpy as np
 
 from jaxgen.degradations.compose import has_missing, parse_mixture
 from jaxgen.degradations.resampling import LUMA
-from jaxgen.errors import require
 from jaxgen.networks.extent import ends_at
 from jaxgen.tasks.base import Trained
 from jaxgen.training.step import Algorithm, TrainState
@@ -39,9 +38,7 @@ def adapt(
       masked: whether known pixels stay as they are.
       levels: what the restorer is told to repair, (k,); None tells it nothing.
     """
-    fills = can_fill(restorer)
-    require(fills or not masked, "mask", "given", "none, as this model was not trained to fill in missing pixels")
-    program = _program(restorer.algorithm, restorer.facts.shape[-1], channels, fills)
+    program = _program(restorer.algorithm, restorer.facts.shape[-1], channels, can_fill(restorer))
     state = jax.device_put(restorer.state, jax.local_devices()[0])
     numbers = (np.float32(strength), np.bool_(masked), None if levels is None else levels[None])
     return lambda images, known, extent=None: program(state, images, known, *numbers, extent)

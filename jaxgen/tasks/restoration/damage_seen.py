@@ -9,7 +9,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, median_filter
 
 from jaxgen.bundles.tiling import AnyPixels
-from jaxgen.networks.inverse import estimated_levels
+from jaxgen.networks.inverse import ESTIMATOR, estimated_levels
 from jaxgen.networks.levels import ESTIMATED_SIZE
 from jaxgen.tasks.base import Trained
 from jaxgen.tasks.restoration.restorers import make_restorer
@@ -34,6 +34,11 @@ class Seen(NamedTuple):
 
     levels: Mapping[str, float]
     impulses: float
+
+
+def has_estimator(restorer: Trained) -> bool:
+    """Returns whether the weights of a restorer hold an estimator of levels; those of the package share one."""
+    return ESTIMATOR in restorer.state.ema_params["restorer"]
 
 
 def see_damage(restorer: Trained | None, pixels: AnyPixels) -> Seen:

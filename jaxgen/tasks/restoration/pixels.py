@@ -13,8 +13,8 @@ from jaxgen.errors import require
 from jaxgen.repairs import DEFAULT, REPAIRS, UNKNOWN, USUAL, parse_repairs
 from jaxgen.tasks.base import NOTHING, Trained
 from jaxgen.tasks.load import load, require_use
-from jaxgen.tasks.restoration.apply import adapt
-from jaxgen.tasks.restoration.damage_seen import UNMISTAKABLE, Seen, describe, see_damage
+from jaxgen.tasks.restoration.apply import adapt, can_fill
+from jaxgen.tasks.restoration.damage_seen import UNMISTAKABLE, Seen, describe, has_estimator, see_damage
 from jaxgen.tasks.table import pretrained
 from jaxgen.types import Observation
 
@@ -24,7 +24,7 @@ class Models(NamedTuple):
 
     Attributes:
       main: those of noise, JPEG and blur, or of all that a user's own network repairs. That of colour estimates the
-        levels of all pictures.
+        levels of all pictures, or that of the package where it has no estimator.
       marks: those of scratches, dust, salt and pepper, and holes, which are applied first; may be empty.
     """
 
@@ -82,6 +82,12 @@ def photo_models(model: str | Path | None = None, checkpoint: str = "latest") ->
 def one_model(restorer: Trained) -> Models:
     """Returns a restorer for all photos; raises `InputError` if it does not take photos of any size."""
     return Models(dict.fromkeys((1, 3), require_any_size(restorer)))
+
+
+def require_fills(models: Models) -> None:
+    """Raises `InputError` if the restorers were not trained to fill in missing pixels."""
+    fills = all(map(can_fill, (models.marks or models.main).values()))
+    require(fills, "mask", "one", "none, as this model was not trained to fill in missing pixels")
 
 
 def accepted_repairs(models: Models) -> tuple[str, ...]:
@@ -204,12 +210,13 @@ def restore_in_stages(
         pixels = apply(Stage(marks or own, _levels(marks or own, (), {}), True), *fill_large_holes(pixels, known))
         if repair is None:
             return pixels, ""
-    seen = see_damage(models.main[3], pixels)
+    estimator = models.main[3] if has_estimator(models.main[3]) else _shipped("photos")
+    seen = see_damage(estimator, pixels)
     impulses, asked = seen.impulses, _asked(models, repair, seen)
     if marks is not None and (levels := _levels(marks, asked, {})).any():
         pixels = apply(Stage(marks, levels, False), pixels, None)
         if "salt_and_pepper" in asked:  # it hides the noise, which other marks do not
-            seen = see_damage(models.main[3], pixels)
+            seen = see_damage(estimator, pixels)
     levels = _levels(own, asked, seen.levels)
     if levels.any():
         pixels = apply(Stage(own, levels, False), pixels, None)

@@ -16,7 +16,7 @@ from jaxgen.photos.masks import any_missing, described, missing_in
 from jaxgen.photos.reading import Photo, photo_size, read_pages, read_photo
 from jaxgen.photos.writing import encoder, write_pages, write_photo
 from jaxgen.progress import PhotoProgress, open_photo_progress
-from jaxgen.tasks.restoration.pixels import Models, make_restore, require_repairs
+from jaxgen.tasks.restoration.pixels import Models, make_restore, require_fills, require_repairs
 
 
 class RestoreOptions(NamedTuple):
@@ -65,6 +65,8 @@ def restore_photos(arguments: Sequence[str], out: Path, models: Models, options:
     """
     _check(options)
     repair = require_repairs(models, options.repair)
+    if options.mask is not None:
+        require_fills(models)
     jobs = output_paths(find_photos(arguments, out), out, options.compare)
     _refuse_existing(jobs, options.force)
     known = None if options.mask is None else read_mask(options.mask, [job.photo for job in jobs], options.allow_large)

@@ -179,12 +179,20 @@ def test_noise_is_seen_named_and_removed_and_salt_and_pepper_unasked(monkeypatch
 
 @pytest.mark.parametrize(("arguments", "line"), [
     (("--repair", "mist"), "repair: got 'mist'; accepted: noise, jpeg, blur, scratches, dust, salt-and-pepper"),
+    (("--mask", "MASK", "--model", "photos"), "mask: got 'one'; accepted: none, as this model was not trained to fill"),
     (("--repair", "noise", "--model", "MODEL"), "repair: got 'noise'; accepted: none, as this model repairs all"),
 ])  # fmt: skip
 def test_repairs_that_cannot_be_are_refused_in_one_line(arguments, line, model, photo, monkeypatch, tmp_path, capsys):
-    named = [model if word == "MODEL" else word for word in arguments]
+    named = [{"MODEL": model, "MASK": photo}.get(word, word) for word in arguments]
     assert call(monkeypatch, "restore", photo, "--out", tmp_path / "out", *named) == 2
     said = capsys.readouterr().err
     assert line in said
     assert "Traceback" not in said
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["photos", "photos-grey", "photos-marks"])
+def test_each_of_the_weights_of_the_package_restores_alone(name, photo, monkeypatch, tmp_path):
+    """Those that have no estimator of levels take that of the package."""
+    assert call(monkeypatch, "restore", photo, "--out", tmp_path / "out", "--model", name) == 0
+    assert pixels(tmp_path / "out" / "a.png").shape == pixels(photo).shape
