@@ -21,8 +21,8 @@ from experiments.benchmarks.torch_networks import DnCNN, channels_first, set_lay
 from jaxgen.degradations.compose import parse_mixture
 from jaxgen.errors import require
 from jaxgen.networks.inverse import IMPULSE_BIAS
-from jaxgen.tasks.restoration.algorithm import WARM_UP
 from jaxgen.tasks.restoration.config import RestorationConfig
+from jaxgen.training.optimizers import WARM_UP
 
 Maker = tuple[str, Callable[[], Candidate]]
 LAYOUTS = {"": False, ", channels_last": True}
@@ -127,7 +127,7 @@ def load_parameters(module: InverseNetwork, params: dict[str, Any]) -> None:
 
 
 def learning_rate(hparams: dict[str, float], images_seen: float) -> float:
-    """Computes `jaxgen.tasks.restoration.algorithm.learning_rate` in Python floats."""
+    """Computes `jaxgen.training.optimizers.learning_rate` in Python floats."""
     progress = images_seen / hparams["schedule_images"]
     wave = 0.5 * (1.0 + np.cos(np.pi * min(1.0, progress)))
     cosine = hparams["lr_final"] + (hparams["lr"] - hparams["lr_final"]) * wave

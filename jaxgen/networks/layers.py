@@ -69,13 +69,13 @@ def space_to_depth(x: Float[Array, "b *s c"]) -> Array:
     return blocks.transpose(order).reshape(b, *[s // 2 for s in spatial], c * 2**n)
 
 
-def depth_to_space(x: Float[Array, "b *s c"]) -> Array:
-    """Doubles every spatial axis by spreading channels over 2x2 blocks: (b, h, w, 4c) -> (b, 2h, 2w, c)."""
+def depth_to_space(x: Float[Array, "b *s c"], factor: int = 2) -> Array:
+    """Enlarges every spatial axis by spreading channels over blocks: (b, h, w, 4c) -> (b, 2h, 2w, c) for factor 2."""
     b, *spatial, c = x.shape
     n = len(spatial)
-    blocks = x.reshape(b, *spatial, *(2,) * n, c // 2**n)
+    blocks = x.reshape(b, *spatial, *(factor,) * n, c // factor**n)
     order = (0, *[axis for i in range(n) for axis in (1 + i, 1 + n + i)], 2 * n + 1)
-    return blocks.transpose(order).reshape(b, *[2 * s for s in spatial], c // 2**n)
+    return blocks.transpose(order).reshape(b, *[factor * s for s in spatial], c // factor**n)
 
 
 def _shifted(x: Array, axis: int, step: int, edge: Array) -> Array:

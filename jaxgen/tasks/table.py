@@ -59,6 +59,10 @@ TABLE = {
         },
         ("photos", "photos-grey", "photos-marks"),
     ),
+    "super_resolution": Row(
+        "jaxgen.tasks.super_resolution.task",
+        {"super-resolution": Preset("a network that enlarges photographs", "super_resolution")},
+    ),
 }
 """Rows by the name of the task."""
 

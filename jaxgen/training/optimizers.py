@@ -1,5 +1,6 @@
 """Optimizers and schedules with traced numbers, so that one compiled step works for every value."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 import jax
@@ -12,6 +13,8 @@ from jaxgen.types import Params
 
 OptimizerName = Literal["adam", "muon", "sgd"]
 Scalar = Float[Array, ""]
+WARM_UP = 0.01
+"""Share of the schedule over which the learning rate rises linearly."""
 
 
 def make_optimizer(
@@ -79,6 +82,12 @@ def cosine(start: Scalar, end: Scalar, progress: Scalar) -> Scalar:
     """
     p = jnp.clip(progress, 0.0, 1.0)
     return end + (start - end) * 0.5 * (1.0 + jnp.cos(jnp.pi * p))
+
+
+def learning_rate(hparams: Mapping[str, Scalar], images_seen: Scalar) -> jax.Array:
+    """Returns the learning rate: a cosine from `lr` to `lr_final`, with a linear rise over its first `WARM_UP`."""
+    progress = images_seen / hparams["schedule_images"]
+    return cosine(hparams["lr"], hparams["lr_final"], progress) * jnp.minimum(1.0, (progress + 1e-4) / WARM_UP)
 
 
 def ema_decay(half_life: Scalar, images_seen: Scalar, batch_size: int) -> Scalar:

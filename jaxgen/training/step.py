@@ -42,14 +42,16 @@ class Sizes(NamedTuple):
     """The image sizes that a `predict` takes, if it takes more than one.
 
     Attributes:
-      halo: the farthest distance in pixels at which an input pixel influences an output pixel.
+      halo: the farthest distance, in pixels of the image, at which one of them influences the result.
       multiple: sizes that are a multiple of this need no padding.
       heeds_extent: whether `predict` gives the same for an image in a larger array (`jaxgen.networks.extent`).
+      scale: pixels of the result for each pixel of the image, along each axis.
     """
 
     halo: int
     multiple: int
     heeds_extent: bool = False
+    scale: int = 1
 
 
 class Algorithm(NamedTuple):

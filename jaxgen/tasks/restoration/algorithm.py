@@ -26,13 +26,12 @@ from jaxgen.tasks.restoration.config import RestorationConfig
 from jaxgen.tasks.restoration.examples import Example, blind_example, told_example, without_masks
 from jaxgen.tasks.restoration.restorers import make_restorer
 from jaxgen.tasks.restoration.schedule import Schedule, in_phase, parse_schedule
-from jaxgen.training.optimizers import apply_gradients, average, cosine, make_optimizer
+from jaxgen.training.optimizers import apply_gradients, average, learning_rate, make_optimizer
 from jaxgen.training.step import Algorithm, Gradient, Sizes, TrainState, advanced, as_hparams, mean_gradient, new_state
 from jaxgen.types import (
     Batch,
     Grid,
     Images,
-    Levels,
     Metrics,
     Observation,
     Params,
@@ -43,8 +42,6 @@ from jaxgen.types import (
 
 LEVELS = "levels"
 """The loss of the estimates of levels alone."""
-WARM_UP = 0.01
-"""Share of the schedule over which the learning rate rises linearly."""
 
 
 class Restoration(NamedTuple):
@@ -221,9 +218,3 @@ def one_channel(images: Images, chosen: jax.Array) -> Images:
     channel = min(1, images.shape[-1] - 1)
     grey = jnp.broadcast_to(images[..., channel : channel + 1], images.shape)
     return jnp.where(per_image(chosen, images), grey, images)
-
-
-def learning_rate(hparams: Mapping[str, jax.Array], images_seen: Levels | jax.Array) -> jax.Array:
-    """Returns the learning rate: a cosine from `lr` to `lr_final`, with a linear rise over its first `WARM_UP`."""
-    progress = images_seen / hparams["schedule_images"]
-    return cosine(hparams["lr"], hparams["lr_final"], progress) * jnp.minimum(1.0, (progress + 1e-4) / WARM_UP)

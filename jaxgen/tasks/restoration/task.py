@@ -9,15 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxgen.data.base import Source, subset
-from jaxgen.data.sources import open_source
+from jaxgen.data.base import Source
 from jaxgen.degradations.compose import has_missing, mixture, parse_mixture
-from jaxgen.errors import InputError, require
 from jaxgen.images import readable_scale, save_png, to_float, to_uint8
 from jaxgen.metrics.quality import psnr
 from jaxgen.runs.measures import Measure
 from jaxgen.runs.report import Picture
 from jaxgen.tasks.base import Data, Facts, Task, Trained, Use
+from jaxgen.tasks.held_out import open_all
 from jaxgen.tasks.load import save_weights
 from jaxgen.tasks.restoration.algorithm import make_restoration
 from jaxgen.tasks.restoration.config import RestorationRecipe
@@ -38,9 +37,6 @@ NUM_SHOWN = 8
 NUM_PHOTOS, MIDDLE = 6, 192
 """Photographs in the table at the end of a run, and the size in pixels to which they are cut around their middle:
 biharmonic inpainting takes minutes for a whole one. `evaluate-restoration` takes any number of whole ones."""
-HELD_OUT = 20
-"""One training image in this many, 500 at most, is held out to choose the best checkpoint by; and as many once more to
-evaluate on if the data has no test split."""
 
 
 class HeldOut(NamedTuple):
@@ -53,49 +49,6 @@ class HeldOut(NamedTuple):
 
     clean: np.ndarray
     degraded: Observation
-
-
-def open_all(config: RestorationRecipe, source: Source | None = None) -> Data:
-    """Returns images to train on, others to evaluate on, and others to choose the best checkpoint by.
-
-    Those to evaluate on are `validation`, the test split, or some of the training images. The best checkpoint is chosen
-    by some of the training images. With fewer than `HELD_OUT` of these, it is chosen by those to evaluate on.
-
-    Raises:
-      InputError: see `open_source`; or there are too few images to hold any out.
-    """
-    train = source or open_source(config.data)
-    held_out = _named(config, train)
-    if held_out is None:
-        require(
-            train.num_images >= 2, "dataset", config.data.dataset, "two images or more, so that one can be held out"
-        )
-        train, held_out = _hold_some_out(train)
-    if train.num_images < HELD_OUT:
-        return Data(train, held_out, held_out)
-    train, validation = _hold_some_out(train)
-    return Data(train, held_out, validation)
-
-
-def _named(config: RestorationRecipe, train: Source) -> Source | None:
-    """Returns the images to evaluate on that have a name: `validation`, or the test split; None without any."""
-    if config.validation is not None:
-        return open_source(dataclasses.replace(config.data, dataset=config.validation))
-    if not train.uses_tensorflow or config.data.split != "train":
-        return None
-    try:
-        return open_source(dataclasses.replace(config.data, split="test", flip=False))
-    except InputError as error:
-        if not str(error).startswith("split:"):
-            raise
-    return None
-
-
-def _hold_some_out(source: Source) -> tuple[Source, Source]:
-    """Returns the images of a source without some of them, drawn at random, and those."""
-    order = np.random.default_rng(0).permutation(source.num_images)
-    num = min(500, max(1, source.num_images // HELD_OUT))
-    return subset(source, np.sort(order[num:])), subset(source, np.sort(order[:num]))
 
 
 def _make(config: RestorationRecipe, facts: Facts) -> Algorithm:

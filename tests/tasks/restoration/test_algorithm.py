@@ -18,7 +18,6 @@ from jaxgen.tasks.restoration.algorithm import (
     all_levels_of_noise,
     examples_in_phase,
     init_restoration,
-    learning_rate,
     make_restoration,
     one_channel,
     reconstruction,
@@ -26,6 +25,7 @@ from jaxgen.tasks.restoration.algorithm import (
 )
 from jaxgen.tasks.restoration.config import RestorationConfig, RestorationHparams
 from jaxgen.tasks.restoration.schedule import parse_schedule
+from jaxgen.training.optimizers import learning_rate
 from jaxgen.training.step import TrainState
 from jaxgen.types import Observation, per_image
 

@@ -16,6 +16,7 @@ from jaxgen.data.config import DataConfig
 from jaxgen.errors import InputError
 from jaxgen.networks.inverse import ESTIMATOR
 from jaxgen.runs.folder import Run
+from jaxgen.tasks.held_out import open_all
 from jaxgen.tasks.load import load, pretrained_file
 from jaxgen.tasks.restoration import task
 from jaxgen.tasks.restoration.algorithm import make_restoration
@@ -23,7 +24,7 @@ from jaxgen.tasks.restoration.config import RestorationConfig, RestorationHparam
 from jaxgen.tasks.restoration.pixels import require_any_size
 from jaxgen.tasks.restoration.restorers import make_restorer
 from jaxgen.tasks.restoration.sheets import error_map, restoration_sheet
-from jaxgen.tasks.restoration.task import images_to_evaluate, open_all
+from jaxgen.tasks.restoration.task import images_to_evaluate
 from jaxgen.tasks.train import train_run
 from jaxgen.training.config import TrainConfig
 from jaxgen.types import Observation

@@ -1,0 +1,1 @@
+"""Training and use of networks that enlarge images."""

@@ -1,0 +1,110 @@
+"""The task of super-resolution: the data that it opens, what it measures and shows, and the files that it writes."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxgen.images import save_png, to_float, to_uint8
+from jaxgen.metrics.quality import psnr
+from jaxgen.runs.measures import Measure
+from jaxgen.runs.report import Picture
+from jaxgen.tasks.base import Data, Facts, Task, Trained
+from jaxgen.tasks.held_out import open_all
+from jaxgen.tasks.load import save_weights
+from jaxgen.tasks.super_resolution.algorithm import examples_of, make_super_resolution, static_part
+from jaxgen.tasks.super_resolution.config import SuperResolutionRecipe
+from jaxgen.training.step import Algorithm, TrainState
+from jaxgen.types import Observation
+
+WEIGHTS = "upscaler.safetensors"
+"""File of a run that holds the averaged weights."""
+NUM_MEASURED = 64
+"""Validation images on which the quality is measured while a run trains."""
+NUM_SHOWN = 6
+
+
+class HeldOut(NamedTuple):
+    """Images that are not trained on, the same at every step, for each factor.
+
+    Attributes:
+      scale: the factor.
+      small: float32 (n, size, size, 3) in [-1, 1].
+      clean: uint8 (n, scale size, scale size, 3).
+      enlarge: compiled function (state, observation, key) -> `Prediction`.
+    """
+
+    scale: int
+    small: np.ndarray
+    clean: np.ndarray
+    enlarge: Callable[..., jax.Array]
+
+
+def _make(config: SuperResolutionRecipe, facts: Facts) -> Algorithm:
+    return make_super_resolution(config.super_resolution, facts.shape, config.train.batch_size)
+
+
+def _held_out(config: SuperResolutionRecipe, data: Data) -> tuple[HeldOut, ...]:
+    """Returns the first `NUM_MEASURED` validation images, reduced by each factor as in the run."""
+    source, structure = data.validation, config.super_resolution
+    part = static_part(structure, source.shape, config.train.batch_size)
+    images = jnp.asarray(source.take(np.arange(min(NUM_MEASURED, source.num_images))))
+    pairs = jax.jit(lambda key, x: examples_of(part, key, to_float(x)))(jax.random.key(config.train.seed + 1), images)
+
+    def compiled(scale: int) -> Callable[..., jax.Array]:
+        return jax.jit(make_super_resolution(structure, source.shape, 1, scale).predict)
+
+    scales = zip(part.network.scales, pairs, strict=True)
+    return tuple(HeldOut(s, np.asarray(x), to_uint8(y), compiled(s)) for s, (x, y) in scales)
+
+
+def _measures(config: SuperResolutionRecipe, algorithm: Algorithm, data: Data) -> tuple[Measure, ...]:
+    """Returns the measure of a checkpoint: the mean PSNR of the validation images over all factors."""
+    sets, key = _held_out(config, data), jax.random.key(0)
+
+    def quality(state: TrainState) -> float:
+        results = [(to_uint8(s.enlarge(state, Observation(s.small), key).images), s.clean) for s in sets]
+        return float(np.mean([np.minimum(psnr(*pair), 100.0) for pair in results]))
+
+    num = len(sets[0].clean)
+    factors = ", ".join(f"x{s.scale}" for s in sets)
+    of = "held-out" if data.validation is data.held_out else "validation"
+    protocol = f"PSNR (RGB) of {num} {of} crops, mean over {factors}"
+    in_words = f"{{:.2f}} dB mean PSNR of {num} {of} crops, {factors}".format
+    return (Measure("quality/psnr", protocol, quality, higher_is_better=True, describe=in_words),)
+
+
+def _show(config: SuperResolutionRecipe, algorithm: Algorithm, data: Data) -> Callable[[TrainState], np.ndarray]:
+    """Returns a function that draws validation images: small, enlarged, original."""
+    largest, key = _held_out(config, data)[-1], jax.random.key(0)
+    small, clean = largest.small[:NUM_SHOWN], largest.clean[:NUM_SHOWN]
+    before = np.repeat(np.repeat(to_uint8(small), largest.scale, 1), largest.scale, 2)
+
+    def show(state: TrainState) -> np.ndarray:
+        enlarged = to_uint8(largest.enlarge(state, Observation(small), key).images)
+        rows = [np.concatenate(row, axis=1) for row in zip(before, enlarged, clean, strict=True)]
+        return np.concatenate(rows)
+
+    return show
+
+
+def _finish(trained: Trained, data: Data, directory: Path) -> None:
+    """Writes upscaler.safetensors and sheet.png to the run's folder."""
+    save_weights(directory / WEIGHTS, trained)
+    save_png(directory / "sheet.png", _show(trained.config, trained.algorithm, data)(trained.state), 1)
+
+
+TASK = Task(
+    name="super_resolution",
+    config=SuperResolutionRecipe,
+    open=open_all,
+    make=_make,
+    measures=_measures,
+    show=_show,
+    finish=_finish,
+    pictures=(Picture("sheet.png", "Enlarged", "Small, enlarged, original"),),
+)
+"""The training of networks that enlarge images."""
