@@ -1,4 +1,4 @@
-"""Files of weights: parameters in half precision, with notes on their origin, as safetensors (never pickle)."""
+"""Files of weights: parameters in 16 or 8 bits, with notes on their origin, as safetensors (never pickle)."""
 
 import hashlib
 from collections.abc import Mapping
@@ -12,6 +12,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from jaxgen.errors import InputError, require
+
+SCALE = "|scale"
+"""Ends the name of the array of scales that belongs to an array of 8 bits."""
 
 
 def sha256_of(path: Path) -> str:
@@ -31,10 +34,24 @@ def require_published(path: Path, sha256: str) -> None:
         raise InputError(f"{path}: damaged (sha256 {found}); accepted: {sha256}; install jaxgen anew")
 
 
-def save_params(path: Path, params: Any, notes: Mapping[str, str]) -> None:
-    """Writes parameters as safetensors in half precision, with notes."""
-    flat = {name: np.ascontiguousarray(a, np.float16) for name, a in flatten_dict(params, sep="/").items()}
-    save_file(flat, path, dict(notes))
+def save_params(path: Path, params: Any, notes: Mapping[str, str], bits: int = 16) -> None:
+    """Writes parameters as safetensors, with notes.
+
+    Args:
+      path: file to write.
+      params: a pytree of float arrays.
+      notes: texts by name.
+      bits: 16 for half precision; 8 for whole numbers from -127 to 127 with one scale for each output channel, in all
+        arrays of two axes or more.
+    """
+    flat = flatten_dict(params, sep="/")
+    arrays = {name: np.ascontiguousarray(a, np.float16) for name, a in flat.items()}
+    for name, a in flat.items() if bits == 8 else ():
+        if a.ndim > 1:
+            scale = np.asarray(np.abs(a).max(axis=tuple(range(a.ndim - 1))) / 127.0, np.float32)
+            scaled = np.asarray(a, np.float32) / np.where(scale == 0.0, np.float32(1.0), scale)
+            arrays[name], arrays[name + SCALE] = np.clip(np.rint(scaled), -127, 127).astype(np.int8), scale
+    save_file(arrays, path, dict(notes))
 
 
 def load_params(path: Path) -> Any:
@@ -45,7 +62,8 @@ def load_params(path: Path) -> Any:
     """
     with _opened(path) as file:
         flat = {name: jnp.asarray(file.get_tensor(name), jnp.float32) for name in file.keys()}
-    return unflatten_dict(flat, sep="/")
+    scales = {name.removesuffix(SCALE): flat.pop(name) for name in list(flat) if name.endswith(SCALE)}
+    return unflatten_dict({name: a * scales[name] if name in scales else a for name, a in flat.items()}, sep="/")
 
 
 def load_notes(path: Path) -> dict[str, str]:

@@ -88,19 +88,20 @@ def shape_of_state(algorithm: Algorithm, config: Any) -> TrainState:
     return jax.eval_shape(algorithm.init, jax.random.key(0), over_images(vars(config.hparams), 1))
 
 
-def save_weights(path: Path, trained: Trained, notes: Mapping[str, str] = NOTHING) -> None:
+def save_weights(path: Path, trained: Trained, notes: Mapping[str, str] = NOTHING, bits: int = 16) -> None:
     """Writes the averaged weights of a model that predicts by one network as safetensors, for `load`.
 
     Args:
       path: file to write.
       trained: a restorer, or a GAN, of which the generator is written.
       notes: further notes, such as those on the origin of weights of the package.
+      bits: see `save_params`.
     """
     (params,) = trained.state.ema_params.values()
     structure, data = to_dict(getattr(trained.config, trained.task.name)), to_dict(trained.config.data)
     facts = {name: json.dumps(getattr(trained.facts, name)) for name in ("shape", "class_names")}
     facts[DATA] = json.dumps({name: value for name, value in data.items() if name != "data_dir"})
-    save_params(path, jax.device_get(params), {trained.task.name: json.dumps(structure), **facts, **notes})
+    save_params(path, jax.device_get(params), {trained.task.name: json.dumps(structure), **facts, **notes}, bits)
 
 
 def _load_run(run: Path, checkpoint: str, field: str) -> Trained:
