@@ -61,9 +61,9 @@ def load_params(path: Path) -> Any:
       InputError: there is no such file, or it is not a safetensors file.
     """
     with _opened(path) as file:
-        flat = {name: jnp.asarray(file.get_tensor(name), jnp.float32) for name in file.keys()}
+        flat = {name: np.asarray(file.get_tensor(name), np.float32) for name in file.keys()}
     scales = {name.removesuffix(SCALE): flat.pop(name) for name in list(flat) if name.endswith(SCALE)}
-    return unflatten_dict({name: a * scales[name] if name in scales else a for name, a in flat.items()}, sep="/")
+    return unflatten_dict({name: jnp.asarray(a * scales.get(name, 1)) for name, a in flat.items()}, sep="/")
 
 
 def load_notes(path: Path) -> dict[str, str]:
