@@ -13,6 +13,8 @@ from safetensors.numpy import save_file
 
 from jaxgen.errors import InputError, require
 
+LARGE = 2**14
+"""Values from which an array of a file of 8 bits has 8 bits."""
 SCALE = "|scale"
 """Ends the name of the array of scales that belongs to an array of 8 bits."""
 
@@ -42,12 +44,12 @@ def save_params(path: Path, params: Any, notes: Mapping[str, str], bits: int = 1
       params: a pytree of float arrays.
       notes: texts by name.
       bits: 16 for half precision; 8 for whole numbers from -127 to 127 with one scale for each output channel, in all
-        arrays of two axes or more.
+        arrays of `LARGE` values or more. The first and last layers of a network are smaller, and matter most.
     """
     flat = flatten_dict(params, sep="/")
     arrays = {name: np.ascontiguousarray(a, np.float16) for name, a in flat.items()}
     for name, a in flat.items() if bits == 8 else ():
-        if a.ndim > 1:
+        if a.ndim > 1 and a.size >= LARGE:
             scale = np.asarray(np.abs(a).max(axis=tuple(range(a.ndim - 1))) / 127.0, np.float32)
             scaled = np.asarray(a, np.float32) / np.where(scale == 0.0, np.float32(1.0), scale)
             arrays[name], arrays[name + SCALE] = np.clip(np.rint(scaled), -127, 127).astype(np.int8), scale
