@@ -43,6 +43,6 @@ def resize_matrices(
     return rows_sum_to_one(jnp.where(pixel < old, weights, 0.0))
 
 
-def resize(images: Images, rows: Float[Array, "b n h"], columns: Float[Array, "b m w"]) -> Images:
+def resize(images: Images, rows: Float[Array, "b n h"], columns: Float[Array, "b m w"]) -> Array:
     """Returns images (b, h, w, c) with a matrix applied to each axis: (b, n, m, c), not clipped."""
     return jnp.einsum("bih,bhwc,bjw->bijc", rows, images, columns, precision=lax.Precision.HIGHEST)

@@ -92,7 +92,7 @@ class Draws(NamedTuple):
     """Whether JPEG comes after the change to the final size and the filter, or before both."""
 
 
-def second_order(key: PRNGKey, images: Images, scale: int, margin: int) -> Images:
+def second_order(key: PRNGKey, images: Images, scale: int, margin: int) -> Float[Array, "b *p c"]:
     """Returns low-resolution images degraded as Real-ESRGAN and BSRGAN do it, or less, or not at all.
 
     An image is blurred, changes its size, and gets noise and JPEG, all of it twice. Half of the images get a light
@@ -152,7 +152,7 @@ def _where(condition: Bool[Array, "b"], yes: Any, no: Any) -> Any:
 def no_order(num: int) -> Order:
     """Returns an order that does nothing."""
     zeros, yes = jnp.zeros(num, jnp.float32), jnp.ones(num, bool)
-    return Order(no_blur(num), zeros + 1.0, jnp.full(num, CUBIC), yes, zeros, zeros, yes, zeros + NO_JPEG)
+    return Order(no_blur(num), zeros + 1.0, jnp.full(num, CUBIC, jnp.int32), yes, zeros, zeros, yes, zeros + NO_JPEG)
 
 
 def _draw_order(key: PRNGKey, ranges: Ranges, light: Bool[Array, "b"]) -> Order:
@@ -191,7 +191,7 @@ def _draw_ringing(key: PRNGKey, probability: Levels) -> Float[Array, "b k k"]:
     return _where(used < probability, kernels, no_blur(num))
 
 
-def degrade_by(key: PRNGKey, images: Images, draws: Draws, scale: int, margin: int) -> Images:
+def degrade_by(key: PRNGKey, images: Images, draws: Draws, scale: int, margin: int) -> Float[Array, "b *p c"]:
     """Damages images as `draws` says; see `second_order` for the other arguments, the result and errors."""
     require_rank("images", images, (2,))
     size = images.shape[1:3]
@@ -215,7 +215,7 @@ def degrade_by(key: PRNGKey, images: Images, draws: Draws, scale: int, margin: i
 
 def _blur_resize_noise(
     key: PRNGKey, images: Images, order: Order, old: tuple[Levels, ...], base: tuple[int, ...], canvas: tuple[int, ...]
-) -> tuple[Images, tuple[Levels, ...]]:
+) -> tuple[Array, tuple[Levels, ...]]:
     """Returns images in `canvas`, of about the factor times the sizes `base`, and their sizes."""
     new = tuple(jnp.clip(jnp.round(n * order.factor), 1.0, m) for n, m in zip(base, canvas, strict=True))
     x = _resized(blur(images, order.kernels), old, new, canvas, order.method, order.smooth)
@@ -229,7 +229,7 @@ def _resized(
     canvas: tuple[int, ...],
     method: Int[Array, "b"],
     smooth: Bool[Array, "b"],
-) -> Images:
+) -> Float[Array, "b *p c"]:
     axes = zip(old, new, images.shape[1:3], canvas, strict=True)
     return resize(images, *(resize_matrices(a, b, (m, n), method, smooth) for a, b, m, n in axes))
 
