@@ -28,10 +28,10 @@ def gaussian_kernels(
     Returns:
       (b, k, k).
     """
-    u, v = _rotated_grid(angle, size)
+    u, v = rotated_grid(angle, size)
     u = u / jnp.maximum(sigma_x, SMALLEST_SIGMA)[:, None, None]
     v = v / jnp.maximum(sigma_y, SMALLEST_SIGMA)[:, None, None]
-    return _normalised(jnp.exp(-0.5 * (u * u + v * v)))
+    return normalised(jnp.exp(-0.5 * (u * u + v * v)))
 
 
 def gaussian_kernels_along(
@@ -55,7 +55,7 @@ def gaussian_kernels_along(
     u = jnp.einsum("bn,n...->b...", axis, places, precision=lax.Precision.HIGHEST)
     along, across = (per_image(jnp.maximum(sigma, SMALLEST_SIGMA), u) for sigma in (along, across))
     v_squared = jnp.maximum(squares - u * u, 0.0)
-    return _normalised(jnp.exp(-0.5 * (jnp.square(u / along) + v_squared / jnp.square(across))))
+    return normalised(jnp.exp(-0.5 * (jnp.square(u / along) + v_squared / jnp.square(across))))
 
 
 def motion_kernels(length: Float[Array, "b"], angle: Float[Array, "b"], size: int) -> Float[Array, "b k k"]:
@@ -69,12 +69,12 @@ def motion_kernels(length: Float[Array, "b"], angle: Float[Array, "b"], size: in
     Returns:
       (b, k, k).
     """
-    u, v = _rotated_grid(angle, size)
+    u, v = rotated_grid(angle, size)
     beyond = jnp.maximum(jnp.abs(u) - length[:, None, None] / 2.0, 0.0)
     squared = beyond * beyond + v * v
     distance = jnp.sqrt(jnp.where(squared > 0.0, squared, 1e-12))  # a root with a derivative everywhere
     # the bound makes neighbours at distance 1 exactly 0 in spite of rounding errors
-    return _normalised(jnp.clip(1.0 - ROUNDING - distance, 0.0, 1.0))
+    return normalised(jnp.clip(1.0 - ROUNDING - distance, 0.0, 1.0))
 
 
 def defocus_kernels(radius: Float[Array, "b"], size: int) -> Float[Array, "b k k"]:
@@ -87,12 +87,12 @@ def defocus_kernels(radius: Float[Array, "b"], size: int) -> Float[Array, "b k k
     Returns:
       (b, k, k).
     """
-    u, v = _rotated_grid(jnp.zeros_like(radius), size)
+    u, v = rotated_grid(jnp.zeros_like(radius), size)
     distance = jnp.sqrt(u * u + v * v)
-    return _normalised(jnp.clip(radius[:, None, None] + 0.5 - distance, 0.0, 1.0))
+    return normalised(jnp.clip(radius[:, None, None] + 0.5 - distance, 0.0, 1.0))
 
 
-def _rotated_grid(angle: Float[Array, "b"], size: int) -> tuple[Float[Array, "b k k"], Float[Array, "b k k"]]:
+def rotated_grid(angle: Float[Array, "b"], size: int) -> tuple[Float[Array, "b k k"], Float[Array, "b k k"]]:
     """Returns the coordinates of a kernel's pixels relative to its centre, in axes rotated by `angle`."""
     line = jnp.arange(size, dtype=jnp.float32) - (size - 1) / 2.0
     x, y = line[None, None, :], line[None, :, None]
@@ -100,7 +100,8 @@ def _rotated_grid(angle: Float[Array, "b"], size: int) -> tuple[Float[Array, "b 
     return cos * x + sin * y, cos * y - sin * x
 
 
-def _normalised(kernels: Float[Array, "b *k"]) -> Float[Array, "b *k"]:
+def normalised(kernels: Float[Array, "b *k"]) -> Float[Array, "b *k"]:
+    """Returns kernels divided by their sums."""
     return kernels / jnp.sum(kernels, axis=tuple(range(1, kernels.ndim)), keepdims=True)
 
 

@@ -107,20 +107,20 @@ def _coarse_and_back(factor: Levels, size: int) -> Float[Array, "b n n"]:
     fine = jnp.arange(size, dtype=jnp.float32)
     start = fine[None, :, None] * factor
     overlap = jnp.minimum(start + factor, fine[None, None, :] + 1.0) - jnp.maximum(start, fine[None, None, :])
-    means = _rows_sum_to_one(jnp.clip(overlap, 0.0, 1.0))
+    means = rows_sum_to_one(jnp.clip(overlap, 0.0, 1.0))
     place = (fine[None, :, None] + 0.5) / factor - 0.5
     inside = fine[None, None, :] * factor < size
-    cubic = _rows_sum_to_one(jnp.where(inside, _keys(place - fine[None, None, :]), 0.0))
+    cubic = rows_sum_to_one(jnp.where(inside, keys_cubic(place - fine[None, None, :]), 0.0))
     return jnp.einsum("bij,bjk->bik", cubic, means, precision=lax.Precision.HIGHEST)
 
 
-def _rows_sum_to_one(weights: Float[Array, "b n m"]) -> Float[Array, "b n m"]:
-    """Divides rows by their sums; a row of zeros, which is a pixel beyond the coarse grid, stays zero."""
+def rows_sum_to_one(weights: Float[Array, "b n m"]) -> Float[Array, "b n m"]:
+    """Returns rows divided by their sums; a row of zeros, which is a pixel beyond the coarse grid, stays zero."""
     total = jnp.sum(weights, axis=2, keepdims=True)
     return weights / jnp.where(total == 0.0, 1.0, total)
 
 
-def _keys(x: Array) -> Array:
+def keys_cubic(x: Array) -> Array:
     """Returns Keys' cubic kernel with a = -1/2 at x."""
     x = jnp.abs(x)
     near = 1.0 + x * x * (1.5 * x - 2.5)
