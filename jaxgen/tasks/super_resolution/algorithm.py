@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxgen.degradations.bicubic import resize_bicubic
+from jaxgen.degradations.second_order import second_order
 from jaxgen.errors import require
 from jaxgen.images import to_float
 from jaxgen.losses.reconstruction import RECONSTRUCTION_LOSSES
@@ -125,17 +126,20 @@ def examples_of(task: SuperResolution, key: PRNGKey, images: Images) -> tuple[tu
 
     All small images have the same size, so that the trunk takes them together.
     """
-    del key
-    return tuple(pair_of(images, scale, task.size) for scale in task.network.scales)
+    keys = jax.random.split(key, len(task.network.scales))
+    both = zip(keys, task.network.scales, strict=True)
+    return tuple(pair_of(k, images, scale, task.size, task.config.degradation) for k, scale in both)
 
 
-def pair_of(images: Images, scale: int, size: int) -> tuple[Images, Images]:
-    """Returns small images (b, size, size, c), rounded to 8 bits, and the pixels of `images` that they show."""
-    whole = scale * (size + 2 * MARGIN)
+def pair_of(key: PRNGKey, images: Images, scale: int, size: int, degradation: str) -> tuple[Images, Images]:
+    """Returns small images (b, size, size, c) of 8-bit values, and the pixels of `images` that they show."""
+    whole, cut = scale * (size + 2 * MARGIN), MARGIN * scale
     clean = images[:, :whole, :whole]
-    small = resize_bicubic(clean, (size + 2 * MARGIN,) * 2)[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
-    small = jnp.clip(jnp.round((small + 1.0) * 127.5) / 127.5 - 1.0, -1.0, 1.0)
-    cut = MARGIN * scale
+    if degradation == "photo":
+        small = second_order(key, clean, scale, MARGIN)
+    else:
+        small = resize_bicubic(clean, (size + 2 * MARGIN,) * 2)[:, MARGIN:-MARGIN, MARGIN:-MARGIN]
+        small = jnp.clip(jnp.round((small + 1.0) * 127.5) / 127.5 - 1.0, -1.0, 1.0)
     return small, clean[:, cut:-cut, cut:-cut]
 
 
