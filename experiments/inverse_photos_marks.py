@@ -31,7 +31,12 @@ BASE = inverse_photos.CONFIG
 CONFIG = dataclasses.replace(
     BASE,
     restoration=dataclasses.replace(
-        BASE.restoration, repairs=("scratches", "dust", "salt_and_pepper"), schedule="damage:3000", damage=DAMAGE
+        BASE.restoration,
+        blocks=1,
+        depth=3,
+        repairs=("scratches", "dust", "salt_and_pepper"),
+        schedule="damage:3000",
+        damage=DAMAGE,
     ),
     train=dataclasses.replace(BASE.train, steps=3_000),
 )

@@ -103,6 +103,7 @@ class InverseNetwork(nn.Module):
       blocks: number of residual blocks on each grid, both on the way down and on the way up.
       depth: number of residual blocks on the smallest grid.
       repairs: what the network is told to repair, each with a level in `Observation.levels`; empty for a blind network.
+      fills: whether images may have missing pixels or impulses, which are then filled before all else.
       keeps_known: whether pixels that a mask marks as known are returned unchanged.
       dtype: compute dtype; the result is float32.
     """
@@ -111,6 +112,7 @@ class InverseNetwork(nn.Module):
     blocks: int = 1
     depth: int = 3
     repairs: tuple[str, ...] = ()
+    fills: bool = True
     keeps_known: bool = False
     dtype: Any = jnp.float32
 
@@ -130,7 +132,8 @@ class InverseNetwork(nn.Module):
         convolutions[0] += 2
         # each rearrangement reaches across its block
         blocks = 2 * self.multiple
-        return sum(2 ** (i + 1) * n for i, n in enumerate(convolutions)) + blocks + reach(self._grids)
+        filled = reach(self._grids) if self.fills else 0
+        return sum(2 ** (i + 1) * n for i, n in enumerate(convolutions)) + blocks + filled
 
     @property
     def _grids(self) -> int:
@@ -190,6 +193,8 @@ class InverseNetwork(nn.Module):
 
     def _start(self, observation: Observation, levels: Array | None, x: Images, missing: Array) -> tuple[Images, Array]:
         """Returns the images with missing pixels and suspected impulses filled, and the suspects."""
+        if not self.fills:
+            return x, jnp.zeros_like(missing)
         if levels is None:
             return initial_fill(x, missing, self._grids)
         if IMPULSES in self.repairs:

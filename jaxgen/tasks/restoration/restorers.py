@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 from flax import linen as nn
 
+from jaxgen.degradations.compose import has_missing, parse_mixture
 from jaxgen.errors import require
-from jaxgen.networks.inverse import DenseInverseNetwork, InverseNetwork
+from jaxgen.networks.inverse import IMPULSES, DenseInverseNetwork, InverseNetwork
 from jaxgen.networks.recurrent import RecurrentRestorer
 from jaxgen.tasks.base import require_grid
 from jaxgen.tasks.restoration.config import RestorationConfig
@@ -28,9 +29,16 @@ class Restorer(NamedTuple):
     accepted: str = "any"
 
 
+def _fills(config: RestorationConfig) -> bool:
+    """Returns whether a network sees missing pixels or impulses; one that is told what to repair may see none."""
+    return not config.repairs or IMPULSES in config.repairs or has_missing(parse_mixture(config.damage))
+
+
 RESTORERS = {
     "inverse": Restorer(
-        lambda config, _: InverseNetwork(tuple(config.widths), config.blocks, config.depth, tuple(config.repairs))
+        lambda config, _: InverseNetwork(
+            tuple(config.widths), config.blocks, config.depth, tuple(config.repairs), _fills(config)
+        )
     ),
     "dense": Restorer(
         lambda _, shape: DenseInverseNetwork(shape),

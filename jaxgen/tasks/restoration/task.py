@@ -146,9 +146,9 @@ TASK = Task(
     },
     export=exportable,
     pretrained={
-        "photos-marks": "22b33989b3250f6aabc58134f4f7e8840ff24913144d1a8282ecf1b72b8f210f",
-        "photos": "4dfd5a663146298c1ee8a77c640b6906487d3199542e441660b9094a926f999f",
-        "photos-grey": "043d31a936e3301b3303db751784721af91c10f0efa5e906cd91a89b7e028423",
+        "photos-marks": "6461d7dab7b09d141a31c2f5685e1f095e3a2ee6f4c2bfeedbfad57661985daa",
+        "photos": "10ccf07375bc8509db50b38655cec2c588567e790b7f5bbbda90165383776748",
+        "photos-grey": "6be4c9ac27aa92eb8d169a38d266226d498ed5d77f6d341cf61096fee9d54751",
     },
     adapt=_adapt,
 )
