@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from jaxgen.bundles.holes import fill_large_holes
 from tests.web.chromium import Page
 
 stand_ins = pytest.importorskip("tests.web.stand_ins", reason="needs onnx")
@@ -48,11 +49,12 @@ def restore(page: Page) -> np.ndarray:
 
 
 def assert_restores(restored: np.ndarray, damaged: np.ndarray, mask: np.ndarray) -> None:
-    """As `expected_restored` does where no tile or border is in sight, and everywhere that its padding allows."""
+    """As `expected_restored` does everywhere; where a hole is large, its middle is known to it."""
     height, width = damaged.shape[:2]
     pad = ((0, -height % 4), (0, -width % 4))
-    images = np.pad(damaged / 127.5 - 1, (*pad, (0, 0)), mode="edge")[None]
-    expected = stand_ins.expected_restored(images, np.pad(mask, pad, mode="edge")[None, ..., None])
+    given, known = fill_large_holes(damaged, mask == 0)
+    images = np.pad(given / 127.5 - 1, (*pad, (0, 0)), mode="edge")[None]
+    expected = stand_ins.expected_restored(images, np.pad(1.0 - known, pad, mode="edge")[None, ..., None])
     np.testing.assert_allclose(restored, 127.5 * (expected[0, :height, :width] + 1), atol=2)
 
 
@@ -86,7 +88,9 @@ def test_damage_and_brush(page: Page, address: str, photo: Path) -> None:
     assert rows.mean() == pytest.approx(333 / 2, abs=2)
     restored = restore(page)
     assert_restores(restored, damaged, mask)
-    np.testing.assert_array_equal(restored[mask == 1], np.full((mask.sum(), 3), 191))  # 0.5 in [-1, 1]
+    rim = ~fill_large_holes(damaged, mask == 0)[1]
+    assert 0 < rim.sum() < mask.sum()
+    np.testing.assert_array_equal(restored[rim], np.full((rim.sum(), 3), 191))  # 0.5 in [-1, 1]
 
     page.click("#clear")
     np.testing.assert_array_equal(array(page, "jaxgen.damaged()"), original)
@@ -264,8 +268,33 @@ def test_with_all_switches_off_only_the_painted_part_is_changed(page: Page, addr
     page.run("document.querySelector('#damaged').focus()")
     page.press(" ")
     restored, mask = restore(page), missing(page, (333, 601)) == 1
-    np.testing.assert_array_equal(restored[~mask], np.asarray(Image.open(photo))[~mask])
-    np.testing.assert_array_equal(restored[mask], np.full((mask.sum(), 3), 191))
+    original = np.asarray(Image.open(photo))
+    filled, known = fill_large_holes(original, ~mask)
+    np.testing.assert_array_equal(restored[~mask], original[~mask])
+    np.testing.assert_array_equal(restored[~known], np.full(((~known).sum(), 3), 191))
+    np.testing.assert_allclose(restored[mask & known].astype(int), filled[mask & known], atol=1)
+
+
+@pytest.mark.parametrize("slope", [0, 200])
+def test_a_large_hole_is_filled_from_its_surroundings(page: Page, address: str, tmp_path: Path, slope: int) -> None:
+    """The stand-in gives 191 wherever the network is told that a pixel is missing."""
+    red = np.zeros((240, 320, 3))
+    red[..., 0] = 255 - slope * np.linspace(0, 1, 320)
+    Image.fromarray(np.rint(red).astype(np.uint8)).save(tmp_path / "red.png")
+    page.open(f"{address}#model=told")
+    take(page, tmp_path / "red.png")
+    for name in ("noise", "jpeg"):
+        page.click(f"#repair-{name}")
+    page.run("document.querySelector('#brush').max = 96")
+    page.set("#brush", 96)
+    page.run("document.querySelector('#damaged').focus()")
+    page.press(" ")
+    restored, hole = restore(page), missing(page, (240, 320)) == 1
+    assert hole.sum() == pytest.approx(np.pi * 48**2, rel=0.02)
+    y, x = np.mgrid[:240, :320]
+    middle = np.hypot(y - 119.5, x - 159.5) < 48 - 8
+    assert (hole[middle]).all()
+    np.testing.assert_allclose(restored[middle], red[middle], atol=2)
 
 
 def test_a_network_that_does_not_fill_has_no_brush(page: Page, address: str, photo: Path) -> None:

@@ -34,3 +34,8 @@ export function loadModel(address, watch) {
 export function run(feeds) {
   return ask({ run: feeds }, undefined, Object.values(feeds).map(({ data }) => data.buffer));
 }
+
+/** Returns {data, width, height, mask} of a picture after the middle of its large holes was filled; see holes.js. */
+export function fillHoles({ data, width, height }, mask) {
+  return ask({ fill: { data, width, height }, mask });
+}

@@ -1,7 +1,7 @@
 // The part of the page for a restorer: a picture, its damage, its restoration in tiles, and a divider between both.
 import { damage, throughJpeg } from "./damage.js";
 import { find, showValue } from "./dom.js";
-import { run } from "./engine.js";
+import { fillHoles, run } from "./engine.js";
 import { openStage } from "./stage.js";
 import { openRepairs } from "./repairs.js";
 import { cutMask, greyInPlace, savePng, toFloats, toImageData } from "./pixels.js";
@@ -114,8 +114,10 @@ export async function openRestorer(model, say, signal) {
     const restored = new ImageData(Uint8ClampedArray.from(image.data), image.width, image.height);
     showWorking(0, windows.length);
     try {
+      const given = await fillHoles(image, mask);
+      if (stopped()) return;
       for (const [done, window] of windows.entries()) {
-        const output = await run(feeds(image, mask, told, window));
+        const output = await run(feeds(given, told, window));
         if (stopped()) return;
         const [tile] = toImageData(output.restored);
         paste(restored, tile, window);
@@ -137,11 +139,11 @@ export async function openRestorer(model, say, signal) {
     }
   }
 
-  function feeds(image, mask, told, window) {
+  function feeds(image, told, window) {
     const dims = [1, window.height, window.width];
     return {
       images: { data: toFloats(image, channels, window), dims: [...dims, channels] },
-      missing: { data: cutMask(mask, image, window), dims: [...dims, 1] },
+      missing: { data: cutMask(image.mask, image, window), dims: [...dims, 1] },
       ...(told.length && { levels: { data: told.slice(), dims: [1, told.length] } }),
     };
   }

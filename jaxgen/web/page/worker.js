@@ -1,7 +1,9 @@
-// Runs the network in a worker thread, so that the page never freezes.
+// Runs the network, and what else takes long, in a worker thread, so that the page never freezes.
 //   {id, load: address of an .onnx file, runtime: address of the folder ort/}  ->  {id, result}
 //   {id, run: {name: {data, dims}}}                                            ->  {id, result: {name: {data, dims}}}
+//   {id, fill: {data, width, height}, mask}                                    ->  {id, result: see fillLargeHoles}
 // While a model is loading the worker sends {id, loaded, total} in bytes; an error is {id, error}.
+import { fillLargeHoles } from "./holes.js";
 import * as ort from "./ort/ort.js";
 
 let session = null;
@@ -40,12 +42,17 @@ async function run({ run: feeds }) {
   return Object.fromEntries(Object.entries(results).map(([name, { data, dims }]) => [name, { data, dims: [...dims] }]));
 }
 
+const answer = (message) => {
+  if (message.load) return load(message);
+  return message.fill ? fillLargeHoles(message.fill, message.mask) : run(message);
+};
+
 let queue = Promise.resolve(); // requests run one after another, in their order
 
 self.onmessage = ({ data: message }) => {
   queue = queue.then(async () => {
     try {
-      self.postMessage({ id: message.id, result: await (message.load ? load(message) : run(message)) });
+      self.postMessage({ id: message.id, result: await answer(message) });
     } catch (error) {
       self.postMessage({ id: message.id, error: String(error?.message ?? error) });
     }
