@@ -1,8 +1,5 @@
 """The middle of large holes as the page fills it, in Node.js: as jaxgen/bundles/holes.py does, up to rounding."""
 
-import json
-import shutil
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +7,12 @@ import pytest
 from skimage import data
 
 from jaxgen.bundles.holes import fill_large_holes
-from jaxgen.web.build import SOURCES
+from tests.web.node import run_script, with_alpha
 
 SCRIPT = """
 import { fillLargeHoles } from "./holes.mjs";
 import { readFileSync, writeFileSync } from "node:fs";
-const [width, height] = JSON.parse(process.argv[2]);
+const { width, height } = JSON.parse(process.argv[2]);
 const picture = { data: new Uint8ClampedArray(readFileSync("picture")), width, height };
 const before = picture.data.slice();
 const { data, mask } = fillLargeHoles(picture, new Uint8Array(readFileSync("mask")));
@@ -27,15 +24,10 @@ writeFileSync("left", mask);
 
 def filled_by_page(folder: Path, pixels: np.ndarray, missing: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The filled picture, and where pixels are missing still."""
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("no Node.js here")
     height, width = missing.shape
-    (folder / "holes.mjs").write_bytes((SOURCES / "holes.js").read_bytes())
-    (folder / "run.mjs").write_text(SCRIPT)
-    (folder / "picture").write_bytes(np.dstack([pixels, np.full(missing.shape, 255, np.uint8)]).tobytes())
+    (folder / "picture").write_bytes(with_alpha(pixels))
     (folder / "mask").write_bytes(missing.astype(np.uint8).tobytes())
-    subprocess.run([node, "run.mjs", json.dumps([width, height])], cwd=folder, check=True, timeout=60)
+    run_script(folder, "holes", SCRIPT, width=width, height=height)
     filled = np.frombuffer((folder / "filled").read_bytes(), np.uint8).reshape(height, width, 4)
     return filled[..., :3], np.frombuffer((folder / "left").read_bytes(), np.uint8).reshape(height, width) == 1
 

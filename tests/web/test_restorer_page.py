@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from jaxgen.bundles.holes import fill_large_holes
+from jaxgen.bundles.levels import estimate_levels, windows_of
 from tests.web.chromium import Page
 
 stand_ins = pytest.importorskip("tests.web.stand_ins", reason="needs onnx")
@@ -254,6 +255,33 @@ def test_switches_say_what_is_repaired(page: Page, address: str, photo: Path) ->
     page.click("#repair-salt_and_pepper")
     assert page.run("document.querySelector('#download').disabled")  # what was restored is another thing
     np.testing.assert_allclose(restore(page), np.clip(original - changes[0] - changes[2], 0, 255), atol=1)
+
+
+def test_levels_are_seen_where_there_is_an_estimator(page: Page, address: str, tmp_path: Path) -> None:
+    """Waves of all frequencies, light above: only in light windows the stand-in sees something."""
+    y, x = np.mgrid[:300, :420]
+    waves = 150 + 50 * np.sin(x * y / 900) * (y > 140) + y / 9
+    photo = np.stack([waves, waves - 20, waves + 30], axis=-1).clip(0, 255).astype(np.uint8)
+    Image.fromarray(photo).save(tmp_path / "waves.png")
+    page.open(f"{address}#model=seeing")
+    take(page, tmp_path / "waves.png")
+    windows = windows_of(photo)
+    seen = estimate_levels(stand_ins.expected_levels, ("noise", "jpeg"), 3, windows)
+    assert 10 < 255 * seen["noise"] < 100
+    change = 127.5 * sum(factor * seen[name] for name, factor in stand_ins.REPAIRS.items() if name in seen)
+    np.testing.assert_allclose(restore(page), np.clip(photo + change, 0, 255), atol=0.51)
+    quality = 100 - 100 * seen["jpeg"]
+    words = f"seconds: noise of about {255 * seen['noise']:.0f}/255, JPEG quality of about {quality:.0f}. Move"
+    assert words in page.run(STATUS)
+
+    Image.fromarray(photo // 3).save(tmp_path / "dark.png")
+    take(page, tmp_path / "dark.png")
+    page.click("#restore")
+    page.idle()
+    assert page.run(STATUS) == "Nothing to repair is seen, so the picture stays as it is."
+    assert not page.run("document.querySelector('#restore').disabled")
+    page.click("#repair-salt_and_pepper")  # which it cannot see
+    np.testing.assert_allclose(restore(page), np.clip(photo // 3 - 127.5 * 0.5, 0, 255), atol=0.51)
 
 
 def test_with_all_switches_off_only_the_painted_part_is_changed(page: Page, address: str, photo: Path) -> None:
