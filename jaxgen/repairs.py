@@ -18,17 +18,21 @@ meant so: a network cannot know."""
 USUAL = {"blur": 1.2, "scratches": 0.03, "dust": 0.03}
 """Levels of what is asked for and not seen: blur in pixels, marks as a share of the picture. A network that is to find
 them by itself finds less: of dust 0 dB where it gains 14 dB at this level."""
+NOTHING_SEEN: Mapping[str, float] = {}
 Repair = str | Sequence[str] | Mapping[str, float | int]
 """Names joined by commas, a sequence of names, or levels by name."""
 
 
-def repair_levels(repair: Repair | None, repairs: Sequence[str]) -> np.ndarray:
-    """Returns a level for each repair, float32 (k,): `USUAL` or else `UNKNOWN` for names alone, 0 for all others.
+def repair_levels(
+    repair: Repair | None, repairs: Sequence[str], seen: Mapping[str, float] = NOTHING_SEEN
+) -> np.ndarray:
+    """Returns a level for each repair, float32 (k,): `told_level` for names alone, 0 for all that is not asked for.
 
     Args:
       repair: names, with - or _, or "all"; a mapping gives levels, -1 or 0 or more; None asks for those of `DEFAULT`,
         or for all if the network knows none of them.
       repairs: the k repairs that the network knows.
+      seen: levels that were seen in the picture, by name, which also stand for a level of -1.
 
     Raises:
       InputError: an unknown name, none at all, or a level that is not accepted.
@@ -36,8 +40,13 @@ def repair_levels(repair: Repair | None, repairs: Sequence[str]) -> np.ndarray:
     if repair is None:
         repair = tuple(name for name in DEFAULT if name in repairs) or tuple(repairs)
     require(bool(repairs), "repair", repair, "none, as this model repairs all that it was trained on")
-    asked = _named(repair, repairs)
+    asked = _named(repair, repairs, seen)
     return np.array([asked.get(name, 0.0) for name in repairs], np.float32)
+
+
+def told_level(name: str, seen: Mapping[str, float]) -> float:
+    """Returns the level of a repair that is asked for by name: what was seen or else `UNKNOWN`, `USUAL` at least."""
+    return max(seen.get(name, UNKNOWN), USUAL.get(name, UNKNOWN))
 
 
 def parse_repairs(repair: str | Sequence[str] | None, repairs: Sequence[str]) -> tuple[str, ...] | None:
@@ -45,7 +54,7 @@ def parse_repairs(repair: str | Sequence[str] | None, repairs: Sequence[str]) ->
     return None if repair is None else tuple(name for name in repairs if name in _named(repair, repairs))
 
 
-def _named(repair: Repair, repairs: Sequence[str]) -> dict[str, float]:
+def _named(repair: Repair, repairs: Sequence[str], seen: Mapping[str, float] = NOTHING_SEEN) -> dict[str, float]:
     """Returns levels by name."""
     accepted = f"{', '.join(name.replace('_', '-') for name in repairs)} joined by commas, or all"
     names = repair.split(",") if isinstance(repair, str) else repair
@@ -56,8 +65,8 @@ def _named(repair: Repair, repairs: Sequence[str]) -> dict[str, float]:
         plain = name.strip().replace("-", "_")
         require(plain in (*repairs, "all"), "repair", name, accepted)
         for known in repairs if plain == "all" else [plain]:
-            level = names[name] if isinstance(names, Mapping) else USUAL.get(known, UNKNOWN)
+            level = names[name] if isinstance(names, Mapping) else told_level(known, seen)
             number = isinstance(level, int | float | np.number) and not isinstance(level, bool) and math.isfinite(level)
             require(number and (level == UNKNOWN or level >= 0), f"repair: {name}", level, "-1 (unknown), or 0 or more")
-            levels[known] = float(level)
+            levels[known] = seen.get(known, UNKNOWN) if level == UNKNOWN else float(level)
     return levels

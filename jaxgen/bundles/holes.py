@@ -83,10 +83,14 @@ def _plane(values: np.ndarray, known: Known) -> np.ndarray:
     """Returns the linear function of the place that is nearest to the known values, one for each channel."""
     places = [np.linspace(-1, 1, n).reshape([-1 if i == j else 1 for j in range(known.ndim)])
               for i, n in enumerate(known.shape)]  # fmt: skip
-    terms = [np.ones(int(known.sum())), *(np.broadcast_to(place, known.shape)[known] for place in places)]
+    terms = [np.broadcast_to(place, known.shape)[known] for place in places]
+    centre = [term.mean() for term in terms]  # known pixels on one line say nothing of slopes across it: those are 0
+    terms = [term - middle for term, middle in zip(terms, centre, strict=True)]
     moments = np.array([[a @ b for b in terms] for a in terms])
     sums = np.array([a @ values[known].astype(np.float64) for a in terms])
-    constant, *slopes = np.linalg.pinv(moments, rcond=1e-9, hermitian=True) @ sums
+    slopes = np.linalg.pinv(moments, rcond=1e-9, hermitian=True) @ sums
+    places = [place - middle for place, middle in zip(places, centre, strict=True)]
+    constant = values[known].mean(axis=0, dtype=np.float64)
     plane = constant + sum(place[..., None] * slope for place, slope in zip(places, slopes, strict=True))
     return np.broadcast_to(plane, values.shape).astype(np.float32)
 

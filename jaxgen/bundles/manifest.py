@@ -10,13 +10,27 @@ from typing import Any, NamedTuple
 from jaxgen.errors import InputError, require
 
 MANIFEST = "manifest.json"
-PROGRAM, WEIGHTS, GOLDEN, ONNX = "model.stablehlo", "weights.safetensors", "golden.safetensors", "model.onnx"
-FILES = (PROGRAM, WEIGHTS, GOLDEN, ONNX)
+
+
+class Names(NamedTuple):
+    """The names of the files of a network: program, weights, golden inputs and outputs, and ONNX model."""
+
+    program: str
+    weights: str
+    golden: str
+    onnx: str
+
+
+MODEL = Names("model.stablehlo", "weights.safetensors", "golden.safetensors", "model.onnx")
+ESTIMATOR = Names("estimator.stablehlo", "estimator.safetensors", "estimator_golden.safetensors", "estimator.onnx")
+FILES = (*MODEL, *ESTIMATOR)
 """All files that a bundle may have; no other is ever opened."""
 FORMAT, VERSION = "jaxgen-bundle", 1
 LEVELS = "levels"
 """Name of the input that tells a restorer what to repair."""
 NAME, MOST_REPAIRS = r"[a-z0-9_]{1,40}", 32
+WINDOW = 64
+"""Edge in pixels of the windows that levels are estimated on."""
 LARGEST_MANIFEST = 2**20
 LARGEST_FILE = 2**31
 LARGEST_SIZE = 2**14
@@ -28,6 +42,25 @@ class Array(NamedTuple):
 
     name: str
     shape: tuple[int | str, ...]
+
+
+class Estimator(NamedTuple):
+    """The network that sees what is damaged in a picture, on windows of it: see `jaxgen.bundles.levels`.
+
+    Attributes:
+      repairs: names of the levels that it estimates.
+      inputs: windows of a picture.
+      outputs: their levels.
+    """
+
+    repairs: tuple[str, ...]
+    inputs: tuple[Array, ...]
+    outputs: tuple[Array, ...]
+
+    @property
+    def channels(self) -> int:
+        """Returns the number of channels of the windows, 1 or 3."""
+        return int(self.inputs[0].shape[-1])
 
 
 class Manifest(NamedTuple):
@@ -45,6 +78,7 @@ class Manifest(NamedTuple):
       fills: whether a restorer fills missing pixels.
       inputs: inputs of the model.
       outputs: outputs of the model.
+      estimator: of a restorer that is told levels; None if it finds all levels itself.
       files: size in bytes and SHA-256 by file name.
       record: content of the manifest file, with licence, data, configuration, metrics and versions.
     """
@@ -60,6 +94,7 @@ class Manifest(NamedTuple):
     fills: bool
     inputs: tuple[Array, ...]
     outputs: tuple[Array, ...]
+    estimator: Estimator | None
     files: dict[str, tuple[int, str]]
     record: dict[str, Any]
 
@@ -103,6 +138,7 @@ def parse_manifest(record: Any) -> Manifest:
         fills=_fills(record.get("fills", kind == "restorer"), kind),
         inputs=inputs,
         outputs=_arrays(_get(record, "outputs"), "outputs"),
+        estimator=_estimator(record.get("estimator"), record.get("repairs", [])),
         files=_files(_get(record, "files")),
         record=record,
     )
@@ -169,9 +205,7 @@ def _labels(value: Any) -> tuple[str, ...]:
 
 def _repairs(value: Any, kind: str, inputs: tuple[Array, ...]) -> tuple[str, ...]:
     """Returns the names of the repairs, for each of which the input "levels" has a column."""
-    named = isinstance(value, list) and all(isinstance(name, str) and re.fullmatch(NAME, name) for name in value)
-    accepted = f"a list of at most {MOST_REPAIRS} different names such as salt_and_pepper"
-    require(named and len(set(value)) == len(value) <= MOST_REPAIRS, "repairs", _short(value), accepted)
+    _require_names(value, "repairs")
     require(kind == "restorer" or not value, "repairs", _short(value), "none, as only a restorer repairs")
     found = [given.shape for given in inputs if given.name == LEVELS]
     wanted = [("b", len(value))] if value else []
@@ -179,10 +213,31 @@ def _repairs(value: Any, kind: str, inputs: tuple[Array, ...]) -> tuple[str, ...
     return tuple(value)
 
 
+def _require_names(value: Any, field: str) -> None:
+    named = isinstance(value, list) and all(isinstance(name, str) and re.fullmatch(NAME, name) for name in value)
+    accepted = f"a list of at most {MOST_REPAIRS} different names such as salt_and_pepper"
+    require(named and len(set(value)) == len(value) <= MOST_REPAIRS, field, _short(value), accepted)
+
+
 def _fills(value: Any, kind: str) -> bool:
     require(isinstance(value, bool), "fills", _short(value), "true, false")
     require(kind == "restorer" or not value, "fills", value, "false, as only a restorer fills")
     return value
+
+
+def _estimator(value: Any, known: list[str]) -> Estimator | None:
+    """Returns the description of an estimator of some of the repairs that the restorer knows, or None for None."""
+    if value is None:
+        return None
+    require(isinstance(value, dict), "estimator", _short(value), "an object")
+    repairs = _get(value, "repairs")
+    _require_names(repairs, "estimator.repairs")
+    require(bool({*repairs} & {*known}), "estimator.repairs", _short(repairs), f"one of {_short(known)} among them")
+    inputs, outputs = (_arrays(_get(value, field), f"estimator.{field}") for field in ("inputs", "outputs"))
+    shapes = [array.shape for array in (*inputs, *outputs)]
+    fits = any(shapes == [("b", WINDOW, WINDOW, channels), ("b", len(repairs))] for channels in (1, 3))
+    require(fits, "estimator: shapes", _short(shapes), f"b x {WINDOW} x {WINDOW} x 1 or 3, b x {len(repairs)}")
+    return Estimator(tuple(repairs), inputs, outputs)
 
 
 def _arrays(value: Any, field: str) -> tuple[Array, ...]:

@@ -10,8 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgen.bundles.holes import fill_large_holes
+from jaxgen.bundles.levels import estimate_levels, windows_of
 from jaxgen.bundles.manifest import Manifest, read_manifest
-from jaxgen.bundles.program import Apply, load_program
+from jaxgen.bundles.program import Apply, load_estimator, load_model
 from jaxgen.bundles.tiling import restored_tiles
 from jaxgen.errors import require
 from jaxgen.images import to_uint8
@@ -31,10 +32,12 @@ class Model:
     Attributes:
       manifest: its description.
       apply: the network, from the float32 arrays of `manifest.inputs` to that of `manifest.outputs`.
+      estimate: the network that sees what is damaged, from windows of a picture to their levels; None: there is none.
     """
 
     manifest: Manifest
     apply: Apply
+    estimate: Apply | None = None
 
     def sample(
         self,
@@ -73,7 +76,10 @@ class Model:
         return np.concatenate(parts)
 
     def restore(self, image: np.ndarray, mask: np.ndarray | None = None, repair: Repair | None = None) -> np.ndarray:
-        """Returns the restored image, as `python -m jaxgen restore` does, but the network finds all levels itself.
+        """Returns the restored image, as `python -m jaxgen restore` does with one model.
+
+        A bundle with an estimator sees the levels of what it is asked to repair, and leaves the image as it is if it
+        sees nothing of that; without one, the network finds all levels itself, less well.
 
         A colour model gets a grey image in all three channels, and the luma of its result is returned; a grey model
         restores each channel alone. A colour image whose channels are equal counts as grey. Large images are restored
@@ -84,7 +90,7 @@ class Model:
           mask: (h, w) or (h, w, 1), true where the image is to be filled in; all other pixels are then kept, unless
             `repair` asks for more.
           repair: of `manifest.repairs`: names joined by commas or a sequence of them, or "all"; or levels by name, -1
-            for one that the network finds: of noise its standard deviation in [0, 1], of JPEG 1 - quality / 100. None:
+            for one that is to be found: of noise its standard deviation in [0, 1], of JPEG 1 - quality / 100. None:
             noise and JPEG if the model knows them, else all; with a mask nothing.
 
         Returns:
@@ -103,9 +109,17 @@ class Model:
             unasked = None if levels is None else np.zeros_like(levels)
             filled = self._restored(*fill_large_holes(planes, ~missing), unasked)
             planes = np.where(missing[..., None], filled, planes)
-        if (missing is None or repair is not None) and (levels is None or levels.any()):
-            planes = self._restored(planes, None, levels)
+        if missing is None or repair is not None:
+            if self.estimate is not None:
+                levels = repair_levels(repair, self.manifest.repairs, self._seen(planes))
+            if levels is None or levels.any():
+                planes = self._restored(planes, None, levels)
         return _like(np.broadcast_to(planes, pixels.shape), np.asarray(image))
+
+    def _seen(self, pixels: np.ndarray) -> dict[str, float]:
+        """Returns the levels that are seen in pixels, float32 (h, w, c) in [-1, 1], by name."""
+        estimator = self.manifest.estimator
+        return estimate_levels(self.estimate, estimator.repairs, estimator.channels, windows_of(pixels))
 
     def _restored(self, pixels: np.ndarray, known: np.ndarray | None, levels: np.ndarray | None) -> np.ndarray:
         """Returns the restored pixels; both are float32 (h, w, c) in [-1, 1]."""
@@ -147,7 +161,7 @@ def load(folder: str | PathLike) -> Model:
       InputError: the folder is not a bundle, or it is damaged.
     """
     manifest = read_manifest(Path(folder))
-    return Model(manifest, load_program(Path(folder), manifest))
+    return Model(manifest, load_model(Path(folder), manifest), load_estimator(Path(folder), manifest))
 
 
 def _draw(manifest: Manifest, num: int, seed: int, labels: list[int] | None) -> list[np.ndarray]:

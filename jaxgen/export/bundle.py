@@ -16,7 +16,7 @@ import numpy as np
 from jax import export
 from safetensors.numpy import save as tensors
 
-from jaxgen.bundles.manifest import FILES, FORMAT, GOLDEN, MANIFEST, ONNX, PROGRAM, VERSION, WEIGHTS, parse_manifest
+from jaxgen.bundles.manifest import ESTIMATOR, FILES, FORMAT, MANIFEST, MODEL, VERSION, Names, parse_manifest
 from jaxgen.bundles.model import load
 from jaxgen.errors import InputError, require
 from jaxgen.export.model import open_model
@@ -31,6 +31,7 @@ MEANINGS = {
     "images": "pixels in [-1, 1]",
     "missing": "1 where a pixel is missing or to be filled in, 0 elsewhere",
     "levels": "of each of `repairs`: 0 for nothing to repair, -1 unknown; noise in [0, 1], JPEG 1 - quality / 100",
+    "found": "level of each of the estimator's `repairs` in the image, 0 or more",
     "restored": "pixels, near [-1, 1] and not clipped",
 }
 
@@ -57,20 +58,28 @@ def export_run(
     if form == "onnx":
         require_onnx()
     model = open_model(run, checkpoint, iterations)
-    for name, array in model.weights.items():
-        if not np.isfinite(array).all():
-            raise InputError(f"run: {run} has weights that are not finite ({name})")
-    files = {WEIGHTS: tensors(model.weights)}
-    if form != "safetensors":
-        files[PROGRAM] = stablehlo(model)
-        files[GOLDEN] = tensors({**model.golden, model.output: _result(model, model.golden)})
-    if form == "onnx":
-        files[ONNX] = onnx_model(model)
+    files = _files_of(model, MODEL, form, run)
+    if model.estimator is not None:
+        files |= _files_of(model.estimator, ESTIMATOR, form, run)
     record = manifest_of(model, files)
     parse_manifest(record)
     _write(out, {**files, MANIFEST: (json.dumps(record, indent=2) + "\n").encode()}, check=form != "safetensors")
     total = sum(map(len, files.values()))
     return f"{out}: {record['kind']} {record['name']}, {', '.join(sorted(files))}, {total / 1e6:.2f} MB"
+
+
+def _files_of(model: Exportable, names: Names, form: str, run: str) -> dict[str, bytes]:
+    """Returns the files of a network by name; raises `InputError` like `export_run`."""
+    for name, array in model.weights.items():
+        if not np.isfinite(array).all():
+            raise InputError(f"run: {run} has weights that are not finite ({name})")
+    files = {names.weights: tensors(model.weights)}
+    if form != "safetensors":
+        files[names.program] = stablehlo(model)
+        files[names.golden] = tensors({**model.golden, model.output: _result(model, model.golden)})
+    if form == "onnx":
+        files[names.onnx] = onnx_model(model)
+    return files
 
 
 def stablehlo(model: Exportable) -> bytes:
@@ -98,7 +107,7 @@ def onnx_model(model: Exportable) -> bytes:
 
     from jaxgen.export.onnx_model import to_onnx
 
-    notes = {"name": model.about["name"], "licence": model.about["licence"]}
+    notes = {name: model.about[name] for name in ("name", "licence") if name in model.about}
     weights = jax.device_put(model.weights)
     data = to_onnx(lambda *arrays: model.apply(weights, *arrays), model.inputs, model.output, notes)
     session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
@@ -112,15 +121,14 @@ def onnx_model(model: Exportable) -> bytes:
 
 def manifest_of(model: Exportable, files: Mapping[str, bytes]) -> dict[str, Any]:
     """Returns the manifest of the bundle as a JSON value."""
-    about = model.about
-    (result,) = jax.tree.leaves(jax.eval_shape(model.apply, model.weights, *model.inputs.values()))
+    about, estimator = model.about, model.estimator
     return {
         "format": FORMAT,
         "version": VERSION,
         **about,
         "weights": "ema",
-        "inputs": [_described(name, a.shape) for name, a in model.inputs.items()],
-        "outputs": [_described(model.output, result.shape)],
+        **_arrays(model),
+        **({} if estimator is None else {"estimator": {**estimator.about, **_arrays(estimator)}}),
         "files": {
             name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)} for name, data in files.items()
         },
@@ -128,6 +136,13 @@ def manifest_of(model: Exportable, files: Mapping[str, bytes]) -> dict[str, Any]
         "versions": {name: version(name) for name in ("jaxgen", "jax", "numpy")}
         | {"python": platform.python_version()},
     }
+
+
+def _arrays(model: Exportable) -> dict[str, Any]:
+    """Returns the inputs and outputs of a network as the manifest has them."""
+    (result,) = jax.tree.leaves(jax.eval_shape(model.apply, model.weights, *model.inputs.values()))
+    inputs = [_described(name, array.shape) for name, array in model.inputs.items()]
+    return {"inputs": inputs, "outputs": [_described(model.output, result.shape)]}
 
 
 def _described(name: str, shape: Any) -> dict[str, Any]:

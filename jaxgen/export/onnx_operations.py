@@ -181,6 +181,15 @@ def reduce_and(graph: Graph, eqn: Any, values: list[Value]) -> Value:
     )
 
 
+def reduce_sum(graph: Graph, eqn: Any, values: list[Value]) -> Value:
+    """Converts reduce_sum, the sum along axes."""
+    full, axes = graph.full(values[0], eqn.invars[0].aval.shape), tuple(eqn.params["axes"])
+    places = graph.integers([full.order.index(axis) for axis in axes])
+    total = graph.node("ReduceSum", [graph.ordered(full, full.order), places], keepdims=1)
+    shape = tuple(1 if axis in axes else size for axis, size in enumerate(full.shape))
+    return without_axes(graph, Value(shape, full.order, total), axes)
+
+
 def matmul(graph: Graph, eqn: Any, values: list[Value]) -> Value:
     """Converts the product of two matrices."""
     if eqn.params["dimension_numbers"] != (((1,), (0,)), ((), ())) or len(eqn.outvars[0].aval.shape) != 2:
@@ -209,6 +218,7 @@ def convolution(graph: Graph, eqn: Any, values: list[Value]) -> Value:
 
 OPERATIONS: dict[str, Operation] = {
     **{name: lambda g, _, v, op=op: elementwise(g, op, v) for name, op in ELEMENTWISE.items()},
+    "square": lambda g, _, v: elementwise(g, "Mul", [*v, *v]),
     "max": maximum,
     "ne": not_equal,
     "select_n": select,
@@ -222,6 +232,7 @@ OPERATIONS: dict[str, Operation] = {
     "concatenate": concatenate,
     "stack": stack,
     "reduce_and": reduce_and,
+    "reduce_sum": reduce_sum,
     "dot_general": matmul,
     "conv_general_dilated": convolution,
 }

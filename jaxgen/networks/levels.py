@@ -15,8 +15,6 @@ from jaxgen.networks.layers import Conv, space_to_depth
 from jaxgen.types import Images
 
 ESTIMATOR_WIDTHS = (32, 48, 64)
-ESTIMATED_SIZE = 64
-"""Edge in pixels of the images that levels are estimated on."""
 
 
 def level_features(levels: Float[Array, "b k"]) -> Float[Array, "b f"]:

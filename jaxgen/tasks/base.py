@@ -105,8 +105,9 @@ class Exportable(NamedTuple):
       inputs: shapes by name; sizes that are left open are symbolic.
       output: name of the result.
       golden: example inputs by name; the bundle holds the results for them.
-      sizes: values of the open sizes, by letter, for each of three further trials.
+      sizes: values of the open sizes, by letter, for each of some further trials.
       about: entries of the manifest about the network: `kind`, `image`, `labels` and those of its kind.
+      estimator: of a restorer, the network that sees what is damaged, whose `about` are its `repairs`.
     """
 
     apply: Callable[..., jax.Array]
@@ -116,6 +117,7 @@ class Exportable(NamedTuple):
     golden: dict[str, np.ndarray]
     sizes: tuple[dict[str, int], ...]
     about: dict[str, Any]
+    estimator: "Exportable | None" = None
 
 
 class Task(NamedTuple):

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors.numpy import load as load_arrays
 
-from jaxgen.bundles.manifest import MANIFEST, WEIGHTS, read_file, read_manifest
+from jaxgen.bundles.manifest import MANIFEST, MODEL, read_file, read_manifest
 from jaxgen.errors import InputError
 from jaxgen.tasks.base import Trained, flat_weights
 from jaxgen.tasks.load import load, shape_of_state
@@ -56,7 +56,7 @@ def warm_start(algorithm: Algorithm, config: Any, model: Trained | str) -> tuple
 def _weights_of(model: Trained | str, network: str) -> tuple[str, Found]:
     """Returns the name and the weights of a model; those of a bundle are of one network, named `network`."""
     if not isinstance(model, Trained) and (Path(model) / MANIFEST).is_file():
-        weights = read_file(Path(model), read_manifest(Path(model)), WEIGHTS)
+        weights = read_file(Path(model), read_manifest(Path(model)), MODEL.weights)
         return model, {network: load_arrays(weights)}
     trained = model if isinstance(model, Trained) else load(model, field="initial_weights")
     networks = {**trained.state.params, **trained.state.ema_params}

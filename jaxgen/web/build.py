@@ -77,7 +77,14 @@ def page_files(models: Sequence[PageModel], runtime: dict[str, bytes]) -> dict[s
     for name, model in zip(unique_ids([model.manifest["name"] for model in models]), models, strict=True):
         path = f"models/{name}-{hashlib.sha256(model.onnx).hexdigest()[:8]}.onnx"  # changes with the model
         files[path] = model.onnx
-        entries.append(describe_model(name, path, model))
+        entry = describe_model(name, path, model)
+        if model.estimator is not None:
+            seen = model.manifest["estimator"]
+            path = f"models/{name}-estimator-{hashlib.sha256(model.estimator).hexdigest()[:8]}.onnx"
+            files[path] = model.estimator
+            channels = seen["inputs"][0]["shape"][-1]
+            entry["estimator"] = {"file": path, "repairs": seen["repairs"], "channels": channels}
+        entries.append(entry)
     if any(model.manifest["kind"] == "restorer" for model in models):
         files["example.jpg"] = example_picture()
     page = {"format": FORMAT, "version": 1, "example": "example.jpg" if "example.jpg" in files else None}

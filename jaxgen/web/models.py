@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxgen.bundles.manifest import MANIFEST, ONNX, read_file, read_manifest
+from jaxgen.bundles.manifest import ESTIMATOR, MANIFEST, MODEL, read_file, read_manifest
 from jaxgen.errors import require
 from jaxgen.web.directions import Generate
 
@@ -25,11 +25,13 @@ class PageModel(NamedTuple):
       manifest: manifest of its bundle.
       onnx: content of its model.onnx.
       generate: the generator of a GAN, to compute directions; with None they are random.
+      estimator: content of its estimator.onnx, which sees what is damaged; None if there is none.
     """
 
     manifest: dict[str, Any]
     onnx: bytes
     generate: Generate | None = None
+    estimator: bytes | None = None
 
 
 def is_bundle(run: str) -> bool:
@@ -58,13 +60,16 @@ def open_model(run: str) -> PageModel:
 
 def _read_bundle(folder: Path) -> PageModel:
     manifest = read_manifest(folder)
-    require(ONNX in manifest.files, "runs", str(folder), "a bundle with model.onnx, as --format onnx writes")
+    require(MODEL.onnx in manifest.files, "runs", str(folder), "a bundle with model.onnx, as --format onnx writes")
     names, channels = {given.name for given in manifest.inputs}, manifest.image[2]
     require(names in INPUTS[manifest.kind], "runs", f"{folder}, of {sorted(names)}", "a GAN or a restorer")
     require(channels in (1, 3), "runs", f"{folder}, {channels} channels", "1 or 3 channels")
     require(("condition" in names) == bool(manifest.labels), "runs", str(folder), "labels where there is a condition")
-    data = read_file(folder, manifest, ONNX)
-    return PageModel(manifest.record, data, onnx_generator(data) if manifest.kind == "gan" else None)
+    data = read_file(folder, manifest, MODEL.onnx)
+    if manifest.kind == "gan":
+        return PageModel(manifest.record, data, onnx_generator(data))
+    seen = None if manifest.estimator is None else read_file(folder, manifest, ESTIMATOR.onnx)
+    return PageModel(manifest.record, data, estimator=seen)
 
 
 def onnx_generator(model: bytes) -> Generate | None:

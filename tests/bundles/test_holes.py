@@ -44,6 +44,14 @@ def test_flat_pictures_and_ramps_are_continued_exactly(sizes: tuple[int, ...], w
     np.testing.assert_array_equal(filled[~middle], given[~middle])
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_flat_picture_is_continued_from_one_line(axis: int) -> None:
+    known = np.zeros((40, 50), bool)
+    known[(slice(None),) * axis + (0,)] = True
+    filled, _ = fill_large_holes(np.full((40, 50, 1), 200, np.uint8), known)
+    np.testing.assert_array_equal(filled, np.full((40, 50, 1), 200))
+
+
 def _depth(size: int, first: int, width: int) -> np.ndarray:
     """How far each place along an axis is from known ones; where the hole touches the border there are none."""
     places = np.arange(size)

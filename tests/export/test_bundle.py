@@ -22,6 +22,7 @@ from jaxgen.tasks.gan.config import GanConfig, GanRecipe
 from jaxgen.tasks.gan.sample import draw
 from jaxgen.tasks.load import load
 from jaxgen.tasks.restoration.config import RestorationConfig, RestorationRecipe
+from jaxgen.tasks.restoration.damage_seen import see_damage
 from jaxgen.tasks.restoration.pixels import adapt
 from jaxgen.tasks.restoration.restorers import make_restorer
 from jaxgen.types import Observation
@@ -178,7 +179,14 @@ def test_a_bundle_repairs_what_is_asked_for_as_its_onnx_model_does_at_any_size(t
     session = onnxruntime.InferenceSession((tmp_path / "bundle" / "model.onnx").read_bytes())
     image = np.random.default_rng(0).uniform(0, 1, (61, 47, 3)).astype(np.float32)
     predict = jax.jit(trained.algorithm.predict)
-    for repair, levels in ((None, [-1, -1, 0]), ("blur", [0, 0, -1]), ({"noise": 0.1, "blur": 2}, [0.1, 0, 2])):
+    noise, jpeg, blur = see_damage(trained, 2 * image - 1).levels.values()
+    blurred = max(blur, 1.2)
+    asked = (
+        ("jpeg,blur", [0, jpeg, blurred]),
+        ({"noise": -1, "blur": 1}, [noise, 0, 1]),
+        ({"noise": 0.1, "blur": 2}, [0.1, 0, 2]),
+    )
+    for repair, levels in asked:
         told = np.asarray([levels], np.float32)
         seen = Observation(jnp.asarray(2 * image[None] - 1), None, jnp.asarray(told))
         expected = np.clip(predict(trained.state, seen, jax.random.key(0)).images, -1, 1)[0]

@@ -71,6 +71,27 @@ REPAIRS = {"noise": 0.125, "jpeg": 0.25, "salt_and_pepper": 0.5}
 """What `told_restorer` subtracts for each repair of unknown level."""
 
 
+def expected_levels(windows: np.ndarray) -> np.ndarray:
+    """What the estimator of `seeing_restorer` finds: 1/2 and 3/4 of the mean, but nothing below 0."""
+    return np.maximum(windows.mean(axis=(1, 2, 3)), 0)[:, None] * np.float32([0.5, 0.75])
+
+
+def seeing_restorer(name: str = "Seeing") -> PageModel:
+    """That of `told_restorer`, with an estimator of noise and JPEG."""
+    nodes = [
+        helper.make_node("ReduceMean", ["images"], ["mean"], axes=[1, 2, 3], keepdims=0),
+        helper.make_node("Relu", ["mean"], ["light"]),
+        helper.make_node("Unsqueeze", ["light", "last"], ["column"]),
+        helper.make_node("Mul", ["column", "factors"], ["found"]),
+    ]
+    constants = {"last": np.array([1]), "factors": np.float32([[0.5, 0.75]])}
+    shapes = {"images": ["b", 64, 64, 3]}
+    seen = {"repairs": ["noise", "jpeg"], "inputs": [{"name": "images", "shape": shapes["images"]}]}
+    told = told_restorer(name)
+    data = _model(nodes, constants, shapes, {"found": ["b", 2]})
+    return told._replace(manifest={**told.manifest, "estimator": seen}, estimator=data)
+
+
 def told_restorer(name: str = "Told", fills: bool = True) -> PageModel:
     """A restorer that subtracts a number for each repair that is asked for, and gives 0.5 where pixels are missing."""
     nodes = [

@@ -188,6 +188,7 @@ def test_the_models_are_chosen_from_a_list(page: Page, address: str) -> None:
         "fixed",
         "told",
         "no-holes",
+        "seeing",
     ]
     page.set("#model", "mean", "change")
     page.wait("!document.querySelector('#restorer').hidden")

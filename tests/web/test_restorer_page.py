@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from jaxgen.bundles.holes import fill_large_holes
+from jaxgen.bundles.levels import estimate_levels, windows_of
 from tests.web.chromium import Page
 
 stand_ins = pytest.importorskip("tests.web.stand_ins", reason="needs onnx")
@@ -48,11 +50,12 @@ def restore(page: Page) -> np.ndarray:
 
 
 def assert_restores(restored: np.ndarray, damaged: np.ndarray, mask: np.ndarray) -> None:
-    """As `expected_restored` does where no tile or border is in sight, and everywhere that its padding allows."""
+    """As `expected_restored` does everywhere; where a hole is large, its middle is known to it."""
     height, width = damaged.shape[:2]
     pad = ((0, -height % 4), (0, -width % 4))
-    images = np.pad(damaged / 127.5 - 1, (*pad, (0, 0)), mode="edge")[None]
-    expected = stand_ins.expected_restored(images, np.pad(mask, pad, mode="edge")[None, ..., None])
+    given, known = fill_large_holes(damaged, mask == 0)
+    images = np.pad(given / 127.5 - 1, (*pad, (0, 0)), mode="edge")[None]
+    expected = stand_ins.expected_restored(images, np.pad(1.0 - known, pad, mode="edge")[None, ..., None])
     np.testing.assert_allclose(restored, 127.5 * (expected[0, :height, :width] + 1), atol=2)
 
 
@@ -86,7 +89,9 @@ def test_damage_and_brush(page: Page, address: str, photo: Path) -> None:
     assert rows.mean() == pytest.approx(333 / 2, abs=2)
     restored = restore(page)
     assert_restores(restored, damaged, mask)
-    np.testing.assert_array_equal(restored[mask == 1], np.full((mask.sum(), 3), 191))  # 0.5 in [-1, 1]
+    rim = ~fill_large_holes(damaged, mask == 0)[1]
+    assert 0 < rim.sum() < mask.sum()
+    np.testing.assert_array_equal(restored[rim], np.full((rim.sum(), 3), 191))  # 0.5 in [-1, 1]
 
     page.click("#clear")
     np.testing.assert_array_equal(array(page, "jaxgen.damaged()"), original)
@@ -252,6 +257,33 @@ def test_switches_say_what_is_repaired(page: Page, address: str, photo: Path) ->
     np.testing.assert_allclose(restore(page), np.clip(original - changes[0] - changes[2], 0, 255), atol=1)
 
 
+def test_levels_are_seen_where_there_is_an_estimator(page: Page, address: str, tmp_path: Path) -> None:
+    """Waves of all frequencies, light above: only in light windows the stand-in sees something."""
+    y, x = np.mgrid[:300, :420]
+    waves = 150 + 50 * np.sin(x * y / 900) * (y > 140) + y / 9
+    photo = np.stack([waves, waves - 20, waves + 30], axis=-1).clip(0, 255).astype(np.uint8)
+    Image.fromarray(photo).save(tmp_path / "waves.png")
+    page.open(f"{address}#model=seeing")
+    take(page, tmp_path / "waves.png")
+    windows = windows_of(photo)
+    seen = estimate_levels(stand_ins.expected_levels, ("noise", "jpeg"), 3, windows)
+    assert 10 < 255 * seen["noise"] < 100
+    change = 127.5 * sum(factor * seen[name] for name, factor in stand_ins.REPAIRS.items() if name in seen)
+    np.testing.assert_allclose(restore(page), np.clip(photo + change, 0, 255), atol=0.51)
+    quality = 100 - 100 * seen["jpeg"]
+    words = f"seconds: noise of about {255 * seen['noise']:.0f}/255, JPEG quality of about {quality:.0f}. Move"
+    assert words in page.run(STATUS)
+
+    Image.fromarray(photo // 3).save(tmp_path / "dark.png")
+    take(page, tmp_path / "dark.png")
+    page.click("#restore")
+    page.idle()
+    assert page.run(STATUS) == "Nothing to repair is seen, so the picture stays as it is."
+    assert not page.run("document.querySelector('#restore').disabled")
+    page.click("#repair-salt_and_pepper")  # which it cannot see
+    np.testing.assert_allclose(restore(page), np.clip(photo // 3 - 127.5 * 0.5, 0, 255), atol=0.51)
+
+
 def test_with_all_switches_off_only_the_painted_part_is_changed(page: Page, address: str, photo: Path) -> None:
     page.open(f"{address}#model=told")
     take(page, photo)
@@ -264,8 +296,33 @@ def test_with_all_switches_off_only_the_painted_part_is_changed(page: Page, addr
     page.run("document.querySelector('#damaged').focus()")
     page.press(" ")
     restored, mask = restore(page), missing(page, (333, 601)) == 1
-    np.testing.assert_array_equal(restored[~mask], np.asarray(Image.open(photo))[~mask])
-    np.testing.assert_array_equal(restored[mask], np.full((mask.sum(), 3), 191))
+    original = np.asarray(Image.open(photo))
+    filled, known = fill_large_holes(original, ~mask)
+    np.testing.assert_array_equal(restored[~mask], original[~mask])
+    np.testing.assert_array_equal(restored[~known], np.full(((~known).sum(), 3), 191))
+    np.testing.assert_allclose(restored[mask & known].astype(int), filled[mask & known], atol=1)
+
+
+@pytest.mark.parametrize("slope", [0, 200])
+def test_a_large_hole_is_filled_from_its_surroundings(page: Page, address: str, tmp_path: Path, slope: int) -> None:
+    """The stand-in gives 191 wherever the network is told that a pixel is missing."""
+    red = np.zeros((240, 320, 3))
+    red[..., 0] = 255 - slope * np.linspace(0, 1, 320)
+    Image.fromarray(np.rint(red).astype(np.uint8)).save(tmp_path / "red.png")
+    page.open(f"{address}#model=told")
+    take(page, tmp_path / "red.png")
+    for name in ("noise", "jpeg"):
+        page.click(f"#repair-{name}")
+    page.run("document.querySelector('#brush').max = 96")
+    page.set("#brush", 96)
+    page.run("document.querySelector('#damaged').focus()")
+    page.press(" ")
+    restored, hole = restore(page), missing(page, (240, 320)) == 1
+    assert hole.sum() == pytest.approx(np.pi * 48**2, rel=0.02)
+    y, x = np.mgrid[:240, :320]
+    middle = np.hypot(y - 119.5, x - 159.5) < 48 - 8
+    assert (hole[middle]).all()
+    np.testing.assert_allclose(restored[middle], red[middle], atol=2)
 
 
 def test_a_network_that_does_not_fill_has_no_brush(page: Page, address: str, photo: Path) -> None:

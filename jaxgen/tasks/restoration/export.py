@@ -8,13 +8,19 @@ import numpy as np
 from flax.traverse_util import unflatten_dict
 from jax import export
 
+from jaxgen.bundles.manifest import WINDOW
 from jaxgen.degradations.compose import has_missing, parse_mixture
 from jaxgen.errors import require
 from jaxgen.networks.inverse import ESTIMATOR
 from jaxgen.repairs import UNKNOWN
 from jaxgen.tasks.base import Exportable, Trained, flat_weights
+from jaxgen.tasks.load import load
+from jaxgen.tasks.restoration.damage_seen import has_estimator, levels_in
 from jaxgen.tasks.restoration.restorers import make_restorer
 from jaxgen.types import Observation
+
+SHARED = "photos"
+"""The weights of the package whose estimator serves those that have none."""
 
 
 def exportable(restorer: Trained, iterations: int | None) -> Exportable:
@@ -63,7 +69,36 @@ def exportable(restorer: Trained, iterations: int | None) -> Exportable:
     sizes = ({"b": 1, "h": 61, "w": 47}, {"b": 2, "h": 64, "w": 96}, {"b": 1, "h": 1, "w": 30})
     params = {name: tree for name, tree in restorer.state.ema_params["restorer"].items() if name != ESTIMATOR}
     golden = _damaged((1, *size, channels), len(config.repairs))
-    return Exportable(apply, flat_weights(params), inputs, "restored", golden, sizes, about)
+    seen = estimator_of(restorer)
+    return Exportable(apply, flat_weights(params), inputs, "restored", golden, sizes, about, seen)
+
+
+def estimator_of(restorer: Trained) -> Exportable | None:
+    """Returns the network that sees what a restorer is told, by windows (b, size, size, c) of a picture.
+
+    It is the restorer's own or that of the package, whichever `jaxgen restore` uses; None if it sees nothing of that.
+    """
+    asked = restorer.config.restoration.repairs
+    source = restorer if not asked or has_estimator(restorer) else load(SHARED)
+    config, channels = source.config.restoration, source.facts.shape[-1]
+    if not {*asked} & {*config.repairs} or channels not in (1, 3):
+        return None
+    network = make_restorer(dataclasses.replace(config, dtype="float32"), source.facts.shape)
+
+    def apply(weights: dict[str, jax.Array], images: jax.Array) -> jax.Array:
+        return levels_in(network, {ESTIMATOR: unflatten_dict(weights, sep="/")}, images)
+
+    (b,), shape = export.symbolic_shape("b"), (WINDOW, WINDOW, channels)
+    golden = np.random.default_rng(0).uniform(-1, 1, (2, *shape)).astype(np.float32)
+    return Exportable(
+        apply,
+        flat_weights(source.state.ema_params["restorer"][ESTIMATOR]),
+        inputs={"images": jax.ShapeDtypeStruct((b, *shape), jnp.float32)},
+        output="found",
+        golden={"images": golden},
+        sizes=({"b": 5},),
+        about={"repairs": list(config.repairs)},
+    )
 
 
 def _damaged(shape: tuple[int, ...], num_levels: int) -> dict[str, np.ndarray]:

@@ -10,7 +10,7 @@ import numpy as np
 from jaxgen.bundles.holes import fill_large_holes
 from jaxgen.bundles.tiling import Known, Pixels, choose_window, in_windows, restore_tiled
 from jaxgen.errors import require
-from jaxgen.repairs import DEFAULT, REPAIRS, UNKNOWN, USUAL, parse_repairs
+from jaxgen.repairs import DEFAULT, REPAIRS, parse_repairs, told_level
 from jaxgen.tasks.base import NOTHING, Trained
 from jaxgen.tasks.load import load, require_use
 from jaxgen.tasks.restoration.apply import adapt, can_fill
@@ -234,6 +234,5 @@ def _asked(models: Models, repair: tuple[str, ...] | None, seen: Seen) -> tuple[
 
 def _levels(model: Trained, asked: tuple[str, ...], seen: Mapping[str, float]) -> np.ndarray:
     """Returns the level of each repair of a model: 0 if it is not asked for, else what was seen, `USUAL` at least."""
-    told = {name: seen.get(name, UNKNOWN) for name in asked}
-    told |= {name: max(told[name], USUAL[name]) for name in USUAL if name in told}
-    return np.array([told.get(name, 0.0) for name in model.config.restoration.repairs], np.float32)
+    repairs = model.config.restoration.repairs
+    return np.array([told_level(name, seen) if name in asked else 0.0 for name in repairs], np.float32)

@@ -54,7 +54,7 @@ async function open(model) {
   document.querySelector("main").append(find("status")); // a restorer puts it beside its button
   const watch = showLoading(model.name);
   try {
-    const { threads } = await loadModel(model.file, watch);
+    const { threads } = await loadModel({ model: model.file, ...(model.estimator && { estimator: model.estimator.file }) }, watch);
     document.documentElement.dataset.threads = threads;
     if (signal.aborted) return;
     const hooks = await (model.kind === "gan" ? openGan : openRestorer)(model, say, signal);

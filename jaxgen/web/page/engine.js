@@ -24,13 +24,22 @@ function ask(message, watch, transfer = []) {
   });
 }
 
-/** Loads an .onnx file in place of the last one; `watch` gets the bytes loaded and, if known, the total. */
-export function loadModel(address, watch) {
+/**
+ * Loads the networks {model: file, estimator: file, if there is one} in place of the last ones; `watch` gets the bytes
+ * loaded of the model and, if known, the total.
+ */
+export function loadModel(files, watch) {
   const from = (path) => new URL(path, document.baseURI).href;
-  return ask({ load: from(address), runtime: from("ort/") }, watch);
+  const addresses = Object.entries(files).map(([network, path]) => [network, from(path)]);
+  return ask({ load: Object.fromEntries(addresses), runtime: from("ort/") }, watch);
 }
 
-/** Returns outputs {name: {data, dims}} of the model for inputs of this form, whose arrays are transferred. */
-export function run(feeds) {
-  return ask({ run: feeds }, undefined, Object.values(feeds).map(({ data }) => data.buffer));
+/** Returns outputs {name: {data, dims}} of a network for inputs of this form, whose arrays are transferred. */
+export function run(feeds, network = "model") {
+  return ask({ run: feeds, network }, undefined, Object.values(feeds).map(({ data }) => data.buffer));
+}
+
+/** Returns {data, width, height, mask} of a picture after the middle of its large holes was filled; see holes.js. */
+export function fillHoles({ data, width, height }, mask) {
+  return ask({ fill: { data, width, height }, mask });
 }

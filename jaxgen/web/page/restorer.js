@@ -1,7 +1,8 @@
 // The part of the page for a restorer: a picture, its damage, its restoration in tiles, and a divider between both.
 import { damage, throughJpeg } from "./damage.js";
 import { find, showValue } from "./dom.js";
-import { run } from "./engine.js";
+import { fillHoles, run } from "./engine.js";
+import { levelsOf, windowsOf } from "./levels.js";
 import { openStage } from "./stage.js";
 import { openRepairs } from "./repairs.js";
 import { cutMask, greyInPlace, savePng, toFloats, toImageData } from "./pixels.js";
@@ -104,9 +105,8 @@ export async function openRestorer(model, say, signal) {
 
   async function restore() {
     await damaging;
-    const [image, mask, told, began] = [damaged, stage.mask(), asked(), performance.now()];
-    const fillsAlone = told.length > 0 && told.every((level) => level === 0); // or does nothing at all
-    if (fillsAlone && !mask.includes(1)) return say("All repairs are off, so the picture stays as it is.");
+    const [image, mask, wanted, began] = [damaged, stage.mask(), asked(), performance.now()];
+    if (isNothing(wanted) && !mask.includes(1)) return say("All repairs are off, so the picture stays as it is.");
     const control = (working = new AbortController());
     const stopped = () => control.signal.aborted || signal.aborted;
     const { multiple, halo } = model;
@@ -114,8 +114,14 @@ export async function openRestorer(model, say, signal) {
     const restored = new ImageData(Uint8ClampedArray.from(image.data), image.width, image.height);
     showWorking(0, windows.length);
     try {
+      const told = await seenLevels(image, wanted);
+      if (stopped()) return;
+      const fillsAlone = isNothing(told);
+      if (fillsAlone && !mask.includes(1)) return say("Nothing to repair is seen, so the picture stays as it is.");
+      const given = await fillHoles(image, mask);
+      if (stopped()) return;
       for (const [done, window] of windows.entries()) {
-        const output = await run(feeds(image, mask, told, window));
+        const output = await run(feeds(given, told, window));
         if (stopped()) return;
         const [tile] = toImageData(output.restored);
         paste(restored, tile, window);
@@ -126,7 +132,8 @@ export async function openRestorer(model, say, signal) {
       stage.showRestored(restored);
       stage.compare(true);
       find("download").disabled = false;
-      say(`Restored in ${((performance.now() - began) / 1000).toFixed(1)} seconds. Move the divider to compare.`);
+      const words = model.estimator ? describe(told) : "";
+      say(`Restored in ${((performance.now() - began) / 1000).toFixed(1)} seconds${words}. Move the divider to compare.`);
     } catch (error) {
       if (!stopped()) say(`The picture could not be restored: ${error.message}`, true);
     } finally {
@@ -137,11 +144,33 @@ export async function openRestorer(model, say, signal) {
     }
   }
 
-  function feeds(image, mask, told, window) {
+  const isNothing = (levels) => levels.length > 0 && levels.every((level) => level === 0);
+
+  /** Returns the wanted levels, with those that are seen in the picture where the model comes with an estimator. */
+  async function seenLevels(image, wanted) {
+    if (!model.estimator || isNothing(wanted)) return wanted;
+    const { repairs, channels: shown } = model.estimator;
+    const windows = windowsOf(image, shown);
+    const { found } = await run({ images: { ...windows, data: windows.data.slice() } }, "estimator");
+    const seen = levelsOf(found, windows, repairs);
+    return wanted.map((level, i) => (level === 0 ? 0 : Math.max(level, seen[model.repairs[i]] ?? level)));
+  }
+
+  /** Returns what was seen, in words. */
+  function describe(told) {
+    const [noise, jpeg] = ["noise", "jpeg"].map((name) => told[model.repairs.indexOf(name)]);
+    const words = [
+      noise > 0 && `noise of about ${Math.round(255 * noise)}/255`,
+      jpeg > 0 && `JPEG quality of about ${Math.round(100 - 100 * jpeg)}`,
+    ].filter(Boolean);
+    return words.length ? `: ${words.join(", ")}` : "";
+  }
+
+  function feeds(image, told, window) {
     const dims = [1, window.height, window.width];
     return {
       images: { data: toFloats(image, channels, window), dims: [...dims, channels] },
-      missing: { data: cutMask(mask, image, window), dims: [...dims, 1] },
+      missing: { data: cutMask(image.mask, image, window), dims: [...dims, 1] },
       ...(told.length && { levels: { data: told.slice(), dims: [1, told.length] } }),
     };
   }

@@ -5,9 +5,10 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 from skimage import data
 
+from jaxgen.bundles.levels import windows_of
 from jaxgen.errors import InputError
 from jaxgen.repairs import REPAIRS, parse_repairs
-from jaxgen.tasks.restoration.damage_seen import Seen, describe, impulse_share, windows_of
+from jaxgen.tasks.restoration.damage_seen import Seen, describe, impulse_share
 
 PHOTO = data.chelsea()[:256, 100:356]
 RNG = np.random.default_rng(0)

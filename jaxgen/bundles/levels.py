@@ -1,0 +1,65 @@
+"""The levels of damage in a picture, from the estimates of a network on windows spread over it."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from jaxgen.bundles.manifest import WINDOW
+from jaxgen.bundles.tiling import AnyPixels
+
+NUM_WINDOWS = 48
+"""Windows of a picture on which levels are estimated."""
+LEAST = {"noise": 3.0 / 255.0, "jpeg": 0.08, "blur": 0.5}
+"""Levels below which there is nothing to repair: noise of 3/255, JPEG of quality 92, blur of half a pixel."""
+
+
+def estimate_levels(
+    estimate: Callable[[np.ndarray], Any], repairs: Sequence[str], channels: int, windows: np.ndarray
+) -> dict[str, float]:
+    """Returns the level of each repair in a picture: the median over its windows, 0 below `LEAST`.
+
+    Args:
+      estimate: windows float32 (n, size, size, channels) -> their levels (n, k).
+      repairs: names of the k levels.
+      channels: those that `estimate` takes. Other windows are made grey for it.
+      windows: result of `windows_of`, (n, size, size, c).
+    """
+    same = windows.shape[-1] == channels
+    shown = windows if same else np.repeat(windows.mean(axis=-1, keepdims=True), channels, axis=-1)
+    found, smooth = np.asarray(estimate(shown)), _smoother_half(windows)
+    medians = [float(np.median(found[smooth, i] if name == "noise" else found[:, i])) for i, name in enumerate(repairs)]
+    named = zip(repairs, medians, strict=True)
+    return {name: level if level >= LEAST.get(name, 0.0) else 0.0 for name, level in named}
+
+
+def windows_of(pixels: AnyPixels) -> np.ndarray:
+    """Returns `NUM_WINDOWS` windows spread over a picture, float32 (n, size, size, c) in [-1, 1].
+
+    They begin at multiples of 16 pixels, as the blocks of JPEG do. A smaller picture is mirrored at its edges.
+    """
+    size = WINDOW
+    short = [(0, max(0, size - n)) for n in pixels.shape[:2]]
+    while any(after for _, after in short):  # one mirror image at a time: more than that np.pad repeats by itself
+        pixels = np.pad(pixels, (*short, (0, 0)), mode="symmetric")
+        short = [(0, max(0, size - n)) for n in pixels.shape[:2]]
+    height, width = pixels.shape[:2]
+    columns = max(1, min(round((NUM_WINDOWS * width / height) ** 0.5), NUM_WINDOWS))
+    rows = max(1, NUM_WINDOWS // columns)
+    tops, lefts = (
+        np.linspace(0, n - size, num).astype(int) // 16 * 16 for n, num in ((height, rows), (width, columns))
+    )
+    places = [(top, left) for top in tops for left in lefts]
+    places += [places[-1]] * (NUM_WINDOWS - len(places))
+    cut = np.stack([pixels[top : top + size, left : left + size] for top, left in places])
+    if np.issubdtype(pixels.dtype, np.floating):
+        return cut
+    return cut.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max / 2) - np.float32(1)
+
+
+def _smoother_half(windows: np.ndarray) -> np.ndarray:
+    """Returns the places of the half of the windows with less texture, which may be taken for noise, or hide it."""
+    blurred = gaussian_filter(windows.mean(axis=-1), (0, 2, 2))
+    slopes = sum(np.abs(np.diff(blurred, axis=axis)).mean(axis=(1, 2)) for axis in (1, 2))
+    return np.argsort(slopes, kind="stable")[: len(windows) // 2]
