@@ -13,12 +13,17 @@ NUM_WINDOWS = 48
 """Windows of a picture on which levels are estimated."""
 LEAST = {"noise": 3.0 / 255.0, "jpeg": 0.08, "blur": 0.5}
 """Levels below which there is nothing to repair: noise of 3/255, JPEG of quality 92, blur of half a pixel."""
+EVERYWHERE = 0.8
+"""Share of the windows that must show noise of this level or more."""
 
 
 def estimate_levels(
     estimate: Callable[[np.ndarray], Any], repairs: Sequence[str], channels: int, windows: np.ndarray
 ) -> dict[str, float]:
     """Returns the level of each repair in a picture: the median over its windows, 0 below `LEAST`.
+
+    That of noise is the median over the smoother half, and 0 unless nearly all windows show noise, as texture may look
+    like noise but is not everywhere.
 
     Args:
       estimate: windows float32 (n, size, size, channels) -> their levels (n, k).
@@ -30,7 +35,12 @@ def estimate_levels(
     shown = windows if same else np.repeat(windows.mean(axis=-1, keepdims=True), channels, axis=-1)
     found, smooth = np.asarray(estimate(shown)), _smoother_half(windows)
     medians = [float(np.median(found[smooth, i] if name == "noise" else found[:, i])) for i, name in enumerate(repairs)]
-    named = zip(repairs, medians, strict=True)
+    named = list(zip(repairs, medians, strict=True))
+    if (
+        "noise" in repairs
+        and np.mean(found[_unclipped(windows), repairs.index("noise")] >= LEAST["noise"]) < EVERYWHERE
+    ):
+        named.append(("noise", 0.0))
     return {name: level if level >= LEAST.get(name, 0.0) else 0.0 for name, level in named}
 
 
@@ -56,6 +66,12 @@ def windows_of(pixels: AnyPixels) -> np.ndarray:
     if np.issubdtype(pixels.dtype, np.floating):
         return cut
     return cut.astype(np.float32) / np.float32(np.iinfo(pixels.dtype).max / 2) - np.float32(1)
+
+
+def _unclipped(windows: np.ndarray) -> np.ndarray:
+    """Returns the places of the windows that are not mostly black or white, where noise may be cut off; else all."""
+    clipped = (np.all(windows <= -1.0, axis=-1) | np.all(windows >= 1.0, axis=-1)).mean(axis=(1, 2)) > 0.5
+    return np.arange(len(windows)) if clipped.all() else np.flatnonzero(~clipped)
 
 
 def _smoother_half(windows: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@
 const WINDOW = 64; // edge in pixels
 const NUM_WINDOWS = 48;
 const LEAST = { noise: 3 / 255, jpeg: 0.08, blur: 0.5 }; // below these there is nothing to repair
+const EVERYWHERE = 0.8; // share of the windows that must show noise: texture may look like it, but is not everywhere
 
 /** Returns {data, dims: [n, size, size, channels]}: windows of a picture, in [-1, 1]; a smaller one is mirrored. */
 export function windowsOf({ data, width, height }, channels) {
@@ -30,7 +31,11 @@ export function windowsOf({ data, width, height }, channels) {
 export function levelsOf(found, windows, repairs) {
   const [all, smooth] = [[...Array(found.dims[0]).keys()], smootherHalf(windows)];
   const level = (name, i) => median((name === "noise" ? smooth : all).map((n) => found.data[n * repairs.length + i]));
-  const heeded = (value, name) => (value >= (LEAST[name] ?? 0) ? value : 0);
+  const seenIn = (n, i) => found.data[n * repairs.length + i] >= LEAST.noise;
+  const unclipped = unclippedOf(windows);
+  const everywhere = (i) => unclipped.filter((n) => seenIn(n, i)).length >= EVERYWHERE * unclipped.length;
+  const heeded = (value, name) =>
+    value >= (LEAST[name] ?? 0) && (name !== "noise" || everywhere(repairs.indexOf(name))) ? value : 0;
   return Object.fromEntries(repairs.map((name, i) => [name, heeded(level(name, i), name)]));
 }
 
@@ -51,6 +56,22 @@ function median(values) {
   const sorted = Float64Array.from(values).sort();
   const middle = sorted.length / 2;
   return (sorted[Math.ceil(middle) - 1] + sorted[Math.floor(middle)]) / 2;
+}
+
+/** Returns the numbers of the windows that are not mostly black or white, where noise may be cut off; else all. */
+function unclippedOf({ data, dims: [num, size, , channels] }) {
+  const area = size * size;
+  const all = [...Array(num).keys()];
+  const clipped = (n) => {
+    let count = 0;
+    for (let i = n * area; i < (n + 1) * area; i++) {
+      const pixel = data.subarray(i * channels, (i + 1) * channels);
+      count += pixel.every((v) => v <= -1) || pixel.every((v) => v >= 1);
+    }
+    return count > area / 2;
+  };
+  const open = all.filter((n) => !clipped(n));
+  return open.length ? open : all;
 }
 
 /** Returns the numbers of the half of the windows with less texture, which may be taken for noise, or hide it. */

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 from skimage import data
 
-from jaxgen.bundles.levels import windows_of
+from jaxgen.bundles.levels import estimate_levels, windows_of
 from jaxgen.errors import InputError
 from jaxgen.repairs import REPAIRS, parse_repairs
 from jaxgen.tasks.restoration.damage_seen import Seen, describe, impulse_share
@@ -88,3 +88,14 @@ def test_repairs_are_read_in_any_order_and_spelling() -> None:
     for wrong in ("mist", "", "noise,,jpeg", []):
         with pytest.raises(InputError, match=r"repair: got .*; accepted: noise, jpeg"):
             parse_repairs(wrong, REPAIRS)
+
+
+def test_noise_counts_only_where_it_is_everywhere() -> None:
+    windows = np.zeros((48, 64, 64, 3), np.float32)
+    windows[:10] = 1.0  # overexposed, and cut off there
+    found = np.full((48, 2), 0.1, np.float32)
+    found[:10, 0] = 0.0
+    noisy = estimate_levels(lambda _: found, ("noise", "jpeg"), 3, windows)
+    assert noisy == pytest.approx({"noise": 0.1, "jpeg": 0.1})
+    found[10:20, 0] = 0.0  # ten of 38 show no noise, so that what the others show is texture
+    assert estimate_levels(lambda _: found, ("noise", "jpeg"), 3, windows) == pytest.approx({"noise": 0.0, "jpeg": 0.1})
