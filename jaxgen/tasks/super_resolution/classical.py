@@ -6,18 +6,18 @@ import numpy as np
 from PIL import Image
 
 from jaxgen.degradations.bicubic import resize_bicubic_array
-from jaxgen.tasks.super_resolution.protocol import Pixels, rounded
+from jaxgen.tasks.super_resolution.protocol import Pixels, Resized, rounded
 
 NUM_ITER = 10
 """Iterations of back-projection."""
 
 
-def bicubic(small: Pixels, scale: int) -> Pixels:
+def bicubic(small: Pixels, scale: int) -> Resized:
     """Returns the image enlarged by MATLAB's bicubic interpolation, (scale h, scale w, c)."""
     return rounded(_enlarged(small.astype(np.float64), scale))
 
 
-def lanczos(small: Pixels, scale: int) -> Pixels:
+def lanczos(small: Pixels, scale: int) -> Resized:
     """Returns the image enlarged by Pillow with Lanczos' kernel of three lobes, (scale h, scale w, c)."""
     size = (scale * small.shape[1], scale * small.shape[0])
     planes = np.moveaxis(small.astype(np.float32), -1, 0)
@@ -25,7 +25,7 @@ def lanczos(small: Pixels, scale: int) -> Pixels:
     return rounded(np.stack(larger, axis=-1))
 
 
-def back_projection(small: Pixels, scale: int) -> Pixels:
+def back_projection(small: Pixels, scale: int) -> Resized:
     """Returns the bicubic image, sharpened until its reduction is the small image: x <- x + up(small - down(x)).
 
     On twelve training photographs, cut to 240 x 240 pixels, it gained 0.96, 0.56 and 0.44 dB on bicubic for factors 2,
@@ -53,7 +53,7 @@ def _enlarged(values: np.ndarray, scale: int) -> np.ndarray:
     return resize_bicubic_array(values, (height, width))
 
 
-CLASSICAL: dict[str, Callable[[Pixels, int], Pixels]] = {
+CLASSICAL: dict[str, Callable[[Pixels, int], Resized]] = {
     "bicubic": bicubic,
     "Lanczos": lanczos,
     "back-projection": back_projection,

@@ -20,7 +20,7 @@ from jaxgen.photos.writing import to_8_bits
 from jaxgen.tasks.base import Trained
 from jaxgen.tasks.load import load, require_use
 from jaxgen.tasks.super_resolution.algorithm import make_super_resolution
-from jaxgen.tasks.super_resolution.protocol import Pixels, least_size, rounded
+from jaxgen.tasks.super_resolution.protocol import Pixels, Resized, least_size, rounded
 from jaxgen.tasks.super_resolution.table import (
     EnlargeFn,
     Table,
@@ -92,7 +92,7 @@ def enlarger(trained: Trained, scale: int) -> EnlargeFn:
     return partial(_enlarge, partial(jax.jit(enlarged), state), scale)
 
 
-def _enlarge(apply: Callable[..., jax.Array], scale: int, small: Pixels) -> Pixels:
+def _enlarge(apply: Callable[..., jax.Array], scale: int, small: Pixels) -> Resized:
     """Returns one image enlarged by `apply`, which takes it as the first rows and columns of a larger array."""
     height, width, channels = small.shape
     floats = np.repeat(small / np.float32(127.5) - np.float32(1.0), 3 // channels, axis=-1)

@@ -15,6 +15,8 @@ from jaxgen.metrics.quality import WINDOW, psnr, ssim
 
 Pixels = UInt8[np.ndarray, "h w c"]
 """An image of 8 bits, grey (c = 1) or RGB (c = 3)."""
+Resized = UInt8[np.ndarray, "y x c"]
+"""The same with other sizes than those of the image that it was made of."""
 LUMA = (65.481, 128.553, 24.966)
 """Weights of red, green and blue in Y - 16, for values in 0 to 1 (ITU-R BT.601)."""
 BEST = 100.0
@@ -33,13 +35,13 @@ def least_size(scale: int) -> int:
     return scale * (2 + -(-WINDOW // scale))
 
 
-def cut_to_multiple(pixels: Pixels, scale: int) -> Pixels:
+def cut_to_multiple(pixels: Pixels, scale: int) -> Resized:
     """Returns the image without its last rows and columns, so that its sizes are multiples of `scale`."""
     height, width = (size // scale * scale for size in pixels.shape[:2])
     return pixels[:height, :width]
 
 
-def reduced(pixels: Pixels, scale: int) -> Pixels:
+def reduced(pixels: Pixels, scale: int) -> Resized:
     """Returns the small image of one whose sizes are multiples of `scale`."""
     height, width = (size // scale for size in pixels.shape[:2])
     return rounded(resize_bicubic_array(pixels.astype(np.float64), (height, width)))

@@ -9,7 +9,7 @@ import numpy as np
 from jaxgen.files import write_json
 from jaxgen.images import add_headings, make_grid
 from jaxgen.tasks.super_resolution.classical import CLASSICAL
-from jaxgen.tasks.super_resolution.protocol import Pixels, Score, compare, cut_to_multiple, reduced
+from jaxgen.tasks.super_resolution.protocol import Pixels, Resized, Score, compare, cut_to_multiple, reduced
 
 SUITE = "super-resolution-1"
 NETWORK = "network"
@@ -18,7 +18,7 @@ NUM_SHOWN = 6
 """Pictures on a sheet."""
 COLUMNS = ("small", "bicubic", NETWORK, "original")
 
-EnlargeFn = Callable[[Pixels], Pixels]
+EnlargeFn = Callable[[Pixels], Resized]
 """What is evaluated: small image (h, w, c) -> enlarged image, by the factor that it is for."""
 
 
