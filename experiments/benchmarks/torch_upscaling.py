@@ -24,7 +24,7 @@ class VDSR(nn.Module):
         self.convs = nn.ModuleList(convs)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Sharpens."""
+        """Returns the sharpened images."""
         x = images
         for conv in self.convs[:-1]:
             x = F.relu(conv(x), inplace=True)
