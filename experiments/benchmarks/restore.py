@@ -92,7 +92,7 @@ def run(config: RestoreConfig) -> dict[str, Any]:
     return document
 
 
-def _race(
+def race_case(
     name: str,
     title: str,
     makers: Makers,
@@ -140,7 +140,7 @@ def _inference(config: RestoreConfig) -> dict[str, Any]:
         makers += inference_candidates(INVERSE, params, images, torch_setup.device())
     columns = {"MP/s": ("megapixels_per_second", ".2f"), "× DnCNN": ("ratio_to_dncnn", ".2f")}
     title, make_rows = f"one image of {size} x {size}", partial(inference_rows, height=size, width=size)
-    case = _race("inference", title, makers, (config.repeats, 1), make_rows, columns)
+    case = race_case("inference", title, makers, (config.repeats, 1), make_rows, columns)
     sizes = {colour: common.num_parameters(tree) for colour, tree in params.items()}
     return {**case, "restoration": {c: to_dict(INVERSE[c]) for c in COLOURS}, "parameters": sizes}
 
@@ -200,7 +200,7 @@ def _train(config: RestoreConfig, colour: str) -> dict[str, Any]:
         rows = train_rows(timings, len(images))
         return [row | flops.achieved(row["seconds_per_step"], num_flops, top, highest_flops) for row in rows]
 
-    case = _race(f"train_{colour}", title, makers, (config.repeats, config.steps), make_rows, columns)
+    case = race_case(f"train_{colour}", title, makers, (config.repeats, config.steps), make_rows, columns)
     facts = {"parameters": common.num_parameters(params), "flops_per_step": num_flops}
     return {**case, "restoration": to_dict(structure), **facts}
 
@@ -256,7 +256,7 @@ def _recurrent(config: RestoreConfig) -> dict[str, Any]:
     columns = {"compile s": ("compile_seconds", ".1f"), "MB": ("megabytes", ".0f"), "× scan": ("ratio_to_scan", ".2f")}
     title = f"recurrent train step: batch {len(images)}, 28 x 28, {RECURRENT.iterations} iterations, {k} a dispatch"
     make_rows = partial(recurrent_rows, compilation=compilation, batch_size=len(images))
-    case = _race("recurrent", title, list(steps.items()), (config.repeats, config.steps), make_rows, columns)
+    case = race_case("recurrent", title, list(steps.items()), (config.repeats, config.steps), make_rows, columns)
     parameters = common.num_parameters(initial_params(RECURRENT, 1))
     return {**case, "restoration": to_dict(RECURRENT), "parameters": parameters}
 

@@ -248,15 +248,16 @@ def inference_candidates(
     networks += [(f"InverseNetwork, {colour}", partial(twin, colour), colour) for colour in images]
     half = any(config.dtype == "bfloat16" for config in configs.values())
     return [
-        (label := f"PyTorch {name}{way}", partial(_inference, label, make, images[colour], channels_last, device, half))
+        (label := f"PyTorch {name}{way}", partial(inference, label, make, images[colour], channels_last, device, half))
         for name, make, colour in networks
         for way, channels_last in LAYOUTS.items()
     ]
 
 
-def _inference(
+def inference(
     label: str, make: Callable[[], nn.Module], images: np.ndarray, channels_last: bool, device: str, half: bool
 ) -> Candidate:
+    """Returns a candidate that applies a network to images, from host memory to host memory."""
     memory = torch.channels_last if channels_last else torch.contiguous_format
     module = make().eval().to(device, memory_format=memory)
     x = (torch.tensor(images).permute(0, 3, 1, 2) / 127.5 - 1.0).contiguous(memory_format=memory)

@@ -89,6 +89,7 @@ COMMANDS = {
         commands_for_models.evaluate_restoration,
         "jaxgen evaluate-restoration PHOTOS --num 12\n"
         "jaxgen evaluate-restoration PHOTOS --suite everyday --out everyday\n"
+        "jaxgen evaluate-restoration PHOTOS --suite super-resolution --model runs/super_resolution/TIMESTAMP\n"
         "jaxgen evaluate-restoration PHOTOS --model runs/inverse/TIMESTAMP --out measured",
     ),
     "export": Command(

@@ -12,6 +12,8 @@ from jaxgen.tasks.table import pretrained
 from jaxgen.training.config import TrainConfig
 
 RUNS = Path("runs")
+SUITES = {"standard": "restoration", "everyday": "restoration", "super-resolution": "super_resolution"}
+"""Suites of `evaluate-restoration`, each with the task whose models it measures."""
 
 
 def find_run_by_name(name: str, field: str = "run", also: Callable[[], str] = str) -> Path:
@@ -47,9 +49,9 @@ def optional_path(text: str | None) -> Path | None:
     return None if text is None else Path(text)
 
 
-def _model(name: str | None) -> str | None:
-    """Returns what `--model` names, or None for None."""
-    return None if name is None else shipped_or_run(name, "model", "restore")
+def _model(name: str | None, use: str = "restore") -> str | None:
+    """Returns what `--model` names, or None for None; an error lists the weights for `use`."""
+    return None if name is None else shipped_or_run(name, "model", use)
 
 
 def shipped_or_run(name: str, field: str = "run", use: str | None = None) -> str:
@@ -129,21 +131,29 @@ def evaluate_restoration(
 
     The everyday suite asks what a restorer does to photographs as people have them, and begins with the harm: what
     became of clean ones (as they are, with captions, dates, frames, snow, and drawn ones). It has PSNR alone, with the
-    worst picture of each row.
+    worst picture of each row. The super-resolution suite measures networks that enlarge, by the protocol of published
+    tables: PSNR and SSIM of the luma, for small images by bicubic reduction.
 
     Args:
       folder: folder of clean photographs; everyday takes their middle 256 x 256 pixels and leaves smaller ones out.
       suite: standard, or everyday: clean photographs that must come back as they were, then noise, cameras, grain and
-        JPEG, then scratches, film lines, dust, salt and pepper, which are repaired when asked for.
-      model: run (folder, recipe or latest) or restorer.safetensors file; by default the pretrained model.
+        JPEG, then scratches, film lines, dust, salt and pepper, which are repaired when asked for; or
+        super-resolution: enlargement by each factor of the network.
+      model: run (folder, recipe or latest) or its file of weights; by default the pretrained model.
       checkpoint: of the run given by --model: latest, best or a step.
       num: use only the first NUM photographs.
-      seed: random seed of the damage.
+      seed: random seed of the damage; super-resolution draws nothing.
       out: folder for table.json and sheet.png; by default nothing is written.
     """
+    require(suite in SUITES, "suite", suite, ", ".join(SUITES))
+    set_up()
+    if SUITES[suite] == "super_resolution":
+        from jaxgen.tasks.super_resolution import evaluate as upscaling
+
+        upscaling.evaluate_photos(Path(folder), _model(model, upscaling.USE), checkpoint, num, optional_path(out))
+        return
     from jaxgen.tasks.restoration.evaluate import evaluate_photos
 
-    set_up()
     evaluate_photos(Path(folder), _model(model), checkpoint, num, seed, optional_path(out), suite)
 
 

@@ -14,6 +14,8 @@ from jaxgen.tasks.gan.algorithm import make_gan
 from jaxgen.tasks.gan.config import GanConfig, GanHparams
 from jaxgen.tasks.restoration.algorithm import make_restoration
 from jaxgen.tasks.restoration.config import RestorationConfig, RestorationHparams
+from jaxgen.tasks.super_resolution.algorithm import make_super_resolution
+from jaxgen.tasks.super_resolution.config import SuperResolutionConfig, SuperResolutionHparams
 from jaxgen.training.step import Algorithm, TrainState
 from jaxgen.types import Observation
 
@@ -31,6 +33,8 @@ class Setup(NamedTuple):
     """Of those, some that only this structure reads."""
     warm_up: float
     """Share of the schedule over which the learning rate rises."""
+    draws: bool = True
+    """Whether a step draws random numbers."""
 
 
 def gan(architecture: Any, shape: tuple[int, int, int], **structure: Any) -> Setup:
@@ -48,6 +52,13 @@ def restorer(architecture: Any, shape: tuple[int, int, int], **structure: Any) -
     )
     numbers = ("noise_share", "grey_share") if shape[-1] > 1 else ("noise_share",)
     return Setup(lambda: make_restoration(config, shape, BATCH), vars(hparams), shape, numbers, 0.01)
+
+
+def upscaler(**structure: Any) -> Setup:
+    shape, config = (28, 30, 3), SuperResolutionConfig(scale=(2,), width=3, blocks=1, **structure)
+    hparams = SuperResolutionHparams(lr=1e-2, lr_final=1e-3, schedule_images=SCHEDULE_IMAGES)
+    make = lambda: make_super_resolution(config, shape, BATCH)  # noqa: E731
+    return Setup(make, vars(hparams), shape, ("weight_decay",), 0.01, draws=False)
 
 
 CASES = {
@@ -68,6 +79,7 @@ CASES = {
     "inverse muon bfloat16": restorer("inverse", (8, 8, 1), optimizer="muon", loss="l1", dtype="bfloat16"),
     "dense, known pixels": restorer("dense", (6, 4, 2), damage="pixels:0.5-0.8", keep_known=True, loss="mse"),
     "recurrent, known pixels": restorer("recurrent", (6, 4, 3), damage="boxes:0.3-0.6", keep_known=True),
+    "upscaler": upscaler(),
 }
 
 
@@ -170,7 +182,7 @@ def test_every_parameter_array_moves_and_numbers_stay(case: Traced) -> None:
 def test_a_step_is_a_function_of_state_batch_and_key(case: Traced) -> None:
     args = case.states[1], case.batches[1]
     assert not any(differ(case.step(*args, jax.random.key(1))[0], case.states[2]))
-    assert any(differ(case.step(*args, jax.random.key(5))[0].params, case.states[2].params))
+    assert any(differ(case.step(*args, jax.random.key(5))[0].params, case.states[2].params)) == case.setup.draws
     assert any(differ(case.step(case.states[1], case.batches[2], jax.random.key(1))[0].params, case.states[2].params))
 
 
@@ -208,7 +220,9 @@ def test_prediction_has_the_shape_of_the_images(case: Traced) -> None:
         else draw(jax.random.key(0), 3)
     )
     images = jax.jit(case.algorithm.predict)(case.states[-1], inputs, jax.random.key(0)).images
-    assert (images.shape, images.dtype) == ((3, *case.setup.shape), jnp.float32)
+    *sizes, channels = case.setup.shape
+    scale = case.algorithm.sizes.scale if case.algorithm.sizes else 1
+    assert (images.shape, images.dtype) == ((3, *(scale * size for size in sizes), channels), jnp.float32)
     assert len({image.tobytes() for image in np.asarray(images)}) == 3
     # what is added to an image is not clipped
     assert draw is None or float(jnp.max(jnp.abs(images))) <= 1.0

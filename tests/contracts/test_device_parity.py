@@ -12,6 +12,8 @@ from jaxgen.tasks.gan.algorithm import make_gan
 from jaxgen.tasks.gan.config import GanConfig, GanHparams
 from jaxgen.tasks.restoration.algorithm import make_restoration
 from jaxgen.tasks.restoration.config import RestorationConfig, RestorationHparams
+from jaxgen.tasks.super_resolution.algorithm import make_super_resolution
+from jaxgen.tasks.super_resolution.config import SuperResolutionConfig, SuperResolutionHparams
 from jaxgen.training import parallel
 from jaxgen.training.step import Algorithm, TrainState
 
@@ -34,18 +36,26 @@ INVERSE = RestorationConfig(
 RECURRENT = dataclasses.replace(
     INVERSE, architecture="recurrent", iterations=2, damage="boxes:0.3-0.6", keep_known=True
 )
-Config = GanConfig | RestorationConfig
+UPSCALER = SuperResolutionConfig(scale=(2, 3), width=3, blocks=1, optimizer="sgd")
+Config = GanConfig | RestorationConfig | SuperResolutionConfig
 
 
 def make(config: Config) -> tuple[Algorithm, dict[str, Any]]:
     """The algorithm and its numbers."""
     if isinstance(config, GanConfig):
         return make_gan(config, SHAPE, BATCH, NUM_CLASSES), GAN
+    if isinstance(config, SuperResolutionConfig):
+        return make_super_resolution(config, shape_of(config), BATCH), vars(SuperResolutionHparams(**RATES))
     return make_restoration(config, SHAPE, BATCH), RESTORATION
 
 
-def batches_for(algorithm: Algorithm, num_steps: int) -> dict[str, np.ndarray]:
-    sizes = (num_steps, algorithm.images_per_step, *SHAPE)
+def shape_of(config: Config) -> tuple[int, int, int]:
+    """Shape of the images; enlargement takes larger ones, of colour."""
+    return (36, 36, 3) if isinstance(config, SuperResolutionConfig) else SHAPE
+
+
+def batches_for(algorithm: Algorithm, num_steps: int, shape: tuple[int, int, int] = SHAPE) -> dict[str, np.ndarray]:
+    sizes = (num_steps, algorithm.images_per_step, *shape)
     # each quarter of a batch has a brightness of its own: devices that average nothing would drift apart at once
     ramp = np.linspace(0, 128, sizes[1]).reshape(1, -1, 1, 1, 1)
     images = (np.random.default_rng(0).integers(0, 128, sizes) + ramp).astype(np.uint8)
@@ -61,7 +71,7 @@ def run(
     state = parallel.init_state(algorithm, jax.random.key(0), hparams, mesh)
     assert all(len(leaf.sharding.device_set) == num_devices for leaf in jax.tree.leaves(state))
     dispatch = parallel.compile_steps(algorithm, jax.random.key(1), mesh, **how)
-    batches, done, metrics = batches_for(algorithm, sum(calls)), 0, []
+    batches, done, metrics = batches_for(algorithm, sum(calls), shape_of(config)), 0, []
     for k in calls:
         part = {name: array[done : done + k] for name, array in batches.items()}
         placed = jax.device_put(part, parallel.batch_sharding(mesh))
@@ -112,6 +122,7 @@ SPREAD = {
     "resnet over 4": (RESNET, 4),
     "inverse over 8": (INVERSE, 8),
     "recurrent over 4": (RECURRENT, 4),
+    "upscaler over 4": (UPSCALER, 4),
 }
 
 

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import pytest
 from jax import lax
 
+from jaxgen.degradations.bicubic import resize_bicubic
 from jaxgen.degradations.kinds import KINDS
 from jaxgen.evaluation.features import mnist_features, random_features
 from jaxgen.networks.initial_fill import initial_fill
@@ -41,6 +42,7 @@ def roundings(fn: Callable[..., Any], *args: Any) -> list[str]:
 FUNCTIONS = {
     **{f"damage {name}": lambda x, kind=kind: kind.apply(KEY, x, LEVEL) for name, kind in KINDS.items()},
     **{f"augmentation {name}": lambda x, fn=fn: fn(KEY, x) for name, fn in AUGMENTATIONS.items()},
+    "bicubic resizing": lambda x: resize_bicubic(x, (5, 9)),
     "initial fill": lambda x: initial_fill(x, jnp.zeros((*x.shape[:-1], 1)), 2),
 }
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Array, Float
 
 from jaxgen.degradations.bicubic import resize_bicubic
 from jaxgen.degradations.second_order import second_order
@@ -18,6 +19,8 @@ from jaxgen.training.optimizers import apply_gradients, average, learning_rate, 
 from jaxgen.training.step import Algorithm, Gradient, Sizes, TrainState, advanced, as_hparams, mean_gradient, new_state
 from jaxgen.types import Batch, Grid, Images, Metrics, Observation, Params, Prediction, PRNGKey
 
+Pair = tuple[Float[Array, "b ... c"], Float[Array, "b ... c"]]
+"""Small images, and the clean ones that they show."""
 NETWORK = "upscaler"
 MARGIN = 2
 """Pixels that are cut off each side of a small image, whose values would depend on the border of the crop."""
@@ -121,7 +124,7 @@ def super_resolution_step(
     return advanced(state, task.batch_size), {**metrics, "schedule/lr": lr}
 
 
-def examples_of(task: SuperResolution, key: PRNGKey, images: Images) -> tuple[tuple[Images, Images], ...]:
+def examples_of(task: SuperResolution, key: PRNGKey, images: Images) -> tuple[Pair, ...]:
     """Returns small images and the clean ones that they show, (b, ...) each, for each factor.
 
     All small images have the same size, so that the trunk takes them together.
@@ -131,7 +134,7 @@ def examples_of(task: SuperResolution, key: PRNGKey, images: Images) -> tuple[tu
     return tuple(pair_of(k, images, scale, task.size, task.config.degradation) for k, scale in both)
 
 
-def pair_of(key: PRNGKey, images: Images, scale: int, size: int, degradation: str) -> tuple[Images, Images]:
+def pair_of(key: PRNGKey, images: Images, scale: int, size: int, degradation: str) -> Pair:
     """Returns small images (b, size, size, c) of 8-bit values, and the pixels of `images` that they show."""
     whole, cut = scale * (size + 2 * MARGIN), MARGIN * scale
     clean = images[:, :whole, :whole]
@@ -143,9 +146,7 @@ def pair_of(key: PRNGKey, images: Images, scale: int, size: int, degradation: st
     return small, clean[:, cut:-cut, cut:-cut]
 
 
-def reconstruction(
-    task: SuperResolution, params: Params, examples: tuple[tuple[Images, Images], ...]
-) -> tuple[jax.Array, Metrics]:
+def reconstruction(task: SuperResolution, params: Params, examples: tuple[Pair, ...]) -> tuple[jax.Array, Metrics]:
     """Returns the mean loss over the examples of all factors, and that of each factor as a metric."""
     loss, weights = RECONSTRUCTION_LOSSES[task.config.loss], {"params": params}
     small = [pair[0] for pair in examples]

@@ -1,6 +1,7 @@
 """The task of super-resolution: the data that it opens, what it measures and shows, and the files that it writes."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,15 +9,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxgen.data.base import Source
 from jaxgen.images import save_png, to_float, to_uint8
 from jaxgen.metrics.quality import psnr
 from jaxgen.runs.measures import Measure
 from jaxgen.runs.report import Picture
-from jaxgen.tasks.base import Data, Facts, Task, Trained
+from jaxgen.tasks.base import Data, Facts, Task, Trained, Use
 from jaxgen.tasks.held_out import open_all
 from jaxgen.tasks.load import save_weights
 from jaxgen.tasks.super_resolution.algorithm import examples_of, make_super_resolution, static_part
 from jaxgen.tasks.super_resolution.config import SuperResolutionRecipe
+from jaxgen.tasks.super_resolution.evaluate import USE, enlarger, evaluate_photos
+from jaxgen.tasks.super_resolution.table import evaluate_upscaler, format_table, save_table, sheet_of_examples
 from jaxgen.training.step import Algorithm, TrainState
 from jaxgen.types import Observation
 
@@ -25,6 +29,8 @@ WEIGHTS = "upscaler.safetensors"
 NUM_MEASURED = 64
 """Validation images on which the quality is measured while a run trains."""
 NUM_SHOWN = 6
+NUM_PHOTOS, MIDDLE = 12, 480
+"""Photographs in the table at the end of a run, and the size in pixels to which they are cut around their middle."""
 
 
 class HeldOut(NamedTuple):
@@ -92,9 +98,30 @@ def _show(config: SuperResolutionRecipe, algorithm: Algorithm, data: Data) -> Ca
 
 
 def _finish(trained: Trained, data: Data, directory: Path) -> None:
-    """Writes upscaler.safetensors and sheet.png to the run's folder."""
+    """Writes upscaler.safetensors, table.json and sheet.png to the run's folder, and prints the table."""
     save_weights(directory / WEIGHTS, trained)
-    save_png(directory / "sheet.png", _show(trained.config, trained.algorithm, data)(trained.state), 1)
+    enlarge = {scale: enlarger(trained, scale) for scale in trained.config.super_resolution.scale}
+    images = images_to_evaluate(data.held_out)
+    pictures = ((str(i), image) for i, image in enumerate(images, 1))
+    table, examples = evaluate_upscaler(f"step {trained.facts.step}", enlarge, pictures, partial(_say, len(images)))
+    save_png(directory / "sheet.png", sheet_of_examples(examples))
+    save_table(directory / "table.json", table)
+    print(format_table(table))
+
+
+def images_to_evaluate(source: Source) -> list[np.ndarray]:
+    """Returns the first `NUM_PHOTOS` images, uint8 (h, w, c) each; photographs are cut to their middle `MIDDLE`."""
+    num = min(NUM_PHOTOS, source.num_images)
+    return [_middle(source.read(i)) if source.crops else source.take(np.array([i]))[0] for i in range(num)]
+
+
+def _middle(image: np.ndarray) -> np.ndarray:
+    y, x = (max(0, (size - MIDDLE) // 2) for size in image.shape[:2])
+    return image[y : y + MIDDLE, x : x + MIDDLE]
+
+
+def _say(num: int, picture: str, factor: str) -> None:
+    print(f"evaluating held-out image {picture} of {num}, {factor}", flush=True)
 
 
 TASK = Task(
@@ -105,6 +132,9 @@ TASK = Task(
     measures=_measures,
     show=_show,
     finish=_finish,
-    pictures=(Picture("sheet.png", "Enlarged", "Small, enlarged, original"),),
+    pictures=(Picture("sheet.png", "Enlarged", "Small, bicubic, network, original, where bicubic errs the most"),),
+    uses={
+        USE: Use(evaluate_photos, "python -m jaxgen evaluate-restoration FOLDER --suite super-resolution --model {run}")
+    },
 )
 """The training of networks that enlarge images."""

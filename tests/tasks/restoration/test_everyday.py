@@ -325,7 +325,7 @@ def test_num_counts_photographs_that_are_large_enough(few, darker, folder, monke
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        (["--suite", "every"], ["suite", "'every'", "standard or everyday"]),
+        (["--suite", "every"], ["suite", "'every'", "standard, everyday, super-resolution"]),
         (["--suite", "everyday", "--seed", "-1"], ["seed", "-1", "0 or more"]),
         (["--suite", "everyday"], ["folder", "256 x 256"]),
     ],
