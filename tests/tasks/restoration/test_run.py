@@ -167,7 +167,7 @@ def test_the_test_split_chooses_no_checkpoint(monkeypatch):
     """A TFDS data set with a split `test`: images 0 to 99 are trained on, 200 to 239 are the test set."""
     splits = {"train": numbered(100), "test": dataclasses.replace(numbered(40), images=numbered(40).images + 200)}
     opened = {name: dataclasses.replace(source, uses_tensorflow=True) for name, source in splits.items()}
-    monkeypatch.setattr(task, "open_source", lambda config: opened[config.split])
+    monkeypatch.setattr("jaxgen.tasks.held_out.open_source", lambda config: opened[config.split])
     config = recipe("mnist")
     data = open_all(config)
     sets = [set(source.images[:, 0, 0, 0].tolist()) for source in data]
