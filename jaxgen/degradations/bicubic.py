@@ -13,8 +13,11 @@ from jaxtyping import Array, Float, Int
 from jaxgen.errors import require
 from jaxgen.types import Images
 
+Taps = tuple[Int[np.ndarray, "n k"], Float[np.ndarray, "n k"]]
+"""For each new pixel along an axis the old pixels that it is a weighted sum of, and their weights."""
 
-def bicubic_taps(old: int, new: int) -> tuple[Int[np.ndarray, "n k"], Float[np.ndarray, "n k"]]:
+
+def bicubic_taps(old: int, new: int) -> Taps:
     """Returns the old pixels that each new pixel is a weighted sum of, and their weights, along one axis.
 
     The kernel is Keys' with a = -1/2. Where the axis shrinks it is widened against aliasing. Beyond the borders the
@@ -92,11 +95,23 @@ def resize_bicubic_array(image: np.ndarray, sizes: tuple[int, int]) -> Float[np.
     Returns:
       (*sizes, c), not clipped or rounded; float64 for float64, else float32.
     """
+    return resize_by_taps(image, tuple(bicubic_taps(*pair) for pair in zip(image.shape, sizes, strict=False)))
+
+
+def resize_by_taps(image: np.ndarray, taps: tuple[Taps, Taps]) -> Float[np.ndarray, "h w c"]:
+    """Returns an image whose pixels are weighted sums of those of another one.
+
+    Args:
+      image: (h, w, c), of any number type.
+      taps: indices and weights for the new rows, and for the new columns; see `bicubic_taps`.
+
+    Returns:
+      (new rows, new columns, c), not clipped or rounded; float64 for float64, else float32.
+    """
     dtype = np.float64 if image.dtype == np.float64 else np.float32
-    for axis, new in sorted(enumerate(sizes), key=lambda pair: pair[1] / image.shape[pair[0]]):
-        index, weights = bicubic_taps(image.shape[axis], new)
+    for axis, (index, weights) in sorted(enumerate(taps), key=lambda pair: len(pair[1][0]) / image.shape[pair[0]]):
         weights = weights.astype(dtype)[(slice(None), slice(None), *(None,) * (2 - axis))]
-        total = np.zeros((*image.shape[:axis], new, *image.shape[axis + 1 :]), dtype)
+        total = np.zeros((*image.shape[:axis], len(index), *image.shape[axis + 1 :]), dtype)
         for tap in range(index.shape[1]):
             total += weights[:, tap] * np.take(image, index[:, tap], axis=axis)
         image = total

@@ -51,7 +51,7 @@ class Upscaler(nn.Module):
         self.trunk = [Block(self.dtype) for _ in range(self.blocks)]
         self.heads = {str(s): Conv(3 * s * s, dtype=self.dtype, kernel_init=SMALL) for s in self.scales}
 
-    def __call__(self, observation: Observation) -> Images:
+    def __call__(self, observation: Observation) -> Float[Array, "b *t c"]:
         """Returns the images enlarged by `scale`.
 
         Args:
@@ -74,7 +74,7 @@ class Upscaler(nn.Module):
             x = block(x)
         return first + x
 
-    def enlarge(self, images: Images, features: Float[Array, "b *s f"], scale: int) -> Images:
+    def enlarge(self, images: Images, features: Float[Array, "b *s f"], scale: int) -> Float[Array, "b *t c"]:
         """Returns the images, (b, h, w, 3), enlarged by one of `scales` with their features."""
         change = depth_to_space(self.heads[str(scale)](features), scale).astype(jnp.float32)
         for axis in range(1, images.ndim - 1):

@@ -12,16 +12,19 @@ GAP = 8
 """Pixels between the two halves, and between pages."""
 
 
-def side_by_side(before: Sequence[Photo], after: Sequence[Photo]) -> Photo:
-    """Returns an 8-bit picture with the photo on the left, the restored one on the right, and labels above.
+def side_by_side(
+    before: Sequence[Photo], after: Sequence[Photo], labels: tuple[str, str] = ("before", "after")
+) -> Photo:
+    """Returns an 8-bit picture with the photo on the left, the changed one on the right, and labels above.
 
     Args:
       before: pages of the photo.
-      after: the same pages, restored.
+      after: the same pages, changed.
+      labels: what the two are called.
     """
     rows = []
-    for page, restored in zip(before, after, strict=True):
-        labelled = [_labelled(part, label) for part, label in ((page, "before"), (restored, "after"))]
+    for pair in zip(before, after, strict=True):
+        labelled = [_labelled(part, label) for part, label in zip(pair, labels, strict=True)]
         height = max(part.shape[0] for part in labelled)
         left, right = (_filled_up(part, height, part.shape[1]) for part in labelled)
         rows.append(np.concatenate([left, _white(height, GAP), right], axis=1))

@@ -12,11 +12,12 @@ from jaxgen.images import save_png, to_float, to_uint8
 from jaxgen.metrics.quality import psnr
 from jaxgen.runs.measures import Measure
 from jaxgen.runs.report import Picture
-from jaxgen.tasks.base import Data, Facts, Task, Trained
+from jaxgen.tasks.base import Data, Facts, Task, Trained, Use
 from jaxgen.tasks.held_out import open_all
 from jaxgen.tasks.load import save_weights
 from jaxgen.tasks.super_resolution.algorithm import examples_of, make_super_resolution, static_part
 from jaxgen.tasks.super_resolution.config import SuperResolutionRecipe
+from jaxgen.tasks.super_resolution.upscale import upscale_photos
 from jaxgen.training.step import Algorithm, TrainState
 from jaxgen.types import Observation
 
@@ -106,5 +107,6 @@ TASK = Task(
     show=_show,
     finish=_finish,
     pictures=(Picture("sheet.png", "Enlarged", "Small, enlarged, original"),),
+    uses={"upscale": Use(upscale_photos, "python -m jaxgen upscale PHOTO --model {run}")},
 )
 """The training of networks that enlarge images."""
