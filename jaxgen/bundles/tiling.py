@@ -20,6 +20,7 @@ ApplyFn = Callable[[np.ndarray, np.ndarray], Any]
 The result is an image of the same size, or of `scale` times the size along each axis."""
 Pixels = UInt8[np.ndarray, "h w c"] | UInt16[np.ndarray, "h w c"]
 AnyPixels = Pixels | Float32[np.ndarray, "h w c"]
+Result = UInt8[np.ndarray, "y x c"] | UInt16[np.ndarray, "y x c"]
 Known = Bool[np.ndarray, "h w"]
 """True for known pixels, false for those to fill in."""
 WINDOWS = (128, 320, 448, 640)
@@ -136,7 +137,7 @@ def restore_tiled(
     scale: int = 1,
     watch: Callable[[int, int], None] = lambda done, total: None,
     **layout: Any,
-) -> Pixels:
+) -> Result:
     """Returns the result, rounded to the type of `pixels`; all other memory is independent of its size.
 
     Args:
@@ -162,7 +163,7 @@ def assemble(
     dtype: np.dtype,
     total: int,
     watch: Callable[[int, int], None],
-) -> Pixels:
+) -> Result:
     """Returns the image that consists of tiles, rounded.
 
     Args:

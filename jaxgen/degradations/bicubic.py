@@ -4,6 +4,7 @@ Pillow and `jax.image.resize` treat the borders of an image otherwise.
 """
 
 import math
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,8 +14,17 @@ from jaxtyping import Array, Float, Int
 from jaxgen.errors import require
 from jaxgen.types import Images
 
-Taps = tuple[Int[np.ndarray, "n k"], Float[np.ndarray, "n k"]]
-"""For each new pixel along an axis the old pixels that it is a weighted sum of, and their weights."""
+
+class Taps(NamedTuple):
+    """What the new pixels along an axis are weighted sums of.
+
+    Attributes:
+      index: the old pixels of each new one.
+      weights: their weights.
+    """
+
+    index: Int[np.ndarray, "n k"]
+    weights: Float[np.ndarray, "n k"]
 
 
 def bicubic_taps(old: int, new: int) -> Taps:
@@ -49,7 +59,7 @@ def bicubic_taps(old: int, new: int) -> Taps:
     mirrored = np.mod(index, 2 * old)
     index = np.where(mirrored < old, mirrored, 2 * old - 1 - mirrored)
     used = np.flatnonzero((weights != 0.0).any(axis=0))
-    return index[:, used], weights[:, used]
+    return Taps(index[:, used], weights[:, used])
 
 
 def keys_kernel(x: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
@@ -98,7 +108,7 @@ def resize_bicubic_array(image: np.ndarray, sizes: tuple[int, int]) -> Float[np.
     return resize_by_taps(image, tuple(bicubic_taps(*pair) for pair in zip(image.shape, sizes, strict=False)))
 
 
-def resize_by_taps(image: np.ndarray, taps: tuple[Taps, Taps]) -> Float[np.ndarray, "h w c"]:
+def resize_by_taps(image: np.ndarray, taps: tuple[Taps, Taps]) -> Float[np.ndarray, "y x c"]:
     """Returns an image whose pixels are weighted sums of those of another one.
 
     Args:
@@ -106,7 +116,7 @@ def resize_by_taps(image: np.ndarray, taps: tuple[Taps, Taps]) -> Float[np.ndarr
       taps: indices and weights for the new rows, and for the new columns; see `bicubic_taps`.
 
     Returns:
-      (new rows, new columns, c), not clipped or rounded; float64 for float64, else float32.
+      (y, x, c), of the new rows and columns, not clipped or rounded; float64 for float64, else float32.
     """
     dtype = np.float64 if image.dtype == np.float64 else np.float32
     for axis, (index, weights) in sorted(enumerate(taps), key=lambda pair: len(pair[1][0]) / image.shape[pair[0]]):

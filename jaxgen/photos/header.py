@@ -115,11 +115,11 @@ def resized_exif(exif: bytes, sizes: tuple[int, int]) -> bytes:
     return bytes(data)
 
 
-def _byte_order(data: bytes) -> Literal["little", "big"]:
+def _byte_order(data: bytes | bytearray) -> Literal["little", "big"]:
     return "little" if data[len(EXIF_PREFIX) :].startswith(b"II") else "big"
 
 
-def _entries(data: bytes, link: int) -> tuple[list[tuple[int, int, int]], int]:
+def _entries(data: bytes | bytearray, link: int) -> tuple[list[tuple[int, int, int]], int]:
     """Returns tag, place and type of each entry of a directory of an EXIF block, and the place of its end.
 
     Args:

@@ -9,6 +9,7 @@ from jaxtyping import Float32
 from jaxgen.bundles.tiling import (
     AnyPixels,
     Pixels,
+    Result,
     assemble,
     choose_window,
     computed_windows,
@@ -36,6 +37,8 @@ PLAIN = Enlarger(1, 0, lambda images, extent: images)
 """What leaves all to the bicubic resizing."""
 
 Watch = Callable[[int, int], None]
+Enlarge = Callable[..., Result]
+"""(pixels, watch) -> enlarged pixels, or the very same if no size changes."""
 
 
 def require_factor(scale: float | int) -> float | int:
@@ -66,9 +69,7 @@ def enlarged_sizes(sizes: tuple[int, int], scale: float | int) -> tuple[int, int
     return round(sizes[0] * scale), round(sizes[1] * scale)
 
 
-def make_enlarge(
-    model: Trained | None, scale: float | int, strength: float | int = 1.0
-) -> Callable[[Pixels, Watch], Pixels]:
+def make_enlarge(model: Trained | None, scale: float | int, strength: float | int = 1.0) -> Enlarge:
     """Returns a function enlarge(pixels, watch) for pixels of any size; a factor that changes no size returns them.
 
     A colour photo whose channels are equal is enlarged as a grey one.
@@ -83,7 +84,7 @@ def make_enlarge(
     else:
         enlarger = make_enlarger(model, scale)
 
-    def enlarge(pixels: Pixels, watch: Watch = lambda *_: None) -> Pixels:
+    def enlarge(pixels: Pixels, watch: Watch = lambda *_: None) -> Result:
         sizes = enlarged_sizes(pixels.shape[:2], scale)
         if sizes == pixels.shape[:2]:
             return pixels
@@ -155,11 +156,11 @@ def _resized(
     if taps is None:
         rows, columns = (slice(p.start - start, p.stop - start) for p, start in zip(places, starts, strict=True))
         return part[rows, columns]
-    cut = ((index[p] - start, weights[p]) for (index, weights), p, start in zip(taps, places, starts, strict=True))
+    cut = (Taps(index[p] - start, weights[p]) for (index, weights), p, start in zip(taps, places, starts, strict=True))
     return resize_by_taps(part, tuple(cut))
 
 
-def enlarge_photo(photo: Photo, enlarge: Callable[[Pixels, Watch], Pixels], scale: float | int, watch: Watch) -> Photo:
+def enlarge_photo(photo: Photo, enlarge: Enlarge, scale: float | int, watch: Watch) -> Photo:
     """Returns an enlarged photo whose metadata names its new size, or the very same one if no size changes.
 
     Alpha is enlarged by bicubic interpolation.
