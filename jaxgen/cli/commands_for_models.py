@@ -192,6 +192,7 @@ def export(
     format: str = "stablehlo",
     checkpoint: str = "latest",
     iterations: int | None = None,
+    scale: int | None = None,
     force: bool = False,
 ) -> None:
     """Exports a trained model as a bundle, for jaxgen.load or an ONNX runtime.
@@ -202,12 +203,15 @@ def export(
       format: stablehlo, onnx (StableHLO and ONNX) or safetensors (only weights and manifest).
       checkpoint: latest, best or a step.
       iterations: of a recurrent network; by default as in training.
+      scale: of a network that enlarges, the factor of the bundle; by default its largest.
       force: replace an existing bundle.
     """
     from jaxgen.export.bundle import export_run
+    from jaxgen.tasks.base import ExportChoices
 
     set_up()
-    print(export_run(shipped_or_run(run), Path(out), format, checkpoint, iterations, force))
+    choices = ExportChoices(iterations, scale)
+    print(export_run(shipped_or_run(run), Path(out), format, checkpoint, choices, force))
 
 
 def web(

@@ -20,7 +20,7 @@ from jaxgen.bundles.manifest import FILES, FORMAT, GOLDEN, MANIFEST, ONNX, PROGR
 from jaxgen.bundles.model import load
 from jaxgen.errors import InputError, require
 from jaxgen.export.model import open_model
-from jaxgen.tasks.base import Exportable
+from jaxgen.tasks.base import Exportable, ExportChoices
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 FORMATS = ("stablehlo", "onnx", "safetensors")
@@ -31,12 +31,18 @@ MEANINGS = {
     "images": "pixels in [-1, 1]",
     "missing": "1 where a pixel is missing or to be filled in, 0 elsewhere",
     "levels": "of each of `repairs`: 0 for nothing to repair, -1 unknown; noise in [0, 1], JPEG 1 - quality / 100",
+    "enlarged": "pixels, near [-1, 1] and not clipped",
     "restored": "pixels, near [-1, 1] and not clipped",
 }
 
 
 def export_run(
-    run: str, out: Path, form: str, checkpoint: str = "latest", iterations: int | None = None, force: bool = False
+    run: str,
+    out: Path,
+    form: str,
+    checkpoint: str = "latest",
+    choices: ExportChoices = ExportChoices(),
+    force: bool = False,
 ) -> str:
     """Writes a bundle and returns a line that describes it.
 
@@ -45,7 +51,7 @@ def export_run(
       out: folder to write the bundle to.
       form: "stablehlo", "onnx" (model.onnx as well) or "safetensors" (weights and manifest alone).
       checkpoint: "latest", "best" or a step.
-      iterations: iterations of a recurrent network; None for as many as in training.
+      choices: see `ExportChoices`.
       force: replace an existing bundle.
 
     Raises:
@@ -56,7 +62,7 @@ def export_run(
     _require_free(out, force)
     if form == "onnx":
         require_onnx()
-    model = open_model(run, checkpoint, iterations)
+    model = open_model(run, checkpoint, choices)
     for name, array in model.weights.items():
         if not np.isfinite(array).all():
             raise InputError(f"run: {run} has weights that are not finite ({name})")

@@ -24,7 +24,7 @@ def side_by_side(
     """
     rows = []
     for pair in zip(before, after, strict=True):
-        labelled = [_labelled(part, label) for part, label in zip(pair, labels, strict=True)]
+        labelled = [_labelled(part, label, "".join(labels)) for part, label in zip(pair, labels, strict=True)]
         height = max(part.shape[0] for part in labelled)
         left, right = (_filled_up(part, height, part.shape[1]) for part in labelled)
         rows.append(np.concatenate([left, _white(height, GAP), right], axis=1))
@@ -35,14 +35,14 @@ def side_by_side(
     return Photo(picture[..., : 1 if grey else 3], None if opaque else picture[..., 3], before[0].icc_profile)
 
 
-def _labelled(photo: Photo, label: str) -> np.ndarray:
-    """Returns the photo below a white strip with a label, uint8 (h, w, 4)."""
+def _labelled(photo: Photo, label: str, letters: str) -> np.ndarray:
+    """Returns the photo below a white strip with a label, uint8 (h, w, 4); the strip is as high as `letters` need."""
     pixels = to_8_bits(photo.pixels)
     alpha = np.full(pixels.shape[:2], 255, np.uint8) if photo.alpha is None else to_8_bits(photo.alpha)
     colours = pixels if pixels.shape[-1] == 3 else np.repeat(pixels, 3, axis=-1)
     whole = np.concatenate([colours, alpha[..., None]], axis=-1)
     font = ImageFont.load_default(max(12, whole.shape[0] // 40))
-    left, top, right, bottom = font.getbbox(label)
+    (left, _, right, _), (_, top, _, bottom) = font.getbbox(label), font.getbbox(letters)
     width = max(whole.shape[1], round(right - left) + 2 * GAP)
     strip = Image.new("RGBA", (width, round(bottom - top) + 2 * GAP), "white")
     ImageDraw.Draw(strip).text((GAP - left, GAP - top), label, "black", font)

@@ -17,6 +17,7 @@ from jaxgen.tasks.held_out import open_all
 from jaxgen.tasks.load import save_weights
 from jaxgen.tasks.super_resolution.algorithm import examples_of, make_super_resolution, static_part
 from jaxgen.tasks.super_resolution.config import SuperResolutionRecipe
+from jaxgen.tasks.super_resolution.export import exportable
 from jaxgen.tasks.super_resolution.upscale import upscale_photos
 from jaxgen.training.step import Algorithm, TrainState
 from jaxgen.types import Observation
@@ -107,6 +108,7 @@ TASK = Task(
     show=_show,
     finish=_finish,
     pictures=(Picture("sheet.png", "Enlarged", "Small, enlarged, original"),),
+    export=exportable,
     uses={"upscale": Use(upscale_photos, "python -m jaxgen upscale PHOTO --model {run}")},
 )
 """The training of networks that enlarge images."""
