@@ -20,7 +20,7 @@ from jaxgen.bundles.manifest import FILES, FORMAT, GOLDEN, MANIFEST, ONNX, PROGR
 from jaxgen.bundles.model import load
 from jaxgen.errors import InputError, require
 from jaxgen.export.model import open_model
-from jaxgen.tasks.base import Exportable, ExportChoices
+from jaxgen.tasks.base import NO_CHOICE, Exportable, ExportChoices
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 FORMATS = ("stablehlo", "onnx", "safetensors")
@@ -41,7 +41,7 @@ def export_run(
     out: Path,
     form: str,
     checkpoint: str = "latest",
-    choices: ExportChoices = ExportChoices(),
+    choices: ExportChoices = NO_CHOICE,
     force: bool = False,
 ) -> str:
     """Writes a bundle and returns a line that describes it.

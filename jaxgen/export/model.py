@@ -8,12 +8,12 @@ from jaxgen.config_json import to_dict
 from jaxgen.errors import require
 from jaxgen.runs.reading import read_metrics
 from jaxgen.tasks import table
-from jaxgen.tasks.base import Exportable, ExportChoices, Trained
+from jaxgen.tasks.base import NO_CHOICE, Exportable, ExportChoices, Trained
 from jaxgen.tasks.load import load, pretrained_file
 from jaxgen.weights import load_notes
 
 
-def open_model(run: str, checkpoint: str = "latest", choices: ExportChoices = ExportChoices()) -> Exportable:
+def open_model(run: str, checkpoint: str = "latest", choices: ExportChoices = NO_CHOICE) -> Exportable:
     """Returns a run's network with its averaged weights, or a pretrained one of the package.
 
     Args:

@@ -108,6 +108,9 @@ class ExportChoices(NamedTuple):
     scale: int | None = None
 
 
+NO_CHOICE = ExportChoices()
+
+
 class Exportable(NamedTuple):
     """A network ready to be exported.
 

@@ -6,7 +6,7 @@ import numpy as np
 from flax.traverse_util import unflatten_dict
 from jax import export
 
-from jaxgen.tasks.base import ExportChoices, Exportable, Trained, flat_weights, require_no_choice
+from jaxgen.tasks.base import Exportable, ExportChoices, Trained, flat_weights, require_no_choice
 from jaxgen.tasks.gan.inputs import class_names
 from jaxgen.tasks.gan.pairs import make_gan_pair
 
