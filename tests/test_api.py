@@ -230,7 +230,7 @@ def test_upscaling_keeps_the_type_and_takes_what_restore_takes(tmp_path):
         lambda: jaxgen.restore(Image.new("RGBA", (4, 4))),
         lambda: jaxgen.upscale(np.zeros((4, 4, 2), np.uint8), 2),
         lambda: jaxgen.upscale(np.zeros((4, 4), np.uint8), 9),
-        lambda: jaxgen.upscale(np.zeros((4, 4), np.uint8), 2, kind=["photo"]),
+        lambda: jaxgen.upscale(np.zeros((4, 4), np.uint8), 2, kind="drawing"),
         lambda: jaxgen.upscale(np.zeros((4, 4), np.uint8), 2, kind="bicubic", model=upscaler_of()),
         lambda: jaxgen.upscale(np.zeros((4, 4), np.uint8), 2, model="/nowhere"),
         lambda: jaxgen.sample("/nowhere"),
@@ -250,6 +250,7 @@ def test_bad_input_raises_a_value_error(call):
     [
         ("restore", {"image": np.zeros((4, 4), np.uint8), "strength": "all"}),
         ("upscale", {"image": np.zeros((4, 4), np.uint8), "scale": "2"}),
+        ("upscale", {"image": np.zeros((4, 4), np.uint8), "scale": 2, "kind": ["photo"]}),
         ("sample", {"model": IMAGES}),
         ("load", {"folder": IMAGES}),
         ("train_gan", {"images": IMAGES, "steps": "5"}),

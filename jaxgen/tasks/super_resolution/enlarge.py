@@ -29,7 +29,7 @@ from jaxgen.tasks.super_resolution.apply import Enlarger, make_enlarger
 KINDS = {"photo": "upscale", "bicubic": "upscale-bicubic"}
 """Names of the weights in the package by the kind of the pictures."""
 LARGEST_FACTOR = 8
-TILE, TILE_OF_RESULT = 512, 2048
+TILE, TILE_OF_RESULT = 512, 1536
 """Approximate edge of a tile in pixels at most, before and after the enlargement."""
 REACH = 4
 """Pixels on which one that is resized may depend beyond those of its own place, in either size of the picture."""
