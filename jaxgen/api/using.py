@@ -36,7 +36,7 @@ from jaxgen.tasks.gan.project import STEPS, Projection, find_latents, require_pi
 from jaxgen.tasks.gan.sample import class_names, draw
 from jaxgen.tasks.load import load, require_use
 from jaxgen.tasks.restoration.pixels import make_restore, one_model, photo_models, require_fills, require_repairs
-from jaxgen.tasks.super_resolution.enlarge import enlarging_model, make_enlarge, require_factor
+from jaxgen.tasks.super_resolution.enlarge import KINDS, enlarging_model, make_enlarge, require_factor
 
 TILE = 512
 GAN = "a GAN of jaxgen.train_gan"
@@ -201,6 +201,7 @@ def upscale(
     """
     keep_compiled()
     scale, strength = require_factor(require_number(scale, "scale")), require_share(strength, "strength")
+    require(isinstance(kind, str), "kind", shown(kind), ", ".join(KINDS))
     if model is not None:
         require_model(model, "upscale", "a network that enlarges images")
     pixels, deep = _picture(image)

@@ -58,7 +58,7 @@ def enlarging_model(model: str | Path | None = None, kind: str | None = None, ch
     Raises:
       InputError: there is no such network, or a kind is asked for of a model that has but one.
     """
-    require(kind is None or kind in tuple(KINDS), "kind", kind, ", ".join(KINDS))
+    require(kind is None or kind in KINDS, "kind", kind, ", ".join(KINDS))
     require(model is None or kind is None, "kind", kind, "none with a model, which has its own")
     opened = load(KINDS[kind or "photo"] if model is None else model, checkpoint, "model")
     return require_use(opened, "upscale", "model", model)
