@@ -27,6 +27,7 @@ _HOMES = {
     "sample": "jaxgen.api.using",
     "train_gan": "jaxgen.api.training",
     "train_restorer": "jaxgen.api.training",
+    "upscale": "jaxgen.api.using",
 }
 """Modules of the public names. A name is imported at its first use, so that exported models need no Flax."""
 

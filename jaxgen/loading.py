@@ -17,8 +17,8 @@ def load(folder: str | PathLike, checkpoint: str = "latest") -> Model | Any:
     declared size and hash, and the program must reproduce the outputs that were stored at export.
 
     Args:
-      folder: folder of a bundle; or, for `sample`, `restore` and `evaluate`, a run folder (OUT/RECIPE/TIMESTAMP), its
-        file of weights, or a name of shipped weights, "photos", "photos-grey" or "digits".
+      folder: folder of a bundle; or, for `sample`, `restore`, `upscale` and `evaluate`, a run folder
+        (OUT/RECIPE/TIMESTAMP), its file of weights, or a name of shipped weights, such as "photos" or "digits".
       checkpoint: of a run: "latest", "best" or a step; all else has only "latest".
 
     Examples:

@@ -21,6 +21,8 @@ from jaxgen.errors import InputError
 from jaxgen.tasks.load import load
 from jaxgen.tasks.restoration import apply
 from jaxgen.tasks.restoration.config import RestorationConfig
+from jaxgen.tasks.super_resolution.enlarge import make_enlarge
+from tests.upscalers import upscaler_of
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (48, 8, 8, 1), np.uint8)
 LABELS = np.arange(48) % 3
@@ -61,6 +63,7 @@ def classes_in(hint):
 def test_the_examples_of_docstrings_run(trained, restorer):
     photo = np.random.default_rng(2).integers(0, 256, (10, 12, 3), np.uint8)
     names = {"jaxgen": jaxgen, "images": IMAGES, "photo": photo, "gan": trained[0], "restorer": restorer}
+    names["upscaler"] = upscaler_of()
     runner = doctest.DocTestRunner()
     functions = [name for name in jaxgen.__all__ if inspect.isfunction(getattr(jaxgen, name))]
     assert len(functions) >= 9
@@ -195,6 +198,23 @@ def test_restorer_keeps_shape_type_and_what_is_not_masked(restorer):
         assert np.array_equal(jaxgen.restore(image, strength=0, model=restorer), image)
 
 
+def test_upscaling_keeps_the_type_and_takes_what_restore_takes(tmp_path):
+    upscaler = upscaler_of()
+    image = np.random.default_rng(1).integers(0, 256, (5, 6, 3), np.uint8)
+    expected = make_enlarge(upscaler, 2.5)(image)
+    Image.fromarray(image).save(tmp_path / "a.png")
+    for given in (image, Image.fromarray(image), tmp_path / "a.png"):
+        np.testing.assert_array_equal(jaxgen.upscale(given, 2.5, model=upscaler), expected)
+    floats = jaxgen.upscale((image / 255).astype(np.float32), 2.5, model=upscaler)
+    assert floats.dtype == np.float32
+    assert np.abs(floats * 255 - expected).max() <= 0.51
+    grey = jaxgen.upscale(image[..., 0].astype(np.uint16) * 257, 3, model=upscaler)
+    assert (grey.shape, grey.dtype) == ((15, 18), np.uint16)
+    assert np.array_equal(jaxgen.upscale(image, 1, model=upscaler), image)
+    plain = jaxgen.upscale(image, 2, strength=0, model=upscaler)
+    np.testing.assert_array_equal(plain, make_enlarge(None, 2)(image))
+
+
 @pytest.mark.parametrize(
     "call",
     [
@@ -208,6 +228,11 @@ def test_restorer_keeps_shape_type_and_what_is_not_masked(restorer):
         lambda: jaxgen.restore(np.zeros((4, 4), np.uint8), np.zeros((4, 5))),
         lambda: jaxgen.restore(np.full((4, 4), np.nan)),
         lambda: jaxgen.restore(Image.new("RGBA", (4, 4))),
+        lambda: jaxgen.upscale(np.zeros((4, 4, 2), np.uint8), 2),
+        lambda: jaxgen.upscale(np.zeros((4, 4), np.uint8), 9),
+        lambda: jaxgen.upscale(np.zeros((4, 4), np.uint8), 2, kind="drawing"),
+        lambda: jaxgen.upscale(np.zeros((4, 4), np.uint8), 2, kind="bicubic", model=upscaler_of()),
+        lambda: jaxgen.upscale(np.zeros((4, 4), np.uint8), 2, model="/nowhere"),
         lambda: jaxgen.sample("/nowhere"),
         lambda: jaxgen.evaluate("pictures.png", IMAGES),
         lambda: api.train_gan([IMAGES[0], IMAGES[0, :4]], steps=1),
@@ -224,6 +249,8 @@ def test_bad_input_raises_a_value_error(call):
     ("name", "arguments"),
     [
         ("restore", {"image": np.zeros((4, 4), np.uint8), "strength": "all"}),
+        ("upscale", {"image": np.zeros((4, 4), np.uint8), "scale": "2"}),
+        ("upscale", {"image": np.zeros((4, 4), np.uint8), "scale": 2, "kind": ["photo"]}),
         ("sample", {"model": IMAGES}),
         ("load", {"folder": IMAGES}),
         ("train_gan", {"images": IMAGES, "steps": "5"}),

@@ -84,6 +84,12 @@ def require_share(value: Any, field: str) -> float:
     return float(value)
 
 
+def require_number(value: Any, field: str) -> float | int:
+    """Returns a number; raises `InputError` for anything else."""
+    require(_is_number(value), field, shown(value), "a number")
+    return value.item() if isinstance(value, np.number) else value
+
+
 def require_model(model: Any, use: str, accepted: str) -> None:
     """Raises `InputError` unless this is a trained model, or a path that is not one of a bundle.
 

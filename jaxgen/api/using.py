@@ -1,4 +1,4 @@
-"""What a trained model is used for from Python: images are drawn, restored and judged."""
+"""What a trained model is used for from Python: images are drawn, restored, enlarged and judged."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +12,7 @@ from jaxgen.api.arguments import (
     as_pixels,
     as_stack,
     require_model,
+    require_number,
     require_seed,
     require_share,
     require_whole,
@@ -35,6 +36,7 @@ from jaxgen.tasks.gan.project import STEPS, Projection, find_latents, require_pi
 from jaxgen.tasks.gan.sample import class_names, draw
 from jaxgen.tasks.load import load, require_use
 from jaxgen.tasks.restoration.pixels import make_restore, one_model, photo_models, require_fills, require_repairs
+from jaxgen.tasks.super_resolution.enlarge import KINDS, enlarging_model, make_enlarge, require_factor
 
 TILE = 512
 GAN = "a GAN of jaxgen.train_gan"
@@ -140,9 +142,7 @@ def restore(
     strength = require_share(strength, "strength")
     if model is not None:
         require_model(model, "restore", "a restorer of jaxgen.train_restorer")
-    pixels = as_pixels(image, "image")
-    shaped = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (1, 3))
-    require(shaped and pixels.size > 0, "image", pixels.shape, "(h, w), (h, w, 1) or (h, w, 3), not empty")
+    pixels, deep = _picture(image)
     known = None if mask is None else ~as_missing(mask)
     require(
         known is None or known.shape == pixels.shape[:2],
@@ -150,7 +150,6 @@ def restore(
         None if known is None else known.shape,
         f"{pixels.shape[:2]}",
     )
-    deep = pixels if pixels.dtype in (np.uint8, np.uint16) else to_integers(pixels, "image", np.uint16)
     if strength == 0 or (known is not None and not any_missing(~known)):
         return pixels.copy()
     planes = deep[..., None] if deep.ndim == 2 else deep
@@ -168,6 +167,62 @@ def restore(
     if deep is pixels:
         return result
     return (result / np.float64(65_535)).astype(pixels.dtype)
+
+
+def upscale(
+    image: Any,
+    scale: float | int,
+    *,
+    kind: str = "photo",
+    strength: float | int = 1.0,
+    model: Trained | str | Path | None = None,
+) -> np.ndarray:
+    """Returns the enlarged image as an array of the type of `image`; height and width are its own times `scale`.
+
+    Programs are compiled for a few sizes of windows, kept for the process and in the user's cache folder.
+
+    Args:
+      image: uint8, uint16 or floats in [0, 1]; (h, w), (h, w, 1) or (h, w, 3), of any size; or a PIL image, or
+        the path of a file, which gives (h, w, c).
+      scale: factor for height and width, 1 to 8, also 2.5; the sizes are rounded.
+      kind: of the package's weights: "photo" for photographs as they come, or "bicubic" for clean pictures that
+        software has made smaller.
+      strength: from 0 (plain bicubic enlargement) to 1 (that of the network alone).
+      model: a network that enlarges images: a run folder, its upscaler.safetensors, or what `jaxgen.load` returns for
+        these; None for that of the package.
+
+    Raises:
+      InputError: an array has a wrong shape or range, a factor is not accepted, or there is no such model.
+
+    Examples:
+      >>> enlarged = jaxgen.upscale(photo, 2, model=upscaler)
+      >>> enlarged.shape == (2 * photo.shape[0], 2 * photo.shape[1], 3), enlarged.dtype
+      (True, dtype('uint8'))
+    """
+    keep_compiled()
+    scale, strength = require_factor(require_number(scale, "scale")), require_share(strength, "strength")
+    require(isinstance(kind, str), "kind", shown(kind), ", ".join(KINDS))
+    if model is not None:
+        require_model(model, "upscale", "a network that enlarges images")
+    pixels, deep = _picture(image)
+    planes = deep[..., None] if deep.ndim == 2 else deep
+    chosen = kind if model is None or kind != "photo" else None
+    opened = require_use(model, "upscale", "model", _describe(model)) if isinstance(model, Trained) else None
+    require(opened is None or chosen is None, "kind", shown(kind), "photo with a model, which has its own")
+    result = make_enlarge(opened or enlarging_model(model, chosen), scale, strength)(planes)
+    if result is planes:
+        return pixels.copy()
+    result = result.reshape(*result.shape[:2], *pixels.shape[2:])
+    return result if deep is pixels else (result / np.float64(65_535)).astype(pixels.dtype)
+
+
+def _picture(image: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Returns a picture as it was given, and as uint8 or uint16; raises `InputError` unless it is grey or colour."""
+    pixels = as_pixels(image, "image")
+    shaped = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (1, 3))
+    require(shaped and pixels.size > 0, "image", pixels.shape, "(h, w), (h, w, 1) or (h, w, 3), not empty")
+    deep = pixels if pixels.dtype in (np.uint8, np.uint16) else to_integers(pixels, "image", np.uint16)
+    return pixels, deep
 
 
 def evaluate(

@@ -28,6 +28,7 @@ FILES = (*MODEL, *ESTIMATOR)
 FORMAT, VERSION = "jaxgen-bundle", 1
 LEVELS = "levels"
 """Name of the input that tells a restorer what to repair."""
+KINDS = ("gan", "restorer", "upscaler")
 NAME, MOST_REPAIRS = r"[a-z0-9_]{1,40}", 32
 WINDOW = 64
 """Edge in pixels of the windows that levels are estimated on."""
@@ -67,13 +68,14 @@ class Manifest(NamedTuple):
     """The checked description of a bundle's model.
 
     Attributes:
-      kind: "gan" or "restorer".
+      kind: "gan", "restorer" or "upscaler".
       name: name of the model.
       image: (height, width, channels); height and width are None for any size.
       latent_dim: length of a GAN's latent vectors; 0 for a restorer.
       labels: names of the classes of a conditional GAN; else empty.
-      multiple: number that height and width must be multiples of, for a restorer of any size; else 1.
-      halo: distance in pixels from which a restored pixel may depend on another one.
+      multiple: number that height and width must be multiples of, for a model of images of any size; else 1.
+      halo: distance in pixels from which a pixel of the result may depend on one of the image.
+      scale: factor of an upscaler; else 1.
       repairs: what a restorer is told to repair, in the order of its input "levels"; empty if it is told nothing.
       fills: whether a restorer fills missing pixels.
       inputs: inputs of the model.
@@ -90,6 +92,7 @@ class Manifest(NamedTuple):
     labels: tuple[str, ...]
     multiple: int
     halo: int
+    scale: int
     repairs: tuple[str, ...]
     fills: bool
     inputs: tuple[Array, ...]
@@ -123,8 +126,8 @@ def parse_manifest(record: Any) -> Manifest:
     version = _get(record, "version")
     require(version == VERSION and not isinstance(version, bool), "version", _short(version), str(VERSION))
     kind = _get(record, "kind")
-    require(kind in ("gan", "restorer"), "kind", _short(kind), "gan, restorer")
-    image, any_size = _image(_get(record, "image"), kind), kind == "restorer"
+    require(kind in KINDS, "kind", _short(kind), ", ".join(KINDS))
+    image, any_size = _image(_get(record, "image"), kind), kind != "gan"
     inputs = _arrays(_get(record, "inputs"), "inputs")
     return Manifest(
         kind=kind,
@@ -134,6 +137,7 @@ def parse_manifest(record: Any) -> Manifest:
         labels=_labels(_get(record, "labels")),
         multiple=_whole(_get(record, "multiple"), "multiple", 1, 1024) if any_size and image[0] is None else 1,
         halo=_whole(_get(record, "halo"), "halo", 0) if any_size and image[0] is None else 0,
+        scale=_whole(_get(record, "scale"), "scale", 2, 8) if kind == "upscaler" else 1,
         repairs=_repairs(record.get("repairs", []), kind, inputs),
         fills=_fills(record.get("fills", kind == "restorer"), kind),
         inputs=inputs,
@@ -192,7 +196,7 @@ def _image(value: Any, kind: str) -> tuple[int | None, int | None, int]:
     require(_get(value, "range") == [-1, 1], "image.range", _short(value["range"]), "[-1, 1]")
     height, width = _get(value, "height"), _get(value, "width")
     channels = _whole(_get(value, "channels"), "image.channels", 1, 4)
-    if kind == "restorer" and height is None and width is None:
+    if kind != "gan" and height is None and width is None:
         return None, None, channels
     return _whole(height, "image.height", 1), _whole(width, "image.width", 1), channels
 

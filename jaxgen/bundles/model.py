@@ -1,4 +1,4 @@
-"""A model loaded from a bundle, which generates or restores images."""
+"""A model loaded from a bundle, which generates, restores or enlarges images."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -121,6 +121,33 @@ class Model:
         estimator = self.manifest.estimator
         return estimate_levels(self.estimate, estimator.repairs, estimator.channels, windows_of(pixels))
 
+    def upscale(self, image: np.ndarray) -> np.ndarray:
+        """Returns the image enlarged by the factor of the bundle, `manifest.scale`; large ones in tiles.
+
+        Args:
+          image: (h, w) or (h, w, c), c 1 or 3; uint8, uint16, or floats in [0, 1]. A grey one is given in all three
+            channels, and the luma of the result is returned.
+
+        Returns:
+          An image of the type of `image`, float32 for floats; (scale h, scale w) or (scale h, scale w, c).
+
+        Raises:
+          InputError: not an upscaler, or an image that is not accepted.
+        """
+        require(self.manifest.kind == "upscaler", "bundle", self.manifest.kind, "a bundle of an upscaler")
+        pixels, scale = _pixels(image, self.manifest), self.manifest.scale
+        grey = bool((pixels == pixels[..., :1]).all())
+        planes = np.repeat(pixels[..., :1], 3, axis=-1) if grey else pixels
+        height, width, channels = pixels.shape
+        enlarged = np.empty((scale * height, scale * width, channels), np.float32)
+        layout = {"tile": TILE, "halo": self.manifest.halo, "multiple": self.manifest.multiple}
+        tiles = restored_tiles(lambda images, _: np.asarray(self.apply(images)), planes, None, scale, **layout)
+        for rows, columns, values in tiles:
+            values = np.clip(values, -1, 1)
+            enlarged[rows, columns] = (values @ LUMA)[..., None] if grey else values
+        image = np.asarray(image)
+        return _like(enlarged, image, (*enlarged.shape[:2], *image.shape[2:]))
+
     def _restored(self, pixels: np.ndarray, known: np.ndarray | None, levels: np.ndarray | None) -> np.ndarray:
         """Returns the restored pixels; both are float32 (h, w, c) in [-1, 1]."""
         model_channels, channels = self.manifest.image[2], pixels.shape[-1]
@@ -230,13 +257,13 @@ def _missing(mask: np.ndarray, sizes: tuple[int, ...], fills: bool) -> np.ndarra
     return mask
 
 
-def _like(restored: np.ndarray, image: np.ndarray) -> np.ndarray:
-    """Converts from [-1, 1] to the type and shape of the image."""
-    restored = (restored.reshape(image.shape) + np.float32(1)) / np.float32(2)
+def _like(result: np.ndarray, image: np.ndarray, shape: tuple[int, ...] | None = None) -> np.ndarray:
+    """Converts from [-1, 1] to the type of the image, and to a shape, by default its own."""
+    result = (result.reshape(shape or image.shape) + np.float32(1)) / np.float32(2)
     if np.issubdtype(image.dtype, np.floating):
-        return restored
+        return result
     largest = np.iinfo(image.dtype).max
-    return np.clip(np.rint(restored * np.float32(largest)), 0, largest).astype(image.dtype)
+    return np.clip(np.rint(result * np.float32(largest)), 0, largest).astype(image.dtype)
 
 
 def _describe(array: np.ndarray) -> str:

@@ -1,12 +1,12 @@
-"""Restoration of an image of any size in tiles, with the same result as for the whole image.
+"""Restoration or enlargement of an image of any size in tiles, with the same result as for the whole image.
 
-A tile is restored from a window that extends beyond it by at least the network's receptive field, except where it ends
+A tile is computed from a window that extends beyond it by at least the network's receptive field, except where it ends
 at the border of the image: there the network pads with zeros, as on the whole image. Windows at the border are shifted
 inwards, not padded. A network that depends on all pixels, such as by a mean over the image, cannot be tiled.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,9 +15,12 @@ from jaxtyping import Bool, Float32, UInt8, UInt16
 from jaxgen.errors import require
 
 ApplyFn = Callable[[np.ndarray, np.ndarray], Any]
-"""(images float32 (1, h, w, c) in [-1, 1], known float32 (1, h, w, 1)) -> restored images; h and w may vary."""
+"""(images float32 (1, h, w, c) in [-1, 1], known float32 (1, h, w, 1)) -> result; h and w may vary.
+
+The result is an image of the same size, or of `scale` times the size along each axis."""
 Pixels = UInt8[np.ndarray, "h w c"] | UInt16[np.ndarray, "h w c"]
 AnyPixels = Pixels | Float32[np.ndarray, "h w c"]
+Result = UInt8[np.ndarray, "y x c"] | UInt16[np.ndarray, "y x c"]
 Known = Bool[np.ndarray, "h w"]
 """True for known pixels, false for those to fill in."""
 WINDOWS = (128, 320, 448, 640)
@@ -64,7 +67,21 @@ def spans(size: int, *, tile: int, halo: int, multiple: int, window: int | None 
     return found
 
 
-def restored_tiles(
+class Window(NamedTuple):
+    """What the network made of a window.
+
+    Attributes:
+      y: the window along the rows of the image.
+      x: that along its columns.
+      values: the result for all of the window, float32 (scale height, scale width, c).
+    """
+
+    y: Span
+    x: Span
+    values: Float32[np.ndarray, "y x c"]
+
+
+def computed_windows(
     apply_fn: ApplyFn,
     pixels: AnyPixels,
     known: Known | None = None,
@@ -73,8 +90,8 @@ def restored_tiles(
     halo: int,
     multiple: int,
     window: int | None = None,
-) -> Iterator[tuple[slice, slice, Float32[np.ndarray, "y x c"]]]:
-    """Yields rows, columns and restored floats of tiles that cover the image once.
+) -> Iterator[Window]:
+    """Yields what the network makes of each window of an image, from the top left, row by row.
 
     Args:
       apply_fn: the network, which pads with zeros alone if sizes are multiples of `multiple`.
@@ -89,11 +106,27 @@ def restored_tiles(
     layout = {"tile": tile, "halo": halo, "multiple": multiple, "window": window}
     for y in spans(height, **layout):
         for x in spans(width, **layout):
-            image = _to_float(_cut(pixels, y, x))
+            image = to_float(_cut(pixels, y, x))
             kept = np.ones(image.shape[:2], np.float32) if known is None else _cut(known, y, x).astype(np.float32)
-            result = np.asarray(apply_fn(image[None], kept[None, ..., None]))[0]
-            inner = result[y.first - y.start : y.last - y.start, x.first - x.start : x.last - x.start]
-            yield slice(y.first, y.last), slice(x.first, x.last), inner
+            yield Window(y, x, np.asarray(apply_fn(image[None], kept[None, ..., None]))[0])
+
+
+def restored_tiles(
+    apply_fn: ApplyFn, pixels: AnyPixels, known: Known | None = None, scale: int = 1, **layout: Any
+) -> Iterator[tuple[slice, slice, Float32[np.ndarray, "y x c"]]]:
+    """Yields rows, columns and floats of tiles that cover the result once.
+
+    Args:
+      apply_fn: see `computed_windows`.
+      pixels: see `computed_windows`.
+      known: see `computed_windows`.
+      scale: pixels of the result for each pixel of the image, along each axis.
+      layout: tile, halo, multiple and window, see `spans`.
+    """
+    for y, x, values in computed_windows(apply_fn, pixels, known, **layout):
+        rows, columns = (slice(scale * (s.first - s.start), scale * (s.last - s.start)) for s in (y, x))
+        placed = (slice(scale * s.first, scale * s.last) for s in (y, x))
+        yield *placed, values[rows, columns]
 
 
 def restore_tiled(
@@ -101,38 +134,57 @@ def restore_tiled(
     pixels: Pixels,
     known: Known | None = None,
     *,
-    tile: int,
-    halo: int,
-    multiple: int,
-    window: int | None = None,
+    scale: int = 1,
     watch: Callable[[int, int], None] = lambda done, total: None,
-) -> Pixels:
-    """Returns the restored image, rounded to the type of `pixels`; all other memory is independent of its size.
+    **layout: Any,
+) -> Result:
+    """Returns the result, rounded to the type of `pixels`; all other memory is independent of its size.
 
     Args:
-      apply_fn: see `restored_tiles`.
-      pixels: see `restored_tiles`.
-      known: see `restored_tiles`.
-      tile: see `spans`.
-      halo: see `spans`.
-      multiple: see `spans`.
-      window: see `spans`.
+      apply_fn: see `computed_windows`.
+      pixels: see `computed_windows`.
+      known: see `computed_windows`.
+      scale: see `restored_tiles`.
       watch: called with the number of finished tiles and the total.
+      layout: see `restored_tiles`.
 
     Raises:
       FloatingPointError: the network returned a value that is not finite.
     """
-    layout = {"tile": tile, "halo": halo, "multiple": multiple, "window": window}
-    total = len(spans(pixels.shape[0], **layout)) * len(spans(pixels.shape[1], **layout))
-    restored = np.empty(pixels.shape, pixels.dtype)
-    for done, (rows, columns, values) in enumerate(restored_tiles(apply_fn, pixels, known, **layout), 1):
+    height, width, channels = pixels.shape
+    tiles = restored_tiles(apply_fn, pixels, known, scale, **layout)
+    total = len(spans(height, **layout)) * len(spans(width, **layout))
+    return assemble(tiles, (scale * height, scale * width, channels), pixels.dtype, total, watch)
+
+
+def assemble(
+    tiles: Iterable[tuple[slice, slice, Float32[np.ndarray, "y x c"]]],
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+    total: int,
+    watch: Callable[[int, int], None],
+) -> Result:
+    """Returns the image that consists of tiles, rounded.
+
+    Args:
+      tiles: rows, columns and floats in [-1, 1].
+      shape: (h, w, c) of the image.
+      dtype: uint8 or uint16.
+      total: number of tiles.
+      watch: see `restore_tiled`.
+
+    Raises:
+      FloatingPointError: a value is not finite.
+    """
+    image = np.empty(shape, dtype)
+    for done, (rows, columns, values) in enumerate(tiles, 1):
         if not np.isfinite(values).all():
             raise FloatingPointError(
                 f"the model returned values that are not finite in rows {rows.start} to {rows.stop}"
             )
-        restored[rows, columns] = _from_float(values, pixels.dtype)
+        image[rows, columns] = _from_float(values, dtype)
         watch(done, total)
-    return restored
+    return image
 
 
 def choose_window(sizes: tuple[int, int], *, tile: int, halo: int, multiple: int) -> int:
@@ -159,20 +211,22 @@ def choose_window(sizes: tuple[int, int], *, tile: int, halo: int, multiple: int
     return min(edges, key=pixels)
 
 
-def in_windows(apply_fn: Callable[..., Any], edge: int) -> ApplyFn:
+def in_windows(apply_fn: Callable[..., Any], edge: int, scale: int = 1) -> ApplyFn:
     """Returns a function of images of up to `edge` pixels, which calls one of squares of exactly that many.
 
     Args:
-      apply_fn: (images (1, edge, edge, c), known (1, edge, edge, 1), extent int32 (2,)) -> restored images, where
-        the image is the first `extent` rows and columns.
+      apply_fn: (images (1, edge, edge, c), known (1, edge, edge, 1), extent int32 (2,)) -> result, where the image is
+        the first `extent` rows and columns.
       edge: of the squares.
+      scale: see `restored_tiles`.
     """
 
     def restored(images: np.ndarray, known: np.ndarray) -> np.ndarray:
         height, width = images.shape[1:3]
         beyond = ((0, 0), (0, edge - height), (0, edge - width), (0, 0))
         extent = np.asarray((height, width), np.int32)
-        return np.asarray(apply_fn(np.pad(images, beyond), np.pad(known, beyond), extent))[:, :height, :width]
+        result = np.asarray(apply_fn(np.pad(images, beyond), np.pad(known, beyond), extent))
+        return result[:, : scale * height, : scale * width]
 
     return restored
 
@@ -203,7 +257,7 @@ def _cut(array: np.ndarray, y: Span, x: Span) -> np.ndarray:
     return np.pad(part, ((0, below), (0, right)) + ((0, 0),) * (part.ndim - 2), mode="edge")
 
 
-def _to_float(pixels: np.ndarray) -> np.ndarray:
+def to_float(pixels: np.ndarray) -> np.ndarray:
     """Converts uint8 or uint16 to float32 in [-1, 1]; floats in [-1, 1] are kept."""
     if np.issubdtype(pixels.dtype, np.floating):
         return pixels.astype(np.float32)

@@ -74,6 +74,12 @@ COMMANDS = {
         "jaxgen restore PHOTO --mask MASK --compare\n"
         "jaxgen restore PHOTO --model runs/inverse/TIMESTAMP --strength 0.5 --force",
     ),
+    "upscale": Command(
+        commands_for_models.upscale,
+        "jaxgen upscale PHOTO FOLDER --scale 4 --out upscaled\n"
+        "jaxgen upscale PHOTO --scale 2.5 --kind bicubic --compare\n"
+        "jaxgen upscale PHOTO --model runs/super_resolution/TIMESTAMP --strength 0.7 --force",
+    ),
     "project": Command(
         commands_for_gans.project,
         "jaxgen project digits SEVEN.png --out seven.png\n"
@@ -137,6 +143,10 @@ def _run(name: str, args: list[str]) -> None:
     command, prog = COMMANDS[name], f"{PROG} {name}"
     if name == "evaluate" and value_of(args, "--dataset") is not None:
         raise InputError(f"--dataset: is now --reference (see {prog} --help)")
+    if name == "upscale" and value_of(args, "--mask") is not None:
+        raise InputError(
+            "--mask: is for restore, which fills in; accepted: none, as upscale enlarges whole photographs"
+        )
     if name not in NAMES:
         call(command.run, args, prog, _lines("examples", command.examples.splitlines()))
     elif not args or args[0] in ASK:

@@ -118,6 +118,45 @@ def restore(
         sys.exit(code)
 
 
+def upscale(
+    photos: tyro.conf.Positional[tuple[str, ...]],
+    scale: float = 4.0,
+    out: str = "upscaled",
+    kind: str | None = None,
+    strength: float = 1.0,
+    model: str | None = None,
+    checkpoint: str = "latest",
+    compare: bool = False,
+    force: bool = False,
+    allow_large: bool = False,
+) -> None:
+    """Enlarges photographs by any factor from 1 to 8.
+
+    Args:
+      photos: files, folders or patterns (*.jpg); JPEG, PNG, WebP, TIFF or BMP with 8 or 16 bits.
+      scale: factor for height and width, such as 4 or 2.5.
+      out: folder for the enlarged photographs.
+      kind: photo (the default) for photographs with some noise, blur or JPEG artifacts, or bicubic for clean pictures
+        that software has made smaller.
+      strength: from 0 (plain bicubic enlargement) to 1 (that of the network alone).
+      model: run (folder, recipe or latest) or upscaler.safetensors file; by default the pretrained model.
+      checkpoint: of the run given by --model: latest, best or a step.
+      compare: also write the bicubic enlargement of each photo beside its result.
+      force: overwrite existing results.
+      allow_large: accept photos and results above the size limits.
+    """
+    from jaxgen.tasks.super_resolution.enlarge import enlarging_model, require_factor
+    from jaxgen.tasks.super_resolution.upscale import UpscaleOptions, upscale_photos
+
+    require_factor(scale)
+    set_up()
+    named = None if model is None else shipped_or_run(model, "model", "upscale")
+    options = UpscaleOptions(strength, compare, force, allow_large)
+    code = upscale_photos(photos, Path(out), enlarging_model(named, kind, checkpoint), scale, options)
+    if code:
+        sys.exit(code)
+
+
 def evaluate_restoration(
     folder: tyro.conf.Positional[str],
     suite: str = "standard",
@@ -163,6 +202,7 @@ def export(
     format: str = "stablehlo",
     checkpoint: str = "latest",
     iterations: int | None = None,
+    scale: int | None = None,
     force: bool = False,
 ) -> None:
     """Exports a trained model as a bundle, for jaxgen.load or an ONNX runtime.
@@ -173,12 +213,15 @@ def export(
       format: stablehlo, onnx (StableHLO and ONNX) or safetensors (only weights and manifest).
       checkpoint: latest, best or a step.
       iterations: of a recurrent network; by default as in training.
+      scale: of a network that enlarges, the factor of the bundle; by default its largest.
       force: replace an existing bundle.
     """
     from jaxgen.export.bundle import export_run
+    from jaxgen.tasks.base import ExportChoices
 
     set_up()
-    print(export_run(shipped_or_run(run), Path(out), format, checkpoint, iterations, force))
+    choices = ExportChoices(iterations, scale)
+    print(export_run(shipped_or_run(run), Path(out), format, checkpoint, choices, force))
 
 
 def web(

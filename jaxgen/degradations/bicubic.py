@@ -4,6 +4,7 @@ Pillow and `jax.image.resize` treat the borders of an image otherwise.
 """
 
 import math
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -14,7 +15,19 @@ from jaxgen.errors import require
 from jaxgen.types import Images
 
 
-def bicubic_taps(old: int, new: int) -> tuple[Int[np.ndarray, "n k"], Float[np.ndarray, "n k"]]:
+class Taps(NamedTuple):
+    """What the new pixels along an axis are weighted sums of.
+
+    Attributes:
+      index: the old pixels of each new one.
+      weights: their weights.
+    """
+
+    index: Int[np.ndarray, "n k"]
+    weights: Float[np.ndarray, "n k"]
+
+
+def bicubic_taps(old: int, new: int) -> Taps:
     """Returns the old pixels that each new pixel is a weighted sum of, and their weights, along one axis.
 
     The kernel is Keys' with a = -1/2. Where the axis shrinks it is widened against aliasing. Beyond the borders the
@@ -46,7 +59,7 @@ def bicubic_taps(old: int, new: int) -> tuple[Int[np.ndarray, "n k"], Float[np.n
     mirrored = np.mod(index, 2 * old)
     index = np.where(mirrored < old, mirrored, 2 * old - 1 - mirrored)
     used = np.flatnonzero((weights != 0.0).any(axis=0))
-    return index[:, used], weights[:, used]
+    return Taps(index[:, used], weights[:, used])
 
 
 def keys_kernel(x: Float[np.ndarray, "..."]) -> Float[np.ndarray, "..."]:
@@ -92,11 +105,23 @@ def resize_bicubic_array(image: np.ndarray, sizes: tuple[int, int]) -> Float[np.
     Returns:
       (*sizes, c), not clipped or rounded; float64 for float64, else float32.
     """
+    return resize_by_taps(image, tuple(bicubic_taps(*pair) for pair in zip(image.shape, sizes, strict=False)))
+
+
+def resize_by_taps(image: np.ndarray, taps: tuple[Taps, Taps]) -> Float[np.ndarray, "y x c"]:
+    """Returns an image whose pixels are weighted sums of those of another one.
+
+    Args:
+      image: (h, w, c), of any number type.
+      taps: indices and weights for the new rows, and for the new columns; see `bicubic_taps`.
+
+    Returns:
+      (y, x, c), of the new rows and columns, not clipped or rounded; float64 for float64, else float32.
+    """
     dtype = np.float64 if image.dtype == np.float64 else np.float32
-    for axis, new in sorted(enumerate(sizes), key=lambda pair: pair[1] / image.shape[pair[0]]):
-        index, weights = bicubic_taps(image.shape[axis], new)
+    for axis, (index, weights) in sorted(enumerate(taps), key=lambda pair: len(pair[1][0]) / image.shape[pair[0]]):
         weights = weights.astype(dtype)[(slice(None), slice(None), *(None,) * (2 - axis))]
-        total = np.zeros((*image.shape[:axis], new, *image.shape[axis + 1 :]), dtype)
+        total = np.zeros((*image.shape[:axis], len(index), *image.shape[axis + 1 :]), dtype)
         for tap in range(index.shape[1]):
             total += weights[:, tap] * np.take(image, index[:, tap], axis=axis)
         image = total

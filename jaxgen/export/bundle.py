@@ -20,7 +20,7 @@ from jaxgen.bundles.manifest import ESTIMATOR, FILES, FORMAT, MANIFEST, MODEL, V
 from jaxgen.bundles.model import load
 from jaxgen.errors import InputError, require
 from jaxgen.export.model import open_model
-from jaxgen.tasks.base import Exportable
+from jaxgen.tasks.base import NO_CHOICE, Exportable, ExportChoices
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 FORMATS = ("stablehlo", "onnx", "safetensors")
@@ -32,12 +32,18 @@ MEANINGS = {
     "missing": "1 where a pixel is missing or to be filled in, 0 elsewhere",
     "levels": "of each of `repairs`: 0 for nothing to repair, -1 unknown; noise in [0, 1], JPEG 1 - quality / 100",
     "found": "level of each of the estimator's `repairs` in the image, 0 or more",
+    "enlarged": "pixels, near [-1, 1] and not clipped",
     "restored": "pixels, near [-1, 1] and not clipped",
 }
 
 
 def export_run(
-    run: str, out: Path, form: str, checkpoint: str = "latest", iterations: int | None = None, force: bool = False
+    run: str,
+    out: Path,
+    form: str,
+    checkpoint: str = "latest",
+    choices: ExportChoices = NO_CHOICE,
+    force: bool = False,
 ) -> str:
     """Writes a bundle and returns a line that describes it.
 
@@ -46,7 +52,7 @@ def export_run(
       out: folder to write the bundle to.
       form: "stablehlo", "onnx" (model.onnx as well) or "safetensors" (weights and manifest alone).
       checkpoint: "latest", "best" or a step.
-      iterations: iterations of a recurrent network; None for as many as in training.
+      choices: see `ExportChoices`.
       force: replace an existing bundle.
 
     Raises:
@@ -57,7 +63,7 @@ def export_run(
     _require_free(out, force)
     if form == "onnx":
         require_onnx()
-    model = open_model(run, checkpoint, iterations)
+    model = open_model(run, checkpoint, choices)
     files = _files_of(model, MODEL, form, run)
     if model.estimator is not None:
         files |= _files_of(model.estimator, ESTIMATOR, form, run)

@@ -8,28 +8,28 @@ from jaxgen.config_json import to_dict
 from jaxgen.errors import require
 from jaxgen.runs.reading import read_metrics
 from jaxgen.tasks import table
-from jaxgen.tasks.base import Exportable, Trained
+from jaxgen.tasks.base import NO_CHOICE, Exportable, ExportChoices, Trained
 from jaxgen.tasks.load import load, pretrained_file
 from jaxgen.weights import load_notes
 
 
-def open_model(run: str, checkpoint: str = "latest", iterations: int | None = None) -> Exportable:
+def open_model(run: str, checkpoint: str = "latest", choices: ExportChoices = NO_CHOICE) -> Exportable:
     """Returns a run's network with its averaged weights, or a pretrained one of the package.
 
     Args:
       run: a run folder, or a name of `table.pretrained`.
       checkpoint: "latest", "best" or a step.
-      iterations: iterations of a recurrent network; None for as many as in training.
+      choices: see `ExportChoices`.
 
     Raises:
-      InputError: no such run or checkpoint, the folder of a scan, or iterations for a network that has none.
+      InputError: no such run or checkpoint, the folder of a scan, or a choice that the network does not leave.
     """
     trained = load(run, checkpoint)
     task = trained.task
     require(task.export is not None, "run", f"{run}, of task {task.name}", "a run of a task that can be exported")
     shape = trained.facts.shape
     require(len(shape) == 3, "run", f"{run}, of shape {shape}", "a model of images (2 spatial axes)")
-    model = task.export(trained, iterations)
+    model = task.export(trained, choices)
     packaged = run in table.pretrained()
     name, origin = (run, _of_package(run)) if packaged else (_name(Path(run)), _of_run(Path(run), trained))
     return model._replace(about={"kind": model.about["kind"], "name": name, **model.about, **origin})

@@ -1,4 +1,4 @@
-"""The photo files that the user names, and the paths of the restored ones."""
+"""The photo files that the user names, and the paths of the results."""
 
 import glob
 import logging
@@ -22,7 +22,7 @@ class Found(NamedTuple):
 
     Attributes:
       path: path of the file.
-      place: path of the restored photo, relative to the folder of results.
+      place: path of the result, relative to the folder of results.
     """
 
     path: Path
@@ -34,12 +34,12 @@ class Job(NamedTuple):
 
     Attributes:
       photo: file to read.
-      restored: file to write.
+      result: file to write.
       compare: file to write with both side by side, or None.
     """
 
     photo: Path
-    restored: Path
+    result: Path
     compare: Path | None
 
 
@@ -97,7 +97,7 @@ def output_paths(photos: Sequence[Found], out: Path, compare: bool = False) -> l
 
 def results(jobs: Iterable[Job]) -> list[tuple[Path, Path]]:
     """Returns all pairs (file to write, its photo)."""
-    return [(path, job.photo) for job in jobs for path in (job.restored, job.compare) if path is not None]
+    return [(path, job.photo) for job in jobs for path in (job.result, job.compare) if path is not None]
 
 
 def _refuse_overwriting(jobs: list[Job], inputs: set[Path]) -> None:
@@ -105,7 +105,7 @@ def _refuse_overwriting(jobs: list[Job], inputs: set[Path]) -> None:
     taken: dict[Path, Path] = {}
     for path, photo in results(jobs):
         if _real(path) in inputs:
-            raise InputError(f"out: {path} is one of the photos to restore; accepted: a folder that leaves these alone")
+            raise InputError(f"out: {path} is one of the photos given; accepted: a folder that leaves these alone")
         other = taken.setdefault(path, photo)
         if other != photo:
             raise InputError(f"out: {other} and {photo} would both be written to {path}; accepted: their common folder")

@@ -4,7 +4,7 @@ import contextlib
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
@@ -20,6 +20,8 @@ ORIENTATION, EXIF_IFD, GPS_IFD, INTEROP_IFD, ICC_PROFILE = 0x0112, 0x8769, 0x882
 DESCRIPTIVE = (0x010E, 0x010F, 0x0110, 0x011A, 0x011B, 0x0128, 0x0131, 0x0132, 0x013B, 0x013C, 0x8298)
 """TIFF tags that describe the photo, not its storage: description, make, model, resolution, software, date, artist,
 host and copyright."""
+SIZE_TAGS = {0xA002: True, 0xA003: False, 0x0100: True, 0x0101: False}
+"""Tags of EXIF that hold the size of the picture, and whether it is the width."""
 PHOTOSHOP = (0x8649, 0x935C)
 """TIFF tags that Photoshop alone reads."""
 
@@ -88,22 +90,56 @@ def upright_exif(exif: bytes) -> tuple[int | None, bytes]:
     data, start = bytearray(exif), len(EXIF_PREFIX)
     if data[start : start + 4] not in TIFF_SIGNATURES[:2]:
         raise ValueError("no TIFF structure")
-    order = "little" if data[start : start + 2] == b"II" else "big"
+    order, (entries, end), orientation = _byte_order(data), _entries(data, 4), None
+    for tag, entry, kind in entries:
+        size = {3: 2, 4: 4}.get(kind, 0)  # SHORT, the type of the standard, or LONG
+        if tag == ORIENTATION and size:
+            orientation = int.from_bytes(data[entry + 8 : entry + 8 + size], order)
+            data[entry + 8 : entry + 8 + size] = (1).to_bytes(size, order)
+    data[end : end + 4] = bytes(4)
+    return orientation if orientation in range(1, 9) else None, bytes(data)
+
+
+def resized_exif(exif: bytes, sizes: tuple[int, int]) -> bytes:
+    """Returns an EXIF block of `upright_exif` with this height and width, where it names them; other bytes are kept."""
+    data, (height, width) = bytearray(exif), sizes
+    order, entries = _byte_order(data), _entries(data, 4)[0]
+    for tag, entry, _ in entries:
+        if tag == EXIF_IFD:
+            with contextlib.suppress(ValueError):  # it lies beyond the block, and names nothing
+                entries = [*entries, *_entries(data, entry + 8 - len(EXIF_PREFIX))[0]]
+    for tag, entry, kind in entries:
+        if tag in SIZE_TAGS and kind in (3, 4):
+            number = (4).to_bytes(2, order) + (1).to_bytes(4, order)  # one LONG, as a SHORT may be too small
+            data[entry + 2 : entry + 12] = number + (width if SIZE_TAGS[tag] else height).to_bytes(4, order)
+    return bytes(data)
+
+
+def _byte_order(data: bytes | bytearray) -> Literal["little", "big"]:
+    return "little" if data[len(EXIF_PREFIX) :].startswith(b"II") else "big"
+
+
+def _entries(data: bytes | bytearray, link: int) -> tuple[list[tuple[int, int, int]], int]:
+    """Returns tag, place and type of each entry of a directory of an EXIF block, and the place of its end.
+
+    Args:
+      data: the block, with its prefix.
+      link: place of the number, after the prefix, that says where the directory begins.
+
+    Raises:
+      ValueError: the block ends too early.
+    """
+    order, start = _byte_order(data), len(EXIF_PREFIX)
 
     def number(place: int, size: int) -> int:
         if place + size > len(data):
             raise ValueError("it ends too early")
         return int.from_bytes(data[place : place + size], order)
 
-    first = start + number(start + 4, 4) + 2
-    end, orientation = first + 12 * number(first - 2, 2), None
-    for entry in range(first, end, 12):
-        size = {3: 2, 4: 4}.get(number(entry + 2, 2), 0)  # SHORT, the type of the standard, or LONG
-        if number(entry, 2) == ORIENTATION and size:
-            orientation = number(entry + 8, size)
-            data[entry + 8 : entry + 8 + size] = (1).to_bytes(size, order)
-    data[end : end + 4] = bytes(4)
-    return orientation if orientation in range(1, 9) else None, bytes(data)
+    first = start + number(start + link, 4) + 2
+    end = first + 12 * number(first - 2, 2)
+    number(end - 2, 2)
+    return [(number(place, 2), place, number(place + 2, 2)) for place in range(first, end, 12)], end
 
 
 def descriptive_exif(tags: Image.Exif) -> Image.Exif:

@@ -22,6 +22,9 @@ XMP_TAG, IPTC_TAG, IPTC_RESOURCE = 0x02BC, 0x83BB, 0x0404
 MAX_XMP = 2**26
 """Bytes of XMP after decompression; it is text, and a small file can claim any size."""
 ORIENTATION_IN_XMP = re.compile(rb"(tiff:Orientation(?:\s*=\s*[\"']|>))([1-8])")
+SIZE_IN_XMP = re.compile(
+    rb"((?:exif:Pixel([XY])Dimension|tiff:Image(?:(Width)|Length))(?:\s*=\s*[\"']|>))\d+(?=[\"'<])"
+)
 APPENDED = (b"Container:Directory", b"hdrgm:Version", b"GCamera:MicroVideo")
 """Words of XMP that describe what phones append to a JPEG: a gain map, depth or a video."""
 NAMES = {"xmp": "XMP", "iptc": "IPTC", "comments": "comments", "dpi": "resolution", "chunks": "PNG texts and colours"}
@@ -98,6 +101,14 @@ def upright_notes(notes: Notes) -> tuple[int, Notes]:
     if not (found and notes.xmp):
         return 1, notes
     return int(found[2]), notes._replace(xmp=ORIENTATION_IN_XMP.sub(rb"\g<1>1", notes.xmp))
+
+
+def resized_notes(notes: Notes, sizes: tuple[int, int]) -> Notes:
+    """Returns the notes with this height and width in XMP, where it names them."""
+    height, width = (str(size).encode() for size in sizes)
+    if not notes.xmp:
+        return notes
+    return notes._replace(xmp=SIZE_IN_XMP.sub(lambda m: m[1] + (width if m[2] == b"X" or m[3] else height), notes.xmp))
 
 
 def png_chunk(name: bytes, content: bytes) -> bytes:

@@ -85,10 +85,14 @@ def photo_size(path: Path) -> tuple[int, int]:
     Raises:
       InputError: see `read_pages`.
     """
+    return page_sizes(path)[0]
+
+
+def page_sizes(path: Path) -> list[tuple[int, int]]:
+    """Returns height and width of each upright page from its header; raises `InputError` like `read_pages`."""
     with _in_one_line(path):
-        header = read_headers(path)[0]
-    turned = header.orientation >= 5
-    return (header.width, header.height) if turned else (header.height, header.width)
+        headers = read_headers(path)
+    return [(h.width, h.height) if h.orientation >= 5 else (h.height, h.width) for h in headers]
 
 
 def _read_page(path: Path, header: Header) -> Photo:

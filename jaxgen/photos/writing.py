@@ -23,6 +23,8 @@ MAX_SEGMENT = 65_533
 """Bytes that fit into one JPEG segment."""
 PROFILE_SPACES = (b"GRAY", b"RGB ", b"CMYK", b"Lab ", b"XYZ ")
 """Kinds of pixels, as colour profiles name them; other names are left alone."""
+LARGEST = {"JPEG": 65_500, "WEBP": 16_383}
+"""Pixels along an edge that a format, or its usual library, can hold."""
 STRIP_BYTES = 2**20
 """Bytes of a TIFF strip before compression."""
 
@@ -69,6 +71,14 @@ def encoder(path: Path) -> Callable[..., bytes]:
     if suffix not in ENCODERS:
         reject("photo", str(path), f"a name that ends in {', '.join(ENCODERS)}")
     return ENCODERS[suffix]
+
+
+def require_fits(path: Path, sizes: tuple[int, int]) -> None:
+    """Raises `InputError` if the format of the suffix of `path` cannot hold a photo of this height and width."""
+    kind = next(kind for kind, suffixes in SUFFIXES_OF.items() if path.suffix.lower() in suffixes)
+    if max(sizes) > LARGEST.get(kind, max(sizes)):
+        size, most = f"{sizes[1]} x {sizes[0]}", LARGEST[kind]
+        raise InputError(f"{path}: would have {size} pixels; accepted: at most {most} along an edge in {kind}")
 
 
 def to_8_bits(pixels: np.ndarray) -> np.ndarray:

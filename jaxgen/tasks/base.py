@@ -96,6 +96,21 @@ class Trained(NamedTuple):
         )
 
 
+class ExportChoices(NamedTuple):
+    """What is chosen at the export of a network that leaves a choice.
+
+    Attributes:
+      iterations: of a recurrent network; None for as many as in training.
+      scale: factor of a network that enlarges images; None for its largest one.
+    """
+
+    iterations: int | None = None
+    scale: int | None = None
+
+
+NO_CHOICE = ExportChoices()
+
+
 class Exportable(NamedTuple):
     """A network ready to be exported.
 
@@ -133,7 +148,7 @@ class Task(NamedTuple):
       finish: (trained, data, directory) -> None; writes the final pictures and tables to the run's folder.
       pictures: those of the files of `finish` that the report shows.
       uses: the uses of a trained model, by the name of the command.
-      export: (trained, iterations or None) -> `Exportable`; None if the task has nothing to export.
+      export: (trained, `ExportChoices`) -> `Exportable`; None if the task has nothing to export.
       pretrained: names of weights in the task's folder, NAME.safetensors, with the SHA-256 of each.
       adapt: (config, dataset, image size or None) -> the configuration of a preset, adapted to the user's data.
       settle: (config, facts) -> the configuration, with what it leaves to the data decided.
@@ -149,7 +164,7 @@ class Task(NamedTuple):
     finish: Callable[[Trained, Data, Path], None]
     pictures: tuple[Picture, ...] = ()
     uses: Mapping[str, Use] = NOTHING
-    export: Callable[[Trained, int | None], Exportable] | None = None
+    export: Callable[[Trained, ExportChoices], Exportable] | None = None
     pretrained: Mapping[str, str] = NOTHING
     adapt: Callable[[Any, str, int | None], Any] = lambda config, dataset, image_size: config
     settle: Callable[[Any, Facts], Any] = lambda config, facts: config
@@ -171,6 +186,13 @@ def facts_of(source: Source, step: int = 0, name: str = "") -> Facts:
 def report(task: Task, directory: Path) -> Path:
     """Writes report.html to the folder of a run, and returns its path."""
     return write_report(directory, task.pictures, tuple(use.command for use in task.uses.values()))
+
+
+def require_no_choice(choices: ExportChoices, *fields: str) -> None:
+    """Raises `InputError` if one of these fields is chosen, of which the network to export leaves no choice."""
+    for field in fields:
+        value = getattr(choices, field)
+        require(value is None, field, value, "none, since the network leaves no such choice")
 
 
 def flat_weights(params: Params) -> dict[str, np.ndarray]:

@@ -54,7 +54,7 @@ def open_model(run: str) -> PageModel:
 
     print(f"exporting {run} to ONNX", file=sys.stderr, flush=True)
     with tempfile.TemporaryDirectory() as scratch:
-        export_run(run, Path(scratch) / "bundle", "onnx", "latest", None, False)
+        export_run(run, Path(scratch) / "bundle", "onnx")
         return _read_bundle(Path(scratch) / "bundle")
 
 
@@ -62,7 +62,7 @@ def _read_bundle(folder: Path) -> PageModel:
     manifest = read_manifest(folder)
     require(MODEL.onnx in manifest.files, "runs", str(folder), "a bundle with model.onnx, as --format onnx writes")
     names, channels = {given.name for given in manifest.inputs}, manifest.image[2]
-    require(names in INPUTS[manifest.kind], "runs", f"{folder}, of {sorted(names)}", "a GAN or a restorer")
+    require(names in INPUTS.get(manifest.kind, ()), "runs", f"{folder}, of {sorted(names)}", "a GAN or a restorer")
     require(channels in (1, 3), "runs", f"{folder}, {channels} channels", "1 or 3 channels")
     require(("condition" in names) == bool(manifest.labels), "runs", str(folder), "labels where there is a condition")
     data = read_file(folder, manifest, MODEL.onnx)

@@ -18,6 +18,7 @@ from jaxgen.errors import InputError
 from jaxgen.export import bundle
 from jaxgen.export.bundle import export_run
 from jaxgen.export.model import open_model
+from jaxgen.tasks.base import ExportChoices
 from jaxgen.tasks.gan.config import GanConfig, GanRecipe
 from jaxgen.tasks.gan.sample import draw
 from jaxgen.tasks.load import load
@@ -199,7 +200,7 @@ def test_a_bundle_repairs_what_is_asked_for_as_its_onnx_model_does_at_any_size(t
 @pytest.mark.slow
 def test_more_iterations_than_in_training(tmp_path):
     run = write_restorer(tmp_path / "run", RestorationRecipe(restoration=RESTORERS[1]))
-    export_run(str(run), tmp_path / "bundle", "stablehlo", iterations=4)
+    export_run(str(run), tmp_path / "bundle", "stablehlo", choices=ExportChoices(iterations=4))
     model, trained = jaxgen.load(tmp_path / "bundle"), load(run)
     image = np.random.default_rng(0).uniform(0, 1, (8, 8)).astype(np.float32)
     longer = make_restorer(dataclasses.replace(trained.config.restoration, iterations=4), (8, 8, 1))

@@ -81,7 +81,7 @@ def test_no_argument_is_refused() -> None:
 
 def test_results_keep_the_structure(folder: Path) -> None:
     jobs = output_paths(find_photos(["in/sub"]), Path("out"), compare=True)
-    assert [(str(job.photo), str(job.restored), str(job.compare)) for job in jobs] == [
+    assert [(str(job.photo), str(job.result), str(job.compare)) for job in jobs] == [
         ("in/sub/c.tif", "out/c.tif", "out/c-compare.png"),
         ("in/sub/deep/a.png", "out/deep/a.png", "out/deep/a-compare.png"),
     ]
@@ -127,7 +127,7 @@ def test_results_have_the_suffix_of_their_content(folder: Path, kind: str) -> No
     for name in names:
         (folder / name).write_bytes(BEGINNINGS[kind])
     jobs = output_paths(find_photos(list(names)), Path("out"))
-    assert {str(job.photo): str(job.restored) for job in jobs} == {k: f"out/{v}" for k, v in names.items()}
+    assert {str(job.photo): str(job.result) for job in jobs} == {k: f"out/{v}" for k, v in names.items()}
 
 
 def test_other_suffixes_of_jpeg_stay(folder: Path) -> None:
@@ -135,14 +135,14 @@ def test_other_suffixes_of_jpeg_stay(folder: Path) -> None:
         (folder / "in/sub" / name).write_bytes(BEGINNINGS["jpg"])
     assert [place for _, place in places(["in/sub"])] == ["a.jfif", "b.jpe", "c.jpeg", "c.tif", "deep/a.png"]
     jobs = output_paths(find_photos(["in/sub/a.jfif", "in/sub/b.jpe"]), Path("out"))
-    assert [str(job.restored) for job in jobs] == ["out/a.jfif", "out/b.jpe"]
+    assert [str(job.result) for job in jobs] == ["out/a.jfif", "out/b.jpe"]
 
 
 def test_a_new_suffix_does_not_take_the_name_of_another_result(folder: Path) -> None:
     for name in ("a.png", "a.jpg"):
         (folder / name).write_bytes(BEGINNINGS["jpg"])
     jobs = output_paths(find_photos(["a.png", "a.jpg"]), Path("out"))
-    assert [str(job.restored) for job in jobs] == ["out/a.png.jpg", "out/a.jpg"]
+    assert [str(job.result) for job in jobs] == ["out/a.png.jpg", "out/a.jpg"]
 
 
 def test_files_without_suffix_are_taken_from_folders_by_their_content(folder: Path, caplog) -> None:
@@ -186,9 +186,9 @@ def test_two_names_of_one_file_are_said_to_be_one(folder: Path, caplog) -> None:
 @pytest.mark.parametrize("out", ["in", "./in/../in", "link"])
 def test_photos_are_never_overwritten(folder: Path, out: str) -> None:
     (folder / "link").symlink_to(folder / "in")
-    with pytest.raises(InputError, match="is one of the photos to restore"):
+    with pytest.raises(InputError, match="is one of the photos given"):
         output_paths(find_photos(["in/b.png"], Path(out)), Path(out))
-    with pytest.raises(InputError, match="is one of the photos to restore"):
+    with pytest.raises(InputError, match="is one of the photos given"):
         output_paths(find_photos(["in"], Path(out)), Path(out))
 
 

@@ -6,21 +6,20 @@ import numpy as np
 from flax.traverse_util import unflatten_dict
 from jax import export
 
-from jaxgen.errors import require
-from jaxgen.tasks.base import Exportable, Trained, flat_weights
+from jaxgen.tasks.base import Exportable, ExportChoices, Trained, flat_weights, require_no_choice
 from jaxgen.tasks.gan.inputs import class_names
 from jaxgen.tasks.gan.pairs import make_gan_pair
 
 NUM_GOLDEN = 4
 
 
-def exportable(gan: Trained, iterations: int | None) -> Exportable:
+def exportable(gan: Trained, choices: ExportChoices) -> Exportable:
     """Returns the generator with its averaged weights: it maps latents, and class weights if conditional, to images.
 
     Raises:
-      InputError: iterations are given; a GAN has none.
+      InputError: something is chosen; a GAN leaves no choice.
     """
-    require(iterations is None, "iterations", iterations, "none, since a GAN has no iterations")
+    require_no_choice(choices, *choices._fields)
     config, names = gan.config.gan, class_names(gan)
     generator = make_gan_pair(config, gan.facts.shape)[0].clone(dtype=jnp.float32)
     (b,) = export.symbolic_shape("b")

@@ -13,7 +13,7 @@ from jaxgen.degradations.compose import has_missing, parse_mixture
 from jaxgen.errors import require
 from jaxgen.networks.inverse import ESTIMATOR
 from jaxgen.repairs import UNKNOWN
-from jaxgen.tasks.base import Exportable, Trained, flat_weights
+from jaxgen.tasks.base import Exportable, ExportChoices, Trained, flat_weights, require_no_choice
 from jaxgen.tasks.load import load
 from jaxgen.tasks.restoration.damage_seen import has_estimator, levels_in
 from jaxgen.tasks.restoration.restorers import make_restorer
@@ -23,16 +23,18 @@ SHARED = "photos"
 """The weights of the package whose estimator serves those that have none."""
 
 
-def exportable(restorer: Trained, iterations: int | None) -> Exportable:
+def exportable(restorer: Trained, choices: ExportChoices) -> Exportable:
     """Returns the network with its averaged weights: it maps images and their missing pixels to restored images.
 
     Args:
       restorer: result of `load`.
-      iterations: number of iterations of a recurrent network; None for as many as in training.
+      choices: the number of iterations of a recurrent network.
 
     Raises:
-      InputError: iterations are given for a network that has none.
+      InputError: iterations are given for a network that has none, or a factor.
     """
+    require_no_choice(choices, "scale")
+    iterations = choices.iterations
     config, (height, width, channels) = restorer.config.restoration, restorer.facts.shape
     recurrent = hasattr(make_restorer(config, restorer.facts.shape), "iterations")
     if iterations is not None:

@@ -1,21 +1,15 @@
 """Restores photo files: the work of `python -m jaxgen restore`."""
 
-import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from jaxgen.errors import InputError, reject, require
-from jaxgen.files import printable, write_bytes
-from jaxgen.photos.comparing import side_by_side
-from jaxgen.photos.files import Job, find_photos, output_paths, results
 from jaxgen.photos.masks import any_missing, described, missing_in
-from jaxgen.photos.reading import Photo, photo_size, read_pages, read_photo
-from jaxgen.photos.writing import encoder, write_pages, write_photo
-from jaxgen.progress import PhotoProgress, open_photo_progress
+from jaxgen.photos.reading import Photo, photo_size, read_photo
+from jaxgen.photos.work import Watch, Work, do_jobs, plan_jobs
 from jaxgen.tasks.restoration.pixels import Models, make_restore, require_fills, require_repairs
 
 
@@ -47,8 +41,7 @@ DEFAULTS = RestoreOptions()
 def restore_photos(arguments: Sequence[str], out: Path, models: Models, options: RestoreOptions = DEFAULTS) -> int:
     """Writes restored photos to a folder, with the subfolders of the originals; shows progress, returns the exit code.
 
-    Format, pages, depth, alpha, colour profile, EXIF and notes of a photo are kept. A photo that cannot be read is
-    named on stderr and left out. Each file is written whole or not at all.
+    What is kept of a photo, and what becomes of one that cannot be read, says `do_jobs`.
 
     Args:
       arguments: see `find_photos`.
@@ -67,12 +60,11 @@ def restore_photos(arguments: Sequence[str], out: Path, models: Models, options:
     repair = require_repairs(models, options.repair)
     if options.mask is not None:
         require_fills(models)
-    jobs = output_paths(find_photos(arguments, out), out, options.compare)
-    _refuse_existing(jobs, options.force)
+    jobs = plan_jobs(arguments, out, options.compare, options.force)
     known = None if options.mask is None else read_mask(options.mask, [job.photo for job in jobs], options.allow_large)
     restore_pixels = make_restore(models, options.strength, options.tile, repair)
 
-    def restore(photo: Photo, watch: Callable[[int, int], None]) -> tuple[Photo, str]:
+    def restore(photo: Photo, watch: Watch) -> tuple[Photo, str]:
         if options.strength == 0 or (known is not None and known.all() and repair is None):
             return photo, ""
         if known is not None and known.shape != photo.pixels.shape[:2]:  # of a further page
@@ -83,7 +75,7 @@ def restore_photos(arguments: Sequence[str], out: Path, models: Models, options:
             return photo, f"left as it was, as nothing of what was asked for is to be seen{hint}"
         return photo._replace(pixels=restored.pixels), restored.words
 
-    return _run(jobs, restore, options.allow_large)
+    return do_jobs(jobs, Work(restore, done="restored"), options.allow_large)
 
 
 def read_mask(path: Path, photos: Sequence[Path], allow_large: bool = False) -> np.ndarray:
@@ -110,48 +102,3 @@ def read_mask(path: Path, photos: Sequence[Path], allow_large: bool = False) -> 
 def _check(options: RestoreOptions) -> None:
     require(0 <= options.strength <= 1, "strength", options.strength, "0 to 1")
     require(options.tile >= 1, "tile", options.tile, "1 or more")
-
-
-def _refuse_existing(jobs: list[Job], force: bool) -> None:
-    existing = [path for path, _ in results(jobs) if path.exists()]
-    if existing and not force:
-        more = f" and {len(existing) - 1} more exist" if existing[1:] else " exists"
-        raise InputError(f"out: {existing[0]}{more} already; overwritten only with --force")
-
-
-def _run(jobs: list[Job], restore: Callable[..., tuple[Photo, str]], allow_large: bool) -> int:
-    """Restores all photos in order and returns the exit code."""
-    failed = 0
-    with open_photo_progress(len(jobs)) as show:
-        for job in jobs:
-            try:
-                _restore_file(job, restore, allow_large, show)
-            except InputError as error:
-                failed += 1
-                show.failed(printable(error))
-    if failed:
-        print(f"{failed} of {len(jobs)} photos could not be restored", file=sys.stderr)
-    return 1 if failed else 0
-
-
-def _restore_file(job: Job, restore: Callable[..., tuple[Photo, str]], allow_large: bool, show: PhotoProgress) -> None:
-    """Reads, restores and writes one photo; one that stays as it was is copied."""
-    began = time.monotonic()
-    encoder(job.restored)  # raises before the work if the format cannot be written
-    pages = read_pages(job.photo, allow_large)
-    try:
-        results = [restore(page, show.watch) for page in pages]
-    except FloatingPointError as error:
-        raise InputError(f"{job.photo}: {error}") from None
-    restored, words = [photo for photo, _ in results], "; ".join(dict.fromkeys(words for _, words in results if words))
-    unchanged = all(after is before for after, before in zip(restored, pages, strict=True))
-    if unchanged and job.restored.suffix == job.photo.suffix:
-        write_bytes(job.restored, job.photo.read_bytes())
-    else:
-        write_pages(job.restored, restored)
-    if job.compare is not None:
-        write_photo(job.compare, side_by_side(pages, restored))
-    height, width = pages[0].pixels.shape[:2]
-    num = f"{len(pages)} pages, " if len(pages) > 1 else ""
-    size = f"{num}{width} x {height}, {time.monotonic() - began:.1f} s"
-    show.done(printable(f"{job.photo} -> {job.restored} ({size})" + (f": {words}" if words else "")))

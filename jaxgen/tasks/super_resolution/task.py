@@ -20,7 +20,9 @@ from jaxgen.tasks.load import save_weights
 from jaxgen.tasks.super_resolution.algorithm import examples_of, make_super_resolution, static_part
 from jaxgen.tasks.super_resolution.config import SuperResolutionRecipe
 from jaxgen.tasks.super_resolution.evaluate import USE, enlarger, evaluate_photos
+from jaxgen.tasks.super_resolution.export import exportable
 from jaxgen.tasks.super_resolution.table import evaluate_upscaler, format_table, save_table, sheet_of_examples
+from jaxgen.tasks.super_resolution.upscale import upscale_photos
 from jaxgen.training.step import Algorithm, TrainState
 from jaxgen.types import Observation
 
@@ -134,7 +136,11 @@ TASK = Task(
     finish=_finish,
     pictures=(Picture("sheet.png", "Enlarged", "Small, bicubic, network, original, where bicubic errs the most"),),
     uses={
-        USE: Use(evaluate_photos, "python -m jaxgen evaluate-restoration FOLDER --suite super-resolution --model {run}")
+        "upscale": Use(upscale_photos, "python -m jaxgen upscale PHOTO --model {run}"),
+        USE: Use(
+            evaluate_photos, "python -m jaxgen evaluate-restoration FOLDER --suite super-resolution --model {run}"
+        ),
     },
+    export=exportable,
 )
 """The training of networks that enlarge images."""

@@ -12,11 +12,10 @@ import pytest
 from PIL import Image
 
 from jaxgen.errors import InputError
-from jaxgen.photos import reading
+from jaxgen.photos import reading, work
 from jaxgen.photos.reading import Photo, read_pages, read_photo
 from jaxgen.photos.writing import write_pages, write_photo
 from jaxgen.tasks.base import Trained
-from jaxgen.tasks.restoration import restore
 from jaxgen.tasks.restoration.pixels import Models, adapt, make_restore
 from jaxgen.tasks.restoration.restore import RestoreOptions, restore_photos
 from tests.stand_ins import restorer_of
@@ -306,7 +305,7 @@ def test_unreadable_photos_are_named_and_left_out(tmp_path: Path, capsys) -> Non
 
 
 def test_files_that_cannot_be_written_are_named_before_the_work(tmp_path: Path, monkeypatch, capsys) -> None:
-    monkeypatch.setattr(restore, "read_pages", pytest.fail)
+    monkeypatch.setattr(work, "read_pages", pytest.fail)
     path = tmp_path / "a.heic"
     path.write_bytes(b"....ftypheic")
     assert run(tmp_path, None, "a.heic") == 1
@@ -348,7 +347,7 @@ def test_an_interruption_leaves_whole_files_alone(tmp_path: Path, monkeypatch) -
             monkeypatch.setattr("jaxgen.files.os.replace", _interrupt)
         write_pages(path, photos)
 
-    monkeypatch.setattr(restore, "write_pages", interrupt_second)
+    monkeypatch.setattr(work, "write_pages", interrupt_second)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
