@@ -22,7 +22,7 @@ from jaxgen.errors import require
 from jaxgen.tasks.base import Facts, Trained
 from jaxgen.tasks.super_resolution.algorithm import NETWORK, make_super_resolution
 from jaxgen.tasks.super_resolution.config import SuperResolutionConfig, SuperResolutionHparams, SuperResolutionRecipe
-from jaxgen.tasks.super_resolution.evaluate import enlarger
+from jaxgen.tasks.super_resolution.enlarge import make_enlarge
 from jaxgen.tasks.table import task
 from jaxgen.training import parallel
 from jaxgen.training.step import TrainState
@@ -90,7 +90,7 @@ def untrained(structure: SuperResolutionConfig) -> Trained:
 
 def one_image(label: str, model: Trained, scale: int, size: int) -> common.Candidate:
     """Returns a candidate that enlarges one image to `size`, from host memory to host memory."""
-    enlarge, small = enlarger(model, scale), common.pictures(1, size // scale, 3)[0]
+    enlarge, small = make_enlarge(model, scale), common.pictures(1, size // scale, 3)[0]
     return common.Candidate(label, lambda: enlarge(small), 1)
 
 

@@ -19,7 +19,8 @@ from jaxgen.tasks.held_out import open_all
 from jaxgen.tasks.load import save_weights
 from jaxgen.tasks.super_resolution.algorithm import examples_of, make_super_resolution, static_part
 from jaxgen.tasks.super_resolution.config import SuperResolutionRecipe
-from jaxgen.tasks.super_resolution.evaluate import USE, enlarger, evaluate_photos
+from jaxgen.tasks.super_resolution.enlarge import make_enlarge
+from jaxgen.tasks.super_resolution.evaluate import USE, evaluate_photos
 from jaxgen.tasks.super_resolution.export import exportable
 from jaxgen.tasks.super_resolution.table import evaluate_upscaler, format_table, save_table, sheet_of_examples
 from jaxgen.tasks.super_resolution.upscale import upscale_photos
@@ -102,7 +103,7 @@ def _show(config: SuperResolutionRecipe, algorithm: Algorithm, data: Data) -> Ca
 def _finish(trained: Trained, data: Data, directory: Path) -> None:
     """Writes upscaler.safetensors, table.json and sheet.png to the run's folder, and prints the table."""
     save_weights(directory / WEIGHTS, trained)
-    enlarge = {scale: enlarger(trained, scale) for scale in trained.config.super_resolution.scale}
+    enlarge = {scale: make_enlarge(trained, scale) for scale in trained.config.super_resolution.scale}
     images = images_to_evaluate(data.held_out)
     pictures = ((str(i), image) for i, image in enumerate(images, 1))
     table, examples = evaluate_upscaler(f"step {trained.facts.step}", enlarge, pictures, partial(_say, len(images)))

@@ -19,7 +19,7 @@ from jaxgen.tasks.load import load
 from jaxgen.tasks.super_resolution import task
 from jaxgen.tasks.super_resolution.algorithm import make_super_resolution
 from jaxgen.tasks.super_resolution.config import SuperResolutionConfig, SuperResolutionHparams, SuperResolutionRecipe
-from jaxgen.tasks.super_resolution.evaluate import enlarger
+from jaxgen.tasks.super_resolution.enlarge import make_enlarge
 from jaxgen.tasks.super_resolution.protocol import reduced
 from jaxgen.tasks.train import train_run
 from jaxgen.training.config import TrainConfig
@@ -102,12 +102,12 @@ def test_images_of_any_size_are_enlarged_as_the_network_says(scale, run):
             np.asarray(jax.jit(predict)(trained.state, Observation(floats), jax.random.key(0)).images)[0] + 1
         ) * 127.5
 
-    found = enlarger(trained, scale)(small)
+    found = make_enlarge(trained, scale)(small)
     assert found.shape == (20 * scale, 24 * scale, 3)
     np.testing.assert_allclose(found, np.clip(expected(small), 0, 255), atol=0.51)
     grey = small[..., :1]
     luma = expected(grey.repeat(3, axis=-1)) @ np.array([0.299, 0.587, 0.114])
-    np.testing.assert_allclose(enlarger(trained, scale)(grey)[..., 0], np.clip(luma, 0, 255), atol=0.51)
+    np.testing.assert_allclose(make_enlarge(trained, scale)(grey)[..., 0], np.clip(luma, 0, 255), atol=0.51)
 
 
 def test_the_command_prints_and_writes_the_table(run, folder, monkeypatch, capsys, tmp_path):
