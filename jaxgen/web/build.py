@@ -75,21 +75,35 @@ def page_files(models: Sequence[PageModel], runtime: dict[str, bytes]) -> dict[s
     files["ort/LICENSE.txt"] = (SOURCES / "ort-license.txt").read_bytes()
     entries = []
     for name, model in zip(unique_ids([model.manifest["name"] for model in models]), models, strict=True):
-        path = f"models/{name}-{hashlib.sha256(model.onnx).hexdigest()[:8]}.onnx"  # changes with the model
-        files[path] = model.onnx
-        entry = describe_model(name, path, model)
-        if model.estimator is not None:
-            seen = model.manifest["estimator"]
-            path = f"models/{name}-estimator-{hashlib.sha256(model.estimator).hexdigest()[:8]}.onnx"
-            files[path] = model.estimator
-            channels = seen["inputs"][0]["shape"][-1]
-            entry["estimator"] = {"file": path, "repairs": seen["repairs"], "channels": channels}
+        entry, networks = model_files(name, model)
         entries.append(entry)
-    if any(model.manifest["kind"] == "restorer" for model in models):
+        files |= networks
+    if any(model.manifest["kind"] in ("restorer", "upscaler") for model in models):
         files["example.jpg"] = example_picture()
     page = {"format": FORMAT, "version": 1, "example": "example.jpg" if "example.jpg" in files else None}
     files["models.json"] = json.dumps({**page, "models": entries}).encode()
     return files
+
+
+def model_files(name: str, model: PageModel) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Returns the entry of a model in models.json, and its networks by their paths, which change with them."""
+    files: dict[str, bytes] = {}
+
+    def added(part: str, data: bytes) -> str:
+        path = f"models/{name}{part}-{hashlib.sha256(data).hexdigest()[:8]}.onnx"
+        files[path] = data
+        return path
+
+    if model.manifest["kind"] == "upscaler":
+        networks = {model.manifest["scale"]: model.onnx, **model.others}
+        heads = [{"scale": scale, "file": added(f"-x{scale}", networks[scale])} for scale in sorted(networks)]
+        return {**describe_model(name, heads[0]["file"], model), "heads": heads}, files
+    entry = describe_model(name, added("", model.onnx), model)
+    if model.estimator is not None:
+        seen = model.manifest["estimator"]
+        channels, path = seen["inputs"][0]["shape"][-1], added("-estimator", model.estimator)
+        entry["estimator"] = {"file": path, "repairs": seen["repairs"], "channels": channels}
+    return entry, files
 
 
 def describe_model(name: str, path: str, model: PageModel) -> dict[str, Any]:
@@ -128,7 +142,7 @@ def unique_ids(names: Sequence[str]) -> list[str]:
 
 
 def example_picture() -> bytes:
-    """Returns a photograph to restore, as JPEG: scikit-image's cat, which is in the public domain (CC0)."""
+    """Returns a photograph to restore or enlarge, as JPEG: scikit-image's cat, which is in the public domain (CC0)."""
     from skimage import data
 
     buffer = io.BytesIO()

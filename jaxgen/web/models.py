@@ -2,18 +2,21 @@
 
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxgen.bundles.manifest import ESTIMATOR, MANIFEST, MODEL, read_file, read_manifest
+from jaxgen.bundles.manifest import ESTIMATOR, MANIFEST, MODEL, Manifest, read_file, read_manifest
 from jaxgen.errors import require
 from jaxgen.web.directions import Generate
 
 INPUTS = {
     "gan": ({"latents"}, {"latents", "condition"}),
     "restorer": ({"images", "missing"}, {"images", "missing", "levels"}),
+    "upscaler": ({"images"},),
 }
 """Sets of inputs that the page can provide, by kind of model."""
 
@@ -26,12 +29,14 @@ class PageModel(NamedTuple):
       onnx: content of its model.onnx.
       generate: the generator of a GAN, to compute directions; with None they are random.
       estimator: content of its estimator.onnx, which sees what is damaged; None if there is none.
+      others: of a network that enlarges, the content of model.onnx for further factors, by factor.
     """
 
     manifest: dict[str, Any]
     onnx: bytes
     generate: Generate | None = None
     estimator: bytes | None = None
+    others: Mapping[int, bytes] = MappingProxyType({})
 
 
 def is_bundle(run: str) -> bool:
@@ -42,6 +47,8 @@ def is_bundle(run: str) -> bool:
 def open_model(run: str) -> PageModel:
     """Returns a model from a bundle, or from a run, which is exported first.
 
+    A bundle of a network that enlarges has one factor, a run all that the network has heads for.
+
     Args:
       run: run folder, a file of weights, a name of weights of the package, or a bundle of `--format onnx`.
 
@@ -50,26 +57,44 @@ def open_model(run: str) -> PageModel:
     """
     if is_bundle(run):
         return _read_bundle(Path(run))
-    from jaxgen.export.bundle import export_run  # only now, as it loads JAX
-
     print(f"exporting {run} to ONNX", file=sys.stderr, flush=True)
+    model = _exported(run)
+    if model.manifest["kind"] != "upscaler":
+        return model
+    scales = model.manifest["config"]["super_resolution"]["scale"]
+    others = {scale: _exported(run, scale).onnx for scale in scales if scale != model.manifest["scale"]}
+    return model._replace(others=others)
+
+
+def _exported(run: str, scale: int | None = None) -> PageModel:
+    from jaxgen.export.bundle import export_run  # only now, as these load JAX
+    from jaxgen.tasks.base import ExportChoices
+
     with tempfile.TemporaryDirectory() as scratch:
-        export_run(run, Path(scratch) / "bundle", "onnx")
+        export_run(run, Path(scratch) / "bundle", "onnx", choices=ExportChoices(scale=scale))
         return _read_bundle(Path(scratch) / "bundle")
 
 
 def _read_bundle(folder: Path) -> PageModel:
     manifest = read_manifest(folder)
     require(MODEL.onnx in manifest.files, "runs", str(folder), "a bundle with model.onnx, as --format onnx writes")
-    names, channels = {given.name for given in manifest.inputs}, manifest.image[2]
-    require(names in INPUTS.get(manifest.kind, ()), "runs", f"{folder}, of {sorted(names)}", "a GAN or a restorer")
-    require(channels in (1, 3), "runs", f"{folder}, {channels} channels", "1 or 3 channels")
-    require(("condition" in names) == bool(manifest.labels), "runs", str(folder), "labels where there is a condition")
+    _require_shown(folder, manifest)
     data = read_file(folder, manifest, MODEL.onnx)
     if manifest.kind == "gan":
         return PageModel(manifest.record, data, onnx_generator(data))
     seen = None if manifest.estimator is None else read_file(folder, manifest, ESTIMATOR.onnx)
     return PageModel(manifest.record, data, estimator=seen)
+
+
+def _require_shown(folder: Path, manifest: Manifest) -> None:
+    """Raises `InputError` if the page cannot provide the inputs of a model or show its images."""
+    names, (height, _, channels) = {given.name for given in manifest.inputs}, manifest.image
+    accepted = "a GAN, a restorer or a network that enlarges"
+    require(names in INPUTS.get(manifest.kind, ()), "runs", f"{folder}, of {sorted(names)}", accepted)
+    require(channels in (1, 3), "runs", f"{folder}, {channels} channels", "1 or 3 channels")
+    fits = manifest.kind != "upscaler" or (height is None and channels == 3)
+    require(fits, "runs", f"{folder}, of images {manifest.image}", "colour pictures of any size to enlarge")
+    require(("condition" in names) == bool(manifest.labels), "runs", str(folder), "labels where there is a condition")
 
 
 def onnx_generator(model: bytes) -> Generate | None:

@@ -243,7 +243,7 @@ LATENTS = {"name": "latents", "dtype": "float32", "shape": ["b", 4]}
 @pytest.mark.parametrize(
     ("changes", "accepted"),
     [
-        ({"inputs": [LATENTS]}, "a GAN or a restorer"),
+        ({"inputs": [LATENTS]}, "a GAN, a restorer or a network that enlarges"),
         ({"image": {"height": None, "width": None, "channels": 4, "range": [-1, 1]}}, "1 or 3 channels"),
         ({"labels": ["cat"]}, "labels where there is a condition"),
         ({"files": {}}, "a bundle with model.onnx"),

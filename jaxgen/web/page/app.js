@@ -4,8 +4,13 @@ import { find } from "./dom.js";
 import { loadModel } from "./engine.js";
 import { openGan } from "./gan.js";
 import { openRestorer } from "./restorer.js";
+import { openUpscaler } from "./upscaler.js";
 
-const HEADINGS = { gan: "Generate pictures", restorer: "Restore a picture" };
+const KINDS = {
+  gan: { heading: "Generate pictures", section: "gan", openKind: openGan },
+  restorer: { heading: "Restore a picture", section: "photo", openKind: openRestorer },
+  upscaler: { heading: "Enlarge a picture", section: "photo", openKind: openUpscaler },
+};
 
 /** Shows a line at the bottom of the page; screen readers read it out. */
 function say(text, problem = false) {
@@ -14,7 +19,7 @@ function say(text, problem = false) {
 }
 
 function showLoading(name) {
-  for (const id of ["gan", "restorer"]) find(id).hidden = true;
+  for (const id of ["gan", "photo"]) find(id).hidden = true;
   find("loading").hidden = false;
   find("loading-bar").removeAttribute("value");
   find("loading-text").textContent = `Loading ${name}`;
@@ -33,7 +38,7 @@ function describe(model) {
 /**
  * Data for tests and for use in the browser's console: `await jaxgen.idle()` waits until all computations are done;
  * `jaxgen.latents()` and `jaxgen.condition()` are the inputs of the generator, `jaxgen.damaged()` and
- * `jaxgen.missing()` those of the restorer; `jaxgen.picture()` is the result, {width, height, data: RGBA bytes}.
+ * `jaxgen.missing()` those of a restorer; `jaxgen.picture()` is the result, {width, height, data: RGBA bytes}.
  */
 window.jaxgen = { idle: () => opened };
 
@@ -45,9 +50,10 @@ async function open(model) {
   closing.abort();
   closing = new AbortController();
   const { signal } = closing;
+  const { heading, section, openKind } = KINDS[model.kind];
   openId = model.id;
   document.title = model.name;
-  find("title").textContent = find("model").length < 2 ? model.name : HEADINGS[model.kind]; // the choice shows the name
+  find("title").textContent = find("model").length < 2 ? model.name : heading; // the choice shows the name
   find("about").textContent = describe(model);
   find("model").value = model.id;
   say("");
@@ -57,11 +63,12 @@ async function open(model) {
     const { threads } = await loadModel({ model: model.file, ...(model.estimator && { estimator: model.estimator.file }) }, watch);
     document.documentElement.dataset.threads = threads;
     if (signal.aborted) return;
-    const hooks = await (model.kind === "gan" ? openGan : openRestorer)(model, say, signal);
+    const hooks = await openKind(model, say, signal);
     if (signal.aborted) return;
     window.jaxgen = { idle: () => opened.then(() => hooks.idle()), ...hooks.read };
     find("loading").hidden = true;
-    find(model.kind).hidden = false;
+    for (const part of document.querySelectorAll("[data-kind]")) part.hidden = part.dataset.kind !== model.kind;
+    find(section).hidden = false;
   } catch (error) {
     find("loading").hidden = true;
     say(`${model.name} could not be loaded: ${error.message}`, true);

@@ -39,6 +39,11 @@ export function run(feeds, network = "model") {
   return ask({ run: feeds, network }, undefined, Object.values(feeds).map(({ data }) => data.buffer));
 }
 
+/** Returns {data, width, height} of the bicubic enlargement of a picture by a whole factor; see bicubic.js. */
+export function enlarge({ data, width, height }, scale) {
+  return ask({ enlarge: { data, width, height }, scale });
+}
+
 /** Returns {data, width, height, mask} of a picture after the middle of its large holes was filled; see holes.js. */
 export function fillHoles({ data, width, height }, mask) {
   return ask({ fill: { data, width, height }, mask });

@@ -63,3 +63,46 @@ export function greyInPlace({ data }) {
     data[i] = data[i + 1] = data[i + 2] = LUMA[0] * data[i] + LUMA[1] * data[i + 1] + LUMA[2] * data[i + 2];
   }
 }
+
+/** Returns whether an ImageData has no colours. */
+export function isGrey({ data }) {
+  for (let i = 0; i < data.length; i += 4) if (data[i] !== data[i + 1] || data[i] !== data[i + 2]) return false;
+  return true;
+}
+
+/** Copies the colours of the tile of a window's result into an image. */
+export function paste(image, result, { x, y, inner }) {
+  for (let row = inner.y; row < inner.y + inner.height; row++) {
+    let from = 4 * ((row - y) * result.width + (inner.x - x));
+    let to = 4 * (row * image.width + inner.x);
+    for (const end = to + 4 * inner.width; to < end; to += 4, from += 4) {
+      for (let c = 0; c < 3; c++) image.data[to + c] = result.data[from + c];
+    }
+  }
+}
+
+/**
+ * Returns an ImageData in which transparent pixels, whose colour a canvas forgets, have that of the last visible one
+ * before them in their row, else of the first one after it, else of the row before or after; else the same ImageData.
+ */
+export function fillTransparent(image) {
+  const { width, height } = image;
+  const seen = new Uint8Array(width * height);
+  for (let i = 0; i < seen.length; i++) seen[i] = image.data[4 * i + 3] > 0 ? 1 : 0;
+  if (!seen.includes(0)) return image;
+  const colours = new Uint32Array(image.data.slice().buffer);
+  const sweep = (start, step, num) => {
+    for (let i = start + step, n = 1; n < num; i += step, n++) {
+      if (!seen[i] && seen[i - step]) [colours[i], seen[i]] = [colours[i - step], 1];
+    }
+  };
+  for (let y = 0; y < height; y++) {
+    sweep(y * width, 1, width);
+    sweep((y + 1) * width - 1, -1, width);
+  }
+  for (let x = 0; x < width; x++) {
+    sweep(x, width, height);
+    sweep((height - 1) * width + x, -width, height);
+  }
+  return new ImageData(new Uint8ClampedArray(colours.buffer), width, height);
+}

@@ -2,10 +2,11 @@
 import { damage, throughJpeg } from "./damage.js";
 import { find, showValue } from "./dom.js";
 import { fillHoles, run } from "./engine.js";
+import { openIntake, readBitmap, showProgress, showWorkbench } from "./intake.js";
 import { levelsOf, windowsOf } from "./levels.js";
 import { openStage } from "./stage.js";
 import { openRepairs } from "./repairs.js";
-import { cutMask, greyInPlace, savePng, toFloats, toImageData } from "./pixels.js";
+import { cutMask, greyInPlace, paste, savePng, toFloats, toImageData } from "./pixels.js";
 import { tiles } from "./tiling.js";
 
 const MAX_PIXELS = 1_500_000; // larger pictures are scaled down, since restoring them takes too long
@@ -15,7 +16,7 @@ const TILE = 384; // size of a tile in pixels; its window is larger by the halo
 /** Opens the part of the page for `model` (an entry of models.json); aborting `signal` removes its handlers. */
 export async function openRestorer(model, say, signal) {
   const { channels } = model.image;
-  const stage = openStage(signal, () => touched(), model.fills);
+  const stage = openStage(signal, { before: "damaged", after: "restored" }, model.fills, () => touched());
   const asked = openRepairs(model.repairs, () => touched(), signal);
   let original = null; // ImageData
   let damaged = null; // ImageData, without the marks of the brush
@@ -38,24 +39,15 @@ export async function openRestorer(model, say, signal) {
 
   // ---- a picture ----
 
-  async function take(blob, name) {
-    let bitmap;
-    try {
-      if (blob.type && !blob.type.startsWith("image/")) throw new TypeError("not a picture");
-      bitmap = await createImageBitmap(blob);
-    } catch {
-      say(`${name} is not a picture that this browser can read; accepted: JPEG, PNG and WebP files.`, true);
-      return;
-    }
-    if (signal.aborted) return;
+  async function take(picture, name) {
+    const bitmap = await readBitmap(picture, name, say);
+    if (!bitmap || signal.aborted) return;
     working?.abort();
     original = fit(bitmap, model.image);
     if (channels === 1) greyInPlace(original);
     const [from, now] = [bitmap, original].map(({ width, height }) => `${width} × ${height}`);
     bitmap.close();
-    find("drop").hidden = true;
-    find("workbench").hidden = false;
-    find("actions").after(find("status"));
+    showWorkbench();
     undamaged();
     stage.open(original.width, original.height);
     redamage();
@@ -176,10 +168,8 @@ export async function openRestorer(model, say, signal) {
   }
 
   function showWorking(done, total) {
-    find("working").hidden = total === 0;
+    showProgress(done, total);
     find("restore").disabled = total > 0;
-    if (total > 1) find("progress").value = done / total;
-    else find("progress").removeAttribute("value");
     if (total > 0 && done === 0) say(`Restoring ${original.width} × ${original.height} pixels`);
   }
 
@@ -190,14 +180,6 @@ export async function openRestorer(model, say, signal) {
 
   // ---- controls ----
 
-  const takeFile = (file) => file && (busy = take(file, file.name || "The picture"));
-  on("choose", "click", () => find("file").click());
-  on("file", "change", () => {
-    takeFile(find("file").files[0]);
-    find("file").value = ""; // so that the same file can be chosen again
-  });
-  on("example", "click", () => (busy = fetch(model.example).then((r) => r.blob()).then((blob) => take(blob, "The example"))));
-  on("another", "click", () => find("file").click());
   on("restore", "click", () => (busy = restore()));
   on("stop", "click", () => {
     working?.abort();
@@ -223,21 +205,7 @@ export async function openRestorer(model, say, signal) {
     showLevels();
     stage.setBrush(Number(find("brush").value));
   });
-  const listen = (event, handler) => document.addEventListener(event, handler, { signal });
-  listen("paste", ({ clipboardData }) => takeFile(clipboardData.files[0]));
-  listen("dragover", (event) => {
-    event.preventDefault();
-    document.body.classList.add("dragging");
-  });
-  for (const event of ["dragleave", "drop"]) listen(event, () => document.body.classList.remove("dragging"));
-  listen("drop", (event) => {
-    event.preventDefault();
-    takeFile(event.dataTransfer.files[0]);
-  });
-
-  find("drop").hidden = false;
-  find("workbench").hidden = true;
-  find("example").hidden = !model.example;
+  openIntake(model.example, (picture, name) => (busy = take(picture, name)), signal);
   showLevels();
   const read = { damaged: () => damaged, missing: () => stage.mask(), picture: () => result, take };
   return { idle: async () => [await busy, await damaging], read };
@@ -256,14 +224,6 @@ function fit(bitmap, { width: fixedWidth, height: fixedHeight }) {
   context.imageSmoothingQuality = "high";
   context.drawImage(bitmap, (width - scaledWidth) / 2, (height - scaledHeight) / 2, scaledWidth, scaledHeight);
   return context.getImageData(0, 0, width, height);
-}
-
-/** Copies the tile of a restored window into the image. */
-function paste(image, tile, { x, y, inner }) {
-  for (let row = inner.y; row < inner.y + inner.height; row++) {
-    const from = 4 * ((row - y) * tile.width + (inner.x - x));
-    image.data.set(tile.data.subarray(from, from + 4 * inner.width), 4 * (row * image.width + inner.x));
-  }
 }
 
 /** Puts the pixels of `image` back where nothing is missing. */

@@ -1,15 +1,19 @@
 // The picture on the page: the damaged one with the marks of the brush, the restored one over it, and their divider.
+// For a network that enlarges, these are the bicubic enlargement and that of the network.
 
 import { find } from "./dom.js";
 
+const titled = (word) => word[0].toUpperCase() + word.slice(1);
+
 /**
- * @param onPaint called after each stroke of the brush.
+ * @param words {before, after}: what is left of the divider, and right of it.
  * @param paints whether there is a brush, for a network that fills what it paints over.
+ * @param onPaint called after each stroke of the brush.
  */
-export function openStage(signal, onPaint, paints) {
+export function openStage(signal, { before, after }, paints = false, onPaint = () => {}) {
   const [frame, damaged, restored, slider] = ["stage", "damaged", "restored", "compare"].map(find);
   const marks = document.createElement("canvas"); // opaque where the brush painted
-  let pixels = null; // ImageData below the marks
+  let shown = false; // whether there is a picture
   let brush = Number(find("brush").value); // diameter, in pixels of the picture
   let cursor = { x: 0, y: 0 };
   let painted = false;
@@ -17,7 +21,11 @@ export function openStage(signal, onPaint, paints) {
   const on = (element, event, handler) => element.addEventListener(event, handler, { signal });
   for (const element of document.querySelectorAll(".painting")) element.hidden = !paints;
   const keys = paints ? " Arrow keys move the brush, space paints." : "";
-  damaged.setAttribute("aria-label", `Damaged picture.${keys}`);
+  damaged.setAttribute("aria-label", `${titled(before)} picture.${keys}`);
+  restored.setAttribute("aria-label", `${titled(after)} picture`);
+  slider.setAttribute("aria-label", `Divider between ${before} and ${after}`);
+  find("before").textContent = titled(before);
+  find("after").textContent = titled(after);
   damaged.setAttribute("role", paints ? "application" : "img");
   damaged.tabIndex = paints ? 0 : -1;
   frame.classList.toggle("plain", !paints);
@@ -29,10 +37,18 @@ export function openStage(signal, onPaint, paints) {
     cursor = { x: width / 2, y: height / 2 };
     frame.style.aspectRatio = `${width} / ${height}`;
     frame.style.setProperty("--ratio", width / height);
+    frame.style.setProperty("--actual", `${width / devicePixelRatio}px`);
     frame.classList.toggle("small", width <= 64);
     find("brush").max = Math.max(8, Math.round(Math.min(width, height) / 5));
     setBrush(find("brush").value = Math.max(2, Math.round(Math.min(width, height) / 24)));
-    clear();
+    painted = false; // a canvas that gets a size is empty
+  }
+
+  /** Shows a pixel of the picture as one of the screen, in a window to scroll, or the whole picture. */
+  function showActual(actual) {
+    const view = find("view");
+    view.classList.toggle("actual", actual);
+    view.scrollTo((view.scrollWidth - view.clientWidth) / 2, (view.scrollHeight - view.clientHeight) / 2);
   }
 
   function clear() {
@@ -41,10 +57,10 @@ export function openStage(signal, onPaint, paints) {
   }
 
   function showDamaged(image) {
-    pixels = image;
+    shown = true;
     const context = damaged.getContext("2d");
     context.putImageData(image, 0, 0);
-    context.drawImage(marks, 0, 0);
+    if (painted) context.drawImage(marks, 0, 0);
   }
 
   /** Paints a line from the cursor to (x, y), or a dot if both are the same. */
@@ -72,16 +88,16 @@ export function openStage(signal, onPaint, paints) {
     return Uint8Array.from({ length: data.length / 4 }, (_, i) => (data[4 * i + 3] >= 128 ? 1 : 0));
   }
 
-  function compare(shown) {
-    comparing = shown;
-    for (const id of ["restored", "divider", "compare-row"]) find(id).hidden = !shown;
+  function compare(both) {
+    comparing = both;
+    for (const id of ["restored", "divider", "compare-row"]) find(id).hidden = !both;
     find("brush-ring").hidden = true;
-    if (shown) divide(50);
+    if (both) divide(50);
   }
 
   function divide(percent) {
     slider.value = percent;
-    slider.setAttribute("aria-valuetext", `${Math.round(percent)}% damaged, ${Math.round(100 - percent)}% restored`);
+    slider.setAttribute("aria-valuetext", `${Math.round(percent)}% ${before}, ${Math.round(100 - percent)}% ${after}`);
     frame.style.setProperty("--divider", `${percent}%`);
   }
 
@@ -102,7 +118,7 @@ export function openStage(signal, onPaint, paints) {
 
   function setBrush(size) {
     brush = Number(size);
-    if (pixels) showRing();
+    if (shown) showRing();
   }
 
   on(frame, "pointerdown", (event) => {
@@ -142,7 +158,7 @@ export function openStage(signal, onPaint, paints) {
   on(slider, "input", () => divide(Number(slider.value)));
 
   return {
-    open, clear, showDamaged, mask, compare, setBrush,
+    open, clear, showDamaged, showActual, mask, compare, setBrush,
     showRestored: (image) => restored.getContext("2d").putImageData(image, 0, 0),
     isPainted: () => painted,
   };

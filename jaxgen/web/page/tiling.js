@@ -1,4 +1,4 @@
-// Restoration of a picture in overlapping windows, with the same result as for the whole picture.
+// Restoration or enlargement of a picture in overlapping windows, with the same result as for the whole picture.
 
 const roundUp = (value, multiple) => Math.ceil(value / multiple) * multiple;
 
@@ -30,4 +30,10 @@ export function tiles(width, height, layout) {
     height: row.length,
     inner: { x: column.first, y: row.first, width: column.last - column.first, height: row.last - row.first },
   })));
+}
+
+/** Returns the same window in a picture that is enlarged by a whole factor. */
+export function enlarged({ inner, ...window }, scale) {
+  const times = (box) => Object.fromEntries(Object.entries(box).map(([name, value]) => [name, scale * value]));
+  return { ...times(window), inner: times(inner) };
 }

@@ -1,8 +1,10 @@
 // Runs the network, and what else takes long, in a worker thread, so that the page never freezes.
 //   {id, load: {network: address of an .onnx file}, runtime: address of the folder ort/}  ->  {id, result}
 //   {id, run: {name: {data, dims}}, network}              ->  {id, result: {name: {data, dims}}}
+//   {id, enlarge: {data, width, height}, scale}           ->  {id, result: see enlargeBicubic}
 //   {id, fill: {data, width, height}, mask}               ->  {id, result: see fillLargeHoles}
 // While a model is loading the worker sends {id, loaded, total} in bytes; an error is {id, error}.
+import { enlargeBicubic } from "./bicubic.js";
 import { fillLargeHoles } from "./holes.js";
 import * as ort from "./ort/ort.js";
 
@@ -52,6 +54,7 @@ async function run({ run: feeds, network }) {
 
 const answer = (message) => {
   if (message.load) return load(message);
+  if (message.enlarge) return enlargeBicubic(message.enlarge, message.scale);
   return message.fill ? fillLargeHoles(message.fill, message.mask) : run(message);
 };
 
