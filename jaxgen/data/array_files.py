@@ -97,9 +97,7 @@ def read_arrays(file: ArrayFile, fit: Callable[[np.ndarray], np.ndarray]) -> UIn
     return np.concatenate([fit(batch) for batch in file.batches(CHUNK)])
 
 
-def _batches_of(
-    path: Path, member: str | None, where: str, shape: Grid
-) -> Callable[[int], Iterator[np.ndarray]]:
+def _batches_of(path: Path, member: str | None, where: str, shape: Grid) -> Callable[[int], Iterator[np.ndarray]]:
     """Returns the function that reads the images of a file in parts; in column-major order only as a whole."""
 
     def batches(at_once: int) -> Iterator[np.ndarray]:

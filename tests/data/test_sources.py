@@ -115,7 +115,7 @@ def test_digits_are_5000_of_ten_classes():
     assert middle[source.labels == 0].mean() < min(middle[source.labels == k].mean() for k in range(1, 10))
 
 
-@pytest.mark.parametrize("name", ["digits", "mnist", "mnist:3.0.1", "emnist/letters", "svhn_cropped", "volumes_of_digits"])
+@pytest.mark.parametrize("name", ["digits", "mnist", "mnist:3.0.1", "emnist/letters", "kmnist", "volumes_of_digits"])
 def test_digits_are_never_flipped(name):
     with pytest.raises(InputError, match=r"flip: got True.*never flip"):
         open_source(DataConfig(dataset=name, flip=True))

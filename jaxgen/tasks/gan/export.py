@@ -18,8 +18,9 @@ def exportable(gan: Trained, iterations: int | None) -> Exportable:
     """Returns the generator with its averaged weights: it maps latents, and class weights if conditional, to images.
 
     Raises:
-      InputError: iterations are given; a GAN has none.
+      InputError: iterations are given, which a GAN does not have, or it makes volumes.
     """
+    require(len(gan.facts.shape) == 3, "run", gan.facts.name, "a GAN of images; bundles hold no volumes yet")
     require(iterations is None, "iterations", iterations, "none, since a GAN has no iterations")
     config, names = gan.config.gan, class_names(gan)
     generator = make_gan_pair(config, gan.facts.shape)[0].clone(dtype=jnp.float32)
