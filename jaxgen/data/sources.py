@@ -16,6 +16,7 @@ from jaxgen.data.arrays import Classes, check_classes, check_images
 from jaxgen.data.base import Source
 from jaxgen.data.config import DataConfig
 from jaxgen.data.folder import open_folder
+from jaxgen.data.volume_folder import open_volumes
 from jaxgen.errors import reject, require
 
 LOGGER = logging.getLogger("jaxgen")
@@ -53,7 +54,7 @@ def open_source(config: DataConfig) -> Source:
         reject("flip", True, f"False for {config.dataset}: never flip digits or letters")
     prefix, colon, _ = config.dataset.partition(":")
     open_fn = TABLE.get(prefix + colon, _open_tfds)
-    crops = config.crop_size is None or open_fn is open_folder
+    crops = config.crop_size is None or open_fn is _open_folder
     require(crops, "crop_size", config.crop_size, f"None for {config.dataset}; a folder:PATH can be cut into pieces")
     if open_fn is not _open_tfds:
         require(config.split == "train", "split", config.split, f"train: {config.dataset} has no other split")
@@ -75,6 +76,11 @@ def _open_digits(config: DataConfig) -> Source:
         class_names=tuple("0123456789"),
         images=images,
     )
+
+
+def _open_folder(config: DataConfig) -> Source:
+    """Returns the image files of a folder, or with a `volume_size` the files of volumes."""
+    return open_folder(config) if config.volume_size is None else open_volumes(config)
 
 
 def _open_npz(config: DataConfig) -> Source:
@@ -140,7 +146,7 @@ def _open_tfds(config: DataConfig) -> Source:
 
 TABLE: dict[str, Callable[[DataConfig], Source]] = {
     "digits": _open_digits,
-    "folder:": open_folder,
+    "folder:": _open_folder,
     "npz:": _open_npz,
     "tfds": _open_tfds,
 }

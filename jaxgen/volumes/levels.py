@@ -23,7 +23,7 @@ class Window(NamedTuple):
 
 
 def window_of(volume: Volume, stated: tuple[float, float] | None = None) -> Window:
-    """Returns the window of a volume: the stated one, else of bytes and of shares in [0, 1] what these are made for.
+    """Returns the window of a volume: the stated one, else that of bytes, and of shares and masks in [0, 1].
 
     All other types hold numbers of a unit that the file does not name, such as Hounsfield units, of which their least
     and greatest value are taken; the line says so.
@@ -40,10 +40,10 @@ def window_of(volume: Volume, stated: tuple[float, float] | None = None) -> Wind
         require(-np.inf < low < high < np.inf, "window", stated, "LOW,HIGH, finite, the first one smaller")
         return Window(float(low), float(high), "as asked for")
     least, greatest = float(volume.values.min()), float(volume.values.max())
+    if least >= 0 and greatest <= 1:
+        return Window(0.0, 1.0, "as all values are from 0 to 1")
     if volume.dtype == np.uint8 and volume.slope == 1 and volume.intercept == 0:
         return Window(0.0, 255.0, "the range of bytes")
-    if volume.dtype.kind in "bf" and least >= 0 and greatest <= 1:
-        return Window(0.0, 1.0, "as all values are shares")
     return Window(least, greatest, "the least and greatest value; --window LOW,HIGH states another")
 
 

@@ -64,7 +64,7 @@ def _checked(path: Path, array: np.ndarray, volume: Volume) -> Volume:
         raise InputError(f"{path}: has colours or numbers of type {array.dtype}; accepted: one real number a voxel")
     if array.ndim == 4 and array.shape[-1] == 1:
         array = array[..., 0]
-    if array.ndim == 4 and array.shape[-1] in (3, 4) or _is_coloured(array.shape):
+    if (array.ndim == 4 and array.shape[-1] in (3, 4)) or _is_coloured(array.shape):
         raise InputError(f"{path}: has {array.shape[-1]} colours, of shape {array.shape}; accepted: {ACCEPTED}")
     if array.ndim == 2:
         raise InputError(f"{path}: is a picture of shape {array.shape}; accepted: {ACCEPTED}")
