@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from jaxgen.data import base
 from jaxgen.data.base import Source
@@ -53,13 +54,14 @@ def open_volumes(config: DataConfig) -> Source:
     fits = len(paths) * size**3 <= base.MEMORY_LIMIT
     require(fits, "volume_size", size, f"a size at which {len(paths)} volumes fit into {base.MEMORY_LIMIT:,} bytes")
     good, found, bad = [], [], []
-    for path, one in zip(paths, in_threads(partial(_try_read, config), paths), strict=True):
-        if isinstance(one, str):
-            LOGGER.warning("skipped, %s", printable(one))
-            bad.append((path, one))
-        else:
-            good.append(path)
-            found.append(one)
+    with threadpool_limits(1, "blas"):  # small matrices are faster so
+        for path, one in zip(paths, in_threads(partial(_try_read, config), paths), strict=True):
+            if isinstance(one, str):
+                LOGGER.warning("skipped, %s", printable(one))
+                bad.append((path, one))
+            else:
+                good.append(path)
+                found.append(one)
     note = f"; the first of these: {bad[0][1]}" if bad else ""
     refuse_bad_folder(config.dataset, [printable(path.name) for path, _ in bad], len(paths), "volumes", note)
     window = common_window([one.window for one in found])

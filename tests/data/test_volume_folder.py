@@ -7,6 +7,7 @@ import pytest
 import tifffile
 
 from jaxgen.data.config import DataConfig
+from jaxgen.data.notes import size_notes
 from jaxgen.data.sources import open_source
 from jaxgen.errors import InputError
 
@@ -34,7 +35,7 @@ def test_files_of_several_kinds_and_sizes(tmp_path):
     assert (source.shape, source.num_images, source.labels, source.skipped) == ((4, 4, 4, 1), 3, None, 0)
     expected = [means(noise(8, 8, 8), 4), noise(4, 6, 5, seed=1)[:, 1:5, :4, None], means(noise(12, 12, 12, seed=2), 4)]
     np.testing.assert_allclose(source.images, np.rint(expected), atol=1)
-    assert source.cropped == 1
+    assert size_notes(source) == ("1 of 3 volumes are cut to their central cube, resized to 4 x 4 x 4 px",)
     assert f"3 files of volumes of the folder {tmp_path}, window: 0 becomes black and 255 white" in source.origin
 
 
