@@ -11,7 +11,7 @@ class DataConfig:
 
     dataset: str = "mnist"
     """A TFDS name (mnist, fashion_mnist, cifar10, ...), folder:PATH, npz:FILE (or .npy), or digits (5,000 bundled);
-    of volumes npz:FILE (or .npy) or volumes_of_digits."""
+    of volumes npz:FILE (or .npy), folder:PATH or volumes_of_digits."""
     data_dir: str | None = None
     """Folder with TFDS data sets; TFDS_DATA_DIR and TFDS's default folder are searched too."""
     split: str = "train"
@@ -26,6 +26,10 @@ class DataConfig:
     """Height and width in pixels of random crops, drawn anew in each epoch; for folder:PATH alone."""
     flip: bool = False
     """Mirror half of the images left to right, and rotate crops by multiples of 90 degrees; refused for digits."""
+    window: tuple[float, float] | None = None
+    """Values of the files of volumes that become black and white; None: those of their type, or the extremes."""
+    time: int | None = None
+    """Number of the one time to take from each file of volumes that holds several, from 0."""
 
     def __post_init__(self) -> None:
         require(self.image_size is None or self.image_size >= 1, "image_size", self.image_size, "1 or more")
@@ -37,3 +41,6 @@ class DataConfig:
         require(self.crop_size is None or self.image_size is None, "crop_size", self.crop_size, "None with image_size")
         local = "://" not in (self.data_dir or "")
         require(local, "data_dir", self.data_dir, "a folder; a bucket can be mounted as one (TPU_SETUP.md)")
+        of_files = self.volume_size is not None and self.dataset.startswith("folder:")
+        require(self.window is None or of_files, "window", self.window, "None unless a folder: of volumes is read")
+        require(self.time is None or of_files, "time", self.time, "None unless a folder: of volumes is read")

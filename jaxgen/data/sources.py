@@ -1,6 +1,6 @@
 """The table of named sources: digits, folder:PATH, npz:FILE, and every image data set of TFDS by its name.
 
-Volumes are read in place of images if `volume_size` is given: from npz:FILE, or volumes_of_digits.
+Volumes are read in place of images if `volume_size` is given: from npz:FILE, folder:PATH or volumes_of_digits.
 """
 
 import fnmatch
@@ -19,6 +19,7 @@ from jaxgen.data.arrays import Classes, check_classes, check_images
 from jaxgen.data.base import Source
 from jaxgen.data.config import DataConfig
 from jaxgen.data.folder import open_folder
+from jaxgen.data.volume_folder import open_volumes
 from jaxgen.data.volumes import SIZE, reduce_volumes, require_contrast, volumes_of_digits
 from jaxgen.errors import reject, require
 from jaxgen.types import Grid
@@ -61,10 +62,10 @@ def open_source(config: DataConfig) -> Source:
         reject("flip", True, f"False for {config.dataset}: never flip digits or letters")
     prefix, colon, _ = config.dataset.partition(":")
     open_fn = TABLE.get(prefix + colon, _open_tfds)
-    crops = config.crop_size is None or open_fn is open_folder
+    crops = config.crop_size is None or open_fn is _open_folder
     require(crops, "crop_size", config.crop_size, f"None for {config.dataset}; a folder:PATH can be cut into pieces")
-    volumes = config.volume_size is None or open_fn in (_open_npz, _open_volumes_of_digits)
-    accepted = f"None, as {config.dataset} holds images; volumes come from volumes_of_digits or npz:FILE"
+    volumes = config.volume_size is None or open_fn in (_open_npz, _open_folder, _open_volumes_of_digits)
+    accepted = f"None, as {config.dataset} holds images; volumes come from volumes_of_digits, npz:FILE or folder:PATH"
     require(volumes, "volume_size", config.volume_size, accepted)
     if open_fn not in (_open_tfds, _open_npz):
         require(config.split == "train", "split", config.split, f"train: {config.dataset} has no other split")
@@ -103,6 +104,11 @@ def _open_volumes_of_digits(config: DataConfig) -> Source:
         class_names=tuple("0123456789"),
         images=volumes,
     )
+
+
+def _open_folder(config: DataConfig) -> Source:
+    """Returns the image files of a folder, or with a `volume_size` the files of volumes."""
+    return open_folder(config) if config.volume_size is None else open_volumes(config)
 
 
 def _open_npz(config: DataConfig) -> Source:
@@ -187,7 +193,7 @@ def _open_tfds(config: DataConfig) -> Source:
 
 TABLE: dict[str, Callable[[DataConfig], Source]] = {
     "digits": _open_digits,
-    "folder:": open_folder,
+    "folder:": _open_folder,
     "npz:": _open_npz,
     "tfds": _open_tfds,
     "volumes_of_digits": _open_volumes_of_digits,
