@@ -144,5 +144,8 @@ TASK = Task(
         ),
     },
     export=exportable,
+    pretrained={
+        "upscale-bicubic": "83b8db6cc6e655c12a8b88c1e1ee7a4c8c8ec3ed8a49955fba150148f8c008d0",
+    },
 )
 """The training of networks that enlarge images."""
