@@ -133,5 +133,5 @@ def blur(images: Images, kernels: Float[Array, "b *k"]) -> Images:
 
 
 def _in_order(x: Array) -> Array:
-    """Returns x with its last axis contiguous in memory: XLA may choose another order, which its FFT on a CPU refuses."""
+    """Returns x with its axes in order in memory; XLA may choose another order, which its FFT on a CPU refuses."""
     return with_layout_constraint(x, Layout(tuple(range(x.ndim))))

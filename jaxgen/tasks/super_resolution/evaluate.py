@@ -15,6 +15,7 @@ from jaxgen.tasks.load import load, require_use
 from jaxgen.tasks.super_resolution.enlarge import make_enlarge
 from jaxgen.tasks.super_resolution.protocol import least_size
 from jaxgen.tasks.super_resolution.table import (
+    NETWORK,
     Table,
     evaluate_upscaler,
     format_table,
