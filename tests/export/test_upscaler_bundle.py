@@ -10,6 +10,7 @@ from jaxgen.export.bundle import export_run
 from jaxgen.tasks.base import ExportChoices
 from jaxgen.tasks.load import load, save_weights
 from jaxgen.tasks.super_resolution.enlarge import make_enlarge
+from jaxgen.web.models import open_model
 from tests.command_line import call
 from tests.upscalers import upscaler_of
 
@@ -52,6 +53,17 @@ def test_onnx_gives_the_same_at_any_size(scale, weights, tmp_path) -> None:
     factor = scale or 4
     assert found.shape == (1, 23 * factor, 31 * factor, 3)
     np.testing.assert_allclose(found, jaxgen.load(tmp_path / "bundle").apply(images), rtol=0, atol=1e-4)
+
+
+def test_the_page_gets_a_model_for_each_factor_of_the_weights(tmp_path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime", reason="needs pip install 'jaxgen[onnx]'")
+    save_weights(tmp_path / "upscaler.safetensors", upscaler_of((2, 4)))
+    model = open_model(str(tmp_path / "upscaler.safetensors"))
+    assert (model.manifest["kind"], model.manifest["scale"], [*model.others]) == ("upscaler", 4, [2])
+    images = np.zeros((1, 5, 7, 3), np.float32)
+    for scale, data in ((4, model.onnx), (2, model.others[2])):
+        (found,) = onnxruntime.InferenceSession(data).run(["enlarged"], {"images": images})
+        assert found.shape == (1, 5 * scale, 7 * scale, 3)
 
 
 @pytest.mark.parametrize(("choices", "words"), [({"scale": 8}, "scale: got 8"), ({"iterations": 2}, "iterations: got")])

@@ -27,17 +27,17 @@ def archive() -> Path:
 def built(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a page.
 
-    It holds a generator, a restorer, a second one of the generator's name, a restorer of 24 px, and three that are
-    told what to repair, of which one does not fill and one sees by itself what is damaged.
+    It holds a generator, a restorer, a second one of the generator's name, a restorer of 24 px, three that are told
+    what to repair, of which one does not fill and one sees by itself what is damaged, and a network that enlarges.
     """
     pytest.importorskip("onnx")
-    from tests.web.stand_ins import linear_gan, mean_restorer, seeing_restorer, told_restorer
+    from tests.web.stand_ins import linear_gan, mean_restorer, mean_upscaler, seeing_restorer, told_restorer
 
     out = tmp_path_factory.mktemp("web") / "page"
     fixed = mean_restorer("Fixed")
     fixed.manifest["image"] |= {"height": 24, "width": 24}
     told = [told_restorer(), told_restorer("No holes", fills=False), seeing_restorer()]
-    build_page([linear_gan(), mean_restorer(), linear_gan(), fixed, *told], out, archive)
+    build_page([linear_gan(), mean_restorer(), linear_gan(), fixed, *told, mean_upscaler()], out, archive)
     return out
 
 

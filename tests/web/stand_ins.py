@@ -67,6 +67,41 @@ def mean_restorer(name: str = "Mean") -> PageModel:
     return PageModel(_manifest(name, "restorer", image, shapes) | {"multiple": 4, "halo": 4}, data)
 
 
+TINT = np.float32([0.25, 0.0, -0.125])
+"""What `mean_upscaler` adds to red, green and blue."""
+
+
+def expected_enlarged(images: np.ndarray, scale: int) -> np.ndarray:
+    """What `mean_upscaler` gives: each of the means of 9 x 9 pixels as a square of scale x scale, and the tint."""
+    means = expected_restored(images, np.zeros((*images.shape[:3], 1)))
+    return means.repeat(scale, axis=1).repeat(scale, axis=2) + TINT
+
+
+def mean_upscaler(name: str = "Larger", scales: tuple[int, ...] = (2, 4)) -> PageModel:
+    first, *others = scales
+    shapes = {"images": ["b", "h", "w", 3]}
+    image = {"height": None, "width": None, "channels": 3, "range": [-1, 1]}
+    manifest = _manifest(name, "upscaler", image, shapes) | {"multiple": 1, "halo": 4, "scale": first}
+    return PageModel(manifest, _enlarging(first), others={scale: _enlarging(scale) for scale in others})
+
+
+def _enlarging(scale: int) -> bytes:
+    nodes = [
+        helper.make_node("Transpose", ["images"], ["planes"], perm=[0, 3, 1, 2]),
+        helper.make_node("Conv", ["planes", "kernel"], ["means"], pads=[4, 4, 4, 4], group=3),
+        helper.make_node(
+            "Resize", ["means", "", "scales"], ["large"], mode="nearest", nearest_mode="floor",
+            coordinate_transformation_mode="asymmetric",
+        ),
+        helper.make_node("Transpose", ["large"], ["squares"], perm=[0, 2, 3, 1]),
+        helper.make_node("Add", ["squares", "tint"], ["enlarged"]),
+    ]  # fmt: skip
+    kernel = np.full((3, 1, 9, 9), 1 / 81, np.float32)
+    constants = {"kernel": kernel, "scales": np.float32([1, 1, scale, scale]), "tint": TINT}
+    inputs = {"images": ["b", "h", "w", 3]}
+    return _model(nodes, constants, inputs, {"enlarged": ["b", "y", "x", 3]})
+
+
 REPAIRS = {"noise": 0.125, "jpeg": 0.25, "salt_and_pepper": 0.5}
 """What `told_restorer` subtracts for each repair of unknown level."""
 

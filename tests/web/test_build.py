@@ -81,6 +81,17 @@ def test_a_page_without_a_restorer_carries_no_example(models: list[PageModel], o
     assert not (tmp_path / "page/example.jpg").exists()
 
 
+def test_a_network_that_enlarges_has_a_file_for_each_factor(ort: Path, tmp_path: Path) -> None:
+    manifest = RESTORER | {"kind": "upscaler", "scale": 4, "inputs": [{"name": "images"}]}
+    build_page([PageModel(manifest, b"4", others={3: b"3", 2: b"2"})], tmp_path / "page", ort)
+    page = json.loads((tmp_path / "page/models.json").read_text())
+    (model,) = page["models"]
+    assert [head["scale"] for head in model["heads"]] == [2, 3, 4]
+    assert [(tmp_path / "page" / head["file"]).read_bytes() for head in model["heads"]] == [b"2", b"3", b"4"]
+    assert model["file"] == model["heads"][0]["file"]
+    assert page["example"] == "example.jpg"
+
+
 def test_the_page_carries_its_policy_and_names_no_other_place() -> None:
     assert "default-src 'none'" in POLICY
     assert not re.search(r"https?:|\*|unsafe-inline|'unsafe-eval'", POLICY)
@@ -237,6 +248,15 @@ def test_a_bundle_is_read(tmp_path: Path) -> None:
     assert (model.onnx, model.manifest["name"], model.generate) == (b"a model", "photos", None)
 
 
+IMAGES = {"name": "images", "dtype": "float32", "shape": ["b", "h", "w", 3]}
+UPSCALER = {"kind": "upscaler", "scale": 4, "inputs": [IMAGES]}
+
+
+def test_a_bundle_of_a_network_that_enlarges_has_its_factor_alone(tmp_path: Path) -> None:
+    model = open_model(str(write_bundle(tmp_path / "bundle", UPSCALER)))
+    assert (model.manifest["scale"], model.onnx, dict(model.others)) == (4, b"a model", {})
+
+
 LATENTS = {"name": "latents", "dtype": "float32", "shape": ["b", 4]}
 
 
@@ -245,6 +265,10 @@ LATENTS = {"name": "latents", "dtype": "float32", "shape": ["b", 4]}
     [
         ({"inputs": [LATENTS]}, "a GAN, a restorer or a network that enlarges"),
         ({"image": {"height": None, "width": None, "channels": 4, "range": [-1, 1]}}, "1 or 3 channels"),
+        (
+            UPSCALER | {"image": {"height": None, "width": None, "channels": 1, "range": [-1, 1]}},
+            "colour pictures of any size to enlarge",
+        ),
         ({"labels": ["cat"]}, "labels where there is a condition"),
         ({"files": {}}, "a bundle with model.onnx"),
     ],

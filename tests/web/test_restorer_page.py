@@ -10,9 +10,9 @@ from PIL import Image
 from jaxgen.bundles.holes import fill_large_holes
 from jaxgen.bundles.levels import estimate_levels, windows_of
 from tests.web.chromium import Page
+from tests.web.pictures import STATUS, array, take
 
 stand_ins = pytest.importorskip("tests.web.stand_ins", reason="needs onnx")
-STATUS = "document.querySelector('#status').textContent"
 
 
 @pytest.fixture
@@ -22,20 +22,6 @@ def photo(tmp_path: Path) -> Path:
     waves = [np.sin(x / 17 + y / 29), np.sin(x / 41 - y / 13), np.sin(x / 97 + y / 61)]
     Image.fromarray((127.5 * (np.stack(waves, -1) + 1)).astype(np.uint8)).save(tmp_path / "waves.png")
     return tmp_path / "waves.png"
-
-
-def take(page: Page, path: Path) -> None:
-    page.choose("#file", path)
-    page.wait(f"{STATUS} !== ''")
-    page.idle()
-
-
-def array(page: Page, what: str) -> np.ndarray:
-    """uint8 (h, w, 3) of an ImageData, over the protocol as hexadecimal digits."""
-    height, width, text = page.run(
-        f"(p => [p.height, p.width, Array.from(p.data, v => v.toString(16).padStart(2, '0')).join('')])({what})"
-    )
-    return np.frombuffer(bytes.fromhex(text), np.uint8).reshape(height, width, 4)[..., :3]
 
 
 def missing(page: Page, shape: tuple[int, ...]) -> np.ndarray:
