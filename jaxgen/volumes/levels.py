@@ -37,14 +37,14 @@ def window_of(volume: Volume, stated: tuple[float, float] | None = None) -> Wind
     """
     if stated is not None:
         low, high = stated
-        require(-np.inf < low < high < np.inf, "window", stated, "LOW,HIGH, finite, the first one smaller")
+        require(-np.inf < low < high < np.inf, "window", stated, "LOW HIGH, finite, the first one smaller")
         return Window(float(low), float(high), "as asked for")
     least, greatest = float(volume.values.min()), float(volume.values.max())
     if least >= 0 and greatest <= 1:
         return Window(0.0, 1.0, "as all values are from 0 to 1")
     if volume.dtype == np.uint8 and volume.slope == 1 and volume.intercept == 0:
         return Window(0.0, 255.0, "the range of bytes")
-    return Window(least, greatest, "the least and greatest value; --window LOW,HIGH states another")
+    return Window(least, greatest, "the least and greatest value; --window LOW HIGH states another")
 
 
 def common_window(windows: Sequence[Window]) -> Window:
@@ -53,7 +53,7 @@ def common_window(windows: Sequence[Window]) -> Window:
     reasons = dict.fromkeys(window.why for window in windows)
     if len(reasons) == 1:
         return Window(low, high, next(iter(reasons)))
-    return Window(low, high, "the least and greatest value of several types; --window LOW,HIGH states another")
+    return Window(low, high, "the least and greatest value of several types; --window LOW HIGH states another")
 
 
 def to_shares(values: Float[np.ndarray, "*s"], window: Window) -> Float[np.ndarray, "*s"]:

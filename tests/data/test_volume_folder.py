@@ -66,7 +66,7 @@ def test_numbers_without_a_range_share_a_window(tmp_path):
     expected = [np.rint((x + 100.0) / 463 * 255) for x in (low, high)]
     np.testing.assert_array_equal(source.images[..., 0], expected)
     assert "-100 becomes black and 363 white" in source.origin
-    assert "--window LOW,HIGH states another" in source.origin
+    assert "--window LOW HIGH states another" in source.origin
     stated = opened(tmp_path, window=(-80.0, 320.0))
     np.testing.assert_array_equal(
         stated.images[..., 0], [np.rint(np.clip((x + 80.0) / 400, 0, 1) * 255) for x in (low, high)]

@@ -19,9 +19,9 @@ def volume(low, high, kind) -> Volume:
         (0, 1, "uint8", (0, 1), "as all values are from 0 to 1"),
         (0.2, 0.7, "float32", (0, 1), "as all values are from 0 to 1"),
         (0, 1, "bool", (0, 1), "as all values are from 0 to 1"),
-        (-1024, 3071, "int16", (-1024, 3071), "the least and greatest value; --window LOW,HIGH states another"),
-        (0, 200, "uint16", (0, 200), "the least and greatest value; --window LOW,HIGH states another"),
-        (-0.1, 0.7, "float64", (-0.1, 0.7), "the least and greatest value; --window LOW,HIGH states another"),
+        (-1024, 3071, "int16", (-1024, 3071), "the least and greatest value; --window LOW HIGH states another"),
+        (0, 200, "uint16", (0, 200), "the least and greatest value; --window LOW HIGH states another"),
+        (-0.1, 0.7, "float64", (-0.1, 0.7), "the least and greatest value; --window LOW HIGH states another"),
     ],
 )
 def test_the_window_that_nobody_stated(low, high, kind, expected, why):
@@ -40,7 +40,7 @@ def test_a_stated_window_cuts():
 
 @pytest.mark.parametrize("stated", [(1.0, 1.0), (2.0, 1.0), (0.0, np.inf), (np.nan, 1.0)])
 def test_a_window_that_is_none(stated):
-    with pytest.raises(InputError, match=r"window: got .*; accepted: LOW,HIGH, finite, the first one smaller"):
+    with pytest.raises(InputError, match=r"window: got .*; accepted: LOW HIGH, finite, the first one smaller"):
         window_of(volume(0, 1, "float32"), stated)
 
 
