@@ -21,6 +21,8 @@ INK = 40
 """Grey level of the names beside a grid."""
 MAX_LETTERS = 12
 """Letters of a name beside a grid."""
+SLICES = 4
+"""Slices that a grid shows of a volume."""
 RANKS = {1: "signals", 2: "images", 3: "volumes"}
 """Names of arrays by their number of spatial axes."""
 
@@ -49,7 +51,8 @@ def make_grid(images: Any, columns: int | None = None, padding: int = 2) -> UInt
     """Arranges images row by row in a grid, with lines of light grey, `BACKGROUND`, between and around them.
 
     Args:
-      images: [n, h, w, c], float in [-1, 1] or uint8; c is 1, 3 or 4; NumPy or JAX.
+      images: [n, h, w, c], float in [-1, 1] or uint8; c is 1, 3 or 4; NumPy or JAX. Volumes [n, d, h, w, c] are shown
+        by `middle_slices`.
       columns: images in a row; None makes as many columns as rows or one more. Empty cells are light grey.
       padding: width of the lines in pixels, 0 or more.
 
@@ -60,6 +63,7 @@ def make_grid(images: Any, columns: int | None = None, padding: int = 2) -> UInt
       InputError: a shape, type, `columns` or `padding` that is not accepted.
     """
     images = np.asarray(images)
+    images = middle_slices(images) if images.ndim == 5 else images
     _require_images("images", images, 4, (1, 3, 4))
     require(columns is None or columns >= 1, "columns", columns, "1 or more, or None")
     require(padding >= 0, "padding", padding, "0 or more")
@@ -76,6 +80,16 @@ def make_grid(images: Any, columns: int | None = None, padding: int = 2) -> UInt
         )
         grid[top : top + h, left : left + w] = cell
     return grid
+
+
+def middle_slices(volumes: np.ndarray, num: int = SLICES) -> np.ndarray:
+    """Returns `num` slices of each volume [n, d, h, w, c] side by side, [n, h, num * w, c].
+
+    They are in the middle of `num` equal parts of the middle half of the depth, from a quarter to three quarters.
+    """
+    n, depth, height, width, channels = volumes.shape
+    places = [depth * (num + 2 * i + 1) // (4 * num) for i in range(num)]
+    return np.moveaxis(volumes[:, places], 1, 2).reshape(n, height, num * width, channels)
 
 
 def add_headings(

@@ -176,3 +176,11 @@ def test_names_that_do_not_fit_stand_upright_and_long_ones_are_cut():
     assert (page[..., 3] == 255).sum() == page[..., 3].size - 4 * 64  # the images themselves are transparent
     assert np.array_equal(images.add_headings(grid), grid)
     assert images.add_headings(grid, rows=["\u732b", "\u72ac"]).shape == (22, 22 + 10, 4)  # letters that the font lacks
+
+
+def test_a_grid_shows_four_slices_of_a_volume_side_by_side() -> None:
+    volumes = np.random.default_rng(0).integers(0, 256, (3, 10, 4, 5, 1), np.uint8)
+    slices = np.stack([np.concatenate([volume[z] for z in (3, 4, 5, 6)], axis=1) for volume in volumes])
+    np.testing.assert_array_equal(images.make_grid(volumes, 2), images.make_grid(slices, 2))
+    np.testing.assert_array_equal(images.middle_slices(volumes, 1), volumes[:, 5])
+    assert images.make_grid(volumes[:, :1]).shape == images.make_grid(volumes).shape  # one slice is shown four times

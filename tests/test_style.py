@@ -14,7 +14,7 @@ import jaxgen
 ROOT = Path(jaxgen.__file__).parent
 ORDER = [
     "types", "errors", "repairs", "files", "config_json", "images", "weights", "hardware", "progress", "compilation",
-    "bundles",
+    "bundles", "volumes",
     "data", "degradations", "networks", "losses", "metrics", "training", "doctor", "evaluation", "runs", "photos",
     "tasks", "scans", "export", "web", "loading", "api", "cli", "__main__", "jaxgen",
 ]  # fmt: skip

@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
 
 from jaxgen.bundles.manifest import WINDOW
 from jaxgen.bundles.tiling import AnyPixels
@@ -15,15 +14,17 @@ LEAST = {"noise": 3.0 / 255.0, "jpeg": 0.08, "blur": 0.5}
 """Levels below which there is nothing to repair: noise of 3/255, JPEG of quality 92, blur of half a pixel."""
 EVERYWHERE = 0.8
 """Share of the windows that must show noise of this level or more."""
+NOISY = 0.7
+"""Quantile of the levels of noise over the windows."""
 
 
 def estimate_levels(
     estimate: Callable[[np.ndarray], Any], repairs: Sequence[str], channels: int, windows: np.ndarray
 ) -> dict[str, float]:
-    """Returns the level of each repair in a picture: the median over its windows, 0 below `LEAST`.
+    """Returns the level of each repair in a picture, 0 below `LEAST`: the median over its windows.
 
-    That of noise is the median over the smoother half, and 0 unless nearly all windows show noise, as texture may look
-    like noise but is not everywhere.
+    That of noise is a high quantile, `NOISY`, as flat windows hide a part of it. It is 0 unless nearly all windows show
+    noise, as texture may look like noise but is not everywhere.
 
     Args:
       estimate: windows float32 (n, size, size, channels) -> their levels (n, k).
@@ -33,15 +34,13 @@ def estimate_levels(
     """
     same = windows.shape[-1] == channels
     shown = windows if same else np.repeat(windows.mean(axis=-1, keepdims=True), channels, axis=-1)
-    found, smooth = np.asarray(estimate(shown)), _smoother_half(windows)
-    medians = [float(np.median(found[smooth, i] if name == "noise" else found[:, i])) for i, name in enumerate(repairs)]
-    named = list(zip(repairs, medians, strict=True))
-    if (
-        "noise" in repairs
-        and np.mean(found[_unclipped(windows), repairs.index("noise")] >= LEAST["noise"]) < EVERYWHERE
-    ):
-        named.append(("noise", 0.0))
-    return {name: level if level >= LEAST.get(name, 0.0) else 0.0 for name, level in named}
+    found = np.asarray(estimate(shown))
+    named = dict(zip(repairs, map(float, np.median(found, axis=0)), strict=True))
+    if "noise" in named:
+        noise = found[:, repairs.index("noise")]
+        everywhere = np.mean(noise[_unclipped(windows)] >= LEAST["noise"]) >= EVERYWHERE
+        named["noise"] = float(np.quantile(noise, NOISY, method="lower")) if everywhere else 0.0
+    return {name: level if level >= LEAST.get(name, 0.0) else 0.0 for name, level in named.items()}
 
 
 def windows_of(pixels: AnyPixels) -> np.ndarray:
@@ -72,10 +71,3 @@ def _unclipped(windows: np.ndarray) -> np.ndarray:
     """Returns the places of the windows that are not mostly black or white, where noise may be cut off; else all."""
     clipped = (np.all(windows <= -1.0, axis=-1) | np.all(windows >= 1.0, axis=-1)).mean(axis=(1, 2)) > 0.5
     return np.arange(len(windows)) if clipped.all() else np.flatnonzero(~clipped)
-
-
-def _smoother_half(windows: np.ndarray) -> np.ndarray:
-    """Returns the places of the half of the windows with less texture, which may be taken for noise, or hide it."""
-    blurred = gaussian_filter(windows.mean(axis=-1), (0, 2, 2))
-    slopes = sum(np.abs(np.diff(blurred, axis=axis)).mean(axis=(1, 2)) for axis in (1, 2))
-    return np.argsort(slopes, kind="stable")[: len(windows) // 2]

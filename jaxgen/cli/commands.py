@@ -66,7 +66,8 @@ COMMANDS = {
         "jaxgen sample runs/cgan_mnist/TIMESTAMP --label 7 --num 16 --out sevens.npz\n"
         "jaxgen sample cgan_mnist --label 3 --label 1 --grid 4x2\n"
         "jaxgen sample gan_mnist --num 50000 --out images/\n"
-        "jaxgen sample gan_mnist --seeds 1-50 --truncation 0.7",
+        "jaxgen sample gan_mnist --seeds 1-50 --truncation 0.7\n"
+        "jaxgen sample runs/gan_volumes/TIMESTAMP --num 8 --out bodies.glb",
     ),
     "restore": Command(
         commands_for_models.restore,

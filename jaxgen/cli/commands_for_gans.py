@@ -39,7 +39,9 @@ def sample(
       truncation: factor of the latents, 0 to 1: a smaller one gives more typical images with less variety.
       grid: rows and columns of the picture, such as 4x6.
       out: .png for one picture of all images; FOLDER/ for a .png file for each, 00000.png and so on; .npz for the
-        arrays `images` (uint8, n h w c) and `labels` (if any).
+        arrays `images` (uint8, n h w c) and `labels` (if any). Of volumes .png shows slices and views and .gif turns
+        them; .nii.gz, .nii, .tif and .npy hold them, as a folder does in .nii.gz files; .glb, .stl and .ply their
+        surface.
       checkpoint: latest, best (lowest distance measured in training) or a step.
       force: overwrite an existing file, or those in a folder.
     """

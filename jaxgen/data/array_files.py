@@ -6,7 +6,7 @@ Nothing is unpickled, and images are read in parts, so that a large file need no
 import contextlib
 import math
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from numpy.lib import format as npy
 
 from jaxgen.data.arrays import CHUNK, Classes, check_classes, check_shape, to_bytes
 from jaxgen.errors import InputError, reject
+from jaxgen.types import Grid
 
 NAMES = {
     "images": ("labels", "y"),
@@ -24,7 +25,10 @@ NAMES = {
     "x_train": ("y_train",),
     "train_images": ("train_labels",),
 }
-"""Names of the array of images in an archive, the first that is there counts; with those of its array of labels."""
+"""Names of the array of images in an archive, the first that is there counts; with those of its array of labels.
+
+They are those of the split train. The others have only `SPLIT_images` or `x_SPLIT`.
+"""
 FILE = (
     f"an .npy file of images, or an .npz archive of them as {', '.join(NAMES)}, perhaps with labels (also y) and "
     "label_names"
@@ -36,13 +40,13 @@ class ArrayFile(NamedTuple):
 
     Attributes:
       num: number of images.
-      shape: height, width and channels.
+      shape: height, width and channels; of volumes depth first.
       classes: their classes, if there are any.
-      batches: (at_once) -> uint8 images (b, h, w, c), from the first to the last; each call begins anew.
+      batches: (at_once) -> uint8 images (b, *shape), from the first to the last; each call begins anew.
     """
 
     num: int
-    shape: tuple[int, int, int]
+    shape: Grid
     classes: Classes | None
     batches: Callable[[int], Iterator[np.ndarray]]
 
@@ -53,13 +57,17 @@ class _Header(NamedTuple):
     dtype: np.dtype
 
 
-def open_arrays(path: Path, field: str) -> ArrayFile:
+def open_arrays(path: Path, field: str, split: str = "train", spatial: int = 2) -> ArrayFile:
     """Opens the images and classes of an .npz or .npy file; `check_images` and `check_classes` say what is accepted.
+
+    The names of arrays are also those of MedMNIST, `train_images`, `val_images` and `test_images`.
 
     Args:
       path: an .npz archive with `images` and perhaps `labels` and `label_names`, or other names of `NAMES`; or an .npy
         file of images alone.
       field: name of the argument that names the file, for errors.
+      split: which images of an archive that holds several splits.
+      spatial: number of spatial axes, 2 of images or 3 of volumes.
 
     Raises:
       InputError: not such a file, or arrays that are not accepted; floats out of range are found by `batches`.
@@ -68,32 +76,28 @@ def open_arrays(path: Path, field: str) -> ArrayFile:
         reject(field, str(path), "an existing file")
     with _reading(path):
         names = _array_names(path)
-    name = next((name for name in NAMES if names is None or name in names), None)
+    known = NAMES if split == "train" else {f"{split}_images": (f"{split}_labels",), f"x_{split}": (f"y_{split}",)}
+    name = next((name for name in known if names is None or name in names), None)
+    if split != "train" and (names is None or name is None):
+        reject("split", split, f"train, since {path} has no {split}_images")
     if name is None:
         raise InputError(f"{path}: has the arrays {', '.join(names or ()) or 'none'}; accepted: {FILE}")
     member, where = None if names is None else name, f"{name if names else 'images'} in {path}"
     with _reading(path, where), _opened(path, member) as (file, size):
         header, held = _read_header(file), size - file.tell()
-    shape = check_shape(header.shape, header.dtype, where)
+    shape = check_shape(header.shape, header.dtype, where, spatial)
     if held != math.prod(header.shape) * header.dtype.itemsize:
         raise InputError(f"{where}: got {held} bytes of shape {header.shape}; accepted: {FILE}, not damaged")
     batches = _batches_of(path, member, where, shape)
-    return ArrayFile(header.shape[0], shape, _classes(path, name, names or [], header.shape[0]), batches)
+    return ArrayFile(header.shape[0], shape, _classes(path, known[name], names or [], header.shape[0]), batches)
 
 
-def read_arrays(path: Path, field: str) -> tuple[UInt8[np.ndarray, "n h w c"], Classes | None]:
-    """Returns all images and the classes of a file; see `open_arrays`."""
-    file = open_arrays(path, field)
-    images, start = np.empty((file.num, *file.shape), np.uint8), 0
-    for batch in file.batches(CHUNK):
-        images[start : start + len(batch)] = batch
-        start += len(batch)
-    return images, file.classes
+def read_arrays(file: ArrayFile, fit: Callable[[np.ndarray], np.ndarray]) -> UInt8[np.ndarray, "n *s c"]:
+    """Returns all images of a file, each batch of which `fit` has cut to size."""
+    return np.concatenate([fit(batch) for batch in file.batches(CHUNK)])
 
 
-def _batches_of(
-    path: Path, member: str | None, where: str, shape: tuple[int, int, int]
-) -> Callable[[int], Iterator[np.ndarray]]:
+def _batches_of(path: Path, member: str | None, where: str, shape: Grid) -> Callable[[int], Iterator[np.ndarray]]:
     """Returns the function that reads the images of a file in parts; in column-major order only as a whole."""
 
     def batches(at_once: int) -> Iterator[np.ndarray]:
@@ -135,9 +139,9 @@ def _read_header(file: Any) -> _Header:
     return _Header(*(npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0)(file))
 
 
-def _classes(path: Path, images: str, names: list[str], num: int) -> Classes | None:
-    """Returns the classes in an archive."""
-    name = next((name for name in NAMES[images] if name in names), None)
+def _classes(path: Path, known: Sequence[str], names: list[str], num: int) -> Classes | None:
+    """Returns the classes in an archive, where their array has one of the known names."""
+    name = next((name for name in known if name in names), None)
     if name is None:
         return None
     labels = _small_array(path, name)

@@ -7,8 +7,11 @@ import numpy as np
 from jaxtyping import Int32, UInt8
 
 from jaxgen.errors import InputError
+from jaxgen.types import Grid
 
-IMAGES = "uint8, bool or floats in [0, 1], of shape (n, h, w) or (n, h, w, c) with c of 1 or 3, not empty"
+VALUES = "uint8, bool or floats in [0, 1]"
+IMAGES = f"{VALUES}, of shape (n, h, w) or (n, h, w, c) with c of 1 or 3, not empty"
+VOLUMES = f"{VALUES}, of shape (n, d, h, w) or (n, d, h, w, c) with c of 1 or 3, not empty"
 CHUNK = 256
 """Number of images that are converted at a time, so that floats need little memory."""
 
@@ -25,22 +28,25 @@ class Classes(NamedTuple):
     names: tuple[str, ...]
 
 
-def check_shape(shape: tuple[int, ...], dtype: np.dtype, field: str) -> tuple[int, int, int]:
-    """Returns height, width and channels of an array of images.
+def check_shape(shape: tuple[int, ...], dtype: np.dtype, field: str, spatial: int = 2) -> Grid:
+    """Returns (*spatial, c) of an array of images, which have two spatial axes, or of volumes, which have three.
 
     Raises:
-      InputError: another shape or type, or three axes of which the last could be channels; begins with `field`.
+      InputError: another shape or type, or images of three axes of which the last could be channels; begins with
+        `field`.
     """
-    if len(shape) == 3 and shape[2] in (1, 3, 4) and min(shape) > 0:
+    if spatial == 2 and len(shape) == 3 and shape[2] in (1, 3, 4) and min(shape) > 0:
         raise InputError(
             f"{field}: got shape {shape}, which is one image (h, w, c) or images (n, h, w) of width {shape[2]}; "
             "accepted: (n, h, w, c): add an axis in front (one image) or at the end (grey images)"
         )
     typed = dtype in (np.uint8, np.bool_) or np.issubdtype(dtype, np.floating)
-    channels = shape[3] if len(shape) == 4 else 1
-    if not typed or len(shape) not in (3, 4) or channels not in (1, 3) or min(shape) < 1:
-        raise InputError(f"{field}: got {dtype} of shape {shape}; accepted: {IMAGES}")
-    return shape[1], shape[2], channels
+    channels = shape[-1] if len(shape) == spatial + 2 else 1
+    if not typed or len(shape) not in (spatial + 1, spatial + 2) or channels not in (1, 3) or min(shape) < 1:
+        accepted = IMAGES if spatial == 2 else VOLUMES
+        hint = "; volumes need a volume_size (--volume-size)" if spatial == 2 and len(shape) in (4, 5) else ""
+        raise InputError(f"{field}: got {dtype} of shape {shape}; accepted: {accepted}{hint}")
+    return *shape[1 : spatial + 1], channels
 
 
 def to_bytes(images: np.ndarray, field: str) -> UInt8[np.ndarray, "*s"]:
@@ -56,22 +62,23 @@ def to_bytes(images: np.ndarray, field: str) -> UInt8[np.ndarray, "*s"]:
     if not (low >= 0 and high <= 1):
         finite = np.isfinite(values).all()
         found = f"from {low:g} to {high:g}" if finite else "with values that are infinite or not a number"
-        raise InputError(f"{field}: got {images.dtype} {found}; accepted: {IMAGES}")
+        raise InputError(f"{field}: got {images.dtype} {found}; accepted: {VALUES}")
     return np.rint(values * 255).astype(np.uint8)
 
 
-def check_images(images: Any, field: str = "images") -> UInt8[np.ndarray, "n h w c"]:
-    """Returns images in memory as uint8 (n, h, w, c).
+def check_images(images: Any, field: str = "images", spatial: int = 2) -> UInt8[np.ndarray, "n *s c"]:
+    """Returns images in memory as uint8 (n, h, w, c), or volumes as uint8 (n, d, h, w, c).
 
     Args:
-      images: (n, h, w) or (n, h, w, c) with c of 1 or 3; uint8, bool, or floats in [0, 1].
+      images: (n, *spatial) or (n, *spatial, c) with c of 1 or 3; uint8, bool, or floats in [0, 1].
       field: name of the argument in errors.
+      spatial: number of spatial axes, 2 of images or 3 of volumes.
 
     Raises:
       InputError: they are none of these.
     """
     array = np.asarray(images)
-    shape = check_shape(array.shape, array.dtype, field)
+    shape = check_shape(array.shape, array.dtype, field, spatial)
     if array.dtype == np.uint8:
         return array.reshape(len(array), *shape)
     result = np.empty((len(array), *shape), np.uint8)

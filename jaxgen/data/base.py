@@ -10,6 +10,7 @@ from jaxtyping import Int32, UInt8
 from PIL import Image
 
 from jaxgen.errors import InputError
+from jaxgen.types import Grid
 
 MEMORY_LIMIT = 2**30
 """Largest size in bytes of decoded images that are held in memory; larger sources are read image by image."""
@@ -25,14 +26,14 @@ class Source:
     """Name that the user gave, e.g. mnist, folder:/p, npz:/f, digits."""
     origin: str
     """Description of the images that were really used."""
-    shape: tuple[int, int, int]
-    """Height, width and channels after crop and resize."""
+    shape: Grid
+    """Height, width and channels after crop and resize; of volumes depth first."""
     num_images: int
     labels: Int32[np.ndarray, "n"] | None = None
     """Class of each image, 0 or more."""
     class_names: tuple[str, ...] | None = None
     """Name of each class, in order; None exactly where `labels` is None."""
-    images: UInt8[np.ndarray, "n h w c"] | None = None
+    images: UInt8[np.ndarray, "n *s c"] | None = None
     """All images, if they are held in memory."""
     read: Callable[[int], UInt8[np.ndarray, "h w c"]] | None = None
     """read(index) returns an image if they are not in memory; with `crops`, the whole one. It is safe in threads."""
@@ -50,7 +51,7 @@ class Source:
         return len(self.class_names or ())
 
     def take(self, index: np.ndarray) -> np.ndarray:
-        """Returns the images with these numbers, uint8 (len(index), h, w, c); with `crops`, the centre of each."""
+        """Returns the images with these numbers, uint8 (len(index), *shape); with `crops`, the centre of each."""
         if self.images is not None:
             return self.images[index]
         images = [self.read(int(i)) for i in index]

@@ -16,6 +16,7 @@ from jaxgen.data.base import Source
 from jaxgen.data.config import DataConfig
 from jaxgen.errors import InputError, reject, require
 from jaxgen.files import printable
+from jaxgen.volumes.kinds import VOLUME_SUFFIXES
 
 T = TypeVar("T")
 LOGGER = logging.getLogger("jaxgen")
@@ -47,7 +48,8 @@ def open_folder(config: DataConfig) -> Source:
     root = Path(config.dataset.removeprefix("folder:")).expanduser()
     require(root.is_dir(), "dataset", config.dataset, "folder:PATH where PATH is an existing folder")
     paths = image_files(root)
-    require(bool(paths), "dataset", config.dataset, f"a folder that holds images ({', '.join(SUFFIXES)})")
+    hint = "; volumes need a --volume-size" if not paths and files_of(root, VOLUME_SUFFIXES) else ""
+    require(bool(paths), "dataset", config.dataset, f"a folder that holds images ({', '.join(SUFFIXES)}){hint}")
     good, kept, shape, cropped = _check(paths, config)
     labels, class_names = folder_labels(root, good)
     read = partial(_read, good, config.image_size, shape[2])
@@ -70,12 +72,17 @@ def open_folder(config: DataConfig) -> Source:
 
 
 def image_files(root: Path) -> list[Path]:
-    """Returns the image files below `root` by extension, sorted by relative path, without hidden files and folders."""
+    """Returns the image files below `root` as `files_of` does."""
+    return files_of(root, SUFFIXES)
+
+
+def files_of(root: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    """Returns the files below `root` with these ends, sorted by relative path, without hidden files and folders."""
     found = []
     for folder, subfolders, names in os.walk(root):
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
         visible = [name for name in names if not name.startswith(".")]
-        found += [Path(folder, name) for name in visible if Path(name).suffix.lower() in SUFFIXES]
+        found += [Path(folder, name) for name in visible if name.lower().endswith(suffixes)]
     return sorted(found, key=lambda path: path.relative_to(root).parts)
 
 
@@ -112,7 +119,7 @@ def _check(
 ) -> tuple[list[Path], list[np.ndarray] | None, tuple[int, int, int], int]:
     """Returns the readable paths, their images if these fit in memory, the shape of all, and how many were cropped."""
     good, kept, bad, num_pixels, channels, num_cropped = [], [], [], 0, config.channels or 1, 0
-    for path, found in zip(paths, _in_threads(partial(_try_decode, config), paths), strict=True):
+    for path, found in zip(paths, in_threads(partial(_try_decode, config), paths), strict=True):
         if isinstance(found, str):
             LOGGER.warning("%s", printable(f"{path}: skipped, {found}"))
             bad.append(printable(path.name))
@@ -130,13 +137,15 @@ def _check(
             kept.append(image)
         else:
             kept.clear()
-    _refuse_bad_folder(config, bad, len(paths))
+    size = config.crop_size
+    note = "" if size is None else f", where an image smaller than crop_size {size} counts as damaged"
+    refuse_bad_folder(config.dataset, bad, len(paths), "images", note)
     fits = num_pixels * channels <= base.MEMORY_LIMIT
     height, width = first[:2] if config.crop_size is None else (config.crop_size, config.crop_size)
     return good, kept if fits else None, (height, width, channels), num_cropped
 
 
-def _in_threads(fn: Callable[[Path], T], paths: list[Path]) -> Iterator[T]:
+def in_threads(fn: Callable[[Path], T], paths: list[Path]) -> Iterator[T]:
     """Maps by a few threads, in order; when the consumer stops early, calls that have not begun are cancelled."""
     pool = ThreadPoolExecutor(base.NUM_THREADS)
     try:
@@ -159,14 +168,21 @@ def _try_decode(config: DataConfig, path: Path) -> tuple[np.ndarray, bool] | str
         return f"{type(error).__name__}: {error}"
 
 
-def _refuse_bad_folder(config: DataConfig, bad: list[str], total: int) -> None:
-    size = config.crop_size
-    note = "" if size is None else f", where an image smaller than crop_size {size} counts as damaged"
+def refuse_bad_folder(dataset: str, bad: list[str], total: int, what: str, note: str) -> None:
+    """Raises `InputError` if of the `total` files of a folder none, or too few, could be read.
+
+    Args:
+      dataset: name of the source.
+      bad: names of the unreadable files.
+      total: number of files.
+      what: what they hold, in the plural.
+      note: end of the message.
+    """
     if len(bad) == total:
-        reject("dataset", config.dataset, f"a folder with readable images; none of its {total} could be read{note}")
+        reject("dataset", dataset, f"a folder with readable {what}; none of its {total} could be read{note}")
     if len(bad) > MAX_UNREADABLE * total:
         raise InputError(
-            f"dataset: {len(bad)} of the {total} images of {config.dataset!r} cannot be read (more than 10%), "
+            f"dataset: {len(bad)} of the {total} {what} of {dataset!r} cannot be read (more than 10%), "
             f"the first are {', '.join(bad[:3])}; accepted: a folder with at most 10% damaged files{note}"
         )
 

@@ -9,11 +9,12 @@ RARE = 0.01
 
 
 def size_notes(source: Source) -> tuple[str, ...]:
-    """Returns a line about the images of which only a square is used; none if there are no such images."""
+    """Returns a line about the images of which only a square, or of volumes a cube, is used; none if there are none."""
     if not source.cropped:
         return ()
-    size = f"{source.shape[0]} x {source.shape[1]} px"
-    return (f"{source.cropped:,} of {source.num_images:,} images are cut to their central square, resized to {size}",)
+    what, part = ("images", "square") if len(source.shape) == 3 else ("volumes", "cube")
+    size = f"{' x '.join(map(str, source.shape[:-1]))} px"
+    return (f"{source.cropped:,} of {source.num_images:,} {what} are cut to their central {part}, resized to {size}",)
 
 
 def class_notes(source: Source) -> tuple[str, ...]:

@@ -85,7 +85,7 @@ def batches(
       process_count: number of processes.
 
     Returns:
-      Iterator of `images`, uint8 [b, h, w, c] with b = batch_size / process_count, and `labels`, int32 [b],
+      Iterator of `images`, uint8 [b, *spatial, c] with b = batch_size / process_count, and `labels`, int32 [b],
       if the source has them.
 
     Raises:
@@ -122,7 +122,7 @@ def _epoch(seed: int, num_images: int, epoch: int) -> tuple[np.ndarray, np.ndarr
 
 def _numpy_batch(source: Source, index: np.ndarray, mirrored: np.ndarray) -> dict[str, np.ndarray]:
     images = source.images[index]
-    images[mirrored] = images[mirrored][:, :, ::-1]
+    images[mirrored] = images[mirrored][..., ::-1, :]  # left to right, of a volume too
     return {"images": images} | ({} if source.labels is None else {"labels": source.labels[index]})
 
 

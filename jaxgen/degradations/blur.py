@@ -3,6 +3,7 @@
 import chex
 import jax.numpy as jnp
 from jax import lax
+from jax.experimental.layout import Layout, with_layout_constraint
 from jaxtyping import Array, Float
 from scipy.fft import next_fast_len
 
@@ -125,6 +126,12 @@ def blur(images: Images, kernels: Float[Array, "b *k"]) -> Images:
     half, axes = border // 2, tuple(range(-len(sizes), 0))
     full = tuple(next_fast_len(size + border, True) for size in sizes)
     padded = jnp.pad(images, ((0, 0), *((half, half),) * len(sizes), (0, 0)), mode="symmetric")
-    spectrum = jnp.fft.rfftn(jnp.moveaxis(padded, -1, 1), full, axes) * jnp.fft.rfftn(kernels, full, axes)[:, None]
+    planes = _in_order(jnp.moveaxis(padded, -1, 1))
+    spectrum = jnp.fft.rfftn(planes, full, axes) * jnp.fft.rfftn(_in_order(kernels), full, axes)[:, None]
     inside = (slice(border, border + size) for size in sizes)
-    return jnp.moveaxis(jnp.fft.irfftn(spectrum, full, axes)[(slice(None), slice(None), *inside)], 1, -1)
+    return jnp.moveaxis(jnp.fft.irfftn(_in_order(spectrum), full, axes)[(slice(None), slice(None), *inside)], 1, -1)
+
+
+def _in_order(x: Array) -> Array:
+    """Returns x with its axes in order in memory; XLA may choose another order, which its FFT on a CPU refuses."""
+    return with_layout_constraint(x, Layout(tuple(range(x.ndim))))

@@ -119,7 +119,7 @@ def open_splits(config: DataConfig) -> tuple[Source, Source | None]:
     """Returns the training images and the split `test`; None if there is none, or if training may have used it."""
     train = open_source(config)
     named = dataclasses.replace(train, name=f"{train.name} {config.split}" if train.uses_tensorflow else train.name)
-    if not re.fullmatch(r"train(\[.*\])?", config.split) or train.name != config.dataset or not train.uses_tensorflow:
+    if not re.fullmatch(r"train(\[.*\])?", config.split) or train.name != config.dataset:
         return named, None
     try:
         held_out = open_source(dataclasses.replace(config, split="test", flip=False))

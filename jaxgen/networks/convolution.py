@@ -51,8 +51,12 @@ def _plain_conv(padding: Padding, x: Array, kernel: Array) -> Array:
 
 
 def _static_on_cpu(x: Array) -> bool:
-    """Returns whether x is on the CPU and of fixed size; exported programs with open sizes keep plain convolutions."""
-    return jax.default_backend() == "cpu" and all(isinstance(size, int) for size in x.shape)
+    """Returns whether x is on the CPU and of fixed size; exported programs have open sizes, and serve all platforms."""
+    return jax.default_backend() == "cpu" and _is_static(x)
+
+
+def _is_static(x: Array) -> bool:
+    return all(isinstance(size, int) for size in x.shape)
 
 
 def _is_matmul(x: Array, taps: tuple[int, ...], padding: Padding) -> bool:
@@ -63,9 +67,10 @@ def _is_matmul(x: Array, taps: tuple[int, ...], padding: Padding) -> bool:
 def _convolve(padding: Padding, x: Array, kernel: Array) -> Array:
     if _is_matmul(x, kernel.shape[:-2], padding):
         return x @ kernel.reshape(kernel.shape[-2:])
-    if len(padding) == 3 and _static_on_cpu(x):
-        return _conv_of_slices(padding, x, kernel)
-    return _plain_conv(padding, x, kernel)
+    plain, slices = (functools.partial(fn, padding) for fn in (_plain_conv, _conv_of_slices))
+    if len(padding) == 3 and not _is_static(x):  # whoever loads the program decides
+        return lax.platform_dependent(x, kernel, cpu=slices, default=plain)
+    return slices(x, kernel) if len(padding) == 3 and _static_on_cpu(x) else plain(x, kernel)
 
 
 def _conv_of_slices(padding: Padding, x: Array, kernel: Array) -> Array:
@@ -77,7 +82,7 @@ def _conv_of_slices(padding: Padding, x: Array, kernel: Array) -> Array:
     x = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), (*padding[0], 0), *((0, 0, 0),) * 3])
     places = x.shape[1] - taps + 1
     # few pieces: all taps of each place (for a gradient, whose kernel is a whole volume) or all places of each tap
-    if places < taps:
+    if isinstance(places, int) and places < taps:
         cut = jnp.stack([jnp.moveaxis(x[:, i : i + taps], 1, -2) for i in range(places)], axis=1)
     else:
         cut = jnp.stack([x[:, i : i + places] for i in range(taps)], axis=-2)

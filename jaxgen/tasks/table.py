@@ -62,6 +62,7 @@ TABLE = {
     "super_resolution": Row(
         "jaxgen.tasks.super_resolution.task",
         {"super-resolution": Preset("a network that enlarges photographs", "super_resolution")},
+        ("upscale", "upscale-bicubic"),
     ),
 }
 """Rows by the name of the task."""

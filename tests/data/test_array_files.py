@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxgen.data.array_files import open_arrays, read_arrays
+from jaxgen.data.array_files import open_arrays
 from jaxgen.data.arrays import check_classes, check_images, match_classes
 from jaxgen.data.config import DataConfig
 from jaxgen.data.sources import array_source, open_source
@@ -103,7 +103,7 @@ def test_classes_are_those_that_occur(labels, names, expected):
 @pytest.mark.parametrize("named", [("images", "labels"), ("x", "y"), ("arr_0", "arr_1"), ("x_train", "y_train")])
 def test_classes_in_files(tmp_path, named):
     np.savez(tmp_path / "x.npz", **dict(zip(named, (IMAGES, LABELS), strict=True)), label_names=np.array(["a", "b"]))
-    _, classes = read_arrays(tmp_path / "x.npz", "dataset")
+    classes = open_arrays(tmp_path / "x.npz", "dataset").classes
     np.testing.assert_array_equal(classes.numbers, [1, 0, 0, 1, 0, 1, 0])
     source = open_source(DataConfig(f"npz:{tmp_path / 'x.npz'}"))
     assert (source.class_names, source.num_classes) == (("a", "b"), 2)

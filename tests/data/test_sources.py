@@ -115,7 +115,7 @@ def test_digits_are_5000_of_ten_classes():
     assert middle[source.labels == 0].mean() < min(middle[source.labels == k].mean() for k in range(1, 10))
 
 
-@pytest.mark.parametrize("name", ["digits", "mnist", "mnist:3.0.1", "emnist/letters", "svhn_cropped", "kmnist"])
+@pytest.mark.parametrize("name", ["digits", "mnist", "mnist:3.0.1", "emnist/letters", "kmnist", "volumes_of_digits"])
 def test_digits_are_never_flipped(name):
     with pytest.raises(InputError, match=r"flip: got True.*never flip"):
         open_source(DataConfig(dataset=name, flip=True))
@@ -125,7 +125,7 @@ def test_flip_is_accepted_elsewhere(archive):
     assert open_source(DataConfig(dataset=archive(images=IMAGES), flip=True)).num_images == 2
 
 
-@pytest.mark.parametrize("name", ["digits", "npz:a.npz", "folder:a"])
+@pytest.mark.parametrize("name", ["digits", "volumes_of_digits", "folder:a"])
 def test_other_splits_are_refused_where_there_is_one(name):
     with pytest.raises(InputError, match=r"split: got 'test'.*train"):
         open_source(DataConfig(dataset=name, split="test"))

@@ -12,6 +12,7 @@ from jax import lax
 from scipy.signal import correlate
 
 from jaxgen.networks import layers
+from jaxgen.networks.extent import ends_at
 from jaxgen.networks.layers import Conv, conv
 
 Padding = tuple[tuple[int, int], ...] | None
@@ -26,6 +27,8 @@ CASES: list[tuple[tuple[int, ...], tuple[int, ...], tuple[int, int], Padding]] =
     ((4, 5), (3, 2), (3, 4), ((4, 3), (0, 5))),  # wider than the kernel: the gradient's padding is negative
     ((4, 5), (3, 2), (1, 8), ((4, 3), (0, 5))),
     ((3, 4, 5), (3, 2, 3), (3, 4), None),
+    ((4, 4, 4), (3, 3, 3), (1, 2), None),  # grey volumes
+    ((3, 4, 5), (1, 1, 1), (3, 4), None),
     ((6, 5), (1, 1), (3, 4), None),  # a product of matrices
     ((6, 5), (1, 1), (3, 4), ((1, 0), (0, 2))),
 ]
@@ -200,11 +203,12 @@ def members_inputs(axes: tuple[int | None, ...], case: tuple[Any, ...]) -> tuple
 
 
 @pytest.mark.parametrize("backend", ["cpu", "gpu"])
+@pytest.mark.parametrize("case", [CASES[5], CASES[8]], ids=case_name)
 @pytest.mark.parametrize("axes", [(0, None), (None, 0), (0, 0)], ids=["images", "kernels", "both"])
 def test_members_under_vmap_equal_one_after_another_to_second_derivatives(
-    backend: str, axes: tuple[int | None, ...], monkeypatch: pytest.MonkeyPatch
+    backend: str, axes: tuple[int | None, ...], case: tuple[Any, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    inputs, padding = members_inputs(axes, CASES[5]), CASES[5][3]
+    inputs, padding = members_inputs(axes, case), case[3]
     alone = jax.jit(functools.partial(penalised, plain_conv, padding))
     each = [[a if axis is None else a[i] for a, axis in zip(inputs, axes, strict=True)] for i in range(MEMBERS)]
     expected = jax.tree.map(lambda *parts: jnp.stack(parts), *[alone(*args) for args in each])
@@ -267,3 +271,27 @@ def test_initial_kernels_keep_the_second_moment_through_leaky_relu(scale: float)
 
 def test_leaky_relu() -> None:
     np.testing.assert_allclose(layers.leaky_relu(jnp.array([-2.0, 0.0, 3.0])), [-0.4, 0.0, 3.0])
+
+
+@pytest.mark.parametrize("open_sizes", ["b", "b,d,h,w"])
+@pytest.mark.parametrize("size", [1, 3])
+def test_exported_volumes_of_open_sizes_are_convolved_by_slices_on_the_cpu_alone(open_sizes: str, size: int) -> None:
+    x, kernel = make_inputs((4, 5, 6), (size,) * 3)
+    sizes = {"b": x.shape[0], "d": 4, "h": 5, "w": 6}
+    named = dict(zip(open_sizes.split(","), jax.export.symbolic_shape(open_sizes), strict=True))
+    shape = (*(named.get(name, number) for name, number in sizes.items()), x.shape[-1])
+    both = jax.export.export(jax.jit(lambda x: conv(x, kernel)), platforms=("cpu", "cuda"))
+    program = both(jax.ShapeDtypeStruct(shape, jnp.float32))
+    np.testing.assert_allclose(program.call(x), plain_conv(x, kernel, None), rtol=0, atol=1e-5)
+    text = program.mlir_module()
+    assert "[b, 0, 1, f]" in text  # of images
+    assert "[b, 0, 1, 2, f]" in text  # of volumes
+
+
+def test_volumes_within_a_larger_array_end_where_they_end() -> None:
+    x, kernel = make_inputs((4, 5, 6), (3, 3, 3))
+    layer, params = Conv(4, use_bias=False), {"params": {"kernel": kernel}}
+    wide = jnp.pad(x, ((0, 0), (0, 2), (0, 3), (0, 2), (0, 0)), constant_values=7.0)
+    with ends_at(wide.shape[1:-1], jnp.array([4, 5, 6])):
+        found = jax.jit(layer.apply)(params, wide)[:, :4, :5, :6]
+    np.testing.assert_allclose(found, plain_conv(x, kernel, None), rtol=0, atol=1e-5)

@@ -30,7 +30,7 @@ class GanConfig:
     """Apply the penalties at every n-th step, n times as strongly."""
     discriminator_updates: int = 1
     """Discriminator updates per generator update; each reads a batch of other images, and images count all of them."""
-    augment: tuple[Literal["translation", "cutout", "color"], ...] = ()
+    augment: tuple[Literal["translation", "cutout", "color", "flips"], ...] = ()
     """DiffAugment: random augmentations of the discriminator's input, for small data sets."""
     optimizer: Literal["adam", "sgd"] = "adam"
     """Optimizer of both networks."""

@@ -1,7 +1,8 @@
 """DiffAugment: differentiable augmentations of the discriminator's input, of real and generated images alike.
 
-Each takes a key and images in [-1, 1], and draws its values for each image. Translation and cutout are linear in the
-image, colour is affine, so the gradient penalties can be differentiated through all three.
+Each takes a key and images in [-1, 1], and draws its values for each image. Translation, cutout and flips are linear in
+the image, colour is affine, so the gradient penalties can be differentiated through all of them. Flips, which
+the publication does not have, are for volumes and images without a top or a left.
 
 References:
   Zhao et al., "Differentiable Augmentation for Data-Efficient GAN Training", 2020, section 4; the ranges are those of
@@ -89,7 +90,23 @@ def color(key: PRNGKey, images: Images) -> Images:
     return mean + contrast * (x - mean)
 
 
-AUGMENTATIONS = {"translation": translation, "cutout": cutout, "color": color}
+def flips(key: PRNGKey, images: Images) -> Images:
+    """Returns images of which half are mirrored along each spatial axis, drawn for each image and axis.
+
+    Args:
+      key: key of the draws.
+      images: (b, *spatial, c).
+
+    Returns:
+      (b, *spatial, c).
+    """
+    for axis, key_axis in enumerate(jax.random.split(key, images.ndim - 2), 1):
+        mirrored = jax.random.bernoulli(key_axis, 0.5, images.shape[:1])
+        images = jnp.where(per_image(mirrored, images), jnp.flip(images, axis), images)
+    return images
+
+
+AUGMENTATIONS = {"translation": translation, "cutout": cutout, "color": color, "flips": flips}
 
 
 def augment(key: PRNGKey, images: Images, names: tuple[str, ...]) -> Images:

@@ -6,6 +6,7 @@ import numpy as np
 from flax.traverse_util import unflatten_dict
 from jax import export
 
+from jaxgen.errors import require
 from jaxgen.tasks.base import Exportable, ExportChoices, Trained, flat_weights, require_no_choice
 from jaxgen.tasks.gan.inputs import class_names
 from jaxgen.tasks.gan.pairs import make_gan_pair
@@ -17,8 +18,9 @@ def exportable(gan: Trained, choices: ExportChoices) -> Exportable:
     """Returns the generator with its averaged weights: it maps latents, and class weights if conditional, to images.
 
     Raises:
-      InputError: something is chosen; a GAN leaves no choice.
+      InputError: something is chosen, as a GAN leaves no choice, or it makes volumes.
     """
+    require(len(gan.facts.shape) == 3, "run", gan.facts.name, "a GAN of images; bundles hold no volumes yet")
     require_no_choice(choices, *choices._fields)
     config, names = gan.config.gan, class_names(gan)
     generator = make_gan_pair(config, gan.facts.shape)[0].clone(dtype=jnp.float32)

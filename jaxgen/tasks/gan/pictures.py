@@ -27,7 +27,7 @@ GRID_ROWS = 6
 
 
 def render_all(predict: Predict, state: TrainState, inputs: Inputs, at_once: int = AT_ONCE) -> np.ndarray:
-    """Returns the images for any number of inputs at once, uint8 (b, h, w, c); takes what `render_batches` takes."""
+    """Returns the images for any number of inputs at once, uint8 (b, *spatial, c); see `render_batches`."""
     return np.concatenate(list(render_batches(predict, state, inputs, at_once)))
 
 
@@ -42,7 +42,7 @@ def render_batches(predict: Predict, state: TrainState, inputs: Inputs, at_once:
         depends on the number or order of the others even in its last bit.
 
     Yields:
-      uint8 (n, h, w, c).
+      uint8 (n, *spatial, c).
     """
     arrays, key = jax.device_get(inputs), jax.random.key(0)  # a generator does not use the key
     num, devices = len(next(iter(arrays.values()))), len(state.step.sharding.device_set)
@@ -109,7 +109,7 @@ def draw_final(directory: Path, algorithm: Algorithm, state: TrainState, class_n
 
     def sheet(name: str, inputs: Inputs, across: int, **headings: Sequence[str]) -> None:
         images = render_all(predict, state, inputs)
-        scale = readable_scale(images.shape[1])
+        scale = readable_scale(images.shape[-3])
         save_png(directory / name, add_headings(make_grid(images, across), scale=scale, **headings))
 
     names = [*class_names[:MAX_CLASSES]]
@@ -124,7 +124,7 @@ def draw_final(directory: Path, algorithm: Algorithm, state: TrainState, class_n
     frames = _frames(algorithm, keys[1], lambda inputs: render_all(predict, state, inputs))
     if frames.shape[-1] in (1, 3):
         grids = np.stack([make_grid(frame) for frame in frames])
-        save_gif(directory / "interpolation.gif", grids, scale=readable_scale(frames.shape[2]))
+        save_gif(directory / "interpolation.gif", grids, scale=readable_scale(frames.shape[-3]))
 
 
 def class_rows(algorithm: Algorithm, key: jax.Array, num_classes: int) -> Inputs:
@@ -155,7 +155,7 @@ def between_classes(algorithm: Algorithm, key: jax.Array, num_classes: int) -> I
 
 
 def _frames(algorithm: Algorithm, key: jax.Array, render: Callable[[Inputs], np.ndarray]) -> np.ndarray:
-    """Returns the frames (t, paths, h, w, c) of closed paths through the latents, each path in one class."""
+    """Returns the frames (t, paths, *spatial, c) of closed paths through the latents, each path in one class."""
     num_paths, stops, between = 16, 4, 12
     inputs = algorithm.draw_inputs(key, num_paths * stops)
     anchors = inputs["latents"].reshape(num_paths, stops, -1)

@@ -1,4 +1,4 @@
-"""Sampling of images from a trained GAN, into one picture, an archive or a folder of files."""
+"""Sampling of images or volumes from a trained GAN, into one picture, an archive or a folder of files."""
 
 import io
 import math
@@ -25,9 +25,11 @@ from jaxgen.tasks.gan.inputs import (
     truncate,
 )
 from jaxgen.tasks.gan.pictures import AT_ONCE, Inputs, render_all, render_batches
+from jaxgen.tasks.gan.sample_volumes import save_volume, volume_kind, write_drawn
+from jaxgen.types import Grid
 
-NUMBERED = re.compile(r"\d{5,}\.png")
-"""Names of the files of a folder of images."""
+NUMBERED = re.compile(r"\d{5,}\.(png|nii\.gz)")
+"""Names of the files of a folder of images or volumes."""
 
 
 def sample_run(
@@ -51,7 +53,8 @@ def sample_run(
         64 if one label or none is given.
       seed: seed of all latents, and of classes that are not given; 0 to 2^32 - 1.
       out: .png for one picture; .npz for `images` uint8 (n, h, w, c) and, of a conditional GAN, `labels` and the name
-        of each class, `label_names`; or a folder for one PNG file for each image, 00000.png and so on.
+        of each class, `label_names`; or a folder for one PNG file for each image, 00000.png and so on. Volumes also go
+        to the files of `write_drawn`, and in a folder to 00000.nii.gz and so on.
       label: classes as in `parse_labels`, repeated in order; none draws them at random.
       seeds: a list as in `parse_seeds`, for one image of each seed, whose image depends on no other.
       latents: file as in `inputs_of_file`, in place of `seed` and `seeds`.
@@ -62,7 +65,7 @@ def sample_run(
     Raises:
       InputError: an argument is not accepted, or does not go with another.
     """
-    kind = kind_of(out)
+    kind = kind_of(out, gan.facts.shape)
     require(num is None or num >= 1, "num", num, "1 or more")
     require(0 <= seed < 2**32, "seed", seed, "0 to 4294967295")
     require(0 <= truncation <= 1, "truncation", truncation, "0 to 1")
@@ -90,7 +93,8 @@ def sample_run(
     require(grid is None or num <= rows * columns, "grid", grid, f"a grid with places for {num} images")
     # one image in a call, where it must not depend on the others even in its last bit
     _write(gan, truncate(inputs, truncation), out, columns, 1 if seeds is not None else AT_ONCE)
-    return f"{out}: {num} image{'s' if num > 1 else ''} from {origin(gan)}"
+    what = "image" if _is_flat(gan) else "volume"
+    return f"{out}: {num} {what}{'s' if num > 1 else ''} from {origin(gan)}"
 
 
 def origin(gan: Trained) -> str:
@@ -98,8 +102,10 @@ def origin(gan: Trained) -> str:
     return f"step {gan.facts.step}" if gan.from_run else gan.facts.name
 
 
-def kind_of(out: str | Path) -> str:
-    """Returns what images are written to: ".png", ".npz", or "" for a folder, named so, existing or without a suffix.
+def kind_of(out: str | Path, shape: Grid) -> str:
+    """Returns what images (*spatial, c) are written to, by its suffix: ".png", ".npz", of volumes more.
+
+    It is "" for a folder: named so, existing or without a suffix.
 
     Raises:
       InputError: a file of another kind.
@@ -108,6 +114,8 @@ def kind_of(out: str | Path) -> str:
     if path.is_dir() or str(out).endswith("/") or path.suffix == "":
         require(path.is_dir() or not path.exists(), "out", str(out), "a folder, which this existing file is not")
         return ""
+    if len(shape) == 4:
+        return volume_kind(out, shape)
     accepted = "a file name that ends in .png or .npz, or a folder (FOLDER/)"
     require(path.suffix in (".png", ".npz"), "out", str(out), accepted)
     return path.suffix
@@ -136,38 +144,48 @@ def save_arrays(path: Path, **arrays: np.ndarray) -> None:
     write_bytes(path, buffer.getvalue())
 
 
+def _is_flat(gan: Trained) -> bool:
+    """Returns whether a GAN makes images, and not volumes."""
+    return len(gan.facts.shape) == 3
+
+
 def _write(gan: Trained, inputs: Inputs, out: str | Path, columns: int | None, at_once: int) -> None:
     """Writes the images of these inputs to a picture, an archive or a folder."""
-    if kind_of(out) == "":
+    kind = kind_of(out, gan.facts.shape)
+    if kind == "":
         _write_folder(gan, inputs, Path(out), at_once)
         return
     arrays = _arrays(gan, inputs, at_once)
-    if kind_of(out) == ".png":
-        save_png(Path(out), make_grid(arrays["images"], columns), readable_scale(gan.facts.shape[0]))
-    else:
+    if kind == ".npz":
         names = class_names(gan)
         save_arrays(Path(out), **arrays, **({"label_names": np.array(names)} if names else {}))
+    elif _is_flat(gan):
+        save_png(Path(out), make_grid(arrays["images"], columns), readable_scale(gan.facts.shape[0]))
+    else:
+        write_drawn(arrays["images"], Path(out), columns)
 
 
 def _write_folder(gan: Trained, inputs: Inputs, folder: Path, at_once: int) -> None:
-    """Writes a PNG file for each image, a batch at a time.
+    """Writes a PNG file for each image, or a NIfTI file for each volume, a batch at a time.
 
     Raises:
       InputError: the folder holds further numbered images, which would mix with these.
     """
     num = len(inputs["latents"])
     digits = max(5, len(str(num - 1)))
-    names = [f"{number:0{digits}}.png" for number in range(num)]
+    suffix = ".png" if _is_flat(gan) else ".nii.gz"
+    names = [f"{number:0{digits}}{suffix}" for number in range(num)]
     folder.mkdir(parents=True, exist_ok=True)
     others = sorted({path.name for path in folder.iterdir() if NUMBERED.fullmatch(path.name)} - set(names))
     if others:
         raise InputError(
             f"out: {folder} holds {others[-1]}; accepted: a folder without other numbered images than the new"
         )
+    save = save_png if _is_flat(gan) else save_volume
     batches = render_batches(jax.jit(gan.algorithm.predict), gan.state, inputs, at_once)
     images = (image for batch in batches for image in batch)
     for name, image in zip(names, track_pass("images", images, num), strict=True):
-        save_png(folder / name, image)
+        save(folder / name, image)
 
 
 def _arrays(gan: Trained, inputs: Inputs, at_once: int) -> dict[str, np.ndarray]:

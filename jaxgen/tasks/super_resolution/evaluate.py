@@ -15,6 +15,7 @@ from jaxgen.tasks.load import load, require_use
 from jaxgen.tasks.super_resolution.enlarge import make_enlarge
 from jaxgen.tasks.super_resolution.protocol import least_size
 from jaxgen.tasks.super_resolution.table import (
+    NETWORK,
     Table,
     evaluate_upscaler,
     format_table,
@@ -24,14 +25,14 @@ from jaxgen.tasks.super_resolution.table import (
 
 USE = "evaluate-restoration --suite super-resolution"
 """The use of a trained model that this file is."""
-SHIPPED = "upscale-bicubic"
-"""Weights of the package that are evaluated by default: those for small images as the protocol makes them."""
+SHIPPED = ("upscale-bicubic", "upscale")
+"""Weights of the package, which are evaluated by default."""
 
 
 def evaluate_photos(
     folder: Path, model: str | Path | None, checkpoint: str = "latest", num: int | None = None, out: Path | None = None
 ) -> Table:
-    """Prints and returns the table of super-resolution on a folder of photographs, for all factors of the network.
+    """Prints and returns the table of super-resolution on a folder of photographs, for all factors of the networks.
 
     Args:
       folder: folder of originals; those that are too small are named on stderr and left out.
@@ -46,14 +47,16 @@ def evaluate_photos(
     require(folder.is_dir(), "folder", str(folder), "an existing folder of photographs")
     require(num is None or num >= 1, "num", num, "1 or more")
     found = find_photos([str(folder)])
-    name = SHIPPED if model is None else model
-    trained = require_use(load(name, checkpoint, "model"), USE, "model", name)
-    scales = trained.config.super_resolution.scale
+    models = [
+        require_use(load(m, checkpoint, "model"), USE, "model", m) for m in (SHIPPED if model is None else [model])
+    ]
+    scales = models[0].config.super_resolution.scale
     photos = _large_enough(folder, found, max(map(least_size, scales)))[:num]
-    enlarge = {scale: make_enlarge(trained, scale) for scale in scales}
+    columns = SHIPPED if model is None else (NETWORK,)
+    networks = {c: {s: make_enlarge(m, s) for s in scales} for c, m in zip(columns, models, strict=True)}
     pictures = ((place.as_posix(), to_8_bits(read_photo(path).pixels)) for path, place in photos)
-    names = [place.as_posix() for _, place in photos]
-    table, examples = evaluate_upscaler(trained.facts.name, enlarge, pictures, partial(_watch, names))
+    watch, name = partial(_watch, [place.as_posix() for _, place in photos]), ", ".join(m.facts.name for m in models)
+    table, examples = evaluate_upscaler(name, networks, pictures, watch)
     print(format_table(table))
     if out is not None:
         save_table(out / "table.json", table)

@@ -1,4 +1,4 @@
-"""The table of super-resolution: PSNR and SSIM of a network and of classical methods, for each factor."""
+"""The table of super-resolution: PSNR and SSIM of networks and classical methods, by kind of image and factor."""
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -9,28 +9,38 @@ import numpy as np
 from jaxgen.files import write_json
 from jaxgen.images import add_headings, make_grid
 from jaxgen.tasks.super_resolution.classical import CLASSICAL
-from jaxgen.tasks.super_resolution.protocol import Pixels, Resized, Score, compare, cut_to_multiple, reduced
+from jaxgen.tasks.super_resolution.protocol import (
+    Pixels,
+    Resized,
+    Score,
+    compare,
+    cut_to_multiple,
+    reduced,
+    reduced_as_photo,
+)
 
 SUITE = "super-resolution-1"
-NETWORK = "network"
-"""Name of the network among the methods."""
 NUM_SHOWN = 6
 """Pictures on a sheet."""
-COLUMNS = ("small", "bicubic", NETWORK, "original")
+NETWORK = "network"
+"""Name among the methods of a network that is evaluated alone."""
+KINDS = {"bicubic": reduced, "photo": reduced_as_photo}
+"""How small images are made of originals (h, w, c) whose sizes are multiples of the factor, by the name of the kind."""
 
 EnlargeFn = Callable[[Pixels], Resized]
 """What is evaluated: small image (h, w, c) -> enlarged image, by the factor that it is for."""
 
 
 class Row(NamedTuple):
-    """One factor, with the mean score over the images of each method by name."""
+    """One kind of small images and one factor, with the mean score over the images of each method by name."""
 
+    kind: str
     scale: int
     scores: dict[str, Score]
 
 
 class Table(NamedTuple):
-    """All rows, with the name of the network and the number of images."""
+    """All rows, with the name of the networks and the number of images."""
 
     name: str
     num_images: int
@@ -38,44 +48,49 @@ class Table(NamedTuple):
 
 
 class Example(NamedTuple):
-    """One picture by the largest factor, uint8 (h, w, c) each: the small image by nearest neighbour, and the others."""
+    """One picture by the largest factor.
+
+    Attributes:
+      picture: its name, and the kind of the small image.
+      shown: uint8 (h, w, c) by name: the small image by nearest neighbour, enlarged ones, and last the original.
+    """
 
     picture: str
-    small: Pixels
-    bicubic: Pixels
-    network: Pixels
-    original: Pixels
+    shown: dict[str, Pixels]
 
 
 def evaluate_upscaler(
     name: str,
-    enlarge: Mapping[int, EnlargeFn],
+    networks: Mapping[str, Mapping[int, EnlargeFn]],
     pictures: Iterable[tuple[str, Pixels]],
-    watch: Callable[[str, str], None] = lambda picture, factor: None,
+    watch: Callable[[str, str], None] = lambda picture, what: None,
 ) -> tuple[Table, list[Example]]:
-    """Returns the scores of a network and of `CLASSICAL` by the protocol, and the first pictures as examples.
+    """Returns the scores of networks and of `CLASSICAL` by the protocol, and the first pictures as examples.
 
     Args:
-      name: name of the network, for the table.
-      enlarge: functions of the network by factor.
+      name: name of the networks, for the table.
+      networks: functions of each network by factor; all have the same factors.
       pictures: at least one name and original, each of `least_size` or more.
-      watch: called with the name of the picture and the factor in words, before each.
+      watch: called with the name of the picture, and the kind and factor in words, before each.
     """
-    found: dict[int, list[dict[str, Score]]] = {scale: [] for scale in sorted(enlarge)}
+    scales = sorted(next(iter(networks.values())))
+    found: dict[tuple[str, int], list[dict[str, Score]]] = {(kind, scale): [] for kind in KINDS for scale in scales}
     examples: list[Example] = []
-    for picture, pixels in pictures:
-        for scale, scores in found.items():
-            watch(picture, f"x{scale}")
-            original = cut_to_multiple(pixels, scale)
-            small = reduced(original, scale)
+    num = 0
+    for num, (picture, pixels) in enumerate(pictures, 1):
+        for (kind, scale), scores in found.items():
+            watch(picture, f"{kind} x{scale}")
+            small, original = KINDS[kind](cut_to_multiple(pixels, scale), scale, num)
+            own = {method: by_scale[scale] for method, by_scale in networks.items()}
             results = {method: run(small, scale) for method, run in CLASSICAL.items()}
-            results[NETWORK] = enlarge[scale](small)
+            results |= {method: enlarge(small) for method, enlarge in own.items()}
             scores.append({method: compare(result, original, scale) for method, result in results.items()})
-            if scale == max(enlarge) and len(examples) < NUM_SHOWN:
+            if scale == scales[-1] and len(examples) < NUM_SHOWN * len(KINDS):
                 nearest = small.repeat(scale, axis=0).repeat(scale, axis=1)
-                examples.append(Example(picture, nearest, results["bicubic"], results[NETWORK], original))
-    rows = tuple(Row(scale, _means(scores)) for scale, scores in found.items())
-    return Table(name, len(next(iter(found.values()))), rows), examples
+                columns = {"small": nearest, **{method: results[method] for method in ("bicubic", *own)}}
+                examples.append(Example(f"{picture}, {kind}", {**columns, "original": original}))
+    rows = tuple(Row(*key, _means(scores)) for key, scores in found.items())
+    return Table(name, num, rows), examples
 
 
 def _means(scores: list[dict[str, Score]]) -> dict[str, Score]:
@@ -87,7 +102,7 @@ def to_record(table: Table) -> dict[str, Any]:
     """Returns the table as JSON values, in the form of the tables of restorers."""
     rows = [
         {
-            "damage": "reduced",
+            "damage": row.kind,
             "level": f"x{row.scale}",
             "scores": {method: score._asdict() for method, score in row.scores.items()},
         }
@@ -106,29 +121,30 @@ def format_table(table: Table) -> str:
     methods = list(table.rows[0].scores)
     lines = [
         f"{table.name} on {table.num_images} images, suite {SUITE}: PSNR of the luma in dB / SSIM",
-        f"{'factor':6}" + "".join(f"{method:>18}" for method in methods),
+        f"{'':12}" + "".join(f"{method:>18}" for method in methods),
     ]
     for row in table.rows:
         cells = (f"{score.psnr:.2f} / {score.ssim:.4f}" for score in row.scores.values())
-        lines.append(f"x{row.scale:<5}" + "".join(f"{cell:>18}" for cell in cells))
+        lines.append(f"{f'{row.kind} x{row.scale}':12}" + "".join(f"{cell:>18}" for cell in cells))
     return "\n".join(lines)
 
 
 def sheet_of_examples(examples: list[Example], largest: int = 128) -> np.ndarray:
-    """Returns a picture with a row for each example: small, bicubic, network, original.
+    """Returns a picture with a row for each example: small, bicubic, networks, original.
 
     Of each the square of up to `largest` pixels is shown where bicubic errs the most.
 
     Returns:
       uint8 (H, W, 3).
     """
-    edge = min(largest, *(size for example in examples for size in example.original.shape[:2]))
+    edge = min(largest, *(size for example in examples for size in example.shown["original"].shape[:2]))
     cells = []
     for example in examples:
-        top, left = _worst_square(example.bicubic, example.original, edge)
-        parts = [pixels[top : top + edge, left : left + edge] for pixels in example[1:]]
+        top, left = _worst_square(example.shown["bicubic"], example.shown["original"], edge)
+        parts = [pixels[top : top + edge, left : left + edge] for pixels in example.shown.values()]
         cells += [np.repeat(part, 3 // part.shape[-1], axis=-1) for part in parts]
-    return add_headings(make_grid(np.stack(cells), len(COLUMNS)), [each.picture for each in examples], COLUMNS)
+    columns = tuple(examples[0].shown)
+    return add_headings(make_grid(np.stack(cells), len(columns)), [each.picture for each in examples], columns)
 
 
 def _worst_square(result: Pixels, original: Pixels, edge: int) -> tuple[int, int]:

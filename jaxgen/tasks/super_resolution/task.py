@@ -22,7 +22,7 @@ from jaxgen.tasks.super_resolution.config import SuperResolutionRecipe
 from jaxgen.tasks.super_resolution.enlarge import make_enlarge
 from jaxgen.tasks.super_resolution.evaluate import USE, evaluate_photos
 from jaxgen.tasks.super_resolution.export import exportable
-from jaxgen.tasks.super_resolution.table import evaluate_upscaler, format_table, save_table, sheet_of_examples
+from jaxgen.tasks.super_resolution.table import NETWORK, evaluate_upscaler, format_table, save_table, sheet_of_examples
 from jaxgen.tasks.super_resolution.upscale import upscale_photos
 from jaxgen.training.step import Algorithm, TrainState
 from jaxgen.types import Observation
@@ -106,7 +106,8 @@ def _finish(trained: Trained, data: Data, directory: Path) -> None:
     enlarge = {scale: make_enlarge(trained, scale) for scale in trained.config.super_resolution.scale}
     images = images_to_evaluate(data.held_out)
     pictures = ((str(i), image) for i, image in enumerate(images, 1))
-    table, examples = evaluate_upscaler(f"step {trained.facts.step}", enlarge, pictures, partial(_say, len(images)))
+    name, watch = f"step {trained.facts.step}", partial(_say, len(images))
+    table, examples = evaluate_upscaler(name, {NETWORK: enlarge}, pictures, watch)
     save_png(directory / "sheet.png", sheet_of_examples(examples))
     save_table(directory / "table.json", table)
     print(format_table(table))
@@ -143,5 +144,8 @@ TASK = Task(
         ),
     },
     export=exportable,
+    pretrained={
+        "upscale-bicubic": "83b8db6cc6e655c12a8b88c1e1ee7a4c8c8ec3ed8a49955fba150148f8c008d0",
+    },
 )
 """The training of networks that enlarge images."""

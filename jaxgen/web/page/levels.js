@@ -5,6 +5,7 @@ const WINDOW = 64; // edge in pixels
 const NUM_WINDOWS = 48;
 const LEAST = { noise: 3 / 255, jpeg: 0.08, blur: 0.5 }; // below these there is nothing to repair
 const EVERYWHERE = 0.8; // share of the windows that must show noise: texture may look like it, but is not everywhere
+const NOISY = 0.7; // quantile of the levels of noise over the windows, of which flat ones hide a part of it
 
 /** Returns {data, dims: [n, size, size, channels]}: windows of a picture, in [-1, 1]; a smaller one is mirrored. */
 export function windowsOf({ data, width, height }, channels) {
@@ -29,8 +30,8 @@ export function windowsOf({ data, width, height }, channels) {
 
 /** Returns the level of each of `repairs` by name, from those found in each window, {data, dims: [n, k]}. */
 export function levelsOf(found, windows, repairs) {
-  const [all, smooth] = [[...Array(found.dims[0]).keys()], smootherHalf(windows)];
-  const level = (name, i) => median((name === "noise" ? smooth : all).map((n) => found.data[n * repairs.length + i]));
+  const column = (i) => Array.from({ length: found.dims[0] }, (_, n) => found.data[n * repairs.length + i]);
+  const level = (name, i) => (name === "noise" ? quantile(column(i), NOISY) : median(column(i)));
   const seenIn = (n, i) => found.data[n * repairs.length + i] >= LEAST.noise;
   const unclipped = unclippedOf(windows);
   const everywhere = (i) => unclipped.filter((n) => seenIn(n, i)).length >= EVERYWHERE * unclipped.length;
@@ -50,6 +51,10 @@ function starts(size, num) {
 function mirrored(i, n) {
   const place = i < 0 ? -1 - i : i % (2 * n);
   return place < n ? place : 2 * n - 1 - place;
+}
+
+function quantile(values, share) {
+  return Float64Array.from(values).sort()[Math.floor(share * (values.length - 1))];
 }
 
 function median(values) {
@@ -72,40 +77,4 @@ function unclippedOf({ data, dims: [num, size, , channels] }) {
   };
   const open = all.filter((n) => !clipped(n));
   return open.length ? open : all;
-}
-
-/** Returns the numbers of the half of the windows with less texture, which may be taken for noise, or hide it. */
-function smootherHalf({ data, dims: [num, size, , channels] }) {
-  const area = size * size;
-  const slopes = Array.from({ length: num }, (_, n) => {
-    const grey = new Float64Array(area);
-    for (let i = 0; i < area * channels; i++) grey[Math.floor(i / channels)] += data[n * area * channels + i] / channels;
-    return slopeOf(blurred(blurred(grey, size, 1, size), size, size, 1), size);
-  });
-  return [...slopes.keys()].sort((a, b) => slopes[a] - slopes[b]).slice(0, Math.floor(num / 2));
-}
-
-/** Returns a square blurred along one axis by a Gaussian of standard deviation 2, mirrored at its edges. */
-function blurred(from, size, step, lineStep) {
-  const weights = Array.from({ length: 17 }, (_, k) => Math.exp(-((k - 8) ** 2) / 8));
-  const total = weights.reduce((sum, weight) => sum + weight);
-  const to = new Float64Array(from.length);
-  for (let line = 0; line < size; line++) {
-    for (let i = 0; i < size; i++) {
-      let sum = 0;
-      for (let k = 0; k < 17; k++) sum += weights[k] * from[line * lineStep + mirrored(i + k - 8, size) * step];
-      to[line * lineStep + i * step] = sum / total;
-    }
-  }
-  return to;
-}
-
-/** Returns the mean slope of a square along both axes. */
-function slopeOf(values, size) {
-  let sum = 0;
-  for (let i = 0; i < size * size; i++) {
-    if ((i + 1) % size) sum += Math.abs(values[i + 1] - values[i]);
-    if (i + size < size * size) sum += Math.abs(values[i + size] - values[i]);
-  }
-  return sum / (size * (size - 1));
 }

@@ -10,7 +10,7 @@ import pytest
 
 from jaxgen.losses.penalties import squared_gradient_penalty
 from jaxgen.tasks.gan.config import GanConfig
-from jaxgen.tasks.gan.diffaugment import AUGMENTATIONS, augment, augment_each, color, cutout, translation
+from jaxgen.tasks.gan.diffaugment import AUGMENTATIONS, augment, augment_each, color, cutout, flips, translation
 
 NAMES = sorted(AUGMENTATIONS)
 
@@ -136,7 +136,7 @@ def test_each_image_has_its_own_draw_and_the_key_decides_it(name: str) -> None:
     images = jnp.broadcast_to(noise_images(1, 16, 16, 3), (32, 16, 16, 3))
     first = draw(name, images)
     np.testing.assert_array_equal(first, draw(name, images))
-    assert len({image.tobytes() for image in first}) > 16
+    assert len({image.tobytes() for image in first}) > (3 if name == "flips" else 16)
     assert sum(np.array_equal(a, b) for a, b in zip(first, draw(name, images, seed=1), strict=True)) < 16
 
 
@@ -147,8 +147,18 @@ def test_dtype_and_shape_are_kept(name: str) -> None:
         assert (result.shape, result.dtype) == ((2, 9, 8, c), jnp.bfloat16)
 
 
-@pytest.mark.parametrize("fn", [translation, cutout])
-def test_translation_and_cutout_are_linear(fn: Callable[..., jax.Array]) -> None:
+def test_flips_mirror_half_of_the_volumes_along_each_axis() -> None:
+    volume = np.asarray(noise_images(4, 5, 6, 2))
+    found = draw("flips", jnp.broadcast_to(volume, (400, *volume.shape)))
+    ways = [tuple(axis for axis in range(3) if which >> axis & 1) for which in range(8)]
+    mirrored = [np.flip(volume, way) for way in ways]
+    counts = [sum(np.array_equal(each, one) for each in found) for one in mirrored]
+    assert sum(counts) == 400
+    assert min(counts) > 25  # 50 are expected, and 6.6 are a standard deviation
+
+
+@pytest.mark.parametrize("fn", [translation, cutout, flips])
+def test_translation_cutout_and_flips_are_linear(fn: Callable[..., jax.Array]) -> None:
     fn, key, (a, b) = jax.jit(fn), jax.random.key(3), jnp.split(noise_images(16, 16, 16, 2), 2)
     np.testing.assert_allclose(fn(key, 2.0 * a - 3.0 * b), 2.0 * fn(key, a) - 3.0 * fn(key, b), atol=1e-5)
 
