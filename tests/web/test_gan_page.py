@@ -179,6 +179,18 @@ def test_an_address_or_a_seed_that_makes_no_sense_is_no_error(page: Page, addres
     assert page.problems == []
 
 
+def test_a_pause_while_a_picture_is_still_to_be_drawn_leaves_an_address(page: Page, address: str) -> None:
+    page.open(f"{address}#model=linear&seed=3&to=8&at=0.25")
+    page.click("#play")
+    page.run("""{
+      document.querySelector("#truncation").value = 0.75;
+      document.querySelector("#truncation").dispatchEvent(new Event("input"));
+      document.querySelector("#play").click();
+    }""")
+    page.idle()
+    assert "truncation=0.75" in page.run("location.href")
+
+
 def test_the_models_are_chosen_from_a_list(page: Page, address: str) -> None:
     page.open(address)
     assert page.run("[...document.querySelector('#model').options].map(o => o.value)") == [
@@ -189,6 +201,7 @@ def test_the_models_are_chosen_from_a_list(page: Page, address: str) -> None:
         "told",
         "no-holes",
         "seeing",
+        "larger",
     ]
     page.set("#model", "mean", "change")
     page.wait("!document.querySelector('#restorer').hidden")

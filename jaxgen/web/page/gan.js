@@ -64,19 +64,19 @@ export async function openGan(model, say, signal) {
     canvases.forEach((canvas, i) => paint(canvas, images[i]));
   }
 
+  let timer = 0;
   let wanted = false;
   /** Draws the current state once the last drawing is done; several calls in between give one drawing. */
   function update() {
+    settleSoon();
     if (wanted) return;
     wanted = true;
     busy = busy.then(async () => {
       wanted = false;
       await draw();
     }).catch((error) => say(`The picture could not be drawn: ${error.message}`, true));
-    settleSoon();
   }
 
-  let timer = 0;
   function settleSoon() {
     clearTimeout(timer);
     if (!frame) timer = setTimeout(() => (busy = busy.then(settle)), 120);
