@@ -204,7 +204,7 @@ def test_the_models_are_chosen_from_a_list(page: Page, address: str) -> None:
         "larger",
     ]
     page.set("#model", "mean", "change")
-    page.wait("!document.querySelector('#restorer').hidden")
+    page.wait("!document.querySelector('#photo').hidden")
     assert page.run("document.querySelector('#gan').hidden")
     assert page.run("document.title") == "Mean"
     page.set("#model", "linear-2", "change")
