@@ -37,7 +37,7 @@ class Picture:
 
 
 def draw() -> np.ndarray:
-    """Returns a picture, uint8 (H, W, 3), with a row for each case: small, bicubic, both networks, original."""
+    """Returns a picture, uint8 (H, W, 3), with a row for each case: small, by bicubic, by both networks, original."""
     rows, names = [], []
     for name, (top, left), kind, scale in CASES:
         clean = getattr(data, name)()[top : top + SIZE + 4 * scale, left : left + SIZE + 4 * scale, :3]
@@ -46,7 +46,7 @@ def draw() -> np.ndarray:
         nearest = small.repeat(scale, axis=0).repeat(scale, axis=1)
         rows += [pixels[:SIZE, :SIZE] for pixels in (nearest, bicubic(small, scale), *networks, shown)]
         names.append(f"{kind} x{scale}")
-    columns = ("small", "bicubic", "--kind bicubic", "--kind photo", "original")
+    columns = ("small", "resized", "bicubic", "photo", "original")
     return add_headings(make_grid(np.stack(rows), len(columns)), names, columns)
 
 

@@ -145,6 +145,7 @@ TASK = Task(
     },
     export=exportable,
     pretrained={
+        "upscale": "056804421d4674f18f7eb317af69c5039a726f2d3de206cf5a40dbf6f1b94852",
         "upscale-bicubic": "83b8db6cc6e655c12a8b88c1e1ee7a4c8c8ec3ed8a49955fba150148f8c008d0",
     },
 )

@@ -23,7 +23,7 @@ SHIPPED = task.TASK.pretrained
 def test_the_weights_of_the_package_are_small():
     files = {name: pretrained_file(name).stat().st_size for name in table.pretrained()}
     assert sum(files[name] for name in SHIPPED) <= 6_000_000
-    assert sum(files.values()) + MNIST_WEIGHTS.stat().st_size <= 9_000_000
+    assert sum(files.values()) + MNIST_WEIGHTS.stat().st_size <= 11_000_000
 
 
 def test_the_wheel_holds_them():
