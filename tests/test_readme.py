@@ -37,7 +37,7 @@ def test_the_way_to_a_train_step_is_as_short_as_it_says():
 
 def test_flags_named_exist():
     fields = {"dist", "help", "help-all", "n", "print-completion"}
-    for name in ("sample", "evaluate", "restore", "evaluate-restoration", "doctor", "export", "web"):
+    for name in ("sample", "evaluate", "restore", "evaluate-restoration", "doctor", "export", "web", "upscale"):
         fields |= {flag.replace("_", "-") for flag in inspect.signature(COMMANDS[name].run).parameters}
     for group in (
         field for recipe in (GanRecipe, RestorationRecipe, scan_type(GanRecipe)) for field in dataclasses.fields(recipe)
