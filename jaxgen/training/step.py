@@ -61,8 +61,7 @@ class Algorithm(NamedTuple):
       init: (key, hparams) -> TrainState.
       step: (state, batch, key) -> (state, metrics); all its random numbers come from `fold_in(key, state.step)`.
         A fourth argument, a `Gradient`, replaces `mean_gradient`; all costly gradients are computed by it.
-      predict: (state, inputs, key) -> `Prediction` of images (b, *spatial, c) in [-1, 1], or logits, with the averaged
-        parameters; its random numbers come from the key.
+      predict: (state, inputs, key) -> `Prediction` of images in [-1, 1], or logits, with the averaged parameters.
       draw_inputs: (key, num) -> random inputs of `predict` by name, such as `latents` (num, z); None if they are data.
       images_per_step: images that one step consumes.
       takes_gradient: whether `step` takes the fourth argument.

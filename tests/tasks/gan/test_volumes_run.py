@@ -11,6 +11,7 @@ from jaxgen.data.config import DataConfig
 from jaxgen.errors import InputError
 from jaxgen.runs.folder import Run, new_run
 from jaxgen.runs.reading import read_metrics
+from jaxgen.tasks.base import ExportChoices
 from jaxgen.tasks.gan.config import GanConfig, GanRecipe
 from jaxgen.tasks.gan.evaluate import evaluate_run
 from jaxgen.tasks.gan.export import exportable
@@ -64,7 +65,7 @@ def test_its_samples_are_volumes(run, tmp_path):
     with pytest.raises(InputError, match=r"run: got .*accepted: a GAN of images"):
         evaluate_run(gan, run.directory, 10)
     with pytest.raises(InputError, match=r"run: got .*accepted: a GAN of images"):
-        exportable(gan, None)
+        exportable(gan, ExportChoices())
 
 
 def test_the_recipe_takes_the_pair_of_the_digits():

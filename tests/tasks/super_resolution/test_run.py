@@ -117,12 +117,17 @@ def test_the_command_prints_and_writes_the_table(run, folder, monkeypatch, capsy
     (folder / "0small.png").unlink()
     said = capsys.readouterr()
     assert said.err.splitlines() == [
-        f"{folder / '0small.png'}: left out, has 80 x 15 pixels; needed: 18 x 18 or more",
-        *[f"{i}.png x{scale} ({2 - i} to go)" for i in (0, 1) for scale in (2, 3)],
+        f"{folder / '0small.png'}: left out, has 80 x 15 pixels; needed: 30 x 30 or more",
+        *[
+            f"{i}.png {kind} x{scale} ({2 - i} to go)"
+            for i in (0, 1)
+            for kind in ("bicubic", "photo")
+            for scale in (2, 3)
+        ],
     ]
     record = json.loads((tmp_path / "table.json").read_text())
     assert (record["upscaler"], record["num_images"]) == ("upscaler.safetensors", 2)
-    score = record["rows"][1]["scores"]["back-projection"]
+    score = record["rows"][-1]["scores"]["back-projection"]
     assert f"{score['psnr']:.2f} / {score['ssim']:.4f}" in said.out.splitlines()[-1]
     assert (tmp_path / "sheet.png").exists()
 
@@ -134,7 +139,7 @@ def test_the_command_prints_and_writes_the_table(run, folder, monkeypatch, capsy
         (["--model", "photos"], ["model", "'photos', of task restoration", "a run of task super_resolution"]),
         (["--model", "nowhere"], ["model", "'nowhere'", "a run folder"]),
         (["--num", "0"], ["num", "0", "1 or more"]),
-        (["--model", "{weights}"], ["folder", "18 x 18 pixels or more"]),
+        (["--model", "{weights}"], ["folder", "30 x 30 pixels or more"]),
     ],
 )
 def test_bad_input_gets_one_line(flags, words, run, monkeypatch, capsys, tmp_path):
