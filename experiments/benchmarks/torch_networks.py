@@ -120,6 +120,9 @@ class DnCNN(nn.Module):
       Zhang et al., "Beyond a Gaussian Denoiser: Residual Learning of Deep CNN for Image Denoising", 2017, section III.
     """
 
+    join = staticmethod(torch.sub)
+    """How the last layer's result is put together with the images."""
+
     def __init__(self, num_layers: int = 17, features: int = 64):
         super().__init__()
         channels = [1, *[features] * (num_layers - 1), 1]
@@ -131,7 +134,7 @@ class DnCNN(nn.Module):
         x = images
         for conv in self.convs[:-1]:
             x = F.relu(conv(x), inplace=True)
-        return images - self.convs[-1](x)
+        return self.join(images, self.convs[-1](x))
 
 
 def make_pair(config: GanConfig, shape: Shape) -> tuple[nn.Module, nn.Module]:

@@ -12,8 +12,8 @@ NUM_WINDOWS = 48
 """Windows of a picture on which levels are estimated."""
 LEAST = {"noise": 3.0 / 255.0, "jpeg": 0.08, "blur": 0.5}
 """Levels below which there is nothing to repair: noise of 3/255, JPEG of quality 92, blur of half a pixel."""
-EVERYWHERE = 0.8
-"""Share of the windows that must show noise of this level or more."""
+EVERYWHERE = 2 / 3
+"""Share of the windows that must show noise of this level or more. The others may be flat, or filled in before."""
 NOISY = 0.7
 """Quantile of the levels of noise over the windows."""
 
@@ -23,7 +23,7 @@ def estimate_levels(
 ) -> dict[str, float]:
     """Returns the level of each repair in a picture, 0 below `LEAST`: the median over its windows.
 
-    That of noise is a high quantile, `NOISY`, as flat windows hide a part of it. It is 0 unless nearly all windows show
+    That of noise is a high quantile, `NOISY`, as flat windows hide a part of it. It is 0 unless most windows show
     noise, as texture may look like noise but is not everywhere.
 
     Args:

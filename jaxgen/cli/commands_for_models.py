@@ -171,7 +171,7 @@ def evaluate_restoration(
     The everyday suite asks what a restorer does to photographs as people have them, and begins with the harm: what
     became of clean ones (as they are, with captions, dates, frames, snow, and drawn ones). It has PSNR alone, with the
     worst picture of each row. The super-resolution suite measures networks that enlarge, by the protocol of published
-    tables: PSNR and SSIM of the luma, for small images by bicubic reduction.
+    tables: PSNR and SSIM of the luma, for small images by bicubic reduction; and for some damaged as photographs are.
 
     Args:
       folder: folder of clean photographs; everyday takes their middle 256 x 256 pixels and leaves smaller ones out.
@@ -181,7 +181,7 @@ def evaluate_restoration(
       model: run (folder, recipe or latest) or its file of weights; by default the pretrained model.
       checkpoint: of the run given by --model: latest, best or a step.
       num: use only the first NUM photographs.
-      seed: random seed of the damage; super-resolution draws nothing.
+      seed: random seed of the damage; super-resolution has fixed ones.
       out: folder for table.json and sheet.png; by default nothing is written.
     """
     require(suite in SUITES, "suite", suite, ", ".join(SUITES))
@@ -208,7 +208,8 @@ def export(
     """Exports a trained model as a bundle, for jaxgen.load or an ONNX runtime.
 
     Args:
-      run: run (folder, recipe or latest), members/NUMBER of a scan, or digits, photos, photos-grey, photos-marks.
+      run: run (folder, recipe or latest), members/NUMBER of a scan, or digits, photos, photos-grey, photos-marks,
+        upscale, upscale-bicubic.
       out: folder for the bundle.
       format: stablehlo, onnx (StableHLO and ONNX) or safetensors (only weights and manifest).
       checkpoint: latest, best or a step.

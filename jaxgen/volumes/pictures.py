@@ -31,7 +31,7 @@ def all_slices(volume: np.ndarray, columns: int | None = None) -> UInt8[np.ndarr
     return make_grid(_bytes(volume[None])[0], columns)
 
 
-def middle_slices(volumes: np.ndarray) -> UInt8[np.ndarray, "n 3 s s c"]:
+def orthogonal_slices(volumes: np.ndarray) -> UInt8[np.ndarray, "n 3 s s c"]:
     """Returns the middle slice of each volume across d, h and w; in a square of the longest side, filled with black.
 
     Args:
@@ -51,7 +51,7 @@ def montage(volumes: np.ndarray, columns: int | None = None) -> UInt8[np.ndarray
     """
     x = _bytes(volumes)
     columns = columns or max(1, round(math.sqrt(len(x)) / 2))
-    slices = middle_slices(x)
+    slices = orthogonal_slices(x)
     views = np.stack([_fitted(surface_view(volume), slices.shape[2]) for volume in x])[:, None]
     cells = np.concatenate([slices, views[..., None]], axis=1)
     return make_grid(cells.reshape(-1, *cells.shape[2:]), 4 * columns)

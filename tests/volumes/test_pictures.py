@@ -5,7 +5,7 @@ import pytest
 
 from jaxgen.errors import InputError
 from jaxgen.images import BACKGROUND
-from jaxgen.volumes.pictures import PIXELS, all_slices, middle_slices, montage, surface_view, turning
+from jaxgen.volumes.pictures import PIXELS, all_slices, montage, orthogonal_slices, surface_view, turning
 
 NOISE = np.random.default_rng(0).integers(0, 256, (2, 6, 8, 4, 1), np.uint8)
 
@@ -19,7 +19,7 @@ def test_all_slices_row_by_row():
 
 
 def test_middle_slices_across_each_axis():
-    slices = middle_slices(NOISE)
+    slices = orthogonal_slices(NOISE)
     assert slices.shape == (2, 3, 8, 8, 1)
     np.testing.assert_array_equal(slices[:, 0, :, 2:6], NOISE[:, 3])
     np.testing.assert_array_equal(slices[:, 1, 1:7, 2:6], NOISE[:, :, 4])
@@ -28,13 +28,13 @@ def test_middle_slices_across_each_axis():
 
 
 def test_floats_are_those_of_networks():
-    np.testing.assert_array_equal(middle_slices(NOISE / 127.5 - 1), middle_slices(NOISE))
+    np.testing.assert_array_equal(orthogonal_slices(NOISE / 127.5 - 1), orthogonal_slices(NOISE))
 
 
 def test_a_montage_has_three_slices_and_a_view_of_each():
     picture = montage(NOISE, columns=1)
     assert picture.shape == (2 * 10 + 2, 4 * 10 + 2, 1)
-    np.testing.assert_array_equal(picture[12:20, 12:20], middle_slices(NOISE)[1, 1])
+    np.testing.assert_array_equal(picture[12:20, 12:20], orthogonal_slices(NOISE)[1, 1])
 
 
 def body(d, h, w) -> np.ndarray:

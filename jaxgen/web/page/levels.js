@@ -4,7 +4,7 @@
 const WINDOW = 64; // edge in pixels
 const NUM_WINDOWS = 48;
 const LEAST = { noise: 3 / 255, jpeg: 0.08, blur: 0.5 }; // below these there is nothing to repair
-const EVERYWHERE = 0.8; // share of the windows that must show noise: texture may look like it, but is not everywhere
+const EVERYWHERE = 2 / 3; // share of the windows that must show noise: texture may look like it, but is not everywhere
 const NOISY = 0.7; // quantile of the levels of noise over the windows, of which flat ones hide a part of it
 
 /** Returns {data, dims: [n, size, size, channels]}: windows of a picture, in [-1, 1]; a smaller one is mirrored. */

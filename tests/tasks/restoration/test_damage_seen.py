@@ -5,10 +5,12 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 from skimage import data
 
+from experiments.old_print import old_print
 from jaxgen.bundles.levels import estimate_levels, windows_of
 from jaxgen.errors import InputError
 from jaxgen.repairs import REPAIRS, parse_repairs
-from jaxgen.tasks.restoration.damage_seen import Seen, describe, impulse_share
+from jaxgen.tasks.restoration.damage_seen import Seen, describe, impulse_share, see_damage
+from jaxgen.tasks.restoration.pixels import photo_models
 
 PHOTO = data.chelsea()[:256, 100:356]
 RNG = np.random.default_rng(0)
@@ -97,5 +99,13 @@ def test_noise_counts_only_where_it_is_everywhere() -> None:
     found[:10, 0] = 0.0
     noisy = estimate_levels(lambda _: found, ("noise", "jpeg"), 3, windows)
     assert noisy == pytest.approx({"noise": 0.1, "jpeg": 0.1})
-    found[10:20, 0] = 0.0  # ten of 38 show no noise, so that what the others show is texture
+    found[10:22, 0] = 0.0  # 26 of 38 are most of them
+    assert estimate_levels(lambda _: found, ("noise", "jpeg"), 3, windows)["noise"] == pytest.approx(0.1)
+    found[22, 0] = 0.0  # 25 are not, so that what the others show is texture
     assert estimate_levels(lambda _: found, ("noise", "jpeg"), 3, windows) == pytest.approx({"noise": 0.0, "jpeg": 0.1})
+
+
+def test_the_grain_of_a_print_is_seen_though_a_fold_and_a_corner_were_filled_in() -> None:
+    scan, mask, new = old_print()
+    filled = np.where(mask[..., None] > 0, new, scan)  # has no grain
+    assert see_damage(photo_models().main[3], filled).levels["noise"] > 5 / 255
