@@ -71,7 +71,7 @@ def training_of(name: str, small: bool, **changes: Any) -> Training:
     train = dataclasses.replace(config.train, batch_size=batch_size)
     config = dataclasses.replace(config, train=train, **{task.name: shrink(structure) if small else structure})
     crop, channels = config.data.crop_size, config.data.channels or 1
-    size = (16 if small else crop) if crop else DIGIT
+    size = (48 if small else crop) if crop else DIGIT  # 48: the smallest crop of every recipe
     algorithm = task.make(config, Facts((size, size, channels), tuple("0123456789")))
     num = algorithm.images_per_step
     batch = {"images": common.pictures(num, size, channels), "labels": np.arange(num, dtype=np.int32) % 10}
