@@ -8,13 +8,14 @@ Command:  python -m experiments.gan_volumes
 
 from jaxgen.cli import run_recipe
 from jaxgen.data.config import DataConfig
-from jaxgen.tasks.gan.config import GanConfig, GanRecipe
+from jaxgen.tasks.gan.config import GanConfig, GanHparams, GanRecipe
 from jaxgen.training.config import TrainConfig
 
 CONFIG = GanRecipe(
     data=DataConfig("volumes_of_digits", volume_size=32),
-    gan=GanConfig(base_channels=16, augment=("translation",)),
-    train=TrainConfig(steps=2_000, batch_size=16),
+    gan=GanConfig(base_channels=12, penalty_interval=2, augment=("translation",)),
+    hparams=GanHparams(ema_half_life=5_000.0),
+    train=TrainConfig(steps=6_000, batch_size=16),
 )
 
 

@@ -60,6 +60,7 @@ def classes_in(hint):
     return [hint] if inspect.isclass(hint) else [c for part in typing.get_args(hint) for c in classes_in(part)]
 
 
+@pytest.mark.slow
 def test_the_examples_of_docstrings_run(trained, restorer):
     photo = np.random.default_rng(2).integers(0, 256, (10, 12, 3), np.uint8)
     names = {"jaxgen": jaxgen, "images": IMAGES, "photo": photo, "gan": trained[0], "restorer": restorer}
@@ -143,6 +144,7 @@ def test_the_command_line_gives_the_same_weights(trained, tmp_path, monkeypatch)
     assert same(load(run).state.params, trained[0].state.params)
 
 
+@pytest.mark.slow
 def test_going_on_is_as_never_having_stopped(trained):
     hparams = jaxgen.GanHparams(schedule_images=96.0)
     more = {"batch_size": 8, "config": SMALL, "hparams": hparams, "progress": False}

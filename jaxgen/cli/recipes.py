@@ -117,7 +117,7 @@ def _run_preset(name: str, args: list[str]) -> None:
     recipe = preset.folder_recipe if preset.folder_recipe and dataset.startswith("folder:") else preset.recipe
     module = importlib.import_module(f"experiments.{recipe}")
     config = module.CONFIG
-    if dataset or size:  # without them the help needs no JAX
+    if (dataset or size) and not value_of(args, "--volume-size"):  # without them the help needs no JAX
         task = task_of((f.name for f in dataclasses.fields(config)), "train", name)
         config = task.adapt(config, dataset, int(size) if size.isdecimal() and int(size) >= 1 else None)
     description = f"{preset.about[0].upper()}{preset.about[1:]}, on any images.\n\nStarts from {module.__name__}."

@@ -2,7 +2,8 @@
 
 Reference: Huang et al., "The GAN is dead; long live the GAN! A modern GAN baseline", 2024, section 4. Each block ends
 in a convolution that starts at zero, so that at first the network consists of resampling and 1x1 convolutions alone.
-The generator starts from a learned grid.
+The generator starts from a learned grid. Volumes are made at half size, with each block of 2x2x2 voxels as channels,
+since the blocks at full size would take most of the time.
 """
 
 import math
@@ -14,13 +15,27 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from jaxgen.networks.conditioning import Condition, entries, join, score
-from jaxgen.networks.layers import Conv, downsample, leaky_relu, scaled_init, stage_sizes, upsample
+from jaxgen.networks.layers import (
+    Conv,
+    depth_to_space,
+    downsample,
+    leaky_relu,
+    scaled_init,
+    space_to_depth,
+    stage_sizes,
+    upsample,
+)
 from jaxgen.types import Grid, Images
 
 
 def stage_channels(base_channels: int, num_stages: int) -> tuple[int, ...]:
     """Returns the channels from the smallest grid to full size: doubled at each halving, at most 8 `base_channels`."""
     return tuple(base_channels * min(2**i, 8) for i in reversed(range(num_stages)))
+
+
+def works_at_half(spatial: Sequence[int]) -> bool:
+    """Returns whether the networks work on blocks of voxels: for volumes of multiples of 8 voxels, 16 or more."""
+    return len(spatial) == 3 and all(size >= 16 and size % 8 == 0 for size in spatial)
 
 
 def stages(spatial: Sequence[int]) -> tuple[int, tuple[int, ...]]:
@@ -71,7 +86,8 @@ class Generator(nn.Module):
     def __call__(self, latents: Float[Array, "b z"], condition: Condition | None = None) -> Images:
         """Returns one image for each latent vector."""
         *spatial, channels = self.shape
-        num_stages, smallest = stages(spatial)
+        halved = works_at_half(spatial)
+        num_stages, smallest = stages([size // 2 for size in spatial] if halved else spatial)
         widths = stage_channels(self.base_channels, num_stages)
         num_blocks = self.blocks_per_stage * num_stages
         grid = self.param("grid", nn.initializers.normal(1.0), (*smallest, widths[0]), jnp.float32)
@@ -84,7 +100,8 @@ class Generator(nn.Module):
                 x = upsample(Conv(width, 1, self.dtype, use_bias=False, kernel_init=scaled_init(0.7))(x))
             for _ in range(self.blocks_per_stage):
                 x = ResidualBlock(num_blocks, self.dtype)(x)
-        return jnp.tanh(Conv(channels, dtype=self.dtype)(leaky_relu(x)).astype(jnp.float32))
+        x = Conv(8 * channels if halved else channels, dtype=self.dtype)(leaky_relu(x))
+        return jnp.tanh((depth_to_space(x) if halved else x).astype(jnp.float32))
 
 
 class Discriminator(nn.Module):
@@ -106,6 +123,7 @@ class Discriminator(nn.Module):
     def __call__(self, images: Images, condition: Condition | None = None) -> Float[Array, " b"]:
         """Returns one logit for each image."""
         joined, projected = entries(self.conditioning, condition)
+        images = space_to_depth(images) if works_at_half(images.shape[1:-1]) else images
         num_stages, smallest = stages(images.shape[1:-1])
         widths = stage_channels(self.base_channels, num_stages)[::-1]
         num_blocks = self.blocks_per_stage * num_stages

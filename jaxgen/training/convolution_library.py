@@ -174,6 +174,7 @@ def choose(
     left = _seconds(trials[DEFAULT], clock) / steps * steps_left
     if left < max(MIN_SECONDS, MIN_RATIO * first):
         return Choice(DEFAULT)
+    print("timing the convolution libraries of this machine; the choice is remembered", flush=True)
     try:
         for name in OPTIONS:
             if name not in trials:

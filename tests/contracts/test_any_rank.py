@@ -362,8 +362,10 @@ def test_volumes_are_restored_where_they_are_missing_and_their_known_voxels_kept
         assert np.isfinite(estimate).all()
 
 
-@pytest.mark.parametrize("rank", [2, 3])
-@pytest.mark.parametrize(("name", "size"), [("mlp", 4), ("dcgan", 28), ("resnet", 8)])
+@pytest.mark.parametrize(
+    ("name", "size", "rank"),
+    [("mlp", 4, 2), ("mlp", 4, 3), ("dcgan", 28, 2), ("resnet", 8, 2), ("resnet", 12, 3), ("resnet", 16, 3)],
+)
 def test_pairs_draw_and_judge_images_and_volumes(name: Any, size: int, rank: int) -> None:
     shape = (*(size,) * rank, 1)
     generator, discriminator = make_gan_pair(GanConfig(architecture=name, base_channels=2), shape)
@@ -386,14 +388,15 @@ def test_a_classifier_of_volumes() -> None:
 @pytest.mark.parametrize("kind", ["gan", "restorer"])
 def test_a_step_on_volumes(kind: str) -> None:
     """Shapes through all parts together: draws, gradients, penalties differentiated twice."""
+    shape = (16, 16, 24, 1)
     if kind == "gan":
         config = GanConfig(architecture="resnet", base_channels=2, latent_dim=3, augment=tuple(AUGMENTATIONS))
-        algorithm, hparams = make_gan(config, (8, 8, 8, 1), 2), vars(GanHparams(schedule_images=10.0))
+        algorithm, hparams = make_gan(config, shape, 2), vars(GanHparams(schedule_images=10.0))
     else:
         config = RestorationConfig(widths=(2,), depth=1, damage="gaussian:0.1|pixels:0.5", schedule="damage:9")
-        algorithm, hparams = make_restoration(config, (8, 8, 8, 1), 2), vars(RestorationHparams(schedule_images=10.0))
+        algorithm, hparams = make_restoration(config, shape, 2), vars(RestorationHparams(schedule_images=10.0))
     state = jax.eval_shape(algorithm.init, KEY, hparams)
-    batch = {"images": jax.ShapeDtypeStruct((algorithm.images_per_step, 8, 8, 8, 1), jnp.uint8)}
+    batch = {"images": jax.ShapeDtypeStruct((algorithm.images_per_step, *shape), jnp.uint8)}
     after, metrics = jax.eval_shape(algorithm.step, state, batch, KEY)
     assert jax.tree.map(lambda a: (a.shape, a.dtype), after) == jax.tree.map(lambda a: (a.shape, a.dtype), state)
     assert all(value.shape == () for value in metrics.values())

@@ -198,6 +198,7 @@ def test_exif_orientation_is_applied(tmp_path):
     np.testing.assert_array_equal(only(tmp_path), np.rot90(image, -1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [0, (1 + 3) * 8 * 8])
 def test_a_large_folder_is_read_from_disk_with_equal_images(tmp_path, monkeypatch, limit):
     """The second limit fits the grey files as stored, but not as RGB, which the colour file makes of all."""

@@ -143,6 +143,7 @@ for name in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_npz_and_digits_never_import_tensorflow(archive, tmp_path):
     fake = tmp_path / "path" / "tensorflow"
     fake.mkdir(parents=True)

@@ -85,6 +85,7 @@ def test_restorers_at_any_size(config, channels):
     assert error < 2e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("repairs", "fills"), [(("noise", "jpeg"), False), (("noise", "salt_and_pepper"), True)])
 def test_a_restorer_that_is_told_what_to_repair_at_an_odd_size(repairs, fills):
     network = make_restorer(RestorationConfig(widths=(2, 3), depth=1, repairs=repairs), (16, 16, 3))

@@ -102,12 +102,14 @@ def assert_close(actual: np.ndarray, expected: np.ndarray) -> None:
     np.testing.assert_allclose(actual / scale, expected / scale, rtol=0, atol=3e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", list(BLOCKS)[:-1])
 def test_blocks_are_those_of_keras(outputs: Any, block: str) -> None:
     theirs, ours, _ = outputs
     assert_close(ours[block], theirs[block])
 
 
+@pytest.mark.slow
 def test_last_block_is_that_of_keras_but_for_the_pool_which_takes_maxima(outputs: Any) -> None:
     import keras
     import tensorflow as tf
@@ -124,6 +126,7 @@ def test_last_block_is_that_of_keras_but_for_the_pool_which_takes_maxima(outputs
     assert np.abs(theirs["7c"][..., -192:] - pool_branch).max() > 0.1 * pool_branch.max()
 
 
+@pytest.mark.slow
 def test_features_are_the_mean_over_the_last_block(outputs: Any) -> None:
     _, ours, _ = outputs
     assert ours["7c"].shape == (1, 8, 8, 2048)

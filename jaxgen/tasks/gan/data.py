@@ -16,6 +16,8 @@ FEW_IMAGES = 200
 
 def adapt(config: GanRecipe, dataset: str, image_size: int | None) -> GanRecipe:
     """Returns the configuration for the user's images: the pictures of a folder are resized to one size."""
+    if config.data.volume_size is not None:
+        return config
     size = image_size or (FOLDER_SIZE if dataset.startswith("folder:") else None)
     return dataclasses.replace(config, data=dataclasses.replace(config.data, image_size=size or config.data.image_size))
 

@@ -1,4 +1,4 @@
-"""The final pictures of a GAN's run: samples and interpolations between latents and between classes."""
+"""The final pictures of a GAN's run: samples and interpolations between latents and between classes; surfaces."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -12,6 +12,7 @@ from jaxgen.images import add_headings, make_grid, readable_scale, save_gif, sav
 from jaxgen.training.parallel import spread
 from jaxgen.training.step import Algorithm, TrainState
 from jaxgen.types import Latents, Prediction
+from jaxgen.volumes.pictures import montage, surface_view, turning
 
 Inputs = dict[str, jax.Array]
 Predict = Callable[[TrainState, Inputs, jax.Array], Prediction]
@@ -24,6 +25,8 @@ AT_ONCE = 250
 GRID_IMAGES = 64
 """Images of the grids over time; a conditional GAN shows `GRID_ROWS` of each class, of ten classes at most."""
 GRID_ROWS = 6
+SURFACES = 4
+"""Volumes of a picture of surfaces that turn or change."""
 
 
 def render_all(predict: Predict, state: TrainState, inputs: Inputs, at_once: int = AT_ONCE) -> np.ndarray:
@@ -97,6 +100,8 @@ def draw_over_time(algorithm: Algorithm, class_names: Sequence[str], seed: int) 
 def draw_final(directory: Path, algorithm: Algorithm, state: TrainState, class_names: Sequence[str], seed: int) -> None:
     """Writes samples.png and interpolation.gif; with classes also same_noise.png and class_interpolation.png.
 
+    Of volumes these show the middle slices, and interpolation.gif the surfaces; surfaces.png and turning.gif are added.
+
     Args:
       directory: folder of the run.
       algorithm: algorithm of a GAN.
@@ -122,6 +127,10 @@ def draw_final(directory: Path, algorithm: Algorithm, state: TrainState, class_n
         moves = [f"{a[:4]} > {b[:4]}" for a, b in zip(names, [*names[1:], names[0]], strict=True)]
         sheet("class_interpolation.png", between_classes(algorithm, keys[2], shown), COLUMNS, rows=moves)
     frames = _frames(algorithm, keys[1], lambda inputs: render_all(predict, state, inputs))
+    if frames.ndim == 6 and frames.shape[-1] == 1:
+        save_png(directory / "surfaces.png", montage(frames[0]), readable_scale(frames.shape[-3]))
+        save_gif(directory / "turning.gif", turning(frames[0, :SURFACES]), 80)
+        frames = np.stack([[surface_view(volume) for volume in frame[:SURFACES]] for frame in frames])[..., None]
     if frames.shape[-1] in (1, 3):
         grids = np.stack([make_grid(frame) for frame in frames])
         save_gif(directory / "interpolation.gif", grids, scale=readable_scale(frames.shape[-3]))

@@ -79,6 +79,8 @@ TASK = Task(
         Picture("samples.png", "Samples", "From the last step; of a conditional GAN a row for each class"),
         Picture("same_noise.png", "Same noise, every class", "The images of a row share their noise"),
         Picture("class_interpolation.png", "From class to class", "A row keeps its noise, and goes to the next class"),
+        Picture("surfaces.png", "Surfaces", "Of each volume the middle slices and the surface"),
+        Picture("turning.gif", "Turning surfaces", "Of four volumes", 600),
         Picture("interpolation.gif", "Interpolation", "Between latents, in a loop", 600),
     ),
     uses={

@@ -103,11 +103,13 @@ def test_stopped_and_resumed_is_the_same_to_the_bit(finished, npz, tmp_path):
     assert lines == [3, 6, 12]
 
 
+@pytest.mark.slow
 def test_the_seed_decides(finished, npz, tmp_path):
     other = start(tmp_path, make_config(npz, seed=1))
     assert (final_images(other) != final_images(finished)).any()
 
 
+@pytest.mark.slow
 def test_a_longer_resume_goes_on(npz, tmp_path):
     run = start(tmp_path, make_config(npz, steps=6))
     train_run(run._replace(resumed=True), make_config(npz, steps=9))

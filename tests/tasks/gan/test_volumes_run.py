@@ -68,7 +68,7 @@ def test_its_samples_are_volumes(run, tmp_path):
         exportable(gan, ExportChoices())
 
 
-def test_the_recipe_takes_the_pair_of_the_digits():
+def test_the_recipe_takes_the_residual_pair():
     config = gan_volumes.CONFIG
-    assert architecture_for((config.data.volume_size,) * 3 + (1,)) == "dcgan"
+    assert architecture_for((config.data.volume_size,) * 3 + (1,)) == "resnet"
     assert dataclasses.replace(config.data, dataset="npz:x.npz").volume_size == 32

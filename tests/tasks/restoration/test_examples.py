@@ -63,6 +63,7 @@ def test_damage_that_changes_nothing_has_no_level() -> None:
     assert (example("jpeg:0.6", "jpeg").levels == np.float32(0.6)).all()
 
 
+@pytest.mark.slow
 def test_a_told_network_learns_both_tasks() -> None:
     """One step moves the weights of the network and of its estimator, and its result depends on what it is told."""
     config = RestorationConfig(

@@ -381,6 +381,7 @@ def test_the_bar_on_a_terminal_counts_all_photos(tmp_path: Path, monkeypatch, ca
     assert "out/b.png" in said.replace("\n", "")
 
 
+@pytest.mark.slow
 def test_no_tensorflow_is_imported() -> None:
     code = "import sys, jaxgen.tasks.restoration.restore; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

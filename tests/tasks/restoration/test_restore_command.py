@@ -112,6 +112,7 @@ def test_a_damaged_photo_is_named_and_the_others_are_restored(model, photo, monk
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
 
 
+@pytest.mark.slow
 def test_the_tables_of_a_folder(model, photo, monkeypatch, capsys, tmp_path):
     """Grey and colour photographs, and the figures of the network itself."""
     grey = np.random.default_rng(1).integers(0, 256, (40, 40), np.uint8)
@@ -129,6 +130,7 @@ def test_the_tables_of_a_folder(model, photo, monkeypatch, capsys, tmp_path):
     assert (out / "sheet.png").stat().st_size > 0
 
 
+@pytest.mark.slow
 def test_the_everyday_table_of_a_network_of_the_user(network, model, monkeypatch, tmp_path):
     larger = np.random.default_rng(2).integers(0, 256, (256, 260, 3), np.uint8)
     Image.fromarray(larger).save(tmp_path / "a.png")

@@ -100,6 +100,7 @@ def test_its_weights_are_those_of_its_last_checkpoint_in_half_precision(run):
     assert trained.algorithm.sizes[:2] == (network.halo, network.multiple)
 
 
+@pytest.mark.slow
 def test_another_run_may_start_from_its_weights(run, folder, tmp_path):
     """At a learning rate of nothing the weights come out as they went in, all but the half precision of the file."""
     config = recipe(f"folder:{folder}", crop_size=16)
@@ -113,6 +114,7 @@ def test_another_run_may_start_from_its_weights(run, folder, tmp_path):
     assert int(state.step) == 4
 
 
+@pytest.mark.slow
 def test_weights_of_another_network_are_refused_and_named(run, folder, tmp_path):
     config = recipe(f"folder:{folder}", crop_size=16)
     config = dataclasses.replace(config, train=dataclasses.replace(config.train, initial_weights="photos"))

@@ -110,6 +110,7 @@ def test_images_of_any_size_are_enlarged_as_the_network_says(scale, run):
     np.testing.assert_allclose(make_enlarge(trained, scale)(grey)[..., 0], luma, atol=0.51)
 
 
+@pytest.mark.slow
 def test_the_command_prints_and_writes_the_table(run, folder, monkeypatch, capsys, tmp_path):
     Image.new("RGB", (80, 15)).save(folder / "0small.png")
     flags = ("--suite", "super-resolution", "--num", 2, "--model", run / "upscaler.safetensors", "--out", tmp_path)

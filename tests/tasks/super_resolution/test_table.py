@@ -86,6 +86,7 @@ def perfect(original, scale):
     return lambda small: protocol.cut_to_multiple(original, scale)
 
 
+@pytest.mark.slow
 def test_the_table_has_the_means_of_each_factor_and_examples_of_the_largest():
     seen = []
     pictures = [("a", PHOTO), ("b", GREY)]
