@@ -43,7 +43,7 @@ class HeldOut(NamedTuple):
     """Images that are not trained on, the same at every step.
 
     Attributes:
-      clean: uint8 (n, h, w, c).
+      clean: uint8 (n, *spatial, c).
       degraded: the same images under the damage of the run.
     """
 
@@ -111,7 +111,7 @@ def _finish(trained: Trained, data: Data, directory: Path) -> None:
 
 
 def images_to_evaluate(source: Source, num: int) -> list[np.ndarray]:
-    """Returns the first images, uint8 (h, w, c) each; photographs are cut to the middle `MIDDLE` x `MIDDLE` pixels."""
+    """Returns the first images, uint8 (*s, c) each; photographs are cut to the middle `MIDDLE` x `MIDDLE` pixels."""
     return [_middle(source.read(i)) if source.crops else source.take(np.array([i]))[0] for i in range(num)]
 
 
