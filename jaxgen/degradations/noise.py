@@ -55,8 +55,9 @@ def rician_noise(key: PRNGKey, images: Images, sigma: Levels) -> Images:
     References:
       Gudbjartsson, Patz, "The Rician Distribution of Noisy MRI Data", 1995, equations 1 and 3.
     """
-    real, imaginary = per_image(sigma, images) * jax.random.normal(key, (2, *images.shape), images.dtype)
-    squared = jnp.square((images + 1.0) / 2.0 + real) + jnp.square(imaginary)
+    real, imaginary = jax.random.normal(key, (2, *images.shape), images.dtype)
+    sigma = per_image(sigma, images)
+    squared = jnp.square((images + 1.0) / 2.0 + sigma * real) + jnp.square(sigma * imaginary)
     return 2.0 * jnp.sqrt(jnp.maximum(squared, 1e-12)) - 1.0  # the root has no derivative at 0
 
 

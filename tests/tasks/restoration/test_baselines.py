@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy import ndimage
+from scipy import ndimage, stats
 from skimage import restoration
 
 from jaxgen.errors import InputError
@@ -282,3 +282,62 @@ def test_bad_input_is_named() -> None:
 def test_numbers_out_of_range_are_named(call, field: str) -> None:
     with pytest.raises(InputError, match=f"^{field}: got"):
         call(make_image())
+
+
+# volumes
+
+
+def test_fills_of_volumes_keep_constants_and_ramps() -> None:
+    d, h, w = np.mgrid[:7, :8, :9]
+    ramp = (0.1 + 0.02 * d + 0.03 * h + 0.01 * w)[..., None]
+    mask = np.random.default_rng(0).random(ramp.shape) > 0.1
+    np.testing.assert_allclose(baselines.normalised_mean(np.where(mask, 0.4, 0.0), mask), 0.4, atol=1e-9)
+    inside = (slice(2, -2),) * 3
+    np.testing.assert_allclose(baselines.biharmonic(ramp * mask, mask)[inside], ramp[inside], atol=1e-3)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_missing_slices_are_filled_along_their_axis_as_numpy_interpolates(axis: int) -> None:
+    volume = np.random.default_rng(0).random((6, 7, 8, 2))
+    places = [1, 2, 4]
+    mask = np.zeros((6, 7, 8, 1), bool)
+    np.moveaxis(mask, axis, 0)[places] = True
+    filled = np.moveaxis(baselines.linear_slices(volume * mask, mask), axis, 0)
+    known = np.moveaxis(volume, axis, 0)[places]
+    expected = np.apply_along_axis(lambda line: np.interp(np.arange(6 + axis), places, line), 0, known)
+    np.testing.assert_allclose(filled, expected, atol=1e-12)
+    mask[0, 0, 0] ^= True
+    with pytest.raises(InputError, match=r"mask: got .*% missing; accepted: whole slices"):
+        baselines.linear_slices(volume, mask)
+
+
+def test_thick_slices_are_interpolated_linearly_between_their_middles() -> None:
+    volume = np.random.default_rng(0).random((9, 4, 5, 1))
+    found = baselines.linear_thick_slices(volume, 3)
+    expected = np.apply_along_axis(lambda line: np.interp(np.arange(9), [1, 4, 7], line), 0, volume[1::3])
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("method", [denoising.nl_means, denoising.adaptive_wiener])
+def test_noise_of_volumes_is_removed(method) -> None:
+    clean = np.full((14, 14, 14, 1), 0.3)
+    clean[:7] = 0.7
+    noisy = clean + 0.1 * np.random.default_rng(0).standard_normal(clean.shape)
+    restored = method(noisy.astype(np.float32), 0.1)
+    assert (restored.shape, restored.dtype) == (clean.shape, np.float32)
+    assert np.std(restored - clean) < 0.06
+
+
+def test_adaptive_wiener_by_its_formula() -> None:
+    image, sigma = make_image((9, 10, 1)), 0.1
+    mean, square = (ndimage.uniform_filter(x, (3, 3, 1), mode="constant") for x in (image, image**2))
+    variance = square - mean**2
+    expected = mean + np.maximum(variance - sigma**2, 0) / np.maximum(variance, sigma**2) * (image - mean)
+    np.testing.assert_allclose(denoising.adaptive_wiener(image, sigma), expected.clip(0, 1), atol=1e-12)
+
+
+def test_the_bias_of_rician_means_is_removed() -> None:
+    sigma, signals = 0.07, np.array([0.0, 0.02, 0.1, 0.3, 0.8, 0.95])
+    means = stats.rice.mean(signals / sigma, scale=sigma).reshape(1, 1, -1)
+    np.testing.assert_allclose(denoising.without_rician_bias(means, sigma).ravel(), signals, atol=2e-4)
+    assert denoising.without_rician_bias(np.full((1, 1, 1), 0.01), sigma) == 0
