@@ -29,7 +29,7 @@ CONFIG = RestorationRecipe(
     restoration=RestorationConfig(
         widths=(16, 32, 64), schedule="noise:100,damage:1900", damage=DAMAGE, loss="mse", optimizer="muon"
     ),
-    hparams=RestorationHparams(lr=5e-3, b1=0.95, weight_decay=0.1),
+    hparams=RestorationHparams(lr=2e-3, b1=0.95, weight_decay=0.1),
     train=TrainConfig(steps=2_000, batch_size=16),
 )
 

@@ -200,7 +200,7 @@ def linear_thick_slices(volume: Grid, thickness: int) -> Grid:
     return _between_slices(volume[places], places, len(volume), 0).clip(0, 1).astype(volume.dtype)
 
 
-def _between_slices(slices: Grid, places: np.ndarray, size: int, axis: int) -> Grid:
+def _between_slices(slices: np.ndarray, places: np.ndarray, size: int, axis: int) -> np.ndarray:
     """Returns `size` slices across an axis, linear between those at `places`, of which the outer ones are repeated."""
     matrix = np.stack([np.interp(np.arange(size), places, row) for row in np.eye(len(places))], axis=1)
     return np.moveaxis(np.tensordot(matrix, slices, axes=(1, axis)), 0, axis)

@@ -191,9 +191,9 @@ def test_known_pixels_count_as_they_came_where_some_are_missing_and_not_under_no
 
 def test_volumes_are_scored_over_all_voxels_and_three_axes():
     volumes = [RNG.integers(0, 256, (12, 13, 11, 1), np.uint8) for _ in range(2)]
-    fade = "paler", lambda seen, _: np.asarray(seen.images) * 0.47
+    fade = "paler", lambda seen, _: np.asarray(seen.images) * 0.4712389
     table, (example,) = evaluate_restoration(*fade, volumes, suite(darker=(darker, {})))
-    restored = [np.clip(np.rint((0.47 * (x / 127.5 - 1.2) + 1) * 127.5), 0, 255).astype(np.uint8) for x in volumes]
+    restored = [np.clip(np.rint((0.4712389 * (x / 127.5 - 1.2) + 1) * 127.5), 0, 255).astype(np.uint8) for x in volumes]
     ratios = [peak_signal_noise_ratio(a, b, data_range=255) for a, b in zip(volumes, restored, strict=True)]
     likeness = [
         structural_similarity(
