@@ -174,7 +174,8 @@ def evaluate_restoration(
     tables: PSNR and SSIM of the luma, for small images by bicubic reduction; and for some damaged as photographs are.
 
     Args:
-      folder: folder of clean photographs; everyday takes their middle 256 x 256 pixels and leaves smaller ones out.
+      folder: folder of clean photographs; everyday takes their middle 256 x 256 pixels and leaves smaller ones out. For
+        a model of volumes: folder of volumes, or .npz or .npy file.
       suite: standard, or everyday: clean photographs that must come back as they were, then noise, cameras, grain and
         JPEG, then scratches, film lines, dust, salt and pepper, which are repaired when asked for; or
         super-resolution: enlargement by each factor of the network.

@@ -24,6 +24,7 @@ __all__ = [
     "degrade",
     "degrade_at",
     "draw_levels",
+    "for_rank",
     "format_damage",
     "format_mixture",
     "has_missing",
@@ -104,6 +105,11 @@ def _accepted() -> str:
 def _format_step(damage: Damage) -> str:
     low, high = (np.format_float_positional(level, trim="-") for level in damage[1:])
     return f"{damage.kind}:{low}" if low == high else f"{damage.kind}:{low}-{high}"
+
+
+def for_rank(choices: tuple[tuple[Damage, ...], ...], rank: int) -> tuple[tuple[Damage, ...], ...]:
+    """Returns those choices of a mixture of which every kind takes images (rank 2), or volumes (rank 3)."""
+    return tuple(damages for damages in choices if all(rank in KINDS[damage.kind].ranks for damage in damages))
 
 
 def has_missing(choices: tuple[tuple[Damage, ...], ...]) -> bool:

@@ -93,6 +93,7 @@ def _jpeg_quality(level: Levels) -> Levels:
 PHOTONS = "1 / photons of a white pixel"
 KINDS: dict[str, Kind] = {
     "gaussian": Kind(_without_mask(noise.gaussian_noise), 1.0, "standard deviation", repair="noise"),
+    "rician": Kind(_without_mask(noise.rician_noise), 1.0, "standard deviation", repair="noise"),
     "correlated": Kind(_without_mask(noise.correlated_gaussian_noise), 1.0, "standard deviation", repair="noise"),
     "grain": Kind(_without_mask(noise.grain), 1.0, "standard deviation", repair="noise"),
     "poisson": Kind(_without_mask(noise.poisson_noise), 1.0, PHOTONS, repair="noise"),
@@ -133,6 +134,13 @@ KINDS: dict[str, Kind] = {
         0.875,
         "1 - 1 / factor",
     ),
+    "thick_slices": Kind(
+        _without_mask(lambda key, images, level: resampling.thick_slices(key, images, 1.0 / (1.0 - level))),
+        0.875,
+        "1 - 1 / thickness in voxels",
+        (3,),
+    ),
+    "missing_slices": Kind(_missing(masks.missing_slices), 1.0, "share of the slices", (3,), missing=True),
     "pixels": Kind(_missing(masks.random_pixels), 1.0, "share of the pixels", missing=True),
     "boxes": Kind(_missing(masks.random_boxes), 1.0, "share of the image", missing=True),
     "strokes": Kind(_missing(masks.brush_strokes), 1.0, "share of the image", (2,), missing=True),
@@ -141,4 +149,5 @@ KINDS: dict[str, Kind] = {
     ),
     "hole": Kind(_missing(masks.random_hole), 256.0, "width in pixels", missing=True),
 }
-"""The kinds by name. `downsample` reduces the size by 1 / (1 - level): 0.5 halves it, and 0 is the identity."""
+"""The kinds by name. `downsample` reduces the size by 1 / (1 - level): 0.5 halves it, and 0 is the identity; so does
+`thick_slices` along one axis, which it draws, as `missing_slices` does."""

@@ -1,4 +1,4 @@
-"""Masks of missing pixels, which are scattered pixels, boxes, brush strokes or square holes; and painted scratches.
+"""Masks of missing pixels, which are scattered, boxes, slices, brush strokes or square holes; and painted scratches.
 
 A mask is (b, *spatial, 1), 1 where a pixel is known and 0 where it is missing. Each image has its own mask. Strokes and
 scratches are for images alone; everything else is for volumes too.
@@ -101,6 +101,28 @@ def _wrapped_spans(draws: Float[Array, "2 b n"], share: Float[Array, "b n"], siz
     start, length = jnp.floor(draws[0] * size), jnp.floor(share * size + draws[1])
     places = jnp.arange(size, dtype=jnp.float32)[None, None]
     return (places - start[:, :, None]) % size < length[:, :, None]
+
+
+def missing_slices(key: PRNGKey, shape: Grid, fraction: Levels) -> Masks:
+    """Draws masks in which each slice across one axis is missing, as a whole, with probability `fraction`.
+
+    The axis is drawn for each volume: scans are taken across any of the three, and turned to the same axes afterwards.
+
+    Args:
+      key: random key of axes and slices.
+      shape: (b, *spatial).
+      fraction: (b,) in [0, 1].
+
+    Returns:
+      (b, *spatial, 1).
+    """
+    b, *sizes = shape
+    key_axis, key_slices = jax.random.split(key)
+    axis = jax.random.randint(key_axis, (b,), 0, len(sizes), jnp.int32)
+    draws = jax.random.uniform(key_slices, (b, max(sizes)), jnp.float32)
+    gone = draws < fraction[:, None]
+    known = [~(gone[:, :size] & (axis == i)[:, None]) for i, size in enumerate(sizes)]
+    return _product(known).astype(jnp.float32)[..., None]
 
 
 def brush_strokes(key: PRNGKey, shape: Grid, fraction: Levels) -> Masks:

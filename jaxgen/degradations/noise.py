@@ -1,4 +1,4 @@
-"""Noise: Gaussian, correlated between colours or pixels, Poisson, multiplicative, and pixels replaced by impulses.
+"""Noise: Gaussian, correlated between colours or pixels, Rician, Poisson, multiplicative, and impulses.
 
 Images are in [-1, 1] and are not clipped. Levels refer to intensities in [0, 1], so a standard deviation sigma there is
 2 sigma here. Each image has its own level and random draws, and level 0 is exactly the identity.
@@ -35,6 +35,30 @@ def gaussian_noise(key: PRNGKey, images: Images, sigma: Levels) -> Images:
       (b, *spatial, c), not clipped.
     """
     return images + 2.0 * per_image(sigma, images) * jax.random.normal(key, images.shape, images.dtype)
+
+
+def rician_noise(key: PRNGKey, images: Images, sigma: Levels) -> Images:
+    """Adds the noise of magnitude images: u becomes sqrt((u + sigma n)^2 + (sigma m)^2) for u = (x + 1) / 2.
+
+    The signal u of a magnetic resonance scan is a complex number with normal noise, n and m, in both of its parts; its
+    magnitude is stored. So what was black becomes grey, of mean sigma sqrt(pi / 2); where u is above 3 sigma the noise
+    is nearly normal, of mean sqrt(u^2 + sigma^2) and deviation sigma.
+
+    Args:
+      key: random key of n and m.
+      images: (b, *spatial, c) in [-1, 1].
+      sigma: (b,), 0 or more, for intensities in [0, 1].
+
+    Returns:
+      (b, *spatial, c), at least -1, not clipped from above.
+
+    References:
+      Gudbjartsson, Patz, "The Rician Distribution of Noisy MRI Data", 1995, equations 1 and 3.
+    """
+    real, imaginary = jax.random.normal(key, (2, *images.shape), images.dtype)
+    sigma = per_image(sigma, images)
+    squared = jnp.square((images + 1.0) / 2.0 + sigma * real) + jnp.square(sigma * imaginary)
+    return 2.0 * jnp.sqrt(jnp.maximum(squared, 1e-12)) - 1.0  # the root has no derivative at 0
 
 
 def correlated_gaussian_noise(key: PRNGKey, images: Images, sigma: Levels) -> Images:

@@ -6,7 +6,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from jaxgen.errors import require
-from jaxgen.types import Grid, Images, Levels, per_image
+from jaxgen.types import Grid, Images, Levels, PRNGKey, per_image
 
 LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in the luma (brightness) of ITU-R BT.601."""
@@ -81,7 +81,7 @@ def _require_factor(factor: int, sizes: list[int]) -> None:
     require(factor >= 1 and all(size % factor == 0 for size in sizes), "factor", factor, accepted)
 
 
-def lower_resolution(images: Images, factor: Levels) -> Images:
+def lower_resolution(images: Images, factor: Levels | Float[Array, "b k"]) -> Images:
     """Reduces each image by its own factor, by means of blocks, and enlarges it again by bicubic interpolation.
 
     The pixels of the coarse grid have the width `factor`, which may be any real number, and start in the upper left
@@ -89,16 +89,36 @@ def lower_resolution(images: Images, factor: Levels) -> Images:
 
     Args:
       images: (b, *spatial, c).
-      factor: (b,), 1 or more.
+      factor: (b,), 1 or more; or (b, k), one for each of the k spatial axes.
 
     Returns:
       (b, *spatial, c), not clipped.
     """
-    first, *others = (_coarse_and_back(factor, size) for size in images.shape[1:-1])
+    sizes = images.shape[1:-1]
+    factors = jnp.broadcast_to(factor if factor.ndim == 2 else factor[:, None], (len(images), len(sizes)))
+    first, *others = (_coarse_and_back(factors[:, i], size) for i, size in enumerate(sizes))
     new, old = "ijk"[: images.ndim - 2], "pqr"[: images.ndim - 2]
     matrices = "".join(f",b{i}{p}" for i, p in zip(new[1:], old[1:], strict=True))
     formula = f"b{new[0]}{old[0]},b{old}c{matrices}->b{new}c"
     return jnp.einsum(formula, first, images, *others, precision=lax.Precision.HIGHEST)
+
+
+def thick_slices(key: PRNGKey, images: Images, thickness: Levels) -> Images:
+    """Reduces the resolution along one axis, drawn for each volume, to that of thick slices; see `lower_resolution`.
+
+    A slice is the mean of `thickness` voxels, and the slices are interpolated back to the grid.
+
+    Args:
+      key: random key of the axes.
+      images: (b, *spatial, c).
+      thickness: (b,) in voxels, 1 or more.
+
+    Returns:
+      (b, *spatial, c), not clipped.
+    """
+    num = images.ndim - 2
+    across = jax.random.randint(key, (len(images), 1), 0, num, jnp.int32) == jnp.arange(num)[None]
+    return lower_resolution(images, jnp.where(across, thickness[:, None], 1.0))
 
 
 def _coarse_and_back(factor: Levels, size: int) -> Float[Array, "b n n"]:

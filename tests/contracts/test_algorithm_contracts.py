@@ -28,7 +28,7 @@ class Setup(NamedTuple):
 
     make: Callable[[], Algorithm]
     hparams: dict[str, Any]
-    shape: tuple[int, int, int]
+    shape: tuple[int, ...]
     numbers: tuple[str, ...]
     """Of those, some that only this structure reads."""
     warm_up: float
@@ -37,13 +37,13 @@ class Setup(NamedTuple):
     """Whether a step draws random numbers."""
 
 
-def gan(architecture: Any, shape: tuple[int, int, int], **structure: Any) -> Setup:
+def gan(architecture: Any, shape: tuple[int, ...], **structure: Any) -> Setup:
     config = GanConfig(architecture=architecture, base_channels=2, latent_dim=3, **structure)
     hparams = GanHparams(lr=1e-2, lr_final=1e-3, r1=0.5, r2=0.5, schedule_images=SCHEDULE_IMAGES)
     return Setup(lambda: make_gan(config, shape, BATCH, NUM_CLASSES), vars(hparams), shape, config.penalties, 0.0)
 
 
-def restorer(architecture: Any, shape: tuple[int, int, int], **structure: Any) -> Setup:
+def restorer(architecture: Any, shape: tuple[int, ...], **structure: Any) -> Setup:
     """In three steps it is in both phases."""
     usual = {"widths": (2, 3), "depth": 1, "iterations": 2, "schedule": "damage:1,noise:1,damage:1"}
     config = RestorationConfig(architecture=architecture, **{**usual, **structure})
@@ -79,6 +79,10 @@ CASES = {
     "inverse muon bfloat16": restorer("inverse", (8, 8, 1), optimizer="muon", loss="l1", dtype="bfloat16"),
     "dense, known pixels": restorer("dense", (6, 4, 2), damage="pixels:0.5-0.8", keep_known=True, loss="mse"),
     "recurrent, known pixels": restorer("recurrent", (6, 4, 3), damage="boxes:0.3-0.6", keep_known=True),
+    "inverse, volumes": restorer(
+        "inverse", (4, 6, 5, 1), widths=(2,), damage="rician:0.1-0.3|missing_slices:0.3-0.6|thick_slices:0.5-0.8"
+    ),
+    "recurrent, volumes": restorer("recurrent", (4, 4, 6, 1), widths=(2,), damage="missing_slices:0.5"),
     "upscaler": upscaler(),
 }
 
@@ -95,7 +99,7 @@ class Traced(NamedTuple):
     batches: list[dict[str, np.ndarray]]
 
 
-SLOW_CASES = ("resnet bfloat16", "inverse muon bfloat16")
+SLOW_CASES = ("resnet bfloat16", "inverse muon bfloat16", "recurrent, volumes")
 """Their parts are in other cases too."""
 
 

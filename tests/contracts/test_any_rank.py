@@ -60,7 +60,7 @@ def assert_slices(volumes: Any, images: Any, atol: float = 1e-5) -> None:
 
 SLICE_BY_SLICE = {"grey": 0.5}
 """Kinds that draw nothing and look along no axis: what they do to a slice they do to a volume of it."""
-SHARES = {"pixels": 0.25, "boxes": 0.25}
+SHARES = {"pixels": 0.25, "boxes": 0.25, "missing_slices": 0.25}
 """Masks whose expected share is the level."""
 
 
@@ -73,7 +73,7 @@ def test_a_kind_of_damage_on_volumes(name: str) -> None:
     np.testing.assert_array_equal(images[0], volumes[0])
     assert (np.asarray(images[1]) != np.asarray(volumes[1])).any()
     missing = np.broadcast_to(np.asarray(known) == 0.0, images.shape)
-    assert missing.any() == (name in ("pixels", "boxes", "hole", "centre_hole"))
+    assert missing.any() == (name in ("pixels", "boxes", "hole", "centre_hole", "missing_slices"))
     np.testing.assert_array_equal(np.asarray(images)[missing], 0.0)
 
 
@@ -154,6 +154,8 @@ LINEAR: dict[str, Callable[[jax.Array], jax.Array]] = {
     "bicubic reduction": lambda x: resampling.downsample_bicubic(x, 2),
     "bicubic enlargement": lambda x: resampling.upsample_bicubic(x, 2),
     "lower resolution": lambda x: resampling.lower_resolution(x, jnp.array([2.0, 1.7])),
+    "missing slices": lambda x: masks.apply_mask(x, masks.missing_slices(KEY, x.shape[:-1], jnp.full(len(x), 0.4))),
+    "thick slices": lambda x: resampling.thick_slices(KEY, x, jnp.array([2.0, 1.7])),
     "grey": lambda x: resampling.grey(x, jnp.array([0.3, 1.0])),
     "translation": lambda x: AUGMENTATIONS["translation"](KEY, x),
     "cutout": lambda x: AUGMENTATIONS["cutout"](KEY, x),

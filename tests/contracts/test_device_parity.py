@@ -36,6 +36,7 @@ INVERSE = RestorationConfig(
 RECURRENT = dataclasses.replace(
     INVERSE, architecture="recurrent", iterations=2, damage="boxes:0.3-0.6", keep_known=True
 )
+VOLUMES = dataclasses.replace(INVERSE, damage="rician:0.1|missing_slices:0.2-0.6|thick_slices:0.5")
 UPSCALER = SuperResolutionConfig(scale=(2, 3), width=3, blocks=1, optimizer="sgd")
 Config = GanConfig | RestorationConfig | SuperResolutionConfig
 
@@ -46,18 +47,20 @@ def make(config: Config) -> tuple[Algorithm, dict[str, Any]]:
         return make_gan(config, SHAPE, BATCH, NUM_CLASSES), GAN
     if isinstance(config, SuperResolutionConfig):
         return make_super_resolution(config, shape_of(config), BATCH), vars(SuperResolutionHparams(**RATES))
-    return make_restoration(config, SHAPE, BATCH), RESTORATION
+    return make_restoration(config, shape_of(config), BATCH), RESTORATION
 
 
-def shape_of(config: Config) -> tuple[int, int, int]:
+def shape_of(config: Config) -> tuple[int, ...]:
     """Shape of the images; enlargement takes larger ones, of colour."""
+    if config == VOLUMES:
+        return (4, *SHAPE)
     return (36, 36, 3) if isinstance(config, SuperResolutionConfig) else SHAPE
 
 
-def batches_for(algorithm: Algorithm, num_steps: int, shape: tuple[int, int, int] = SHAPE) -> dict[str, np.ndarray]:
+def batches_for(algorithm: Algorithm, num_steps: int, shape: tuple[int, ...] = SHAPE) -> dict[str, np.ndarray]:
     sizes = (num_steps, algorithm.images_per_step, *shape)
     # each quarter of a batch has a brightness of its own: devices that average nothing would drift apart at once
-    ramp = np.linspace(0, 128, sizes[1]).reshape(1, -1, 1, 1, 1)
+    ramp = np.linspace(0, 128, sizes[1]).reshape(1, -1, *(1,) * len(shape))
     images = (np.random.default_rng(0).integers(0, 128, sizes) + ramp).astype(np.uint8)
     return {"images": images, "labels": np.resize(np.arange(NUM_CLASSES, dtype=np.int32), sizes[:2])}
 
@@ -122,6 +125,7 @@ SPREAD = {
     "resnet over 4": (RESNET, 4),
     "inverse over 8": (INVERSE, 8),
     "recurrent over 4": (RECURRENT, 4),
+    "inverse, volumes over 4": (VOLUMES, 4),
     "upscaler over 4": (UPSCALER, 4),
 }
 

@@ -4,15 +4,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from PIL import Image
 
 from jaxgen.degradations.compose import KINDS
 from jaxgen.types import Observation
 
-SHAPE = (5, 24, 32, 3)
-IMAGE = np.random.default_rng(0).uniform(-0.9, 0.9, (1, *SHAPE[1:])).astype(np.float32)
-IMAGES = jnp.asarray(np.repeat(IMAGE, SHAPE[0], 0))
+SIZES = {2: (24, 32), 3: (10, 11, 12)}
+"""By number of spatial axes."""
+KEY = jax.random.key(0)
 NOTHING_DRAWN = {"defocus_blur", "jpeg", "rounding", "grey", "downsample", "centre_hole"}
-MASKS = {"pixels", "boxes", "strokes", "centre_hole", "hole"}
+MASKS = {"pixels", "boxes", "strokes", "centre_hole", "hole", "missing_slices"}
 
 
 def levels_of(name: str) -> np.ndarray:
@@ -23,7 +24,9 @@ def levels_of(name: str) -> np.ndarray:
 
 @pytest.mark.parametrize("name", sorted(KINDS))
 def test_contract(name: str) -> None:
-    levels = jnp.asarray(levels_of(name))
+    levels, rank = jnp.asarray(levels_of(name)), min(KINDS[name].ranks)
+    image = np.random.default_rng(0).uniform(-0.9, 0.9, (1, *SIZES[rank], 3)).astype(np.float32)
+    all_images = jnp.asarray(np.repeat(image, len(levels), 0))
 
     @jax.jit
     def apply_and_slope(seed: jax.Array) -> tuple[Observation, jax.Array]:
@@ -31,27 +34,29 @@ def test_contract(name: str) -> None:
             degraded = KINDS[name].apply(jax.random.key(seed), images, levels)
             return jnp.sum(degraded.images), degraded
 
-        (_, degraded), slope = jax.value_and_grad(total, has_aux=True)(IMAGES)
+        (_, degraded), slope = jax.value_and_grad(total, has_aux=True)(all_images)
         return degraded, slope
 
     (images, masks, _), slope = jax.tree.map(np.asarray, apply_and_slope(jnp.uint32(0)))
     again, other = apply_and_slope(jnp.uint32(0))[0], apply_and_slope(jnp.uint32(1))[0]
-    assert (images.shape, images.dtype, masks.shape, masks.dtype) == (SHAPE, np.float32, (*SHAPE[:3], 1), np.float32)
+    assert (images.shape, masks.shape) == (all_images.shape, (*all_images.shape[:-1], 1))
+    assert (images.dtype, masks.dtype) == (np.float32, np.float32)
     assert np.isfinite(images).all()
     # level zero is the identity to the last bit; more damages more
-    np.testing.assert_array_equal(images[0], IMAGE[0])
-    damage = np.square(images - IMAGE).mean((1, 2, 3))
+    np.testing.assert_array_equal(images[0], image[0])
+    damage = np.square(images - image).reshape(len(levels), -1).mean(1)
     assert 0 < damage[1] < damage[4]
     # the key decides, and decides for each image apart
     np.testing.assert_array_equal(images, again.images)
     np.testing.assert_array_equal(masks, again.masks)
     drawn = name not in NOTHING_DRAWN
-    assert np.array_equal(images[2], images[3]) != drawn
-    assert np.array_equal(images[2], other.images[2]) != drawn
+    both = np.stack([images, np.asarray(other.images)])
+    assert np.array_equal(both[:, 2], both[:, 3]) != drawn  # of both keys, as a draw of one of three axes may agree
+    assert np.array_equal(images[2:4], other.images[2:4]) != drawn
     # masks tell where pixels are gone, and nothing else does
     assert set(np.unique(masks)) <= {0.0, 1.0}
     if name in MASKS:
-        np.testing.assert_array_equal(images, IMAGE * masks)
+        np.testing.assert_array_equal(images, image * masks)
         assert masks[0].all()
         assert not masks[4].all()
     else:
@@ -63,11 +68,44 @@ def test_contract(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(KINDS))
 def test_one_channel_will_do(name: str) -> None:
-    kind, image = KINDS[name], jax.ShapeDtypeStruct((2, 9, 7, 1), jnp.float32)
+    kind = KINDS[name]
+    image = jax.ShapeDtypeStruct((2, *(9, 7, 8)[: min(kind.ranks)], 1), jnp.float32)
     result = jax.eval_shape(kind.apply, jax.random.key(0), image, jax.ShapeDtypeStruct((2,), jnp.float32))
-    assert (result.images.shape, result.masks.shape) == ((2, 9, 7, 1), (2, 9, 7, 1))
+    assert result.images.shape == result.masks.shape == image.shape
     assert kind.highest > 0
     assert kind.unit
+
+
+def test_slices_are_missing_as_a_whole_across_an_axis_that_is_drawn() -> None:
+    num, sizes = 300, (4, 5, 6)
+    known = np.asarray(
+        jax.jit(KINDS["missing_slices"].apply)(KEY, jnp.ones((num, *sizes, 1)), jnp.full(num, 0.5)).masks
+    )
+    damaged = [volume[..., 0] for volume in known if not volume.all()]
+    lines = [[volume.any(tuple(j for j in range(3) if j != i)) for i in range(3)] for volume in damaged]
+    for volume, (d, h, w) in zip(damaged, lines, strict=True):
+        np.testing.assert_array_equal(volume, d[:, None, None] & h[:, None] & w)
+        assert volume.all() or not volume.any() or [d.all(), h.all(), w.all()].count(True) == 2
+    for axis in range(3):  # each axis is drawn a third of the time, and half of its slices are gone
+        across = [line[axis] for line in lines if not line[axis].all() and line[axis].any()]
+        assert len(across) == pytest.approx(num / 3, abs=4 * (num * 2 / 9) ** 0.5 + num / 3 * 2**-3)
+        assert np.mean(across) == pytest.approx(0.5, abs=0.1)
+
+
+@pytest.mark.parametrize("thickness", [2, 3, 5])
+def test_thick_slices_are_means_of_blocks_along_one_axis_interpolated_by_pillow(thickness: int) -> None:
+    volume = np.random.default_rng(0).uniform(-1, 1, (30, 30, 30)).astype(np.float32)
+    level = jnp.full(16, 1 - 1 / thickness, jnp.float32)
+    run = jax.jit(KINDS["thick_slices"].apply)
+    found = np.asarray(run(KEY, jnp.asarray(np.repeat(volume[None, ..., None], 16, 0)), level).images)[..., 0]
+    expected = []
+    for axis in range(3):
+        means = np.moveaxis(volume, axis, 0).reshape(30 // thickness, thickness, 900).mean(1)
+        flat = np.asarray(Image.fromarray(means).resize((900, 30), Image.Resampling.BICUBIC))
+        expected.append(np.moveaxis(flat.reshape(30, 30, 30), 0, axis))
+    errors = np.array([[np.abs(one - other).max() for other in expected] for one in found])
+    assert errors.min(1).max() < 2e-5
+    assert set(errors.argmin(1)) == {0, 1, 2}
 
 
 def test_statistics_of_levels_by_formula() -> None:

@@ -14,6 +14,7 @@ from jaxgen.degradations.noise import (
     poisson_counts,
     poisson_noise,
     random_impulse,
+    rician_noise,
     salt_and_pepper,
     speckle_noise,
 )
@@ -123,3 +124,25 @@ def test_random_impulses_are_uniform_colours() -> None:
     for values in (noisy[0][replaced[0]], noisy[1].ravel()):  # the values know nothing of the density
         assert scipy.stats.kstest(values, "uniform", (-1, 2)).statistic < 0.025
     assert np.abs(np.corrcoef(noisy[1].reshape(-1, 3).T) - np.eye(3)).max() < 0.06
+
+
+def test_rician_noise_is_that_of_rayleigh_without_signal_and_of_rice_with_it() -> None:
+    sigma, signals = 0.1, [0.0, 0.1, 0.3, 1.0]
+    images = flat([2 * signal - 1 for signal in signals], 96)
+    noisy = np.asarray(jax.jit(rician_noise)(jax.random.key(0), images, jnp.full(4, sigma)), np.float64)
+    for signal, image in zip(signals, (noisy + 1) / 2, strict=True):
+        expected = scipy.stats.rice(signal / sigma, scale=sigma)
+        assert image.mean() == pytest.approx(expected.mean(), rel=0.01)
+        assert image.std() == pytest.approx(expected.std(), rel=0.02)
+        assert scipy.stats.kstest(image.ravel(), expected.cdf).statistic < 0.015
+    empty, full = (noisy[0] + 1) / 2, (noisy[3] + 1) / 2
+    assert empty.mean() == pytest.approx(sigma * (np.pi / 2) ** 0.5, rel=0.01)
+    assert empty.var() == pytest.approx(sigma**2 * (2 - np.pi / 2), rel=0.03)
+    assert full.mean() == pytest.approx((1 + sigma**2) ** 0.5, abs=0.003)  # nearly sqrt(A^2 + sigma^2)
+    assert noisy.min() >= -1
+
+
+def test_rician_noise_of_black_has_finite_derivatives() -> None:
+    black = jnp.full((2, 4, 4, 1), -1.0)
+    slope = jax.grad(lambda x: jnp.sum(rician_noise(jax.random.key(0), x, jnp.array([0.0, 0.1]))))(black)
+    assert np.isfinite(np.asarray(slope)).all()

@@ -10,12 +10,19 @@ import numpy as np
 from jaxgen.degradations.blur import blur, gaussian_kernels
 from jaxgen.degradations.compose import degrade, parse_damage
 from jaxgen.degradations.kinds import unmasked
-from jaxgen.tasks.restoration import baselines
-from jaxgen.types import Images, Observation, PRNGKey
+from jaxgen.degradations.resampling import lower_resolution
+from jaxgen.tasks.restoration import baselines, deconvolution, denoising
+from jaxgen.types import Grid, Images, Observation, PRNGKey
 
 Baseline = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""(image float (h, w, c) around [0, 1], mask bool (h, w, 1), True where known) -> image in [0, 1]."""
+"""(image float (*s, c) around [0, 1], mask bool (*s, 1), True where known) -> image in [0, 1]."""
 KERNEL_SIZE = 15
+FILLS: dict[str, Baseline] = {
+    "normalised mean": baselines.normalised_mean,
+    "Delaunay": baselines.delaunay,
+    "biharmonic": baselines.biharmonic,
+}
+"""Methods of missing pixels of images."""
 
 
 class Case(NamedTuple):
@@ -24,7 +31,7 @@ class Case(NamedTuple):
     Attributes:
       damage: name of the damage.
       level: its level in words, for the table.
-      apply: (key, images (b, h, w, c) in [-1, 1]) -> `Observation`.
+      apply: (key, images (b, *s, c) in [-1, 1]) -> `Observation`.
       baselines: classical methods by name.
       repair: what a restorer is asked to repair; None for what it does by default.
     """
@@ -44,9 +51,11 @@ class Suite(NamedTuple):
     cases: tuple[Case, ...]
 
 
-def suite_for(shape: tuple[int, int, int], photos: bool) -> Suite:
-    """Returns the suite for images of this shape: the one for photographs, or the one for small images."""
-    size = min(shape[:2])
+def suite_for(shape: Grid, photos: bool) -> Suite:
+    """Returns the suite for images of this shape: that for volumes, for photographs, or for small images."""
+    size = min(shape[:-1])
+    if len(shape) == 4:
+        return volume_suite(size)
     return photo_suite() if photos or size > 64 else digit_suite(size)
 
 
@@ -72,6 +81,54 @@ def digit_suite(size: int = 28) -> Suite:
     return Suite("digits-1", 200, (*cases, _blur(1.6, 0.0003)))
 
 
+def volume_suite(size: int = 32) -> Suite:
+    """Returns the suite for volumes: noise, magnitudes of noise, missing and thick slices, boxes and holes.
+
+    Args:
+      size: depth, height or width of the volumes, the smallest one; thicker slices and larger holes are left out.
+    """
+    cases = [case(sigma) for case in (_volume_noise, _rician) for sigma in (0.1, 0.2)]
+    slices: dict[str, Baseline] = {"linear along the axis": baselines.linear_slices}
+    boxes: dict[str, Baseline] = {"normalised mean": baselines.normalised_mean}
+    for share in (25, 50):
+        cases.append(_missing("missing_slices", f"{share}%", share / 100, slices))
+    cases += [_thick_slices(thickness) for thickness in (3, 5) if thickness < size]
+    cases.append(_missing("boxes", "30%", 0.3, boxes))
+    holes = {**boxes, "biharmonic": baselines.biharmonic}  # which solves for all missing voxels at once
+    cases += [_missing("centre_hole", f"{width} voxels", float(width), holes) for width in (6, 10) if width < size]
+    return Suite("volumes-1", 20, tuple(cases))
+
+
+def _volume_noise(sigma: float) -> Case:
+    """Returns the case of white Gaussian noise of volumes, sigma on the scale of 0 to 1."""
+    found = {
+        "non-local means": lambda volume, _: denoising.nl_means(volume, sigma),
+        "adaptive Wiener": lambda volume, _: denoising.adaptive_wiener(volume, sigma),
+    }
+    return Case("gaussian", f"{sigma:g}", _from_text(f"gaussian:{sigma}"), found, ("noise",))
+
+
+def _rician(sigma: float) -> Case:
+    """Returns the case of Rician noise; the baselines are those of Gaussian noise, without the bias of magnitudes."""
+
+    def unbiased(method: Baseline) -> Baseline:
+        return lambda volume, mask: denoising.without_rician_bias(method(volume, mask), sigma)
+
+    found = {f"{name}, unbiased": unbiased(method) for name, method in _volume_noise(sigma).baselines.items()}
+    return Case("rician", f"{sigma:g}", _from_text(f"rician:{sigma}"), found, ("noise",))
+
+
+def _thick_slices(thickness: int) -> Case:
+    """Returns the case of slices across d that are an odd number of voxels thick, interpolated by cubic convolution."""
+
+    def apply(_: PRNGKey, volumes: Images) -> Observation:
+        factors = jnp.broadcast_to(jnp.asarray([thickness, 1.0, 1.0], jnp.float32), (len(volumes), 3))
+        return unmasked(lower_resolution(volumes, factors))
+
+    found = {"linear along the axis": lambda volume, _: baselines.linear_thick_slices(volume, thickness)}
+    return Case("thick_slices", f"{thickness} voxels", apply, found)
+
+
 def _from_text(text: str) -> Callable[[PRNGKey, Images], Observation]:
     damages = parse_damage(text)
     return lambda key, images: degrade(key, images, damages)
@@ -79,7 +136,7 @@ def _from_text(text: str) -> Callable[[PRNGKey, Images], Observation]:
 
 def _noise(sigma: int) -> Case:
     """Returns the case of white Gaussian noise, sigma on the scale of 0 to 255."""
-    found = {"non-local means": lambda image, _: baselines.nl_means(image, sigma / 255)}
+    found = {"non-local means": lambda image, _: denoising.nl_means(image, sigma / 255)}
     return Case("gaussian", f"{sigma}/255", _from_text(f"gaussian:{sigma / 255:.6f}"), found)
 
 
@@ -98,13 +155,8 @@ def clean_pixels(image: np.ndarray) -> np.ndarray:
     return ~extreme if not extreme.all() else ~np.all(image >= 1, axis=-1, keepdims=True)
 
 
-def _missing(kind: str, level: str, value: float) -> Case:
+def _missing(kind: str, level: str, value: float, methods: dict[str, Baseline] = FILLS) -> Case:
     """Returns the case of missing pixels, whose places are known."""
-    methods = {
-        "normalised mean": baselines.normalised_mean,
-        "Delaunay": baselines.delaunay,
-        "biharmonic": baselines.biharmonic,
-    }
     found = {name: partial(_fill, method) for name, method in methods.items()}
     return Case(kind, level, _from_text(f"{kind}:{value}"), found)
 
@@ -134,8 +186,8 @@ def _blur(sigma: float, balance: float) -> Case:
         return noise(key, unmasked(blur(images, kernels)).images)
 
     found = {
-        "Wiener": lambda image, _: _padded(lambda x: baselines.wiener(x, kernel, balance), image),
-        "Richardson-Lucy": lambda image, _: _padded(lambda x: baselines.richardson_lucy(x, kernel, 40), image),
+        "Wiener": lambda image, _: _padded(lambda x: deconvolution.wiener(x, kernel, balance), image),
+        "Richardson-Lucy": lambda image, _: _padded(lambda x: deconvolution.richardson_lucy(x, kernel, 40), image),
     }
     return Case("gaussian_blur", f"{sigma} px", apply, found, ("noise", "blur"))
 

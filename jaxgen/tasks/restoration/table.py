@@ -3,8 +3,12 @@
 Protocol: noise is added to the float image and not clipped; each image has its own key; the result is rounded to 8
 bits; no border is left out. The PSNR of the damaged input stands beside every score, so that a figure from another
 protocol is recognised.
+
+Volumes are measured as images are: PSNR is that of all voxels, also of the empty ones, which most of a volume may be,
+and the windows of SSIM have 11 voxels along each of the three axes.
 """
 
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,7 +29,7 @@ BEST = 100.0
 """PSNR in dB that equal images are given, so that a mean stays finite."""
 
 RestoreFn = Callable[[Observation, tuple[str, ...] | None], Any]
-"""What is evaluated: (`images` (b, h, w, c) in [-1, 1] and `masks` (b, h, w, 1), `Case.repair`) -> restored images."""
+"""What is evaluated: (`images` (b, *s, c) in [-1, 1] and `masks` (b, *s, 1), `Case.repair`) -> restored images."""
 
 
 class Score(NamedTuple):
@@ -66,7 +70,7 @@ class Table(NamedTuple):
 
 
 class Example(NamedTuple):
-    """One image under one damage, uint8 (h, w, c) each."""
+    """One image under one damage, uint8 (*s, c) each."""
 
     degraded: np.ndarray
     restored: np.ndarray
@@ -90,7 +94,7 @@ def evaluate_restoration(
     Args:
       name: name of the restorer, for the table.
       restore_fn: the restorer.
-      images: uint8 (h, w, c), of any sizes.
+      images: uint8 (*s, c), of any sizes.
       suite: cases, from `jaxgen.tasks.restoration.suites`.
       seed: seed of all damage.
       watch: called before each case.
@@ -135,7 +139,9 @@ def _mean(values: list[tuple[float, float]]) -> Score:
 def _keep_known(degraded: Observation, restored: np.ndarray) -> np.ndarray:
     """Returns restored images with the known pixels of the input, which `restore --mask` and the baselines keep too."""
     known = np.asarray(degraded.masks) > 0.5
-    return np.where(known & ~known.all(axis=(1, 2, 3), keepdims=True), np.asarray(degraded.images), restored)
+    return np.where(
+        known & ~known.all(axis=tuple(range(1, known.ndim)), keepdims=True), np.asarray(degraded.images), restored
+    )
 
 
 def _batches(images: list[np.ndarray]) -> Iterator[tuple[list[int], np.ndarray]]:
@@ -144,7 +150,7 @@ def _batches(images: list[np.ndarray]) -> Iterator[tuple[list[int], np.ndarray]]
     for i, image in enumerate(images):
         by_shape.setdefault(image.shape, []).append(i)
     for shape, index in by_shape.items():
-        at_once = max(1, AT_ONCE // (shape[0] * shape[1]))
+        at_once = max(1, AT_ONCE // math.prod(shape[:-1]))
         for start in range(0, len(index), at_once):
             part = index[start : start + at_once]
             yield part, np.stack([images[i] for i in part])
@@ -171,7 +177,7 @@ def _scores(result: np.ndarray, clean: np.ndarray) -> list[tuple[float, float]]:
     else:
         errors = (result - (clean / np.float32(127.5) - 1.0)) / 2.0
         with np.errstate(divide="ignore"):
-            ratios = -10.0 * np.log10(np.mean(np.square(errors, dtype=np.float64), axis=(1, 2, 3)))
+            ratios = -10.0 * np.log10(np.mean(np.square(errors, dtype=np.float64), axis=tuple(range(1, errors.ndim))))
     rounded = result if result.dtype == np.uint8 else to_uint8(result)
     similarities = ssim(rounded, clean) if min(clean.shape[1:-1]) >= WINDOW else np.full(len(clean), np.nan)
     return list(zip(np.minimum(ratios, BEST).tolist(), similarities.tolist(), strict=True))

@@ -10,8 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgen.data.base import Source
-from jaxgen.degradations.compose import has_missing, mixture, parse_mixture
-from jaxgen.images import readable_scale, save_png, to_float, to_uint8
+from jaxgen.data.notes import size_notes
+from jaxgen.degradations.compose import KINDS, for_rank, format_mixture, has_missing, mixture, parse_mixture
+from jaxgen.errors import require
+from jaxgen.images import RANKS, readable_scale, save_png, to_float, to_uint8
 from jaxgen.metrics.quality import psnr
 from jaxgen.runs.measures import Measure
 from jaxgen.runs.report import Picture
@@ -43,7 +45,7 @@ class HeldOut(NamedTuple):
     """Images that are not trained on, the same at every step.
 
     Attributes:
-      clean: uint8 (n, h, w, c).
+      clean: uint8 (n, *spatial, c).
       degraded: the same images under the damage of the run.
     """
 
@@ -111,7 +113,7 @@ def _finish(trained: Trained, data: Data, directory: Path) -> None:
 
 
 def images_to_evaluate(source: Source, num: int) -> list[np.ndarray]:
-    """Returns the first images, uint8 (h, w, c) each; photographs are cut to the middle `MIDDLE` x `MIDDLE` pixels."""
+    """Returns the first images, uint8 (*s, c) each; photographs are cut to the middle `MIDDLE` x `MIDDLE` pixels."""
     return [_middle(source.read(i)) if source.crops else source.take(np.array([i]))[0] for i in range(num)]
 
 
@@ -129,6 +131,29 @@ def _adapt(config: RestorationRecipe, dataset: str, image_size: int | None) -> R
     if image_size is None or not dataset.startswith("folder:"):
         return config
     return dataclasses.replace(config, data=dataclasses.replace(config.data, crop_size=None))
+
+
+def _settle(config: RestorationRecipe, facts: Facts) -> RestorationRecipe:
+    """Returns the configuration without the choices of damage that images, or volumes, cannot have."""
+    text, rank = config.restoration.damage, len(facts.shape) - 1
+    choices = parse_mixture(text)
+    kept = for_rank(choices, rank)
+    require(bool(kept), "damage", text, f"kinds for {RANKS[rank]}: {', '.join(_kinds_for(rank))}")
+    damage = text if kept == choices else format_mixture(kept)
+    return dataclasses.replace(config, restoration=dataclasses.replace(config.restoration, damage=damage))
+
+
+def _kinds_for(rank: int) -> list[str]:
+    return [name for name, kind in KINDS.items() if rank in kind.ranks]
+
+
+def _notes(config: RestorationRecipe, source: Source) -> tuple[str, ...]:
+    """Returns lines about the data, and the choices of damage that are left out for them."""
+    choices, rank = parse_mixture(config.restoration.damage), len(source.shape) - 1
+    kept = for_rank(choices, rank)
+    left_out = tuple(choice for choice in choices if choice not in kept)
+    line = f"damage: left out as it is not for {RANKS[rank]}: {format_mixture(left_out)}"
+    return (*size_notes(source), *([line] if left_out else []))
 
 
 TASK = Task(
@@ -151,5 +176,7 @@ TASK = Task(
         "photos-grey": "6be4c9ac27aa92eb8d169a38d266226d498ed5d77f6d341cf61096fee9d54751",
     },
     adapt=_adapt,
+    settle=_settle,
+    notes=_notes,
 )
 """The training of networks that restore damaged images."""

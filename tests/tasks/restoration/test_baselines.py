@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from scipy import ndimage
+from scipy import ndimage, stats
 from skimage import restoration
 
 from jaxgen.errors import InputError
-from jaxgen.tasks.restoration import baselines
+from jaxgen.tasks.restoration import baselines, deconvolution, denoising
 
 FILLS = [baselines.normalised_mean, baselines.delaunay, baselines.biharmonic]
 KERNEL = np.array([[0.05, 0.1, 0.0], [0.3, 0.25, 0.05], [0.1, 0.0, 0.15]])
@@ -186,14 +186,14 @@ def test_deblurring_a_circular_blur_that_has_no_symmetry(size: tuple[int, int]) 
     image = make_image((*size, 2))
     blurred = blur(image)
     before = np.abs(blurred - image).mean()
-    assert np.abs(baselines.wiener(blurred, KERNEL, 1e-9) - image).max() < 1e-4
-    assert np.abs(baselines.richardson_lucy(blurred, KERNEL, 100) - image).mean() < 0.15 * before
+    assert np.abs(deconvolution.wiener(blurred, KERNEL, 1e-9) - image).max() < 1e-4
+    assert np.abs(deconvolution.richardson_lucy(blurred, KERNEL, 100) - image).mean() < 0.15 * before
 
 
 def test_richardson_lucy_against_scikit_image_far_from_the_border() -> None:
     """Each iteration takes two convolutions of radius 1; scikit-image does not wrap around."""
     blurred = blur(make_image((20, 21, 2)))
-    restored = baselines.richardson_lucy(blurred, KERNEL, 3)
+    restored = deconvolution.richardson_lucy(blurred, KERNEL, 3)
     for c in range(2):
         expected = restoration.richardson_lucy(blurred[..., c], KERNEL, 3)
         np.testing.assert_allclose(restored[6:-6, 6:-6, c], expected[6:-6, 6:-6], rtol=1e-8)
@@ -202,7 +202,7 @@ def test_richardson_lucy_against_scikit_image_far_from_the_border() -> None:
 
 def test_wiener_with_much_balance_leaves_only_the_mean() -> None:
     image = make_image()
-    restored = baselines.wiener(image, KERNEL, 1e9)
+    restored = deconvolution.wiener(image, KERNEL, 1e9)
     np.testing.assert_allclose(restored, np.broadcast_to(image.mean(axis=(0, 1)), image.shape), atol=1e-6)
 
 
@@ -230,20 +230,20 @@ def test_bicubic_of_an_edge_has_the_weights_of_keys_and_stays_in_range() -> None
 def test_nl_means_removes_noise_of_the_level_that_it_is_given(channels: int) -> None:
     clean = np.array([[0.2, 0.5], [0.8, 0.6]]).repeat(12, axis=0).repeat(12, axis=1)[..., None].repeat(channels, axis=2)
     noisy = clean + 0.1 * np.random.default_rng(0).standard_normal(clean.shape)
-    restored = baselines.nl_means(noisy.astype(np.float32), 0.1)
+    restored = denoising.nl_means(noisy.astype(np.float32), 0.1)
     assert restored.shape == clean.shape
     assert restored.dtype == np.float32
     assert restored.min() >= 0
     assert restored.max() <= 1
     assert np.std(restored - clean) < 0.04
-    assert np.std(baselines.nl_means(noisy, 0.01) - clean) > 0.08
+    assert np.std(denoising.nl_means(noisy, 0.01) - clean) > 0.08
 
 
 def test_every_baseline_takes_grey_images() -> None:
     image, mask = make_image((8, 7, 1)).astype(np.float32), make_mask((8, 7, 1))
     calls = [*(lambda x, fill=fill: fill(x, mask) for fill in FILLS), baselines.adaptive_median, baselines.median5]
-    calls += [lambda x: baselines.richardson_lucy(x, KERNEL, 2), lambda x: baselines.wiener(x, KERNEL, 0.1)]
-    for call in [*calls, lambda x: baselines.bicubic(x, 1), lambda x: baselines.nl_means(x, 0.1)]:
+    calls += [lambda x: deconvolution.richardson_lucy(x, KERNEL, 2), lambda x: deconvolution.wiener(x, KERNEL, 0.1)]
+    for call in [*calls, lambda x: baselines.bicubic(x, 1), lambda x: denoising.nl_means(x, 0.1)]:
         restored = call(image)
         assert restored.shape == image.shape
         assert restored.dtype == np.float32
@@ -254,7 +254,7 @@ def test_bad_input_is_named() -> None:
     with pytest.raises(InputError, match=r"^image: got \(-1\.0, .* values in 0 to 1"):
         baselines.adaptive_median(np.linspace(-1, 1, 16).reshape(4, 4, 1))
     with pytest.raises(InputError, match=r"^image: got float64 \[16, 19, 2\]; accepted: finite"):
-        baselines.nl_means(image * np.nan, 0.1)
+        denoising.nl_means(image * np.nan, 0.1)
     with pytest.raises(
         InputError, match=r"^mask: got bool \[15, 19, 1\]; accepted: bool \[16, 19, 1\] or \[16, 19, 2\]"
     ):
@@ -263,9 +263,9 @@ def test_bad_input_is_named() -> None:
         baselines.normalised_mean(image, mask & np.array([True, False]))
     for kernel in (np.ones((2, 2)) / 4, np.ones((3, 3)), np.ones((17, 1)) / 17, np.array([[1.5, -1.0, 0.5]])):
         with pytest.raises(InputError, match=r"^kernel: got shape"):
-            baselines.wiener(image, kernel, 0.1)
+            deconvolution.wiener(image, kernel, 0.1)
         with pytest.raises(InputError, match=r"^kernel: got shape"):
-            baselines.richardson_lucy(image, kernel, 1)
+            deconvolution.richardson_lucy(image, kernel, 1)
 
 
 @pytest.mark.parametrize(
@@ -273,12 +273,71 @@ def test_bad_input_is_named() -> None:
     [
         (lambda image: baselines.adaptive_median(image, 4), "max_size"),
         (lambda image: baselines.adaptive_median(image, 1), "max_size"),
-        (lambda image: baselines.richardson_lucy(image, KERNEL, 0), "num_iter"),
-        (lambda image: baselines.wiener(image, KERNEL, 0.0), "balance"),
+        (lambda image: deconvolution.richardson_lucy(image, KERNEL, 0), "num_iter"),
+        (lambda image: deconvolution.wiener(image, KERNEL, 0.0), "balance"),
         (lambda image: baselines.bicubic(image, 0), "factor"),
-        (lambda image: baselines.nl_means(image, 0.0), "sigma"),
+        (lambda image: denoising.nl_means(image, 0.0), "sigma"),
     ],
 )
 def test_numbers_out_of_range_are_named(call, field: str) -> None:
     with pytest.raises(InputError, match=f"^{field}: got"):
         call(make_image())
+
+
+# volumes
+
+
+def test_fills_of_volumes_keep_constants_and_ramps() -> None:
+    d, h, w = np.mgrid[:7, :8, :9]
+    ramp = (0.1 + 0.02 * d + 0.03 * h + 0.01 * w)[..., None]
+    mask = np.random.default_rng(0).random(ramp.shape) > 0.1
+    np.testing.assert_allclose(baselines.normalised_mean(np.where(mask, 0.4, 0.0), mask), 0.4, atol=1e-9)
+    inside = (slice(2, -2),) * 3
+    np.testing.assert_allclose(baselines.biharmonic(ramp * mask, mask)[inside], ramp[inside], atol=1e-3)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_missing_slices_are_filled_along_their_axis_as_numpy_interpolates(axis: int) -> None:
+    volume = np.random.default_rng(0).random((6, 7, 8, 2))
+    places = [1, 2, 4]
+    mask = np.zeros((6, 7, 8, 1), bool)
+    np.moveaxis(mask, axis, 0)[places] = True
+    filled = np.moveaxis(baselines.linear_slices(volume * mask, mask), axis, 0)
+    known = np.moveaxis(volume, axis, 0)[places]
+    expected = np.apply_along_axis(lambda line: np.interp(np.arange(6 + axis), places, line), 0, known)
+    np.testing.assert_allclose(filled, expected, atol=1e-12)
+    mask[0, 0, 0] ^= True
+    with pytest.raises(InputError, match=r"mask: got .*% missing'; accepted: whole slices"):
+        baselines.linear_slices(volume, mask)
+
+
+def test_thick_slices_are_interpolated_linearly_between_their_middles() -> None:
+    volume = np.random.default_rng(0).random((9, 4, 5, 1))
+    found = baselines.linear_thick_slices(volume, 3)
+    expected = np.apply_along_axis(lambda line: np.interp(np.arange(9), [1, 4, 7], line), 0, volume[1::3])
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("method", [denoising.nl_means, denoising.adaptive_wiener])
+def test_noise_of_volumes_is_removed(method) -> None:
+    clean = np.full((14, 14, 14, 1), 0.3)
+    clean[:7] = 0.7
+    noisy = clean + 0.1 * np.random.default_rng(0).standard_normal(clean.shape)
+    restored = method(noisy.astype(np.float32), 0.1)
+    assert (restored.shape, restored.dtype) == (clean.shape, np.float32)
+    assert np.std(restored - clean) < 0.07
+
+
+def test_adaptive_wiener_by_its_formula() -> None:
+    image, sigma = make_image((9, 10, 1)), 0.1
+    mean, square = (ndimage.uniform_filter(x, (3, 3, 1), mode="constant") for x in (image, image**2))
+    variance = square - mean**2
+    expected = mean + np.maximum(variance - sigma**2, 0) / np.maximum(variance, sigma**2) * (image - mean)
+    np.testing.assert_allclose(denoising.adaptive_wiener(image, sigma), expected.clip(0, 1), atol=1e-12)
+
+
+def test_the_bias_of_rician_means_is_removed() -> None:
+    sigma, signals = 0.07, np.array([0.0, 0.02, 0.1, 0.3, 0.8, 0.95])
+    means = stats.rice.mean(signals / sigma, scale=sigma).reshape(1, 1, -1)
+    np.testing.assert_allclose(denoising.without_rician_bias(means, sigma).ravel(), signals, atol=5e-4)
+    assert denoising.without_rician_bias(np.full((1, 1, 1), 0.01), sigma) == 0

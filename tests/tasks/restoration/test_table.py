@@ -187,3 +187,36 @@ def test_known_pixels_count_as_they_came_where_some_are_missing_and_not_under_no
     np.testing.assert_array_equal(gone.restored[::2], IMAGES[0][::2])
     assert np.all(gone.restored[1::2] == 191)  # a missing pixel is 0, and (0 + 0.5 + 1) * 127.5 is 191.25
     assert not np.array_equal(noisy.restored[::2], noisy.degraded[::2])
+
+
+def test_volumes_are_scored_over_all_voxels_and_three_axes():
+    volumes = [RNG.integers(0, 256, (12, 13, 11, 1), np.uint8) for _ in range(2)]
+    fade = "paler", lambda seen, _: np.asarray(seen.images) * 0.4712389
+    table, (example,) = evaluate_restoration(*fade, volumes, suite(darker=(darker, {})))
+    restored = [np.clip(np.rint((0.4712389 * (x / 127.5 - 1.2) + 1) * 127.5), 0, 255).astype(np.uint8) for x in volumes]
+    ratios = [peak_signal_noise_ratio(a, b, data_range=255) for a, b in zip(volumes, restored, strict=True)]
+    likeness = [
+        structural_similarity(
+            a[..., 0], b[..., 0], data_range=255, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
+        )
+        for a, b in zip(volumes, restored, strict=True)
+    ]
+    assert table.rows[0].scores["restored"].psnr == pytest.approx(np.mean(ratios), abs=1e-3)
+    assert table.rows[0].scores["restored"].ssim == pytest.approx(np.mean(likeness), abs=1e-4)
+    assert example.clean.shape == (12, 13, 11, 1)
+
+
+def test_every_damage_of_volumes_has_baselines_that_help():
+    """On a smooth ball; all but the boxes, whose baseline is that of the hole."""
+    axes = np.meshgrid(*[np.linspace(-1, 1, 12)] * 3, indexing="ij")
+    ball = np.uint8(255 / (1 + np.exp(12 * (sum(x * x for x in axes) - 0.5))))[..., None]
+    chosen = suite_for((12, 12, 12, 1), photos=False)
+    assert chosen.name == "volumes-1"
+    assert [c.level for c in chosen.cases if c.damage == "centre_hole"] == ["6 voxels", "10 voxels"]
+    first = {case.damage: case for case in reversed(chosen.cases) if case.damage != "boxes"}
+    table, _ = evaluate_restoration("none", lambda i, _: i.images, [ball], Suite("s", 1, tuple(first.values())))
+    assert {row.damage for row in table.rows} == {"gaussian", "rician", "missing_slices", "thick_slices", "centre_hole"}
+    for row in table.rows:
+        others = [score.psnr for name, score in row.scores.items() if name not in ("input", "restored")]
+        assert others
+        assert row.damage == "thick_slices" or max(others) > row.scores["input"].psnr + 1, row
