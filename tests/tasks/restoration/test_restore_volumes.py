@@ -4,7 +4,6 @@ import json
 
 import jax
 import jax.numpy as jnp
-import nibabel
 import numpy as np
 import pytest
 import tifffile
@@ -23,6 +22,7 @@ from jaxgen.volumes.sizes import cubic_sizes, resize
 from jaxgen.weights import save_params
 from tests.command_line import call
 
+nibabel = pytest.importorskip("nibabel")
 CONFIG = RestorationConfig(widths=(2,), depth=1)
 AFFINE = np.array([[0.0, -1.2, 0.0, 30.0], [1.1, 0.0, 0.0, -7.0], [0.0, 0.0, 1.3, 5.0], [0.0, 0.0, 0.0, 1.0]])
 SHAPE = (6, 9, 10)
