@@ -79,9 +79,9 @@ def open_progress(
 
 
 @contextlib.contextmanager
-def open_photo_progress(num_photos: int) -> Iterator[PhotoProgress]:
+def open_photo_progress(num_photos: int, what: str = "photos") -> Iterator[PhotoProgress]:
     """Shows the progress of a restoration: one bar for all photos on a terminal, and a line for each photo."""
-    photos = TextColumn("{task.fields[finished]}/{task.total} photos")
+    photos = TextColumn(f"{{task.fields[finished]}}/{{task.total}} {what}")
     columns = (BarColumn(), TaskProgressColumn(), photos, TimeRemainingColumn())
     # Errors go above the bar where stderr is the same terminal, else to wherever stderr leads.
     shown, console = _on_terminal(), Console(file=sys.stdout)

@@ -35,10 +35,17 @@ from jaxgen.tasks.gan.evaluate import generated_by
 from jaxgen.tasks.gan.project import STEPS, Projection, find_latents, require_pictures
 from jaxgen.tasks.gan.sample import class_names, draw
 from jaxgen.tasks.load import load, require_use
-from jaxgen.tasks.restoration.pixels import make_restore, one_model, photo_models, require_fills, require_repairs
+from jaxgen.tasks.restoration.pixels import (
+    make_restore,
+    one_model,
+    open_restorer,
+    photo_models,
+    require_fills,
+    require_repairs,
+    takes_volumes,
+)
 from jaxgen.tasks.super_resolution.enlarge import KINDS, enlarging_model, make_enlarge, require_factor
 
-TILE = 512
 GAN = "a GAN of jaxgen.train_gan"
 
 
@@ -115,15 +122,15 @@ def restore(
     model: Trained | str | Path | None = None,
     repair: str | Sequence[str] | None = None,
 ) -> np.ndarray:
-    """Returns the restored image as an array, with the shape and type of `image`.
+    """Returns the restored image or volume as an array, with the shape and type of `image`.
 
     Programs are compiled for a few sizes of windows, kept for the process and in the user's cache folder.
 
     Args:
       image: uint8, uint16 or floats in [0, 1]; (h, w), (h, w, 1) or (h, w, 3), of any size; or a PIL image, or
-        the path of a file, which gives (h, w, c).
+        the path of a file, which gives (h, w, c). For a model of volumes (d, h, w), or several (n, d, h, w, c).
       mask: (h, w) or (h, w, 1), true or above 0 where to fill in; or a picture, light where to fill in, or painted on
-        transparency; the rest stays unchanged. None restores the whole image.
+        transparency; the rest stays unchanged. None restores the whole image. For volumes (d, h, w) for each of them.
       strength: from 0 (the image unchanged) to 1 (full restoration).
       model: from `train_restorer`, a run folder, its restorer.safetensors, or a name of the package's weights; None
         chooses among these by the channels of the image and by what is to be repaired.
@@ -142,28 +149,28 @@ def restore(
     strength = require_share(strength, "strength")
     if model is not None:
         require_model(model, "restore", "a restorer of jaxgen.train_restorer")
-    pixels, deep = _picture(image)
+    opened = model
+    if isinstance(model, Trained):
+        opened = require_use(model, "restore", "model", _describe(model))
+    elif model is not None:
+        opened = open_restorer(model)
+    axes = 3 if opened is not None and takes_volumes(opened) else 2
+    pixels, deep = _picture(image, axes)
+    stack = deep if deep.ndim == 5 else deep.reshape(1, *deep.shape[:axes], -1)
     known = None if mask is None else ~as_missing(mask)
-    require(
-        known is None or known.shape == pixels.shape[:2],
-        "mask",
-        None if known is None else known.shape,
-        f"{pixels.shape[:2]}",
-    )
+    sizes = stack.shape[1:-1]
+    require(known is None or known.shape == sizes, "mask", None if known is None else known.shape, f"{sizes}")
     if strength == 0 or (known is not None and not any_missing(~known)):
         return pixels.copy()
-    planes = deep[..., None] if deep.ndim == 2 else deep
-    if isinstance(model, Trained):
-        models = one_model(require_use(model, "restore", "model", _describe(model)))
-    else:
-        models = photo_models(model)
+    models = photo_models() if opened is None else one_model(opened, axes)
     asked = require_repairs(models, repair)
     if known is not None:
         require_fills(models)
-    result = make_restore(models, strength, TILE, asked)(planes, known).pixels
-    if result is planes:
+    change = make_restore(models, strength, None, asked)
+    found = [change(planes, known).pixels for planes in stack]
+    if all(after is before for after, before in zip(found, stack, strict=True)):
         return pixels.copy()
-    result = result.reshape(pixels.shape)
+    result = np.stack(found).reshape(pixels.shape)
     if deep is pixels:
         return result
     return (result / np.float64(65_535)).astype(pixels.dtype)
@@ -216,11 +223,16 @@ def upscale(
     return result if deep is pixels else (result / np.float64(65_535)).astype(pixels.dtype)
 
 
-def _picture(image: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Returns a picture as it was given, and as uint8 or uint16; raises `InputError` unless it is grey or colour."""
+def _picture(image: Any, axes: int = 2) -> tuple[np.ndarray, np.ndarray]:
+    """Returns a picture, or volumes, as given and as uint8 or uint16; raises `InputError` unless grey or colour."""
     pixels = as_pixels(image, "image")
-    shaped = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (1, 3))
-    require(shaped and pixels.size > 0, "image", pixels.shape, "(h, w), (h, w, 1) or (h, w, 3), not empty")
+    if axes == 3:
+        shaped = pixels.ndim == 3 or (pixels.ndim == 5 and pixels.shape[-1] in (1, 3))
+        deep_enough = shaped and pixels.size > 0 and min(pixels.shape[pixels.ndim == 5 :][:3]) > 1
+        require(deep_enough, "image", pixels.shape, "(d, h, w) or (n, d, h, w, c), d, h and w 2 or more, c 1 or 3")
+    else:
+        shaped = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (1, 3))
+        require(shaped and pixels.size > 0, "image", pixels.shape, "(h, w), (h, w, 1) or (h, w, 3), not empty")
     deep = pixels if pixels.dtype in (np.uint8, np.uint16) else to_integers(pixels, "image", np.uint16)
     return pixels, deep
 

@@ -142,9 +142,9 @@ class Model:
         enlarged = np.empty((scale * height, scale * width, channels), np.float32)
         layout = {"tile": TILE, "halo": self.manifest.halo, "multiple": self.manifest.multiple}
         tiles = restored_tiles(lambda images, _: np.asarray(self.apply(images)), planes, None, scale, **layout)
-        for rows, columns, values in tiles:
+        for place, values in tiles:
             values = np.clip(values, -1, 1)
-            enlarged[rows, columns] = (values @ LUMA)[..., None] if grey else values
+            enlarged[place] = (values @ LUMA)[..., None] if grey else values
         image = np.asarray(image)
         return _like(enlarged, image, (*enlarged.shape[:2], *image.shape[2:]))
 
@@ -169,8 +169,8 @@ class Model:
             return np.clip(program(pixels[None], kept[None, ..., None])[0], -1, 1)
         restored = np.empty_like(pixels)
         layout = {"tile": TILE, "halo": self.manifest.halo, "multiple": self.manifest.multiple}
-        for rows, columns, values in restored_tiles(program, pixels, known, **layout):
-            restored[rows, columns] = np.clip(values, -1, 1)
+        for place, values in restored_tiles(program, pixels, known, **layout):
+            restored[place] = np.clip(values, -1, 1)
         return restored
 
 

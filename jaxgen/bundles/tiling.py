@@ -1,10 +1,11 @@
-"""Restoration or enlargement of an image of any size in tiles, with the same result as for the whole image.
+"""Restoration or enlargement of an image or volume of any size in tiles, with the same result as for the whole.
 
 A tile is computed from a window that extends beyond it by at least the network's receptive field, except where it ends
 at the border of the image: there the network pads with zeros, as on the whole image. Windows at the border are shifted
 inwards, not padded. A network that depends on all pixels, such as by a mean over the image, cannot be tiled.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
@@ -15,13 +16,14 @@ from jaxtyping import Bool, Float32, UInt8, UInt16
 from jaxgen.errors import require
 
 ApplyFn = Callable[[np.ndarray, np.ndarray], Any]
-"""(images float32 (1, h, w, c) in [-1, 1], known float32 (1, h, w, 1)) -> result; h and w may vary.
+"""(images float32 (1, *s, c) in [-1, 1], known float32 (1, *s, 1)) -> result; the spatial sizes s may vary.
 
 The result is an image of the same size, or of `scale` times the size along each axis."""
-Pixels = UInt8[np.ndarray, "h w c"] | UInt16[np.ndarray, "h w c"]
-AnyPixels = Pixels | Float32[np.ndarray, "h w c"]
-Result = UInt8[np.ndarray, "y x c"] | UInt16[np.ndarray, "y x c"]
-Known = Bool[np.ndarray, "h w"]
+Pixels = UInt8[np.ndarray, "*s c"] | UInt16[np.ndarray, "*s c"]
+AnyPixels = Pixels | Float32[np.ndarray, "*s c"]
+Result = UInt8[np.ndarray, "*y c"] | UInt16[np.ndarray, "*y c"] | Float32[np.ndarray, "*y c"]
+Known = Bool[np.ndarray, "*s"]
+Place = tuple[slice, ...]
 """True for known pixels, false for those to fill in."""
 WINDOWS = (128, 320, 448, 640)
 """Edges of the windows of networks that take an image in a larger array, besides that of the largest tiles."""
@@ -38,7 +40,9 @@ class Span(NamedTuple):
     last: int
 
 
-def spans(size: int, *, tile: int, halo: int, multiple: int, window: int | None = None) -> list[Span]:
+def spans(
+    size: int, *, tile: int, halo: int, multiple: int, window: int | None = None, grain: int = GRAIN
+) -> list[Span]:
     """Returns windows along one axis, all of one size, whose tiles cover 0 to `size` one after another.
 
     They start and stop at multiples of `multiple`; the last may stop beyond `size` by less than one multiple. A tile
@@ -46,17 +50,18 @@ def spans(size: int, *, tile: int, halo: int, multiple: int, window: int | None 
 
     Args:
       size: size of the image, in pixels.
-      tile: target size of a tile; rounding its window may add up to `GRAIN`, each border of the image the halo.
+      tile: target size of a tile; rounding its window may add up to `grain`, each border of the image the halo.
       halo: distance to the pixels that an output pixel may depend on.
       multiple: pixels of a step of the network's coarsest grid.
       window: size of the windows, which a smaller image has in one; None chooses it by `tile`.
+      grain: the windows are multiples of this, or as large as the image.
 
     Raises:
       InputError: `tile` is below 1.
     """
     require(tile >= 1, "tile", tile, "1 or more")
     padded, halo = _round_up(size, multiple), _round_up(halo, multiple)
-    window = min(window or _window_size(padded, tile, halo, _round_up(GRAIN, multiple)), padded)
+    window = min(window or _window_size(padded, tile, halo, _round_up(grain, multiple)), padded)
     found, first = [], 0
     while first < size:
         start = min(max(first - halo, 0), padded - window)
@@ -71,67 +76,61 @@ class Window(NamedTuple):
     """What the network made of a window.
 
     Attributes:
-      y: the window along the rows of the image.
-      x: that along its columns.
-      values: the result for all of the window, float32 (scale height, scale width, c).
+      spans: the window along each spatial axis of the image.
+      values: the result for all of the window, float32 (scale * size of each axis, c).
     """
 
-    y: Span
-    x: Span
-    values: Float32[np.ndarray, "y x c"]
+    spans: tuple[Span, ...]
+    values: Float32[np.ndarray, "*y c"]
+
+
+def windows(sizes: tuple[int, ...], **layout: Any) -> list[tuple[Span, ...]]:
+    """Returns the windows of an image of these spatial sizes from the first corner; the last axis runs fastest.
+
+    Args:
+      sizes: spatial sizes of the image, in pixels.
+      layout: tile, halo, multiple, window and grain, see `spans`.
+    """
+    return list(itertools.product(*(spans(size, **layout) for size in sizes)))
 
 
 def computed_windows(
-    apply_fn: ApplyFn,
-    pixels: AnyPixels,
-    known: Known | None = None,
-    *,
-    tile: int,
-    halo: int,
-    multiple: int,
-    window: int | None = None,
+    apply_fn: ApplyFn, pixels: AnyPixels, known: Known | None = None, **layout: Any
 ) -> Iterator[Window]:
-    """Yields what the network makes of each window of an image, from the top left, row by row.
+    """Yields what the network makes of each window of an image, in the order of `windows`.
 
     Args:
       apply_fn: the network, which pads with zeros alone if sizes are multiples of `multiple`.
-      pixels: (h, w, c), uint8, uint16, or float32 in [-1, 1].
-      known: (h, w), passed to the network as 1 where true; None passes 1 everywhere.
-      tile: see `spans`.
-      halo: see `spans`.
-      multiple: see `spans`. An image of another size is extended by repeating its last row and column.
-      window: see `spans`.
+      pixels: (*spatial, c), uint8, uint16, or float32 in [-1, 1].
+      known: (*spatial), passed to the network as 1 where true; None passes 1 everywhere.
+      layout: see `windows`. An image whose sizes are no multiples is extended by repeating its last row and column.
     """
-    height, width = pixels.shape[:2]
-    layout = {"tile": tile, "halo": halo, "multiple": multiple, "window": window}
-    for y in spans(height, **layout):
-        for x in spans(width, **layout):
-            image = to_float(_cut(pixels, y, x))
-            kept = np.ones(image.shape[:2], np.float32) if known is None else _cut(known, y, x).astype(np.float32)
-            yield Window(y, x, np.asarray(apply_fn(image[None], kept[None, ..., None]))[0])
+    for window in windows(pixels.shape[:-1], **layout):
+        image = to_float(_cut(pixels, window))
+        kept = np.ones(image.shape[:-1], np.float32) if known is None else _cut(known, window).astype(np.float32)
+        yield Window(window, np.asarray(apply_fn(image[None], kept[None, ..., None]))[0])
 
 
 def restored_tiles(
     apply_fn: ApplyFn, pixels: AnyPixels, known: Known | None = None, scale: int = 1, **layout: Any
-) -> Iterator[tuple[slice, slice, Float32[np.ndarray, "y x c"]]]:
-    """Yields rows, columns and floats of tiles that cover the result once.
+) -> Iterator[tuple[Place, Float32[np.ndarray, "*y c"]]]:
+    """Yields place and floats of tiles that cover the result once.
 
     Args:
       apply_fn: see `computed_windows`.
       pixels: see `computed_windows`.
       known: see `computed_windows`.
       scale: pixels of the result for each pixel of the image, along each axis.
-      layout: tile, halo, multiple and window, see `spans`.
+      layout: see `windows`.
     """
-    for y, x, values in computed_windows(apply_fn, pixels, known, **layout):
-        rows, columns = (slice(scale * (s.first - s.start), scale * (s.last - s.start)) for s in (y, x))
-        placed = (slice(scale * s.first, scale * s.last) for s in (y, x))
-        yield *placed, values[rows, columns]
+    for window, values in computed_windows(apply_fn, pixels, known, **layout):
+        part = tuple(slice(scale * (s.first - s.start), scale * (s.last - s.start)) for s in window)
+        yield tuple(slice(scale * s.first, scale * s.last) for s in window), values[part]
 
 
 def restore_tiled(
     apply_fn: ApplyFn,
-    pixels: Pixels,
+    pixels: AnyPixels,
     known: Known | None = None,
     *,
     scale: int = 1,
@@ -146,30 +145,30 @@ def restore_tiled(
       known: see `computed_windows`.
       scale: see `restored_tiles`.
       watch: called with the number of finished tiles and the total.
-      layout: see `restored_tiles`.
+      layout: see `windows`.
 
     Raises:
       FloatingPointError: the network returned a value that is not finite.
     """
-    height, width, channels = pixels.shape
+    *sizes, channels = pixels.shape
     tiles = restored_tiles(apply_fn, pixels, known, scale, **layout)
-    total = len(spans(height, **layout)) * len(spans(width, **layout))
-    return assemble(tiles, (scale * height, scale * width, channels), pixels.dtype, total, watch)
+    total = len(windows(tuple(sizes), **layout))
+    return assemble(tiles, (*(scale * size for size in sizes), channels), pixels.dtype, total, watch)
 
 
 def assemble(
-    tiles: Iterable[tuple[slice, slice, Float32[np.ndarray, "y x c"]]],
+    tiles: Iterable[tuple[Place, Float32[np.ndarray, "*y c"]]],
     shape: tuple[int, ...],
     dtype: np.dtype,
     total: int,
     watch: Callable[[int, int], None],
 ) -> Result:
-    """Returns the image that consists of tiles, rounded.
+    """Returns the image that consists of tiles, rounded to a type of whole numbers; float32 is kept as it is.
 
     Args:
-      tiles: rows, columns and floats in [-1, 1].
-      shape: (h, w, c) of the image.
-      dtype: uint8 or uint16.
+      tiles: place and floats in [-1, 1].
+      shape: (*spatial, c) of the image.
+      dtype: uint8, uint16 or float32.
       total: number of tiles.
       watch: see `restore_tiled`.
 
@@ -177,21 +176,40 @@ def assemble(
       FloatingPointError: a value is not finite.
     """
     image = np.empty(shape, dtype)
-    for done, (rows, columns, values) in enumerate(tiles, 1):
+    for done, (place, values) in enumerate(tiles, 1):
         if not np.isfinite(values).all():
+            first = place[0]
             raise FloatingPointError(
-                f"the model returned values that are not finite in rows {rows.start} to {rows.stop}"
+                f"the model returned values that are not finite in rows {first.start} to {first.stop}"
             )
-        image[rows, columns] = _from_float(values, dtype)
+        image[place] = _from_float(values, dtype)
         watch(done, total)
     return image
 
 
-def choose_window(sizes: tuple[int, int], *, tile: int, halo: int, multiple: int) -> int:
-    """Returns the edge of the square windows in which an image costs least, of few, so that few are compiled.
+def largest_tile(sizes: tuple[int, ...], pixels: int, *, halo: int, multiple: int, grain: int = GRAIN) -> int:
+    """Returns the largest tile whose windows hold at most so many pixels, or the smallest one there is.
 
     Args:
-      sizes: height and width of the image, in pixels.
+      sizes: spatial sizes of the image, in pixels.
+      pixels: pixels of a window at most.
+      halo: see `spans`.
+      multiple: see `spans`.
+      grain: see `spans`.
+    """
+    for tile in range(_round_up(max(sizes), multiple), multiple, -multiple):
+        layout = {"tile": tile, "halo": halo, "multiple": multiple, "grain": grain}
+        first = [spans(size, **layout)[0] for size in sizes]
+        if math.prod(s.stop - s.start for s in first) <= pixels:
+            return tile
+    return multiple
+
+
+def choose_window(sizes: tuple[int, ...], *, tile: int, halo: int, multiple: int) -> int:
+    """Returns the edge of the square or cubic windows in which an image costs least, of few, so that few are compiled.
+
+    Args:
+      sizes: spatial sizes of the image, in pixels.
       tile: see `spans`; the largest windows hold a tile of this size.
       halo: see `spans`.
       multiple: see `spans`.
@@ -206,27 +224,26 @@ def choose_window(sizes: tuple[int, int], *, tile: int, halo: int, multiple: int
     def pixels(edge: int) -> int | float:
         inner = [_round_up(size, multiple) - margins for size in sizes]
         nums = [1 if n + margins <= edge else -(-n // (edge - margins)) if edge > margins else math.inf for n in inner]
-        return edge**2 * math.prod(nums)
+        return edge ** len(sizes) * math.prod(nums)
 
     return min(edges, key=pixels)
 
 
 def in_windows(apply_fn: Callable[..., Any], edge: int, scale: int = 1) -> ApplyFn:
-    """Returns a function of images of up to `edge` pixels, which calls one of squares of exactly that many.
+    """Returns a function of images of up to `edge` pixels, which calls one of squares or cubes of exactly that many.
 
     Args:
       apply_fn: (images (1, edge, edge, c), known (1, edge, edge, 1), extent int32 (2,)) -> result, where the image is
-        the first `extent` rows and columns.
-      edge: of the squares.
+        the first `extent` rows and columns; of volumes there are three axes.
+      edge: of the squares or cubes.
       scale: see `restored_tiles`.
     """
 
     def restored(images: np.ndarray, known: np.ndarray) -> np.ndarray:
-        height, width = images.shape[1:3]
-        beyond = ((0, 0), (0, edge - height), (0, edge - width), (0, 0))
-        extent = np.asarray((height, width), np.int32)
-        result = np.asarray(apply_fn(np.pad(images, beyond), np.pad(known, beyond), extent))
-        return result[:, : scale * height, : scale * width]
+        sizes = images.shape[1:-1]
+        beyond = ((0, 0), *((0, edge - size) for size in sizes), (0, 0))
+        result = np.asarray(apply_fn(np.pad(images, beyond), np.pad(known, beyond), np.asarray(sizes, np.int32)))
+        return result[(slice(None), *(slice(scale * size) for size in sizes))]
 
     return restored
 
@@ -248,13 +265,13 @@ def _round_up(value: int, multiple: int) -> int:
     return -(-value // multiple) * multiple
 
 
-def _cut(array: np.ndarray, y: Span, x: Span) -> np.ndarray:
+def _cut(array: np.ndarray, window: tuple[Span, ...]) -> np.ndarray:
     """Returns the pixels of a window; beyond the image its last row and column are repeated."""
-    part = array[y.start : y.stop, x.start : x.stop]
-    below, right = y.stop - y.start - part.shape[0], x.stop - x.start - part.shape[1]
-    if below == right == 0:
+    part = array[tuple(slice(s.start, s.stop) for s in window)]
+    beyond = [(0, s.stop - s.start - size) for s, size in zip(window, part.shape, strict=False)]
+    if not any(after for _, after in beyond):
         return part
-    return np.pad(part, ((0, below), (0, right)) + ((0, 0),) * (part.ndim - 2), mode="edge")
+    return np.pad(part, beyond + [(0, 0)] * (part.ndim - len(beyond)), mode="edge")
 
 
 def to_float(pixels: np.ndarray) -> np.ndarray:
@@ -265,6 +282,8 @@ def to_float(pixels: np.ndarray) -> np.ndarray:
 
 
 def _from_float(values: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Converts floats in [-1, 1] to uint8 or uint16, rounded to the nearest and clipped."""
+    """Converts floats in [-1, 1] to uint8 or uint16, rounded to the nearest and clipped; float32 is kept."""
+    if np.issubdtype(dtype, np.floating):
+        return values
     largest = np.iinfo(dtype).max
     return np.clip(np.rint((values + np.float32(1)) * np.float32(largest / 2)), 0, largest).astype(dtype)

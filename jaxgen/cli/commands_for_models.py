@@ -91,11 +91,18 @@ def restore(
     compare: bool = False,
     force: bool = False,
     allow_large: bool = False,
+    tile: int | None = None,
+    window: tuple[float, float] | None = None,
+    time: int | None = None,
+    resample: bool = False,
 ) -> None:
     """Restores photographs: removes noise and JPEG artifacts, and when asked blur, scratches and dust; fills holes.
 
+    With a model that was trained on volumes it restores volumes.
+
     Args:
-      photos: files, folders or patterns (*.jpg); JPEG, PNG, WebP, TIFF or BMP with 8 or 16 bits.
+      photos: files, folders or patterns (*.jpg); JPEG, PNG, WebP, TIFF or BMP with 8 or 16 bits. Of volumes .nii.gz,
+        .nii, .tif, .npy or .npz; affine, type and header are kept.
       out: folder for the restored photographs.
       repair: what to repair, joined by commas: noise, jpeg, blur, scratches, dust, salt-and-pepper; or all. By default
         noise and jpeg where they are seen, and unmistakable salt and pepper.
@@ -106,14 +113,30 @@ def restore(
       compare: also write each photo beside its result.
       force: overwrite existing results.
       allow_large: accept photos above the size limit, which protects against decompression bombs.
+      tile: approximate edge in pixels of the tiles that are restored at once; a smaller one takes less memory.
+      window: of volumes, the values that become black and white; beyond them voxels stay as they are. By default 0 to
+        255 for bytes, 0 to 1 for shares, else the least and greatest value.
+      time: of volumes, number of the one time to take from a file of several, from 0.
+      resample: of volumes, restore on cubic voxels, and bring the change back to those of the file.
     """
-    from jaxgen.tasks.restoration.pixels import photo_models
-    from jaxgen.tasks.restoration.restore import RestoreOptions, restore_photos
+    from jaxgen.tasks.restoration import pixels
 
     set_up()
-    models = photo_models(_model(model), checkpoint)
-    options = RestoreOptions(optional_path(mask), repair, strength, compare, force, allow_large)
-    code = restore_photos(photos, Path(out), models, options)
+    restorer = None if model is None else pixels.open_restorer(str(_model(model)), checkpoint)
+    if restorer is not None and pixels.takes_volumes(restorer):
+        from jaxgen.tasks.restoration.restore_volumes import VolumeOptions, restore_volumes
+
+        require(not compare, "compare", compare, "none with volumes")
+        options = VolumeOptions(optional_path(mask), repair, strength, force, tile, window, time, resample)
+        code = restore_volumes(photos, Path(out), restorer, options)
+    else:
+        from jaxgen.tasks.restoration.restore import RestoreOptions, restore_photos
+
+        for field, value in (("window", window), ("time", time), ("resample", resample or None)):
+            require(value is None, field, value, "none, as it is for volumes and this model for images")
+        models = pixels.photo_models() if restorer is None else pixels.one_model(restorer)
+        options = RestoreOptions(optional_path(mask), repair, strength, compare, force, allow_large, tile)
+        code = restore_photos(photos, Path(out), models, options)
     if code:
         sys.exit(code)
 

@@ -43,18 +43,21 @@ class Job(NamedTuple):
     compare: Path | None
 
 
-def find_photos(arguments: Sequence[str], out: Path | None = None, field: str = "photos") -> list[Found]:
+def find_photos(
+    arguments: Sequence[str], out: Path | None = None, field: str = "photos", suffixes: Sequence[str] = SUFFIXES
+) -> list[Found]:
     """Returns the photos that the arguments name, in this order, each once: files, and those of folders and globs.
 
     Folders are searched with their subfolders, sorted, without hidden files. A file that is named may have any suffix;
-    of folders and globs files with `SUFFIXES` are taken, and those without a suffix if their content is of such a kind;
-    a warning names the others, and files that are named twice. Places are relative to the folder, or to the part of a
+    of folders and globs files with `suffixes` are taken, and photos without a suffix by their content; a warning names
+    the others, and files that are named twice. Places are relative to the folder, or to the part of a
     glob before its first wildcard.
 
     Args:
       arguments: names of files or folders, or globs (`**` for any depth).
       out: folder of results; if it lies in a folder that is searched, it is left out.
       field: name of the arguments in errors.
+      suffixes: what the names of files end in, in lower case.
 
     Raises:
       InputError: an argument matches no photo, or there is no argument.
@@ -63,13 +66,13 @@ def find_photos(arguments: Sequence[str], out: Path | None = None, field: str = 
     found: dict[Path, Found] = {}
     others: list[Path] = []
     for argument in arguments:
-        photos = _expand(argument, out, others)
-        require(bool(photos), field, argument, f"a file, a folder with {', '.join(SUFFIXES)} files, or a glob")
+        photos = _expand(argument, out, others, tuple(suffixes))
+        require(bool(photos), field, argument, f"a file, a folder with {', '.join(suffixes)} files, or a glob")
         for photo in photos:
             first = found.setdefault(_real(photo.path), photo).path
             if os.path.abspath(first) != os.path.abspath(photo.path):
                 LOGGER.warning("%s is the same file as %s, and taken once", printable(photo.path), printable(first))
-    _name_others(others)
+    _name_others(others, suffixes)
     return list(found.values())
 
 
@@ -139,31 +142,33 @@ def _compare_places(places: Sequence[Path]) -> list[Path]:
     return [name if times[name] == 1 else longer for name, longer in zip(short, long, strict=True)]
 
 
-def _expand(argument: str, out: Path | None, others: list[Path]) -> list[Found]:
+def _expand(argument: str, out: Path | None, others: list[Path], suffixes: tuple[str, ...]) -> list[Found]:
     """Returns the photos of one argument; adds to `others` what is left out of folders and globs."""
     path = Path(argument).expanduser()
     if path.is_dir():
-        return _in_folder(path, path, out, others)
+        return _in_folder(path, path, out, others, suffixes)
     if path.is_file():
         return [Found(path, Path(path.name))]
     root = _before_wildcards(path)
     found = []
     for match in map(Path, sorted(glob.glob(str(path), recursive=True))):
         if match.is_dir():
-            found += _in_folder(match, root, out, others)
-        elif _is_taken(match):
+            found += _in_folder(match, root, out, others, suffixes)
+        elif _is_taken(match, suffixes):
             found.append(Found(match, match.relative_to(root)))
         else:
             others.append(match)
     return found
 
 
-def _in_folder(folder: Path, root: Path, out: Path | None, others: list[Path]) -> list[Found]:
+def _in_folder(
+    folder: Path, root: Path, out: Path | None, others: list[Path], suffixes: tuple[str, ...]
+) -> list[Found]:
     """Returns image files below `folder`, placed relative to `root`, without those below an `out` inside `folder`."""
     paths = sorted(_visible(folder), key=lambda path: path.relative_to(folder).parts)
     if out is not None and folder.resolve() in out.resolve().parents:
         paths = [path for path in paths if out.resolve() not in _real(path).parents]
-    taken = [path for path in paths if _is_taken(path)]
+    taken = [path for path in paths if _is_taken(path, suffixes)]
     others += sorted({*paths} - {*taken})
     return [Found(path, path.relative_to(root)) for path in taken]
 
@@ -180,19 +185,19 @@ def _visible(folder: Path) -> Iterator[Path]:
         yield from (Path(place, name) for name in [*names, *links] if not name.startswith("."))
 
 
-def _is_taken(path: Path) -> bool:
-    """Returns whether a file of a folder or glob is a photo: by its suffix, or without one by its content."""
-    named = path.suffix.lower() in SUFFIXES and not path.is_dir()
-    return named or (not path.suffix and kind_of(path) is not None)
+def _is_taken(path: Path, suffixes: tuple[str, ...]) -> bool:
+    """Returns whether a file of a folder or glob is taken: by its suffix, or a photo without one by its content."""
+    named = path.name.lower().endswith(suffixes) and not path.is_dir()
+    return named or (suffixes == SUFFIXES and not path.suffix and kind_of(path) is not None)
 
 
-def _name_others(others: list[Path]) -> None:
+def _name_others(others: list[Path], suffixes: Sequence[str]) -> None:
     """Warns of files that were found and are left out."""
     unique = list(dict.fromkeys(others))
     if unique:
         named = ", ".join(printable(path) for path in unique[:MAX_NAMED])
         more = f" and {len(unique) - MAX_NAMED} more" if unique[MAX_NAMED:] else ""
-        LOGGER.warning("left out, as no %s file: %s%s", ", ".join(SUFFIXES), named, more)
+        LOGGER.warning("left out, as no %s file: %s%s", ", ".join(suffixes), named, more)
 
 
 def _before_wildcards(pattern: Path) -> Path:

@@ -10,7 +10,7 @@ from jaxgen.errors import InputError, reject
 from jaxgen.photos.writing import to_8_bits
 
 LOGGER = logging.getLogger("jaxgen")
-Missing = Bool[np.ndarray, "h w"]
+Missing = Bool[np.ndarray, "*s"]
 ACCEPTED = "white where to fill in and black elsewhere, or paint on a transparent layer"
 MIDDLE_LEVELS, MIDDLE_SHARE, PHOTO_LEVELS = (16, 240), 0.3, 32
 """A picture of so many levels, so many of them neither dark nor light, is a photograph, not a mask."""
@@ -77,7 +77,7 @@ def any_missing(missing: Missing) -> bool:
 
 def described(missing: Missing) -> str:
     """Returns a line that says how much is to be filled in."""
-    num, share = ndimage.label(missing, np.ones((3, 3)))[1], float(missing.mean())
+    num, share = ndimage.label(missing, np.ones((3,) * missing.ndim))[1], float(missing.mean())
     percent = f"{100 * share:.1f}" if share >= 0.001 else f"{100 * share:.2g}"
     hint = "; if the rest is meant, invert the mask" if share > 0.5 else ""
     return f"mask: {percent}% of the picture, {num} region{'s' * (num != 1)}, to be filled in{hint}"

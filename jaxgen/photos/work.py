@@ -10,6 +10,7 @@ from jaxgen.errors import InputError
 from jaxgen.files import printable, write_bytes
 from jaxgen.photos.comparing import side_by_side
 from jaxgen.photos.files import Job, find_photos, output_paths, results
+from jaxgen.photos.kinds import SUFFIXES
 from jaxgen.photos.reading import Photo, read_pages
 from jaxgen.photos.writing import encoder, require_fits, write_pages, write_photo
 from jaxgen.progress import PhotoProgress, open_photo_progress
@@ -35,7 +36,9 @@ class Work(NamedTuple):
     sizes: Callable[[tuple[int, int]], tuple[int, int]] = lambda sizes: sizes
 
 
-def plan_jobs(arguments: Sequence[str], out: Path, compare: bool, force: bool) -> list[Job]:
+def plan_jobs(
+    arguments: Sequence[str], out: Path, compare: bool, force: bool, suffixes: Sequence[str] = SUFFIXES
+) -> list[Job]:
     """Returns the photos that the arguments name, with the files to write.
 
     Args:
@@ -43,11 +46,12 @@ def plan_jobs(arguments: Sequence[str], out: Path, compare: bool, force: bool) -
       out: folder for the results, with the subfolders of the originals; it need not exist.
       compare: whether to write NAME-compare.png too, with both side by side.
       force: whether to overwrite existing results.
+      suffixes: see `find_photos`.
 
     Raises:
       InputError: the arguments name no photo, or a result exists, or would replace a photo or another result.
     """
-    jobs = output_paths(find_photos(arguments, out), out, compare)
+    jobs = output_paths(find_photos(arguments, out, suffixes=suffixes), out, compare)
     existing = [path for path, _ in results(jobs) if path.exists()]
     if existing and not force:
         more = f" and {len(existing) - 1} more exist" if existing[1:] else " exists"
@@ -72,16 +76,23 @@ def do_jobs(jobs: Sequence[Job], work: Work, allow_large: bool) -> int:
     Raises:
       OSError: a result cannot be written.
     """
+    return in_turn(jobs, lambda job, show: _do_job(job, work, allow_large, show), work.done)
+
+
+def in_turn(
+    jobs: Sequence[Job], do: Callable[[Job, PhotoProgress], None], done: str = "changed", what: str = "photos"
+) -> int:
+    """Does all jobs in order; shows progress, returns the exit code: 1 if one raised `InputError`, which is shown."""
     failed = 0
-    with open_photo_progress(len(jobs)) as show:
+    with open_photo_progress(len(jobs), what) as show:
         for job in jobs:
             try:
-                _do_job(job, work, allow_large, show)
+                do(job, show)
             except InputError as error:
                 failed += 1
                 show.failed(printable(error))
     if failed:
-        print(f"{failed} of {len(jobs)} photos could not be {work.done}", file=sys.stderr)
+        print(f"{failed} of {len(jobs)} {what} could not be {done}", file=sys.stderr)
     return 1 if failed else 0
 
 

@@ -26,6 +26,7 @@ class Volume(NamedTuple):
       slope: factor by which the numbers of a NIfTI file are multiplied.
       intercept: what is added to them then.
       header: header of a NIfTI file, or None.
+      numbers: (d, h, w), the very numbers to write; None for those of `values`.
     """
 
     values: Float32[np.ndarray, "d h w c"]
@@ -34,6 +35,7 @@ class Volume(NamedTuple):
     slope: float = 1.0
     intercept: float = 0.0
     header: Any = None
+    numbers: np.ndarray | None = None
 
 
 def spacing(affine: Affine) -> tuple[float, float, float]:

@@ -42,6 +42,19 @@ def read_volume(path: Path, time: int | None = None) -> Volume:
         return _checked(path, array, Volume(np.empty((0, 0, 0, 0), np.float32), affine, array.dtype))
 
 
+def read_numbers(path: Path, time: int | None = None) -> np.ndarray:
+    """Returns the numbers (d, h, w) of a file as they are stored, before a factor is applied; see `read_volume`."""
+    with _in_one_line(path):
+        if suffix_of(path, VOLUME_SUFFIXES) in (".nii", ".nii.gz"):
+            import nibabel
+
+            proxy: Any = nibabel.load(path).dataobj
+            array = np.asarray(proxy.get_unscaled())
+            return (array[..., time or 0] if array.ndim == 4 else array).T
+        array, _ = _read_tiff(path, time) if path.suffix.lower() in (".tif", ".tiff") else _read_numpy(path)
+        return array[..., 0] if array.ndim == 4 else array
+
+
 @contextlib.contextmanager
 def _in_one_line(path: Path) -> Iterator[None]:
     """Raises one `InputError` of one line for any exception of a decoder; damaged files raise almost any."""
@@ -75,8 +88,11 @@ def _checked(path: Path, array: np.ndarray, volume: Volume) -> Volume:
     if min(array.shape) == 0:
         raise InputError(f"{path}: is empty, of shape {array.shape}; accepted: {ACCEPTED}")
     values = np.array(array, np.float32, order="C")
-    if not np.isfinite(values).all():
-        raise InputError(f"{path}: has values that are infinite or not a number; accepted: finite values")
+    wrong = ~np.isfinite(values)
+    if wrong.any():
+        first = ", ".join(str(int(place)) for place in np.unravel_index(int(wrong.argmax()), wrong.shape))
+        found = f"{int(wrong.sum())} values that are infinite or not a number, the first at ({first})"
+        raise InputError(f"{path}: has {found} in (d, h, w); accepted: finite values")
     determinant = np.linalg.det(volume.affine[:3, :3]) if np.isfinite(volume.affine).all() else 0.0
     if not determinant:
         raise InputError(f"{path}: has an affine of determinant {determinant:g}; accepted: finite, of another")

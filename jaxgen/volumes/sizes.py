@@ -37,9 +37,23 @@ def fit_volume(volume: Volume, size: int | None) -> Float[np.ndarray, "d h w c"]
     if size is None or x.shape[:3] == (size,) * 3:
         return x
     for axis, (start, length) in enumerate(_central(x.shape[:3], spacing(volume.affine))):
-        part = x.take(range(start, start + length), axis)
-        x = np.moveaxis(np.tensordot(_weights(length, size), part, (1, axis)), 0, axis)
+        x = _resized(x.take(range(start, start + length), axis), size, axis)
     return x
+
+
+def resize(values: Float[np.ndarray, "d h w c"], sizes: tuple[int, ...]) -> Float[np.ndarray, "e i x c"]:
+    """Returns values on as many voxels as asked for along each axis, in the same space; see `fit_volume`."""
+    for axis, size in enumerate(sizes):
+        values = values if values.shape[axis] == size else _resized(values, size, axis)
+    return values
+
+
+def cubic_sizes(volume: Volume) -> tuple[int, ...]:
+    """Returns the sizes (d, h, w) that a volume has on cubic voxels, which are as large as the shortest side of its."""
+    distances = spacing(volume.affine)
+    return tuple(
+        round(n * distance / min(distances)) for n, distance in zip(volume.values.shape, distances, strict=False)
+    )
 
 
 def is_cut(volume: Volume) -> bool:
@@ -53,6 +67,10 @@ def _central(shape: tuple[int, ...], distances: tuple[float, ...]) -> list[tuple
     edge = min(side * distance for side, distance in zip(shape, distances, strict=True))
     lengths = [max(1, min(side, round(edge / distance))) for side, distance in zip(shape, distances, strict=True)]
     return [((side - length) // 2, length) for side, length in zip(shape, lengths, strict=True)]
+
+
+def _resized(x: np.ndarray, size: int, axis: int) -> np.ndarray:
+    return np.moveaxis(np.tensordot(_weights(x.shape[axis], size), x, (1, axis)), 0, axis)
 
 
 def _weights(length: int, size: int) -> Float[np.ndarray, "size length"]:

@@ -64,6 +64,8 @@ def encoder(path: str | Path) -> Callable[[Path, Sequence[Volume], Stated], byte
 
 def stored_values(volume: Volume) -> np.ndarray:
     """Returns the numbers (d, h, w) that a file of the volume's type holds, rounded and cut to it."""
+    if volume.numbers is not None:
+        return volume.numbers.astype(volume.dtype)
     numbers = (volume.values[..., 0].astype(np.float64) - volume.intercept) / volume.slope
     if volume.dtype.kind == "b":
         return numbers > 0.5

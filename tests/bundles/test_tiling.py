@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxgen.bundles.tiling import GRAIN, choose_window, in_windows, restore_tiled, restored_tiles, spans
+from jaxgen.bundles.tiling import (
+    GRAIN,
+    choose_window,
+    in_windows,
+    largest_tile,
+    restore_tiled,
+    restored_tiles,
+    spans,
+    windows,
+)
 from jaxgen.errors import InputError
 from jaxgen.networks.layers import conv, depth_to_space, leaky_relu, space_to_depth
 
@@ -55,9 +64,9 @@ def whole(height: int, width: int) -> np.ndarray:
 def assembled(height: int, width: int, halo: int, tile: int = 24) -> np.ndarray:
     pixels, known = example(height, width)
     result = np.full(pixels.shape, np.nan, np.float32)
-    for rows, columns, values in restored_tiles(network, pixels, known, tile=tile, halo=halo, multiple=MULTIPLE):
-        assert np.isnan(result[rows, columns]).all(), "given twice"
-        result[rows, columns] = values
+    for place, values in restored_tiles(network, pixels, known, tile=tile, halo=halo, multiple=MULTIPLE):
+        assert np.isnan(result[place]).all(), "given twice"
+        result[place] = values
     return result
 
 
@@ -92,7 +101,7 @@ def test_too_small_a_halo_differs(halo: int) -> None:
 def test_a_wrong_multiple_differs() -> None:
     pixels, known = example(150, 201)
     tiles = restored_tiles(network, pixels, known, tile=38, halo=HALO, multiple=1)
-    assert max(np.abs(values - whole(150, 201)[rows, columns]).max() for rows, columns, values in tiles) > 1e-3
+    assert max(np.abs(values - whole(150, 201)[place]).max() for place, values in tiles) > 1e-3
 
 
 @settings(deadline=None, max_examples=300)
@@ -150,9 +159,34 @@ def test_the_windows_of_one_size_hold_the_whole_image(size: tuple[int, int]) -> 
         return np.pad(network(images[:, :h, :w], known[:, :h, :w]), ((0, 0), (0, 64 - h), (0, 64 - w), (0, 0)))
 
     layout = {"tile": 24, "halo": HALO, "multiple": MULTIPLE, "window": 64}
-    for rows, columns, values in restored_tiles(in_windows(apply_fn, 64), pixels, known, **layout):
-        np.testing.assert_allclose(values, whole(*size)[rows, columns], rtol=0, atol=1e-5)
+    for place, values in restored_tiles(in_windows(apply_fn, 64), pixels, known, **layout):
+        np.testing.assert_allclose(values, whole(*size)[place], rtol=0, atol=1e-5)
     assert shapes == {(1, 64, 64, 3)}
+
+
+@pytest.mark.parametrize("sizes", [(150, 70), (90, 40, 131), (400, 300, 350)])
+def test_the_largest_tile_whose_windows_fit(sizes: tuple[int, ...]) -> None:
+    layout, most = {"halo": 12, "multiple": 4, "grain": 1}, 64 ** len(sizes)
+
+    def pixels(tile: int) -> int:
+        return max(np.prod([s.stop - s.start for s in w]) for w in windows(sizes, tile=tile, **layout))
+
+    tile = largest_tile(sizes, most, **layout)
+    assert pixels(tile) <= most < pixels(tile + 4)
+    assert len(windows(sizes, tile=largest_tile(sizes, 10**9, **layout), **layout)) == 1
+    assert largest_tile(sizes, 1, **layout) == 4
+
+
+def test_tiles_cover_a_volume_once_and_floats_are_not_rounded() -> None:
+    x = np.random.default_rng(0).uniform(-1, 1, (21, 18, 25, 2)).astype(np.float32)
+    known = np.random.default_rng(1).random((21, 18, 25)) < 0.5
+    counts = np.zeros(x.shape, int)
+    for place, values in restored_tiles(lambda x, k: x * k, x, known, tile=5, halo=2, multiple=4, grain=1):
+        counts[place] += 1
+        np.testing.assert_array_equal(values, (x * known[..., None])[place])
+    assert (counts == 1).all()
+    found = restore_tiled(lambda x, k: 2 * x, x, tile=5, halo=2, multiple=4, grain=1)
+    np.testing.assert_array_equal(found, 2 * x)
 
 
 def test_large_photos_are_not_computed_twice() -> None:

@@ -134,3 +134,16 @@ def test_volumes_of_digits_are_the_digits_seen_through_their_slab():
     assert np.abs(rows - ink).mean() / ink.mean() < 0.03
     widths = (source.images[:, :, :, :, 0].max((1, 2)) > 60).sum(1)
     assert len(set(widths[flat.labels == 0])) > 3  # turned in several directions
+
+
+@pytest.mark.parametrize(
+    ("shape", "size", "said"),
+    [
+        ((12, 28, 28), 32, r"x\.npz: got uint8 of shape \(12, 28, 28\); accepted: .*\(n, d, h, w\)"),
+        ((12, 8, 8, 8), None, r"x\.npz: got uint8 of shape \(12, 8, 8, 8\); .*volumes need a volume_size"),
+    ],
+)
+def test_archives_of_images_for_a_recipe_of_volumes_and_the_other_way_round(shape, size, said, tmp_path):
+    np.savez(tmp_path / "x.npz", images=np.full(shape, 9, np.uint8))
+    with pytest.raises(InputError, match=said):
+        open_source(DataConfig(f"npz:{tmp_path / 'x.npz'}", volume_size=size))

@@ -30,6 +30,7 @@ def adapt(
     A colour network gets a grey photo in all three channels, and the result is the luma of its output. A grey network
     gets the channels of a colour photo one by one. The programs, one for each size of the arrays, are kept for the
     process. With an extent, (2,), the photo is only the first so many rows and columns of the arrays.
+    Volumes are taken as photos are, with three spatial axes.
 
     Args:
       restorer: a restorer of 1 or 3 channels.
@@ -64,7 +65,7 @@ def _program(algorithm: Algorithm, own: int, channels: int, fills: bool) -> Call
             seen = Observation(images * known, known, told) if fills else Observation(images, None, told)
             return algorithm.predict(state, seen, jax.random.key(0)).images
 
-        with contextlib.nullcontext() if extent is None else ends_at(images.shape[1:3], extent):
+        with contextlib.nullcontext() if extent is None else ends_at(images.shape[1:-1], extent):
             clean = jnp.clip(_by_channels(predict, images, own), -1.0, 1.0)
         blended = images + strength * (clean - images)
         return jnp.where(masked & (known > 0.5), images, blended)

@@ -1,4 +1,4 @@
-"""Trained restorers on photographs of any size: which of them repairs what, applied one after another, tile by tile."""
+"""Trained restorers on photographs or volumes of any size: which repairs what, one after another, tile by tile."""
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxgen.bundles.holes import fill_large_holes
-from jaxgen.bundles.tiling import Known, Pixels, choose_window, in_windows, restore_tiled
+from jaxgen.bundles.tiling import AnyPixels, Known, choose_window, in_windows, largest_tile, restore_tiled
 from jaxgen.errors import require
 from jaxgen.repairs import DEFAULT, REPAIRS, parse_repairs, told_level
 from jaxgen.tasks.base import NOTHING, Trained
@@ -17,6 +17,17 @@ from jaxgen.tasks.restoration.apply import adapt, can_fill
 from jaxgen.tasks.restoration.damage_seen import UNMISTAKABLE, Seen, describe, has_estimator, see_damage
 from jaxgen.tasks.table import pretrained
 from jaxgen.types import Observation
+
+TILE = 512
+"""Approximate edge of the tiles of photographs in pixels; larger ones take more memory and up to a point less time."""
+MOST_VOXELS = 12_000_000
+"""Voxels of a window of a volume at most, about 1.3 GB in the network of `RestorationConfig`."""
+NOTHING_SEEN = Seen({}, 0.0)
+OF_AXES = {
+    2: "a network for images (2 spatial axes), as photographs are",
+    3: "a network for volumes (3 spatial axes)",
+}
+"""The models for files of so many spatial axes, in words."""
 
 
 class Models(NamedTuple):
@@ -60,6 +71,8 @@ class Restored(NamedTuple):
 
 ApplyStage = Callable[[Stage, Any, Any], Any]
 """(stage, pixels, known or None) -> restored pixels."""
+Restore = Callable[..., Restored]
+"""(pixels, known or None, watch) -> the restored pixels."""
 
 
 def photo_models(model: str | Path | None = None, checkpoint: str = "latest") -> Models:
@@ -75,13 +88,23 @@ def photo_models(model: str | Path | None = None, checkpoint: str = "latest") ->
     if model is None:
         main = {1: _shipped("photos-grey"), 3: _shipped("photos")}
         return Models(main, dict.fromkeys((1, 3), _shipped("photos-marks")))
-    opened = _shipped(model) if model in pretrained() else load(model, checkpoint, "model")
-    return one_model(require_use(opened, "restore", "model", model))
+    return one_model(open_restorer(model, checkpoint))
 
 
-def one_model(restorer: Trained) -> Models:
-    """Returns a restorer for all photos; raises `InputError` if it does not take photos of any size."""
-    return Models(dict.fromkeys((1, 3), require_any_size(restorer)))
+def open_restorer(model: str | Path, checkpoint: str = "latest") -> Trained:
+    """Returns a restorer of photos or volumes; raises `InputError` if there is none. See `load`."""
+    opened = _shipped(str(model)) if model in pretrained() else load(model, checkpoint, "model")
+    return require_use(opened, "restore", "model", model)
+
+
+def takes_volumes(restorer: Trained) -> bool:
+    """Returns whether a restorer was trained on volumes."""
+    return len(restorer.facts.shape) == 4
+
+
+def one_model(restorer: Trained, axes: int = 2) -> Models:
+    """Returns a restorer for all photos, or volumes; raises `InputError` if it does not take any size of these."""
+    return Models(dict.fromkeys((1, 3), require_any_size(restorer, axes)))
 
 
 def require_fills(models: Models) -> None:
@@ -111,45 +134,44 @@ def _shipped(name: str) -> Trained:
     return load(name)
 
 
-def require_any_size(restorer: Trained) -> Trained:
-    """Returns the restorer; raises `InputError` if it takes only one size, or volumes."""
+def require_any_size(restorer: Trained, axes: int = 2) -> Trained:
+    """Returns the restorer; raises `InputError` if it takes one size alone, or another number of spatial axes."""
     name, shape = restorer.facts.name, restorer.facts.shape
     require(restorer.algorithm.sizes is not None, "model", name, "a network for any size: inverse or recurrent")
-    require(len(shape) == 3, "model", name, "a network for images (2 spatial axes), as photographs are")
+    require(len(shape) == axes + 1, "model", name, OF_AXES[axes])
     require(shape[-1] in (1, 3), "model", f"{name}, {shape[-1]} channels", "a network for 1 or 3 channels")
     return restorer
 
 
 def make_restore(
-    models: Models, strength: float | int, tile: int, repair: tuple[str, ...] | None = None
-) -> Callable[..., Restored]:
+    models: Models, strength: float | int, tile: int | None = None, repair: tuple[str, ...] | None = None
+) -> Restore:
     """Returns a function restore(pixels, known or None, watch) for pixels of any size; see `restore_tiled`.
 
-    A colour photo whose channels are equal is restored as a grey one. With known pixels the others are filled in, and
+    Pixels are those of a photo (h, w, c) or a volume (d, h, w, c), whole numbers or floats in [-1, 1]. A colour photo
+    whose channels are equal is restored as a grey one. With known pixels the others are filled in, and
     nothing else is done unless `repair` asks for it.
 
     Args:
       models: the restorers.
       strength: see `adapt`.
-      tile: approximate edge of a tile in pixels.
+      tile: approximate edge of a tile in pixels; None for `TILE`, of volumes for the largest within `MOST_VOXELS`.
       repair: result of `require_repairs`; None for what does no harm.
     """
 
     def restore(
-        pixels: Pixels, known: Known | None = None, watch: Callable[[int, int], None] = lambda *_: None
+        pixels: AnyPixels, known: Known | None = None, watch: Callable[[int, int], None] = lambda *_: None
     ) -> Restored:
         grey = all(np.array_equal(pixels[..., 0], pixels[..., i]) for i in range(1, pixels.shape[-1]))
         planes = pixels[..., :1] if grey else pixels
 
-        def apply(stage: Stage, planes: Pixels, known: Known | None) -> Pixels:
-            sizes = stage.model.algorithm.sizes
+        def apply(stage: Stage, planes: AnyPixels, known: Known | None) -> AnyPixels:
             share = 1.0 if stage.masked else strength
             apply_fn = adapt(stage.model, planes.shape[-1], share, stage.masked, stage.levels)
-            layout, window = {"tile": tile, "halo": sizes.halo, "multiple": sizes.multiple}, None
-            if sizes.heeds_extent:
-                window = choose_window(planes.shape[:2], **layout)
-                apply_fn = in_windows(apply_fn, window)
-            return restore_tiled(apply_fn, planes, known, watch=watch, window=window, **layout)
+            layout = _layout(stage.model, planes.shape[:-1], tile)
+            if layout.get("window") is not None:
+                apply_fn = in_windows(apply_fn, layout["window"])
+            return restore_tiled(apply_fn, planes, known, watch=watch, **layout)
 
         restored, words = restore_in_stages(models, planes, known, repair, apply)
         if restored is planes:
@@ -162,10 +184,26 @@ def make_restore(
     return restore
 
 
-def _blended(restored: Pixels, original: Pixels, missing: Known, strength: float | int) -> Pixels:
+def _layout(model: Trained, sizes: tuple[int, ...], tile: int | None) -> dict[str, int]:
+    """Returns tile, halo, multiple, and window or grain, for pictures of these sizes; see `spans`.
+
+    Windows of pictures are few, of fixed sizes. Those of volumes, where each step would cost three times as much, fit
+    the volume: a new size of volumes is compiled anew.
+    """
+    own = model.algorithm.sizes
+    layout = {"halo": own.halo, "multiple": own.multiple}
+    if len(sizes) == 3:
+        layout["grain"] = 1
+        return {**layout, "tile": tile or largest_tile(sizes, MOST_VOXELS, **layout)}
+    layout["tile"] = tile or TILE
+    return {**layout, "window": choose_window(sizes, **layout)} if own.heeds_extent else layout
+
+
+def _blended(restored: AnyPixels, original: AnyPixels, missing: Known, strength: float | int) -> AnyPixels:
     """Returns the restored pixels, of which the missing ones are blended with what the original holds there."""
     before, blended = original[missing].astype(np.float32), restored.copy()
-    blended[missing] = np.rint(before + strength * (restored[missing] - before)).astype(restored.dtype)
+    mixed = before + np.float32(strength) * (restored[missing] - before)
+    blended[missing] = np.rint(mixed) if np.issubdtype(restored.dtype, np.integer) else mixed
     return blended
 
 
@@ -197,8 +235,8 @@ def restore_in_stages(
 
     Args:
       models: the restorers.
-      pixels: (h, w, c), uint8, uint16, or float32 in [-1, 1].
-      known: (h, w), true where a pixel is known, or None if all are.
+      pixels: (h, w, c) or (d, h, w, c), uint8, uint16, or float32 in [-1, 1].
+      known: (h, w) or (d, h, w), true where a pixel is known, or None if all are.
       repair: see `make_restore`.
       apply: applies a stage.
     """
@@ -210,6 +248,8 @@ def restore_in_stages(
         pixels = apply(Stage(marks or own, _levels(marks or own, (), {}), True), *fill_large_holes(pixels, known))
         if repair is None:
             return pixels, ""
+    if takes_volumes(own):  # there is no estimator of volumes: the network finds the levels itself
+        return apply(Stage(own, _levels(own, _asked(models, repair, NOTHING_SEEN), {}), False), pixels, None), ""
     estimator = models.main[3] if has_estimator(models.main[3]) else _shipped("photos")
     seen = see_damage(estimator, pixels)
     impulses, asked = seen.impulses, _asked(models, repair, seen)

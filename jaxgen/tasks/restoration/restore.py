@@ -10,7 +10,11 @@ from jaxgen.errors import InputError, reject, require
 from jaxgen.photos.masks import any_missing, described, missing_in
 from jaxgen.photos.reading import Photo, photo_size, read_photo
 from jaxgen.photos.work import Watch, Work, do_jobs, plan_jobs
-from jaxgen.tasks.restoration.pixels import Models, make_restore, require_fills, require_repairs
+from jaxgen.tasks.restoration.pixels import OF_AXES, Models, make_restore, require_fills, require_repairs
+from jaxgen.volumes.kinds import suffix_of
+
+OF_VOLUMES = (".nii.gz", ".nii", ".npy", ".npz")
+"""Suffixes of files that hold no photographs."""
 
 
 class RestoreOptions(NamedTuple):
@@ -23,7 +27,7 @@ class RestoreOptions(NamedTuple):
       compare: whether to write NAME-compare.png too, with the photo and the restored one side by side.
       force: whether to overwrite existing results.
       allow_large: whether to take photos above the limit on pixels.
-      tile: approximate edge of a tile in pixels; larger ones take more memory and up to a point less time.
+      tile: approximate edge of a tile in pixels; None for `TILE`.
     """
 
     mask: Path | None = None
@@ -32,7 +36,7 @@ class RestoreOptions(NamedTuple):
     compare: bool = False
     force: bool = False
     allow_large: bool = False
-    tile: int = 512
+    tile: int | None = None
 
 
 DEFAULTS = RestoreOptions()
@@ -61,6 +65,10 @@ def restore_photos(arguments: Sequence[str], out: Path, models: Models, options:
     if options.mask is not None:
         require_fills(models)
     jobs = plan_jobs(arguments, out, options.compare, options.force)
+    for job in jobs:
+        if suffix_of(job.photo, OF_VOLUMES) is not None:
+            name, accepted = models.main[3].facts.name, f"{OF_AXES[3]}, as {job.photo} is a volume"
+            reject("model", f"{name}, {OF_AXES[2]}", accepted)
     known = None if options.mask is None else read_mask(options.mask, [job.photo for job in jobs], options.allow_large)
     restore_pixels = make_restore(models, options.strength, options.tile, repair)
 
@@ -101,4 +109,4 @@ def read_mask(path: Path, photos: Sequence[Path], allow_large: bool = False) -> 
 
 def _check(options: RestoreOptions) -> None:
     require(0 <= options.strength <= 1, "strength", options.strength, "0 to 1")
-    require(options.tile >= 1, "tile", options.tile, "1 or more")
+    require(options.tile is None or options.tile >= 1, "tile", options.tile, "1 or more")

@@ -9,13 +9,14 @@ from jaxtyping import Float32
 from jaxgen.bundles.tiling import (
     AnyPixels,
     Pixels,
+    Place,
     Result,
     assemble,
     choose_window,
     computed_windows,
     in_windows,
-    spans,
     to_float,
+    windows,
 )
 from jaxgen.degradations.bicubic import Taps, bicubic_taps, resize_by_taps
 from jaxgen.errors import require
@@ -92,7 +93,7 @@ def make_enlarge(model: Trained | None, scale: float | int, strength: float | in
         planes = pixels[..., :1] if grey else pixels
         layout = layout_for(enlarger, pixels.shape[:2])
         tiles = enlarged_tiles(enlarger, planes, sizes, strength, layout)
-        total = len(spans(pixels.shape[0], **layout)) * len(spans(pixels.shape[1], **layout))
+        total = len(windows(pixels.shape[:2], **layout))
         result = assemble(tiles, (*sizes, planes.shape[-1]), pixels.dtype, total, watch)
         return result if planes is pixels else np.repeat(result, pixels.shape[-1], axis=-1)
 
@@ -108,8 +109,8 @@ def layout_for(enlarger: Enlarger, sizes: tuple[int, int]) -> dict[str, int | No
 
 def enlarged_tiles(
     enlarger: Enlarger, pixels: AnyPixels, sizes: tuple[int, int], strength: float | int, layout: dict[str, int | None]
-) -> Iterator[tuple[slice, slice, Float32[np.ndarray, "y x c"]]]:
-    """Yields rows, columns and floats of tiles that cover the enlarged picture once.
+) -> Iterator[tuple[Place, Float32[np.ndarray, "y x c"]]]:
+    """Yields place and floats of tiles that cover the enlarged picture once.
 
     Args:
       enlarger: the network; where it enlarges more than is asked for, its result is reduced by bicubic resizing.
@@ -128,7 +129,7 @@ def enlarged_tiles(
 
     reducing = None if sizes == (scale * own[0], scale * own[1]) else taps_from(scale)
     plain = taps_from(1) if strength < 1 else None
-    for y, x, values in computed_windows(apply if edge is None else in_windows(apply, edge, scale), pixels, **layout):
+    for (y, x), values in computed_windows(apply if edge is None else in_windows(apply, edge, scale), pixels, **layout):
         # a pixel belongs to the tile in which it begins
         ends = ((s.first * n // o, s.last * n // o) for s, n, o in zip((y, x), sizes, own, strict=True))
         places, starts = tuple(slice(*pair) for pair in ends), (y.start, x.start)
@@ -136,7 +137,7 @@ def enlarged_tiles(
         if plain is not None:
             bicubic = _resized(to_float(pixels[y.start : y.stop, x.start : x.stop]), plain, places, starts)
             tile = bicubic + np.float32(strength) * (tile - bicubic)
-        yield *places, tile
+        yield places, tile
 
 
 def _resized(

@@ -8,7 +8,7 @@ from PIL import Image
 from jaxgen.errors import InputError
 from jaxgen.tasks.gan.config import GanConfig, GanRecipe
 from jaxgen.tasks.gan.sample import sample_run
-from jaxgen.tasks.gan.sample_volumes import volume_kind
+from jaxgen.tasks.gan.sample_volumes import volume_kind, write_drawn
 from jaxgen.tasks.load import load
 from jaxgen.volumes.pictures import montage
 from tests.bundle_runs import write_gan
@@ -88,3 +88,10 @@ def test_kinds_of_files():
     assert volume_kind("x.npz", (8, 8, 8, 3)) == ".npz"
     with pytest.raises(InputError, match=r"a name that ends in \.npz for 3 channels"):
         volume_kind("x.glb", (8, 8, 8, 3))
+
+
+@pytest.mark.parametrize("suffix", [".stl", ".glb", ".ply"])
+def test_meshes_of_empty_volumes_are_refused_in_one_line(tmp_path, suffix):
+    with pytest.raises(InputError, match=rf"a{suffix}: is empty, its largest value is 0; accepted: [^\n]*$"):
+        write_drawn(np.zeros((2, 4, 4, 4, 1), np.uint8), tmp_path / f"a{suffix}", None)
+    assert not list(tmp_path.iterdir())

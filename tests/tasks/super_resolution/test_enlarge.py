@@ -28,7 +28,7 @@ def in_tiles(pixels: np.ndarray, scale: float, strength: float = 1.0, tile: int 
     enlarger, sizes = make_enlarger(MODEL, scale), enlarged_sizes(pixels.shape[:2], scale)
     layout = {"tile": tile, "halo": enlarger.halo + enlarge.REACH, "multiple": 1, "window": 64}
     result, num = np.full((*sizes, pixels.shape[-1]), np.nan, np.float32), 0
-    for rows, columns, values in enlarged_tiles(enlarger, pixels, sizes, strength, layout):
+    for (rows, columns), values in enlarged_tiles(enlarger, pixels, sizes, strength, layout):
         assert np.isnan(result[rows, columns]).all(), "given twice"
         result[rows, columns], num = values, num + 1
     return result, num
