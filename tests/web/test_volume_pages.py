@@ -64,12 +64,14 @@ def test_the_surface_is_that_of_the_volume_seen_from_the_front_and_it_turns(page
     page.media(prefers_reduced_motion="reduce")
     page.open(f"{address}#model=ball&seed=5")
     front = canvas(page, "surface")
-    whole = front[::4, ::4, 3][: PIXELS - 8, : PIXELS - 8]
     view = surface_view(np.rint(255 * expected_shares(5)).astype(np.uint8)[..., None])
     assert front.shape == (480, 480, 4)
-    seen, expected = (front[..., 3] > 0).mean(), (view != BACKGROUND).mean()
-    assert seen == pytest.approx(expected, rel=0.06)
-    assert whole.max() == 255
+    places = np.minimum(np.arange(PIXELS) * 480 // PIXELS + 2, 479)
+    seen, expected = front[places][:, places, 3] > 0, view != BACKGROUND
+    assert (seen & expected).sum() / (seen | expected).sum() > 0.88
+    both = seen & expected
+    greys = front[places][:, places, 0].astype(float)[both], view.astype(float)[both]
+    assert np.corrcoef(*greys)[0, 1] > 0.7  # the light falls on it in the same way
     page.run("document.querySelector('#surface').focus()")
     for _ in range(3):
         page.press("ArrowRight")

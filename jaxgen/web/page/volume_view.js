@@ -163,7 +163,7 @@ export function paintSurface(canvas, surface, { sizes, spacing = [1, 1, 1] }, an
 /** Returns where the points of a surface are in a picture, (x, y, depth) each, and how light they are. */
 function seen(surface, sizes, spacing, angle, tilt, side) {
   const [scales, middle] = [[...spacing].reverse(), [...sizes].reverse().map((size) => (size - 1) / 2)]; // along x, y, z
-  const longest = Math.max(...sizes.map((size, i) => size * spacing[i]));
+  const longest = Math.max(...sizes.map((size, i) => (size + 2) * spacing[i])); // with the border in which it closes
   const pixels = side / (FRAMED * longest);
   const [a, t] = [angle, tilt].map((degrees) => (degrees * Math.PI) / 180);
   const turned = ([x, y, z]) => {
