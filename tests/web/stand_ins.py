@@ -148,7 +148,7 @@ def mean_scan(name: str = "Scan") -> PageModel:
         helper.make_node("Sub", ["mean", "missing"], ["restored"]),
     ]
     constants = {"kernel": np.full((1, 1, 3, 3, 3), 1 / 27, np.float32)}
-    shapes = dict.fromkeys(("images", "missing"), ["b", "d", "h", "w", 1])
+    shapes = {name: ["b", "d", "h", "w", 1] for name in ("images", "missing")}
     data = _model(nodes, constants, shapes, {"restored": shapes["images"]})
     manifest = _manifest(name, "restorer", image_entry((None,) * 3, 1), shapes)
     return PageModel(manifest | {"multiple": 2, "halo": 1}, data)
