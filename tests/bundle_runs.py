@@ -15,8 +15,8 @@ NAMES = ("bright", "dark", "grey")
 
 
 def _moved(path, x):
-    """Other weights; those of an estimator, which has many channels, by their sizes."""
-    return 1.1 * x if ESTIMATOR in jax.tree_util.keystr(path) else x + 0.1
+    """Other weights; those of an estimator, which has many channels, and of volumes by their sizes."""
+    return 1.1 * x if ESTIMATOR in jax.tree_util.keystr(path) or x.ndim == 5 else x + 0.1
 
 
 def write_run(folder, config, algorithm, shape, class_names=()):

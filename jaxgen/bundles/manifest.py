@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +28,8 @@ FILES = (*MODEL, *ESTIMATOR)
 """All files that a bundle may have; no other is ever opened."""
 FORMAT, VERSION = "jaxgen-bundle", 1
 LEVELS = "levels"
+SIDES = ("depth", "height", "width")
+"""Names of the spatial axes; images have the last two."""
 """Name of the input that tells a restorer what to repair."""
 KINDS = ("gan", "restorer", "upscaler")
 NAME, MOST_REPAIRS = r"[a-z0-9_]{1,40}", 32
@@ -70,7 +73,8 @@ class Manifest(NamedTuple):
     Attributes:
       kind: "gan", "restorer" or "upscaler".
       name: name of the model.
-      image: (height, width, channels); height and width are None for any size.
+      image: (height, width, channels), of volumes (depth, height, width, channels); all but the last are None for any
+        size.
       latent_dim: length of a GAN's latent vectors; 0 for a restorer.
       labels: names of the classes of a conditional GAN; else empty.
       multiple: number that height and width must be multiples of, for a model of images of any size; else 1.
@@ -87,7 +91,7 @@ class Manifest(NamedTuple):
 
     kind: str
     name: str
-    image: tuple[int | None, int | None, int]
+    image: tuple[int | None, ...]
     latent_dim: int
     labels: tuple[str, ...]
     multiple: int
@@ -100,6 +104,16 @@ class Manifest(NamedTuple):
     estimator: Estimator | None
     files: dict[str, tuple[int, str]]
     record: dict[str, Any]
+
+    @property
+    def sizes(self) -> tuple[int | None, ...]:
+        """Returns the spatial sizes of an image or volume, None for any."""
+        return self.image[:-1]
+
+
+def image_entry(sizes: Sequence[int | None], channels: int) -> dict[str, Any]:
+    """Returns the entry of a manifest for images or volumes (*sizes, channels) in [-1, 1]; None is any size."""
+    return {**dict(zip(SIDES[-len(sizes) :], sizes, strict=True)), "channels": channels, "range": [-1, 1]}
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -191,14 +205,15 @@ def _whole(value: Any, field: str, least: int, most: int = LARGEST_SIZE) -> int:
     return value
 
 
-def _image(value: Any, kind: str) -> tuple[int | None, int | None, int]:
+def _image(value: Any, kind: str) -> tuple[int | None, ...]:
     require(isinstance(value, dict), "image", _short(value), "an object")
     require(_get(value, "range") == [-1, 1], "image.range", _short(value["range"]), "[-1, 1]")
-    height, width = _get(value, "height"), _get(value, "width")
+    names = SIDES if "depth" in value else SIDES[1:]
+    sizes = [_get(value, name) for name in names]
     channels = _whole(_get(value, "channels"), "image.channels", 1, 4)
-    if kind != "gan" and height is None and width is None:
-        return None, None, channels
-    return _whole(height, "image.height", 1), _whole(width, "image.width", 1), channels
+    if kind != "gan" and set(sizes) == {None}:
+        return *sizes, channels
+    return *(_whole(size, f"image.{name}", 1) for name, size in zip(names, sizes, strict=True)), channels
 
 
 def _labels(value: Any) -> tuple[str, ...]:
@@ -255,7 +270,7 @@ def _array(value: Any, field: str) -> Array:
     shape = _get(value, "shape")
     require(isinstance(shape, list) and len(shape) <= 8, f"{field}.shape", _short(shape), "a list of at most 8 sizes")
     for size in shape:
-        if not (isinstance(size, str) and re.fullmatch(r"(\d{1,4}\*)?[bhw]", size)):
+        if not (isinstance(size, str) and re.fullmatch(r"(\d{1,4}\*)?[bdhw]", size)):
             _whole(size, f"{field}.shape", 1)
     numbers = [size for size in shape if isinstance(size, int)]
     require(math.prod(numbers) <= LARGEST_FILE, f"{field}.shape", shape, f"at most {LARGEST_FILE} numbers")

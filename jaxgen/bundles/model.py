@@ -1,4 +1,4 @@
-"""A model loaded from a bundle, which generates, restores or enlarges images."""
+"""A model loaded from a bundle, which generates, restores or enlarges images, or generates or restores volumes."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -58,7 +58,7 @@ class Model:
             (Karras et al., 2019, in z), as `jaxgen sample --truncation` does.
 
         Returns:
-          uint8 (num, h, w, c).
+          uint8 (num, h, w, c), of volumes (num, d, h, w, c).
 
         Raises:
           InputError: not a GAN, or an argument that is not accepted.
@@ -71,7 +71,7 @@ class Model:
         numbers = None if label is None else _class_numbers(label, self.manifest.labels)
         inputs = _draw(self.manifest, num, seed, numbers)
         inputs[0] = inputs[0] * np.float32(truncation)
-        largest = BUCKETS[-1]
+        largest = BUCKETS[-1] if len(self.manifest.sizes) == 2 else BUCKETS[1]  # volumes take much memory
         parts = [_render(self.apply, [x[i : i + largest] for x in inputs]) for i in range(0, num, largest)]
         return np.concatenate(parts)
 
@@ -84,6 +84,8 @@ class Model:
         A colour model gets a grey image in all three channels, and the luma of its result is returned; a grey model
         restores each channel alone. A colour image whose channels are equal counts as grey. Large images are restored
         in tiles, with the same result.
+
+        Volumes are (d, h, w) and (d, h, w, c) below, or several (n, d, h, w, c), which are restored one by one.
 
         Args:
           image: (h, w) or (h, w, c), c 1 or 3; uint8, uint16, or floats in [0, 1].
@@ -100,14 +102,18 @@ class Model:
           InputError: not a restorer, or an argument that is not accepted.
         """
         require(self.manifest.kind == "restorer", "bundle", self.manifest.kind, "a bundle of a restorer")
+        if np.ndim(image) == 5 and len(self.manifest.sizes) == 3 and len(image) > 0:
+            masks = [None] * len(image) if mask is None else mask
+            return np.stack([self.restore(one, seen, repair) for one, seen in zip(image, masks, strict=True)])
         pixels = _pixels(image, self.manifest)
-        missing = None if mask is None else _missing(mask, pixels.shape[:2], self.manifest.fills)
+        missing = None if mask is None else _missing(mask, pixels.shape[:-1], self.manifest.fills)
         told = bool(self.manifest.repairs) or repair is not None
         levels = repair_levels(repair, self.manifest.repairs) if told else None
         planes = pixels[..., :1] if (pixels == pixels[..., :1]).all() else pixels
         if missing is not None:
             unasked = None if levels is None else np.zeros_like(levels)
-            filled = self._restored(*fill_large_holes(planes, ~missing), unasked)
+            started = fill_large_holes(planes, ~missing) if planes.ndim == 3 else (planes, ~missing)
+            filled = self._restored(*started, unasked)
             planes = np.where(missing[..., None], filled, planes)
         if missing is None or repair is not None:
             if self.estimate is not None:
@@ -149,8 +155,8 @@ class Model:
         return _like(enlarged, image, (*enlarged.shape[:2], *image.shape[2:]))
 
     def _restored(self, pixels: np.ndarray, known: np.ndarray | None, levels: np.ndarray | None) -> np.ndarray:
-        """Returns the restored pixels; both are float32 (h, w, c) in [-1, 1]."""
-        model_channels, channels = self.manifest.image[2], pixels.shape[-1]
+        """Returns the restored pixels; both are float32 (*spatial, c) in [-1, 1]."""
+        model_channels, channels = self.manifest.image[-1], pixels.shape[-1]
         if model_channels == channels:
             return self._tiled(pixels, known, levels)
         if channels == 1:
@@ -164,8 +170,8 @@ class Model:
         def program(images: np.ndarray, known: np.ndarray) -> np.ndarray:
             return np.asarray(self.apply(images, 1 - known, *told))  # its second input marks the missing pixels
 
-        if self.manifest.image[0] is not None:
-            kept = np.ones(pixels.shape[:2], np.float32) if known is None else known.astype(np.float32)
+        if self.manifest.sizes[0] is not None or len(self.manifest.sizes) == 3:
+            kept = np.ones(pixels.shape[:-1], np.float32) if known is None else known.astype(np.float32)
             return np.clip(program(pixels[None], kept[None, ..., None])[0], -1, 1)
         restored = np.empty_like(pixels)
         layout = {"tile": TILE, "halo": self.manifest.halo, "multiple": self.manifest.multiple}
@@ -229,16 +235,18 @@ def _is_whole(value: object) -> bool:
 
 
 def _pixels(image: np.ndarray, manifest: Manifest) -> np.ndarray:
-    """Returns the image as float32 (h, w, c) in [-1, 1]; raises `InputError` unless the model accepts it."""
-    image = np.asarray(image)
+    """Returns the image as float32 (*spatial, c) in [-1, 1]; raises `InputError` unless the model accepts it."""
+    image, (*sizes, channels) = np.asarray(image), manifest.image
     number = image.dtype in (np.uint8, np.uint16) or np.issubdtype(image.dtype, np.floating)
-    shaped = image.ndim == 2 or (image.ndim == 3 and image.shape[-1] in (1, 3))
-    accepted = "uint8, uint16 or floats, of shape (h, w), (h, w, 1) or (h, w, 3), not empty"
+    rank = len(sizes)
+    shaped = image.ndim == rank or (image.ndim == rank + 1 and image.shape[-1] in (1, 3))
+    axes = "d, h, w" if rank == 3 else "h, w"
+    accepted = f"uint8, uint16 or floats, of shape ({axes}), ({axes}, 1) or ({axes}, 3), not empty"
     require(number and shaped and image.size > 0, "image", _describe(image), accepted)
-    height, width, channels = manifest.image
-    require(height in (None, image.shape[0]), "image", image.shape, f"{height} x {width} pixels")
-    require(width in (None, image.shape[1]), "image", image.shape, f"{height} x {width} pixels")
-    planes = image.reshape(*image.shape[:2], -1)
+    fits = all(size in (None, found) for size, found in zip(sizes, image.shape, strict=False))
+    unit = "pixels" if rank == 2 else "voxels"
+    require(fits, "image", image.shape, f"{' x '.join(map(str, sizes))} {unit}")
+    planes = image.reshape(*image.shape[:rank], -1)
     require(channels in (1, 3) or planes.shape[-1] == channels, "image", image.shape, f"{channels} channels")
     if np.issubdtype(image.dtype, np.floating):
         inside = bool(np.isfinite(image).all() and image.min() >= 0 and image.max() <= 1)
@@ -248,10 +256,10 @@ def _pixels(image: np.ndarray, manifest: Manifest) -> np.ndarray:
 
 
 def _missing(mask: np.ndarray, sizes: tuple[int, ...], fills: bool) -> np.ndarray:
-    """Returns the mask as bool (h, w); raises `InputError` unless the model accepts it."""
+    """Returns the mask as bool (*spatial); raises `InputError` unless the model accepts it."""
     require(fills, "mask", "given", "none, as this model was not trained to fill in missing pixels")
     mask = np.asarray(mask)
-    if mask.ndim == 3 and mask.shape[2] == 1:
+    if mask.ndim == len(sizes) + 1 and mask.shape[-1] == 1:
         mask = mask[..., 0]
     require(mask.dtype == bool and mask.shape == sizes, "mask", _describe(mask), f"bool {list(sizes)}")
     return mask

@@ -27,8 +27,6 @@ def open_model(run: str, checkpoint: str = "latest", choices: ExportChoices = NO
     trained = load(run, checkpoint)
     task = trained.task
     require(task.export is not None, "run", f"{run}, of task {task.name}", "a run of a task that can be exported")
-    shape = trained.facts.shape
-    require(len(shape) == 3, "run", f"{run}, of shape {shape}", "a model of images (2 spatial axes)")
     model = task.export(trained, choices)
     packaged = run in table.pretrained()
     name, origin = (run, _of_package(run)) if packaged else (_name(Path(run)), _of_run(Path(run), trained))

@@ -145,10 +145,10 @@ class Graph:
         if together:
             found = sorted((p[0] if p else -1, i) for i, p in enumerate(places))
             sequence = [i for _, i in found]
-        else:  # channels second if the result has the axes of an image
+        else:  # channels second if the result has the axes of an image or a volume
             sequence = list(range(len(groups)))
-            if len(shape) == len(groups) == 4:
-                sequence = [0, 3, 1, 2]
+            if len(shape) == len(groups) in (4, 5):
+                sequence = [0, len(shape) - 1, *range(1, len(shape) - 1)]
         before = tuple(axis for i in sequence for axis in groups[i][0])
         after = tuple(axis for i in sequence for axis in groups[i][1])
         if value.array is not None:

@@ -65,6 +65,10 @@ def _equation(graph: Graph, eqn: Any, values: list[Found]) -> list[Found]:
         return values
     if name == "scan":
         return _unroll(graph, eqn, values)
+    if name == "platform_index":
+        return [constant(np.int32(eqn.params["platforms"].index(None)))]
+    if name == "cond":
+        return _branch(graph, eqn, values)
     if any(0 in var.aval.shape for var in eqn.outvars):
         return [Value(var.aval.shape, tuple(range(len(var.aval.shape)))) for var in eqn.outvars]
     if name == "split":
@@ -92,6 +96,15 @@ def _call(graph: Graph, eqn: Any, values: list[Found]) -> list[Found]:
     if isinstance(called, core.ClosedJaxpr):
         return run(graph, called.jaxpr, [constant(c) for c in called.consts], values)
     return run(graph, called, [], values)
+
+
+def _branch(graph: Graph, eqn: Any, values: list[Found]) -> list[Found]:
+    """Adds the branch that is known to be taken, such as that for all platforms, and returns its results."""
+    index, *operands = values
+    if not isinstance(index, Value) or index.array is None:
+        raise InputError("onnx: a branch that depends on the input cannot be exported")
+    taken = eqn.params["branches"][int(index.array)]
+    return run(graph, taken.jaxpr, [constant(c) for c in taken.consts], operands)
 
 
 def _unroll(graph: Graph, eqn: Any, values: list[Found]) -> list[Found]:
@@ -141,9 +154,10 @@ def _symbolic_sizes(inputs: Mapping[str, jax.ShapeDtypeStruct]) -> dict[str, tup
 
 
 def _channels_second(graph: Graph, value: Value) -> Value:
-    if len(value.shape) != 4:
+    rank = len(value.shape)
+    if rank not in (4, 5):
         return value
-    order = (0, 3, 1, 2)
+    order = (0, rank - 1, *range(1, rank - 1))
     return Value(value.shape, order, graph.ordered(value, order))
 
 

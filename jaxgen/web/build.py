@@ -20,6 +20,8 @@ from jaxgen.web.models import PageModel
 from jaxgen.web.vendor import runtime_files
 
 SOURCES = Path(__file__).parent / "page"
+NUM_IMAGES, NUM_VOLUMES = 1024, 384
+"""Generated images, or volumes, which take longer, that the directions of the sliders are fitted to."""
 FORMAT = "jaxgen-page"
 POLICY = (
     "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'; "
@@ -78,7 +80,7 @@ def page_files(models: Sequence[PageModel], runtime: dict[str, bytes]) -> dict[s
         entry, networks = model_files(name, model)
         entries.append(entry)
         files |= networks
-    if any(model.manifest["kind"] in ("restorer", "upscaler") for model in models):
+    if any(model.manifest["kind"] != "gan" and "depth" not in model.manifest["image"] for model in models):
         files["example.jpg"] = example_picture()
     page = {"format": FORMAT, "version": 1, "example": "example.jpg" if "example.jpg" in files else None}
     files["models.json"] = json.dumps({**page, "models": entries}).encode()
@@ -123,7 +125,8 @@ def describe_model(name: str, path: str, model: PageModel) -> dict[str, Any]:
         if model.generate is None:
             directions = random_directions(size)
         else:
-            directions = principal_directions(model.generate, size, len(kept["labels"]))
+            num = NUM_VOLUMES if "depth" in kept["image"] else NUM_IMAGES
+            directions = principal_directions(model.generate, size, len(kept["labels"]), num=num)
         found = np.round(directions, 5).tolist()
     return {**kept, "id": name, "file": path, "directions": found}
 

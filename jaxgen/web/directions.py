@@ -5,6 +5,8 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float
 
+AT_ONCE = 32
+"""Images or volumes that are generated in one call."""
 Generate = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """(latents float32 (b, latent_dim), conditions float32 (b, num_labels)) -> images (b, h, w, c)"""
 
@@ -29,7 +31,7 @@ def principal_directions(
     latents = np.random.default_rng(seed).standard_normal((num, latent_dim)).astype(np.float32)
     labels = np.arange(num) % max(num_labels, 1)
     conditions = np.eye(max(num_labels, 1), dtype=np.float32)[labels][:, :num_labels]
-    parts = [generate(latents[i : i + 64], conditions[i : i + 64]) for i in range(0, num, 64)]
+    parts = [generate(latents[i : i + AT_ONCE], conditions[i : i + AT_ONCE]) for i in range(0, num, AT_ONCE)]
     images = np.concatenate([np.asarray(part, np.float32).reshape(len(part), -1) for part in parts])
     for label in range(max(num_labels, 1)):
         for values in (latents, images):

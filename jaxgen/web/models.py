@@ -88,11 +88,12 @@ def _read_bundle(folder: Path) -> PageModel:
 
 def _require_shown(folder: Path, manifest: Manifest) -> None:
     """Raises `InputError` if the page cannot provide the inputs of a model or show its images."""
-    names, (height, _, channels) = {given.name for given in manifest.inputs}, manifest.image
+    names, (*sizes, channels) = {given.name for given in manifest.inputs}, manifest.image
     accepted = "a GAN, a restorer or a network that enlarges"
     require(names in INPUTS.get(manifest.kind, ()), "runs", f"{folder}, of {sorted(names)}", accepted)
-    require(channels in (1, 3), "runs", f"{folder}, {channels} channels", "1 or 3 channels")
-    fits = manifest.kind != "upscaler" or (height is None and channels == 3)
+    able = (1, 3) if len(sizes) == 2 else (1,)
+    require(channels in able, "runs", f"{folder}, {channels} channels", f"{' or '.join(map(str, able))} channels")
+    fits = manifest.kind != "upscaler" or (sizes == [None, None] and channels == 3)
     require(fits, "runs", f"{folder}, of images {manifest.image}", "colour pictures of any size to enlarge")
     require(("condition" in names) == bool(manifest.labels), "runs", str(folder), "labels where there is a condition")
 

@@ -28,16 +28,19 @@ def built(archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a page.
 
     It holds a generator, a restorer, a second one of the generator's name, a restorer of 24 px, three that are told
-    what to repair, of which one does not fill and one sees by itself what is damaged, and a network that enlarges.
+    what to repair, of which one does not fill and one sees by itself what is damaged, a network that enlarges, and a
+    generator and a restorer of volumes.
     """
     pytest.importorskip("onnx")
+    from tests.web import stand_ins
     from tests.web.stand_ins import linear_gan, mean_restorer, mean_upscaler, seeing_restorer, told_restorer
 
     out = tmp_path_factory.mktemp("web") / "page"
     fixed = mean_restorer("Fixed")
     fixed.manifest["image"] |= {"height": 24, "width": 24}
     told = [told_restorer(), told_restorer("No holes", fills=False), seeing_restorer()]
-    build_page([linear_gan(), mean_restorer(), linear_gan(), fixed, *told, mean_upscaler()], out, archive)
+    volumes = [stand_ins.ball_gan(), stand_ins.mean_scan()]
+    build_page([linear_gan(), mean_restorer(), linear_gan(), fixed, *told, mean_upscaler(), *volumes], out, archive)
     return out
 
 

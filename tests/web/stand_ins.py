@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from jaxgen.bundles.manifest import image_entry
 from jaxgen.web.models import PageModel
 
 SIZE = 12
@@ -100,6 +101,57 @@ def _enlarging(scale: int) -> bytes:
     constants = {"kernel": kernel, "scales": np.float32([1, 1, scale, scale]), "tint": TINT}
     inputs = {"images": ["b", "h", "w", 3]}
     return _model(nodes, constants, inputs, {"enlarged": ["b", "y", "x", 3]})
+
+
+VOLUME_SIZES = (6, 10, 8)
+_places = np.meshgrid(*(np.linspace(-1, 1, size) for size in VOLUME_SIZES), indexing="ij")
+BALL = (1.2 - 2.4 * sum(place**2 for place in _places)).astype(np.float32).reshape(1, -1)
+TO_VOLUME = (_values.normal(size=(LATENT_DIM, BALL.size)) / 10).astype(np.float32)
+
+
+def expected_volumes(latents: np.ndarray) -> np.ndarray:
+    """What `ball_gan` draws: a ball that is soft at its border, and a linear map of the latents."""
+    return np.clip(latents @ TO_VOLUME + BALL, -1, 1).reshape(-1, *VOLUME_SIZES, 1)
+
+
+def ball_gan(name: str = "Ball") -> PageModel:
+    nodes = [
+        helper.make_node("MatMul", ["latents", "w"], ["x"]),
+        helper.make_node("Add", ["x", "ball"], ["y"]),
+        helper.make_node("Clip", ["y", "low", "high"], ["flat"]),
+        helper.make_node("Reshape", ["flat", "shape"], ["images"]),
+    ]
+    constants = {
+        "w": TO_VOLUME, "ball": BALL, "low": np.float32(-1), "high": np.float32(1),
+        "shape": np.array([-1, *VOLUME_SIZES, 1]),
+    }  # fmt: skip
+    shapes = {"latents": ["b", LATENT_DIM]}
+    data = _model(nodes, constants, shapes, {"images": ["b", *VOLUME_SIZES, 1]})
+    about = {"latent_dim": LATENT_DIM, "labels": []}
+    manifest = _manifest(name, "gan", image_entry(VOLUME_SIZES, 1), shapes) | about
+    return PageModel(manifest, data, lambda latents, _: expected_volumes(latents))
+
+
+def expected_scan(volumes: np.ndarray) -> np.ndarray:
+    """What `mean_scan` gives: the mean of 3 x 3 x 3 voxels (n, d, h, w, 1) with zeros beyond the border."""
+    d, h, w = volumes.shape[1:4]
+    padded = np.pad(volumes.astype(np.float64), ((0, 0), (1, 1), (1, 1), (1, 1), (0, 0)))
+    return sum(padded[:, z : z + d, y : y + h, x : x + w] for z, y, x in np.ndindex(3, 3, 3)) / 27
+
+
+def mean_scan(name: str = "Scan") -> PageModel:
+    """A restorer of volumes of any size."""
+    nodes = [
+        helper.make_node("Transpose", ["images"], ["planes"], perm=[0, 4, 1, 2, 3]),
+        helper.make_node("Conv", ["planes", "kernel"], ["means"], pads=[1] * 6),
+        helper.make_node("Transpose", ["means"], ["mean"], perm=[0, 2, 3, 4, 1]),
+        helper.make_node("Sub", ["mean", "missing"], ["restored"]),
+    ]
+    constants = {"kernel": np.full((1, 1, 3, 3, 3), 1 / 27, np.float32)}
+    shapes = {name: ["b", "d", "h", "w", 1] for name in ("images", "missing")}
+    data = _model(nodes, constants, shapes, {"restored": shapes["images"]})
+    manifest = _manifest(name, "restorer", image_entry((None,) * 3, 1), shapes)
+    return PageModel(manifest | {"multiple": 2, "halo": 1}, data)
 
 
 REPAIRS = {"noise": 0.125, "jpeg": 0.25, "salt_and_pepper": 0.5}

@@ -202,6 +202,8 @@ def test_the_models_are_chosen_from_a_list(page: Page, address: str) -> None:
         "no-holes",
         "seeing",
         "larger",
+        "ball",
+        "scan",
     ]
     page.set("#model", "mean", "change")
     page.wait("!document.querySelector('#photo').hidden")

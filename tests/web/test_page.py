@@ -13,14 +13,15 @@ from PIL import Image
 
 from tests.web.chromium import Page
 
-KINDS = ["linear", "told", "larger"]
+KINDS = ["linear", "told", "larger", "ball"]
+GANS = ("linear", "ball")
 every_kind = pytest.mark.parametrize("model", KINDS)
 
 
 def open_model(page: Page, address: str, model: str) -> None:
     """All that a page has to show: a restorer with a picture restored, or what enlarges with one enlarged."""
     page.open(f"{address}#model={model}&seed=1")
-    if model != "linear":
+    if model not in GANS:
         page.click("#example")
         page.idle()
         page.click({"told": "#restore", "larger": "#enlarge"}[model])
@@ -83,7 +84,7 @@ def test_the_tab_key_goes_down_each_column_and_the_focus_is_seen(page: Page, add
           const [box, ring] = [e.getBoundingClientRect(), e.closest(".chips label") ?? e];
           return [box.x, box.y + box.height / 2 + scrollY, getComputedStyle(ring).outlineStyle];
         })(document.activeElement)""")
-        seen.append((x > (600 if model == "linear" else 700), round(y / 10), outline))
+        seen.append((x > (600 if model in GANS else 700), round(y / 10), outline))
     assert len(seen) >= 7
     assert {outline for *_, outline in seen} == {"solid"}
     places = [place[:2] for place in seen[1:]]  # after the choice of a model, which is at the top right

@@ -6,7 +6,7 @@ import numpy as np
 from flax.traverse_util import unflatten_dict
 from jax import export
 
-from jaxgen.errors import require
+from jaxgen.bundles.manifest import image_entry
 from jaxgen.tasks.base import Exportable, ExportChoices, Trained, flat_weights, require_no_choice
 from jaxgen.tasks.gan.inputs import class_names
 from jaxgen.tasks.gan.pairs import make_gan_pair
@@ -18,9 +18,8 @@ def exportable(gan: Trained, choices: ExportChoices) -> Exportable:
     """Returns the generator with its averaged weights: it maps latents, and class weights if conditional, to images.
 
     Raises:
-      InputError: something is chosen, as a GAN leaves no choice, or it makes volumes.
+      InputError: something is chosen, as a GAN leaves no choice.
     """
-    require(len(gan.facts.shape) == 3, "run", gan.facts.name, "a GAN of images; bundles hold no volumes yet")
     require_no_choice(choices, *choices._fields)
     config, names = gan.config.gan, class_names(gan)
     generator = make_gan_pair(config, gan.facts.shape)[0].clone(dtype=jnp.float32)
@@ -31,7 +30,7 @@ def exportable(gan: Trained, choices: ExportChoices) -> Exportable:
     if names:
         inputs["condition"] = jax.ShapeDtypeStruct((b, len(names)), jnp.float32)
         golden["condition"] = np.eye(len(names), dtype=np.float32)[np.arange(NUM_GOLDEN) % len(names)]
-    height, width, channels = gan.facts.shape
+    *sizes, channels = gan.facts.shape
     return Exportable(
         lambda weights, *arrays: generator.apply({"params": unflatten_dict(weights, sep="/")}, *arrays),
         flat_weights(gan.state.ema_params["generator"]),
@@ -41,7 +40,7 @@ def exportable(gan: Trained, choices: ExportChoices) -> Exportable:
         tuple({"b": n} for n in (1, 3, 16)),
         {
             "kind": "gan",
-            "image": {"height": height, "width": width, "channels": channels, "range": [-1, 1]},
+            "image": image_entry(sizes, channels),
             "latent_dim": config.latent_dim,
             "labels": list(names),
         },

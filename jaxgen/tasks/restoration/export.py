@@ -8,7 +8,7 @@ import numpy as np
 from flax.traverse_util import unflatten_dict
 from jax import export
 
-from jaxgen.bundles.manifest import WINDOW
+from jaxgen.bundles.manifest import WINDOW, image_entry
 from jaxgen.degradations.compose import has_missing, parse_mixture
 from jaxgen.errors import require
 from jaxgen.networks.inverse import ESTIMATOR
@@ -19,6 +19,11 @@ from jaxgen.tasks.restoration.damage_seen import has_estimator, levels_in
 from jaxgen.tasks.restoration.restorers import make_restorer
 from jaxgen.types import Observation
 
+SIZES = {
+    2: ({"b": 1, "h": 61, "w": 47}, {"b": 2, "h": 64, "w": 96}, {"b": 1, "h": 1, "w": 30}),
+    3: ({"b": 1, "d": 13, "h": 21, "w": 30}, {"b": 2, "d": 16, "h": 8, "w": 24}, {"b": 1, "d": 1, "h": 9, "w": 3}),
+}
+"""Further sizes at which an ONNX model is compared, by the number of spatial axes."""
 SHARED = "photos"
 """The weights of the package whose estimator serves those that have none."""
 
@@ -35,7 +40,7 @@ def exportable(restorer: Trained, choices: ExportChoices) -> Exportable:
     """
     require_no_choice(choices, "scale")
     iterations = choices.iterations
-    config, (height, width, channels) = restorer.config.restoration, restorer.facts.shape
+    config, (*fixed, channels) = restorer.config.restoration, restorer.facts.shape
     recurrent = hasattr(make_restorer(config, restorer.facts.shape), "iterations")
     if iterations is not None:
         require(recurrent, "iterations", iterations, "none, since the network is not recurrent")
@@ -52,35 +57,36 @@ def exportable(restorer: Trained, choices: ExportChoices) -> Exportable:
         return network.apply({"params": unflatten_dict(weights, sep="/")}, seen)
 
     any_size = hasattr(network, "halo")
-    shape = export.symbolic_shape("b, h, w" if any_size else f"b, {height}, {width}")
+    letters = "dhw"[-len(fixed) :]
+    shape = export.symbolic_shape(", ".join(("b", *(letters if any_size else map(str, fixed)))))
     inputs = {
         "images": jax.ShapeDtypeStruct((*shape, channels), jnp.float32),
         "missing": jax.ShapeDtypeStruct((*shape, 1), jnp.float32),
         **({"levels": jax.ShapeDtypeStruct((shape[0], len(config.repairs)), jnp.float32)} if config.repairs else {}),
     }
-    size = (4 * network.multiple,) * 2 if any_size else (height, width)
-    stated = (None, None) if any_size else (height, width)
+    size = [4 * network.multiple] * len(fixed) if any_size else fixed
+    stated = [None] * len(fixed) if any_size else fixed
     about = {
         "kind": "restorer",
-        "image": {"height": stated[0], "width": stated[1], "channels": channels, "range": [-1, 1]},
+        "image": image_entry(stated, channels),
         "labels": [],
         **({"multiple": network.multiple, "halo": network.halo} if any_size else {}),
         **({"iterations": config.iterations} if recurrent else {}),
         **({"repairs": list(config.repairs), "fills": fills} if config.repairs else {}),
     }
-    sizes = ({"b": 1, "h": 61, "w": 47}, {"b": 2, "h": 64, "w": 96}, {"b": 1, "h": 1, "w": 30})
     params = {name: tree for name, tree in restorer.state.ema_params["restorer"].items() if name != ESTIMATOR}
     golden = _damaged((1, *size, channels), len(config.repairs))
     seen = estimator_of(restorer)
-    return Exportable(apply, flat_weights(params), inputs, "restored", golden, sizes, about, seen)
+    return Exportable(apply, flat_weights(params), inputs, "restored", golden, SIZES[len(fixed)], about, seen)
 
 
 def estimator_of(restorer: Trained) -> Exportable | None:
     """Returns the network that sees what a restorer is told, by windows (b, size, size, c) of a picture.
 
-    It is the restorer's own or that of the package, whichever `jaxgen restore` uses; None if it sees nothing of that.
+    It is the restorer's own or that of the package, whichever `jaxgen restore` uses; None if it sees nothing of that,
+    and for volumes, which it does not see.
     """
-    asked = restorer.config.restoration.repairs
+    asked = restorer.config.restoration.repairs if len(restorer.facts.shape) == 3 else ()
     source = restorer if not asked or has_estimator(restorer) else load(SHARED)
     config, channels = source.config.restoration, source.facts.shape[-1]
     if not {*asked} & {*config.repairs} or channels not in (1, 3):
@@ -104,10 +110,10 @@ def estimator_of(restorer: Trained) -> Exportable | None:
 
 
 def _damaged(shape: tuple[int, ...], num_levels: int) -> dict[str, np.ndarray]:
-    """Returns an image of noise, a mask with a hole, and levels, of which the first is unknown."""
+    """Returns an image or volume of noise, a mask with a hole, and levels, of which the first is unknown."""
     images = np.random.default_rng(0).uniform(-1, 1, shape).astype(np.float32)
     missing = np.zeros((*shape[:-1], 1), np.float32)
-    missing[:, : shape[1] // 2, : shape[2] // 2] = 1
+    missing[:, *(slice(size // 2) for size in shape[1:-1])] = 1
     if num_levels == 0:
         return {"images": images, "missing": missing}
     levels = np.full((1, num_levels), 0.1, np.float32)

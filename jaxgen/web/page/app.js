@@ -5,12 +5,17 @@ import { loadModel } from "./engine.js";
 import { openGan } from "./gan.js";
 import { openRestorer } from "./restorer.js";
 import { openUpscaler } from "./upscaler.js";
+import { openVolumeRestorer } from "./volume_restorer.js";
 
 const KINDS = {
   gan: { heading: "Generate pictures", section: "gan", openKind: openGan },
   restorer: { heading: "Restore a picture", section: "photo", openKind: openRestorer },
   upscaler: { heading: "Enlarge a picture", section: "photo", openKind: openUpscaler },
+  "gan-volume": { heading: "Generate volumes", section: "gan", openKind: openGan },
+  "restorer-volume": { heading: "Restore a volume", section: "photo", openKind: openVolumeRestorer },
 };
+
+const kindOf = ({ kind, image }) => ("depth" in image ? `${kind}-volume` : kind);
 
 /** Shows a line at the bottom of the page; screen readers read it out. */
 function say(text, problem = false) {
@@ -38,7 +43,8 @@ function describe(model) {
 /**
  * Data for tests and for use in the browser's console: `await jaxgen.idle()` waits until all computations are done;
  * `jaxgen.latents()` and `jaxgen.condition()` are the inputs of the generator, `jaxgen.damaged()` and
- * `jaxgen.missing()` those of a restorer; `jaxgen.picture()` is the result, {width, height, data: RGBA bytes}.
+ * `jaxgen.missing()` those of a restorer; `jaxgen.picture()` is the result, {width, height, data: RGBA bytes}, and
+ * `jaxgen.volume()` that of a model of volumes.
  */
 window.jaxgen = { idle: () => opened };
 
@@ -50,7 +56,8 @@ async function open(model) {
   closing.abort();
   closing = new AbortController();
   const { signal } = closing;
-  const { heading, section, openKind } = KINDS[model.kind];
+  const kind = kindOf(model);
+  const { heading, section, openKind } = KINDS[kind];
   openId = model.id;
   document.title = model.name;
   find("title").textContent = find("model").length < 2 ? model.name : heading; // the choice shows the name
@@ -67,7 +74,9 @@ async function open(model) {
     if (signal.aborted) return;
     window.jaxgen = { idle: () => opened.then(() => hooks.idle()), ...hooks.read };
     find("loading").hidden = true;
-    for (const part of document.querySelectorAll("[data-kind]")) part.hidden = part.dataset.kind !== model.kind;
+    for (const part of document.querySelectorAll("[data-kind]")) {
+      part.hidden = !part.dataset.kind.split(" ").includes(kind);
+    }
     find(section).hidden = false;
   } catch (error) {
     find("loading").hidden = true;

@@ -1,9 +1,12 @@
-// The part of the page for a generator: seeds, classes, directions, and playing from seed to seed.
+// The part of the page for a generator of pictures or volumes: seeds, classes, directions, playing from seed to seed.
 import { format, isSeed, parse, randomSeed, seedAfter } from "./address.js";
 import { run } from "./engine.js";
 import { dot, latentsOf, move } from "./latents.js";
-import { savePng, toImageData } from "./pixels.js";
+import { saveFile, savePng, toImageData } from "./pixels.js";
 import { find, showValue } from "./dom.js";
+import { stlBytes } from "./surface.js";
+import { niftiBytes } from "./volume_files.js";
+import { openVolumeView, projected, toVolumes } from "./volume_view.js";
 
 const SECONDS_PER_SEED = 2.5; // when playing, from one seed to the next
 const RANGE = 3; // of the sliders, in standard deviations
@@ -13,11 +16,12 @@ const MAX_CHIPS = 12; // more classes are shown as a list
 export async function openGan(model, say, signal) {
   const { labels, directions, latent_dim: size } = model;
   let state = parse(location.hash, model);
-  let shown = null; // {latents, condition, image} of the picture on the page
+  let shown = null; // {latents, condition, image, volume} of what is on the page
   let busy = Promise.resolve();
   let frame = 0; // id of the animation frame; 0 while paused
   const chips = labels.length <= MAX_CHIPS ? makeChips(labels) : [];
   const sliders = makeSliders(directions.length);
+  const view = "depth" in model.image ? openVolumeView(find("gan-volume"), signal) : null;
   const on = (id, event, handler) => find(id).addEventListener(event, handler, { signal });
   signal.addEventListener("abort", () => stop());
 
@@ -36,17 +40,20 @@ export async function openGan(model, say, signal) {
       const data = Float32Array.from(conditions.flatMap((shares) => [...shares]));
       feeds.condition = { data, dims: [conditions.length, labels.length] };
     }
-    return toImageData((await run(feeds)).images);
+    const { images } = await run(feeds);
+    const pictures = toImageData(view ? projected(images) : images);
+    return { pictures, volumes: view ? toVolumes(images) : [] };
   }
 
   const current = () => [latentsOf(state, directions, size), condition(state.first, state.second, state.mix)];
 
   async function draw() {
     const [latents, shares] = current();
-    const [image] = await generate([latents], [shares]);
+    const { pictures: [image], volumes: [volume] } = await generate([latents], [shares]);
     if (signal.aborted) return;
-    shown = { latents: Float32Array.from(latents), condition: shares, image };
-    paint(find("gan-image"), image);
+    shown = { latents: Float32Array.from(latents), condition: shares, image, volume };
+    if (view) view.show(volume);
+    else paint(find("gan-image"), image);
     sliders.forEach(({ input }, i) => {
       if (document.activeElement !== input || frame) input.value = dot(latents, directions[i]);
     });
@@ -58,7 +65,7 @@ export async function openGan(model, say, signal) {
     const ends = directions.flatMap((_, i) => [-RANGE, RANGE].map((end) => move(latents, directions, { [i]: end })));
     const all = [...chips.map(() => latents), ...ends];
     if (!all.length) return;
-    const images = await generate(all, [...chips.map((_, i) => condition(i)), ...ends.map(() => shares)]);
+    const { pictures: images } = await generate(all, [...chips.map((_, i) => condition(i)), ...ends.map(() => shares)]);
     if (signal.aborted) return;
     const canvases = [...chips.map(({ canvas }) => canvas), ...sliders.flatMap(({ ends: pair }) => pair)];
     canvases.forEach((canvas, i) => paint(canvas, images[i]));
@@ -166,7 +173,19 @@ export async function openGan(model, say, signal) {
     say(`Saved as ${model.id}-${state.seed}.png`);
   }
 
+  function saveVolume(suffix) {
+    const { data, sizes } = shown.volume;
+    if (suffix === ".stl" && view.surface().faces.length === 0) {
+      return say("This volume is empty, so it has no surface; another seed may have one.", true);
+    }
+    const bytes = suffix === ".stl" ? stlBytes(view.surface()) : niftiBytes(data.map((share) => Math.round(255 * share)), sizes);
+    saveFile(new Blob([bytes]), `${model.id}-${state.seed}${suffix}`);
+    say(`Saved as ${model.id}-${state.seed}${suffix}`);
+  }
+
   on("save", "click", () => (busy = busy.then(save)));
+  on("save-surface", "click", () => (busy = busy.then(() => saveVolume(".stl"))));
+  on("save-volume", "click", () => (busy = busy.then(() => saveVolume(".nii"))));
   on("surprise", "click", surprise);
   on("play", "click", () => (frame ? stop() : play()));
   on("share", "click", share);
@@ -211,6 +230,7 @@ export async function openGan(model, say, signal) {
     latents: () => [...shown.latents],
     condition: () => [...shown.condition],
     picture: () => shown.image,
+    volume: () => shown.volume,
   };
   return { idle, read };
 }

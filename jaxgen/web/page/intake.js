@@ -1,11 +1,19 @@
-// The ways in which a user gives a picture: a file chosen, dropped or pasted, and the example.
+// The ways in which a user gives a picture or a volume: a file chosen, dropped or pasted, and the example.
 import { find } from "./dom.js";
 
-/** Calls `take(promise of a blob, its name)` for each picture; `example` is the address of the example, if there is one. */
-export function openIntake(example, take, signal) {
+const ACCEPTED = { picture: "image/*", volume: ".nii,.gz,.npy" };
+
+/**
+ * Calls `take(promise of a blob, its name)` for each picture, or for each `what`; `example` is the address of the
+ * example, if there is one.
+ */
+export function openIntake(example, take, signal, what = "picture") {
+  find("file").accept = ACCEPTED[what];
+  for (const part of document.querySelectorAll("[data-intake]")) part.hidden = part.dataset.intake !== what;
+  find("choose").textContent = `Choose a ${what}`;
   const on = (target, event, handler) => target.addEventListener(event, handler, { signal });
-  const takeFile = (file) => file && take(Promise.resolve(file), file.name || "The picture");
-  for (const id of ["choose", "another", "other"]) on(find(id), "click", () => find("file").click());
+  const takeFile = (file) => file && take(Promise.resolve(file), file.name || `The ${what}`);
+  for (const id of ["choose", "another", "other", "next"]) on(find(id), "click", () => find("file").click());
   on(find("file"), "change", () => {
     takeFile(find("file").files[0]);
     find("file").value = ""; // so that the same file can be chosen again

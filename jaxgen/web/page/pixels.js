@@ -43,8 +43,13 @@ export function cutMask(mask, size, { x, y, width, height }) {
 
 /** Lets the browser save an ImageData as a PNG file. */
 export async function savePng(image, name) {
+  saveFile(await canvasOf(image).convertToBlob({ type: "image/png" }), name);
+}
+
+/** Lets the browser save a blob as a file. */
+export function saveFile(blob, name) {
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(await canvasOf(image).convertToBlob({ type: "image/png" }));
+  link.href = URL.createObjectURL(blob);
   link.download = name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
