@@ -11,6 +11,7 @@ RUN/classifier.json. The weights of this run are in the package: jaxgen/evaluati
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -85,11 +86,11 @@ def show(config: ClassifierRecipe, algorithm: Algorithm, data: Data) -> Callable
     return lambda state: grid
 
 
-def finish(trained: Trained, data: Data, directory: Path) -> None:
-    """Writes the weights in half precision, and their accuracy on the test set."""
+def finish(made_by: str, trained: Trained, data: Data, directory: Path) -> None:
+    """Writes the weights in half precision, with the module that made them, and their accuracy on the test set."""
     path, predict, test = directory / "classifier.safetensors", jax.jit(trained.algorithm.predict), data.held_out
     params = jax.device_get(trained.state.ema_params["classifier"])
-    save_params(path, params, {"made_by": "experiments.mnist_classifier"})
+    save_params(path, params, {"made_by": made_by})
     rounded = trained.state.replace(ema_params={"classifier": load_params(path)})
     result = {"test_accuracy": accuracy(predict, rounded, test, test.num_images), "sha256": sha256_of(path)}
     write_json(directory / "classifier.json", result)
@@ -103,7 +104,7 @@ def make(config: ClassifierRecipe, facts: Facts) -> Algorithm:
 
 CONFIG = ClassifierRecipe()
 TASK = Task(
-    "classifier", ClassifierRecipe, open_data, make, measures, show, finish,
+    "classifier", ClassifierRecipe, open_data, make, measures, show, partial(finish, "experiments.mnist_classifier"),
     notes=lambda _, source: (*size_notes(source), *class_notes(source)),
 )  # fmt: skip
 
@@ -112,8 +113,9 @@ def accuracy(predict, state: TrainState, source: Source, num: int, at_once: int 
     """Returns the share of the first `num` images that are classified correctly."""
     hits = 0
     for start in range(0, num, at_once):
-        logits = predict(state, source.images[start : start + at_once], jax.random.key(0))
-        hits += int(np.sum(np.argmax(np.asarray(logits), -1) == source.labels[start : start + at_once]))
+        index = np.arange(start, min(start + at_once, num))
+        logits = predict(state, source.take(index), jax.random.key(0))
+        hits += int(np.sum(np.argmax(np.asarray(logits), -1) == source.labels[index]))
     return hits / num
 
 

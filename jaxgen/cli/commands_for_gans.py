@@ -69,11 +69,12 @@ def evaluate(
     checkpoint: str = "latest",
     data_dir: str | None = None,
     image_size: int | None = None,
+    volume_size: int | None = None,
     channels: int | None = None,
     inception_weights: str | None = None,
     seed: int = 0,
 ) -> None:
-    """Measures the quality of images from a generative model, a folder or a file.
+    """Measures the quality of images or volumes from a generative model, a folder or a file.
 
     Args:
       run: as for sample.
@@ -85,6 +86,7 @@ def evaluate(
       checkpoint: latest, best or a step.
       data_dir: folder of the TFDS data sets; by default that of the run.
       image_size: side in pixels of the real images; only for --samples.
+      volume_size: side in voxels of real volumes; then --samples holds volumes (n d h w c). Only for --samples.
       channels: 1 (grey) or 3 (RGB) for the real images; only for --samples.
       inception_weights: weights of the FID Inception network (.pth, .safetensors), to compare in its features.
       seed: random seed.
@@ -95,7 +97,8 @@ def evaluate(
     require(0 <= seed < 2**32, "seed", seed, "0 to 4294967295")
     if run is not None:
         own = "none with a run, which is compared with its own data; it goes with --samples"
-        for field, value in (("reference", reference), ("image_size", image_size), ("channels", channels)):
+        options = {"reference": reference, "image_size": image_size, "volume_size": volume_size, "channels": channels}
+        for field, value in options.items():
             require(value is None, field, value, own)
         model = shipped_or_run(run, use="evaluate")
         trained, judge = load_for("evaluate", model, checkpoint)
@@ -105,7 +108,7 @@ def evaluate(
 
         set_up()
         named = DataConfig().dataset if reference is None else dataset_of(reference)
-        data = DataConfig(named, data_dir, image_size=image_size, channels=channels)
+        data = DataConfig(named, data_dir, image_size=image_size, volume_size=volume_size, channels=channels)
         evaluate_samples(Path(samples).expanduser(), data, num, seed, optional_path(inception_weights))
 
 

@@ -184,5 +184,6 @@ def _decode(tf: Any, dataset: Any, source: Source, local: int, failures: list[Ex
 
 def _finish(tf: Any, labels: np.ndarray | None, images: Any, index: Any, flip: Any) -> dict[str, Any]:
     """Mirrors the images marked in `flip` and adds the labels."""
-    images = tf.where(flip[:, None, None, None], tf.reverse(images, [2]), images)
+    axes = len(images.shape)
+    images = tf.where(tf.reshape(flip, [-1] + [1] * (axes - 1)), tf.reverse(images, [axes - 2]), images)
     return {"images": images} | ({} if labels is None else {"labels": tf.gather(labels, index)})

@@ -11,7 +11,7 @@ from jax import lax
 
 from jaxgen.errors import require
 from jaxgen.images import to_float
-from jaxgen.networks.classifier import Classifier
+from jaxgen.networks.classifier import Classifier, classifier_of
 from jaxgen.training.optimizers import apply_gradients, average, cosine, make_optimizer
 from jaxgen.training.step import Algorithm, TrainState, advanced, as_hparams, new_state
 from jaxgen.types import Batch, Grid, Images, Metrics, PRNGKey
@@ -37,7 +37,7 @@ def make_classifier(shape: Grid, num_classes: int, batch_size: int) -> Algorithm
       InputError: fewer than two classes.
     """
     require(num_classes >= 2, "num_classes", num_classes, "2 or more")
-    network = Classifier(num_classes)
+    network = classifier_of(shape, num_classes)
     return Algorithm(
         init=partial(_init, network, shape),
         step=partial(_step, network, batch_size),

@@ -1,4 +1,4 @@
-"""Feature networks, which map images to the vectors by which sets of images are compared."""
+"""Feature networks, which map images and volumes to the vectors by which sets of them are compared."""
 
 import functools
 import hashlib
@@ -12,15 +12,19 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from jaxgen.errors import require
 from jaxgen.evaluation.inception import load_inception
 from jaxgen.images import to_float
-from jaxgen.networks.classifier import Classifier
+from jaxgen.networks.classifier import VOLUME_SIZE, Classifier, classifier_of
 from jaxgen.networks.inception import InceptionV3, inception_shapes
 from jaxgen.training.parallel import spread
+from jaxgen.types import Grid
 from jaxgen.weights import load_params, require_published, sha256_of
 
 MNIST_WEIGHTS = Path(__file__).parent / "mnist_classifier.safetensors"
 MNIST_SHA256 = "5cff4d5b4650a14682a08decb90922de14b19549b34ac4b02bdd528aa01f31e0"
+VOLUME_WEIGHTS = Path(__file__).parent / "volume_classifier.safetensors"
+VOLUME_SHA256 = ""
 RANDOM_FEATURES = 256
 """Number of features of the untrained network."""
 
@@ -33,7 +37,7 @@ class FeatureNetwork(NamedTuple):
       sha256: hash of its weights file, or of the weights of an untrained network.
       num_features: f.
       class_names: names of the classes that it predicts; None if it predicts none.
-      apply: jitted, uint8 (b, h, w, c) -> features (b, f) and class logits (b, n) or None.
+      apply: jitted, uint8 (b, *spatial, c) -> features (b, f) and class logits (b, n) or None.
       at_once: images per call.
     """
 
@@ -45,16 +49,19 @@ class FeatureNetwork(NamedTuple):
     at_once: int
 
 
-def choose_network(shape: tuple[int, int, int], inception_weights: Path | None = None) -> FeatureNetwork:
+def choose_network(shape: Grid, inception_weights: Path | None = None) -> FeatureNetwork:
     """Returns a feature network for images of this shape: Inception-v3 if its weights are given, else one of jaxgen.
 
     Args:
-      shape: (h, w, c).
-      inception_weights: the public weights file that papers on the FID use.
+      shape: (*spatial, c).
+      inception_weights: the public weights file that papers on the FID use; for images, not for volumes.
 
     Raises:
-      InputError: the file is another one, or the installation is damaged.
+      InputError: the file is another one, is given for volumes, or the installation is damaged.
     """
+    if len(shape) == 4:
+        require(inception_weights is None, "inception_weights", str(inception_weights), "None for volumes")
+        return volume_features()
     if inception_weights is not None:
         return inception_features(inception_weights)
     return mnist_features() if shape == (28, 28, 1) else random_features(shape)
@@ -73,6 +80,23 @@ def mnist_features() -> FeatureNetwork:
     network, variables = Classifier(10), {"params": load_params(MNIST_WEIGHTS)}
     apply = _compile_float32(lambda images: network.apply(variables, to_float(images)))
     return FeatureNetwork("mnist-classifier", MNIST_SHA256, network.num_features, tuple("0123456789"), apply, 500)
+
+
+@functools.cache
+def volume_features() -> FeatureNetwork:
+    """Returns the published classifier of solid digits, for volumes of any size and channels: 64 features, 10 classes.
+
+    Volumes are resampled to 32 voxels a side, and of channels the mean is taken. `experiments/volume_classifier.py`
+    trained it.
+
+    Raises:
+      InputError: the weights in the installed package are not the published ones.
+    """
+    require_published(VOLUME_WEIGHTS, VOLUME_SHA256)
+    network = classifier_of((*(VOLUME_SIZE,) * 3, 1), 10)
+    variables = {"params": load_params(VOLUME_WEIGHTS)}
+    apply = _compile_float32(lambda images: network.apply(variables, to_float(images).mean(-1, keepdims=True)))
+    return FeatureNetwork("volume-classifier", VOLUME_SHA256, network.num_features, tuple("0123456789"), apply, 50)
 
 
 def inception_features(path: Path) -> FeatureNetwork:
@@ -115,7 +139,7 @@ def extract(network: FeatureNetwork, images: Iterable[np.ndarray]) -> Iterator[t
 
     Args:
       network: from `choose_network`.
-      images: uint8 batches (b, h, w, c), each of any size.
+      images: uint8 batches (b, *spatial, c), each of any size.
 
     Yields:
       float32 (b, f) and int32 (b,), a row for each image of the batch; None instead of classes if the network predicts

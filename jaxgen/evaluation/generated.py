@@ -9,6 +9,7 @@ from jaxtyping import Bool, Int32
 
 from jaxgen.data.array_files import open_arrays
 from jaxgen.data.base import Source
+from jaxgen.types import Grid
 
 Batches = Iterator[tuple[np.ndarray, np.ndarray | None]]
 
@@ -19,33 +20,34 @@ class Generated(NamedTuple):
     Attributes:
       origin: a description of where they come from.
       num: number of images.
-      shape: (h, w, c).
+      shape: (*spatial, c).
       labelled: whether they have labels, the classes that they were generated for.
-      batches: (at_once) -> uint8 images (b, h, w, c) and int labels (b,) or None, in the same order each time.
+      batches: (at_once) -> uint8 images (b, *spatial, c) and int labels (b,) or None, in the same order each time.
       class_names: names of the classes, by which they are found among those of the real images; None if the labels are
         numbers of these.
     """
 
     origin: str
     num: int
-    shape: tuple[int, int, int]
+    shape: Grid
     labelled: bool
     batches: Callable[[int], Batches]
     class_names: tuple[str, ...] | None = None
 
 
-def generated_from_file(path: Path, num: int | None = None, seed: int = 0) -> Generated:
+def generated_from_file(path: Path, num: int | None = None, seed: int = 0, spatial: int = 2) -> Generated:
     """Returns the images and, if present, classes of a NumPy file; images are read in parts, never all at once.
 
     Args:
       path: .npz or .npy file, see `open_arrays`.
       num: number of images to use, drawn at random since files may be sorted; None for all.
       seed: determines which images are drawn.
+      spatial: number of spatial axes, 2 of images or 3 of volumes.
 
     Raises:
       InputError: not such a file or, while it is read, a value that is not finite or out of range.
     """
-    file = open_arrays(path, "samples")
+    file = open_arrays(path, "samples", spatial=spatial)
     classes, used = file.classes, choose_rows(file.num, file.num if num is None else num, seed)
 
     def batches(at_once: int) -> Batches:

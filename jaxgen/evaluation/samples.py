@@ -23,14 +23,26 @@ MEANINGS = {
     "real_distance": "Fréchet distance of as many training images, drawn at random",
     "frechet_multiple": "frechet / real_distance; 1 is as near as real images",
     "kernel": "kernel distance (KID), unbiased: around 0 for real images",
+    "real_kernel": "kernel distance of as many training images, drawn at random",
+    "kernel_multiple": "kernel / what chance gives for as many real images; -2 to 2 for real ones",
     "precision": "share of generated images that look real",
     "recall": "share of real images that the generated images reach",
     "density": "how crowded by generated images the places of real images are; 1 for real ones",
     "coverage": "share of real images with a generated image nearby",
+    "two_sample_accuracy": "share told apart by the nearest neighbour; 0.5 is best, 1 for images unlike real ones",
+    "occupancy": "mean share of the voxels that are above the middle grey",
+    "real_occupancy": "the same of the reference",
+    "occupancy_distance": "distance of the histograms of occupancy (Wasserstein); 0 is best",
+    "largest_component": "mean share of those voxels in the largest connected body",
+    "real_largest_component": "the same of the reference",
+    "largest_component_distance": "distance of the histograms of this share (Wasserstein); 0 is best",
     "class_imbalance": "total variation of the class frequencies from the reference's; 0 is best",
     "smallest_class_share": "share of the rarest class over its share in the reference",
     "conditional_accuracy": "share of generated images of the class asked for",
     "classifier_accuracy_score": "share of held-out images known by a classifier trained on the generated images",
+    "real_classifier_accuracy_score": "the same of one trained on as many training images",
+    "classifier_auc": "area under the ROC curve of the classifier trained on the generated images",
+    "real_classifier_auc": "the same of one trained on as many training images",
     "memorisation_auc": "chance that a generated image is nearer to the training set than a new real one; 0.5 is best",
     "memorisation_ratio": "median distance to the training images, generated images over new real ones",
 }
@@ -51,13 +63,16 @@ def evaluate_samples(
     Raises:
       InputError: there is no such folder or file, or its images do not have one size, that of the real ones.
     """
-    generated = _open_samples(path, num, seed)
+    generated = _open_samples(path, num, seed, config.volume_size)
     with _naming("reference"):
         train, held_out = open_splits(config)
     if generated.shape != train.shape:
         made, real = (" x ".join(map(str, shape)) for shape in (generated.shape, train.shape))
-        accepted = f"{real}, as in {train.name}; --reference names other images, --image-size and --channels fit them"
-        raise InputError(f"samples: got images of {made} (height, width, channels); accepted: {accepted}")
+        size, axes = "--image-size", "height, width, channels"
+        if config.volume_size is not None:
+            size, axes = "--volume-size", f"depth, {axes}"
+        accepted = f"{real}, as in {train.name}; --reference names other images, {size} and --channels fit them"
+        raise InputError(f"samples: got images of {made} ({axes}); accepted: {accepted}")
     if path.is_dir() and not set(generated.class_names or ()) <= set(train.class_names or ()):
         generated = _without_labels(generated)  # subfolders that are no classes
     network = choose_network(generated.shape, inception_weights)
@@ -77,14 +92,14 @@ def dataset_of(reference: str) -> str:
     return f"folder:{path}" if path.is_dir() else f"npz:{path}" if path.is_file() else reference
 
 
-def _open_samples(path: Path, num: int, seed: int) -> Generated:
+def _open_samples(path: Path, num: int, seed: int, volume_size: int | None) -> Generated:
     """Returns the images of a folder or file; errors name `samples`."""
     require(path.exists(), "samples", str(path), "an existing folder of images, or file of arrays")
     if not path.is_dir():
-        return generated_from_file(path, num, seed)
+        return generated_from_file(path, num, seed, 2 if volume_size is None else 3)
     try:
         with _naming("samples"):
-            return generated_from_source(open_source(DataConfig(f"folder:{path}")), num, seed)
+            return generated_from_source(open_source(DataConfig(f"folder:{path}", volume_size=volume_size)), num, seed)
     except InputError as error:
         if not str(error).startswith("image_size:"):
             raise
@@ -147,7 +162,7 @@ def describe(result: Evaluation) -> str:
         f"protocol {protocol.name}: features of {protocol.features} (sha256 {protocol.sha256[:12]}), "
         f"{protocol.num_generated:,} images, reference {protocol.reference}, seed {protocol.seed}"
     )
-    rows = [f"{name:26} {format_figure(figure):30} {MEANINGS[name]}" for name, figure in result.figures.items()]
+    rows = [f"{name:31} {format_figure(figure):30} {MEANINGS[name]}" for name, figure in result.figures.items()]
     notes = [] if result.pairs is not None else ["no held-out split: no real distance, no memorisation"]
     return "\n".join([head, *rows, *notes])
 

@@ -74,6 +74,29 @@ def kernel_distance(
     return KernelDistance(value, value - half, value + half)
 
 
+def chance_distance(real: Float[np.ndarray, "n d"], size: int, *, num_splits: int = 30, seed: int = 0) -> float:
+    """Returns the kernel distance that chance alone gives: the root mean square over random splits of real images.
+
+    The kernel distance of real images from real ones is 0 in the mean, and negative as often as not, so that no
+    distance can be expressed as its multiple. Its typical size, in contrast, is above 0: that of two disjoint sets of
+    `size` images, drawn at random.
+
+    Args:
+      real: [n, d], finite, n >= 4.
+      size: images of each set, cut to 2 ... n / 2.
+      num_splits: number of pairs of sets.
+      seed: seed of the splits.
+
+    References:
+      Gretton et al., "A Kernel Two-Sample Test", 2012, section 5 (distances of random splits as the null distribution).
+    """
+    require_features(real, "real")
+    require(len(real) >= 4, "real", len(real), "4 images or more")
+    generator, size = np.random.default_rng(seed), max(2, min(size, len(real) // 2))
+    drawn = (_draw(real.astype(np.float64), 2 * size, generator) for _ in range(num_splits))
+    return float(np.sqrt(np.mean([_mmd(rows[:size], rows[size:]) ** 2 for rows in drawn])))
+
+
 def _draw(rows: Float64[np.ndarray, "n d"], num: int, generator: np.random.Generator) -> Float64[np.ndarray, "k d"]:
     """Draws `num` different rows at random."""
     return rows[generator.choice(len(rows), num, replace=False)]

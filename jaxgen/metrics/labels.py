@@ -61,3 +61,18 @@ def conditional_accuracy(predicted: Int[np.ndarray, " n"], asked: Int[np.ndarray
     if len(predicted) != len(asked) or not len(asked):
         raise InputError(f"labels: got {len(predicted)} predicted, {len(asked)} asked; accepted: as many, 1 or more")
     return float(np.mean(predicted == asked))
+
+
+def area_under_curve(lower: Float[np.ndarray, " n"], higher: Float[np.ndarray, " m"]) -> float:
+    """Returns P(L < H) + P(L = H) / 2 for a number of each set, the area under the ROC curve.
+
+    Args:
+      lower: [n], such as the scores of the images that are not of a class, n >= 1.
+      higher: [m], such as the scores of those that are, m >= 1.
+
+    References:
+      Mann, Whitney, "On a Test of Whether one of Two Random Variables is Stochastically Larger than the Other", 1947.
+    """
+    ordered = np.sort(higher)
+    not_above, below = (np.searchsorted(ordered, lower, side).mean() / len(ordered) for side in ("right", "left"))
+    return float(1.0 - (not_above + below) / 2)

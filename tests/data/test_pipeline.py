@@ -140,3 +140,12 @@ def test_what_read_raises_arrives_as_it_is():
     source = Source(name="test", origin="made for a test", shape=(4, 5, 3), num_images=1, read=read)
     with pytest.raises(InputError, match=r"^image 0 is gone$"):
         next(batches(source, batch_size=2, seed=0))
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_volumes_read_one_by_one_are_those_from_memory(flip: bool):
+    volumes = np.random.default_rng(0).integers(0, 256, (6, 2, 4, 5, 1)).astype(np.uint8)
+    held = Source("test", "made for a test", volumes.shape[1:], 6, images=volumes)
+    read = Source("test", "made for a test", volumes.shape[1:], 6, read=lambda index: volumes[index])
+    for first, second in zip(take(3, held, flip=flip), take(3, read, flip=flip), strict=True):
+        np.testing.assert_array_equal(first["images"], second["images"])

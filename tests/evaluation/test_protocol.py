@@ -61,6 +61,13 @@ def frechet(a, b):
     return gap @ gap + np.trace(covariances[0] + covariances[1] - 2 * sqrtm(covariances[0] @ covariances[1]).real)
 
 
+def kid(a, b):
+    """The unbiased squared maximum mean discrepancy by its definition, Gretton et al. 2012, equation 3."""
+    kernel = lambda x, y: (x.astype(np.float64) @ y.T / DIM + 1) ** 3  # noqa: E731
+    own = [(kernel(x, x).sum() - np.trace(kernel(x, x))) / len(x) / (len(x) - 1) for x in (a, b)]
+    return sum(own) - 2 * kernel(a, b).mean()
+
+
 def distances(a, b):
     return np.sqrt(((a[:, None].astype(np.float64) - b[None]) ** 2).sum(-1))
 
@@ -101,6 +108,26 @@ def test_distances_equal_their_definitions(result):
     assert result.figures["coverage"].value == pytest.approx(inside.any(1).mean())
 
 
+def test_kernel_distances_are_told_beside_what_chance_gives(result):
+    """With subsets as large as the sets, the distance is that of all."""
+    fake, test, train = map(features_of, (FAKES, TEST, TRAIN))
+    drawn = np.random.default_rng((3, 0, 4)).choice(len(TRAIN), 503, replace=False)
+    for name, images in (("kernel", fake), ("real_kernel", train[np.sort(drawn)])):
+        found = result.figures[name]
+        assert found.value == pytest.approx(kid(images, test), abs=0.3 * abs(found.high - found.low))
+    splits = np.random.default_rng(0).permuted(np.tile(np.arange(1006), (200, 1)), axis=1)
+    pool = np.concatenate([train[drawn], test[:503]])
+    chance = np.sqrt(np.mean([kid(pool[i[:503]], pool[i[503:]]) ** 2 for i in splits]))
+    multiple = result.figures["kernel_multiple"].value
+    assert multiple == pytest.approx(result.figures["kernel"].value / chance, rel=0.5)
+    real = run(make_fakes(make_images(503, 9)), make_source(TRAIN), make_source(TEST)).figures
+    assert abs(real["kernel_multiple"].value) < 3 < multiple
+
+
+def test_of_images_there_are_no_figures_of_bodies(result):
+    assert not any("occupancy" in name or "component" in name for name in result.figures)
+
+
 def test_memorisation_equals_its_definition(result):
     fake, test, train = map(features_of, (FAKES, TEST, TRAIN))
     to_fake, to_test = distances(fake, train).min(1), distances(test, train).min(1)
@@ -134,24 +161,32 @@ def test_classes(result):
     assert "conditional_accuracy" not in result.figures
 
 
-def test_conditional_accuracy_and_classifier_accuracy_score(monkeypatch):
+def test_conditional_accuracy_and_the_classifiers(monkeypatch):
+    """One is trained on the generated images, the other on as many training images; both on all held-out images."""
     asked = np.where(np.arange(len(FAKES)) % 5 == 0, 1 - bright(FAKES), bright(FAKES)).astype(np.int32)
-    seen = {}
+    seen = []
 
-    def train_on_generated(images, labels, num_classes, seed):
-        seen.update(images=images, labels=labels, num_classes=num_classes)
-        return "state"
+    def train_on(images, labels, num_classes, seed):
+        seen.append((images, labels, num_classes))
+        return len(seen)
 
-    monkeypatch.setattr(classifier_score, "train_on_generated", train_on_generated)
-    monkeypatch.setattr(
-        classifier_score, "make_is_correct", lambda shape, num: lambda state, images, labels: labels == 1
-    )
+    def classify(state, images):
+        """The first by the mean of the pixels, the second the other way around."""
+        score = features_of(images).mean(1) - 0.5
+        return np.stack([-score, score] if state == 1 else [score, -score], 1)
+
+    monkeypatch.setattr(classifier_score, "train_on", train_on)
+    monkeypatch.setattr(classifier_score, "make_classify", lambda shape, num: classify)
     figures = run(make_fakes(FAKES, asked), make_source(TRAIN), make_source(TEST)).figures
     assert figures["conditional_accuracy"].value == pytest.approx(402 / 503)  # 101 of 503 were asked for the other
     assert figures["conditional_accuracy"].low < 402 / 503 < figures["conditional_accuracy"].high
-    assert figures["classifier_accuracy_score"].value == pytest.approx(np.mean(bright(TEST) == 1))
-    np.testing.assert_array_equal(seen["images"], FAKES)
-    np.testing.assert_array_equal(seen["labels"], asked)
+    assert figures["classifier_accuracy_score"].value == figures["classifier_auc"].value == 1
+    assert figures["real_classifier_accuracy_score"].value == figures["real_classifier_auc"].value == 0
+    for found, expected in zip(seen[0], (FAKES, asked, 2), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    rows = np.sort(np.random.default_rng((3, 0, 4)).choice(len(TRAIN), 503, replace=False))
+    for found, expected in zip(seen[1], (TRAIN[rows], bright(TRAIN)[rows], 2), strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize(
@@ -202,7 +237,7 @@ def test_without_held_out_images_what_needs_them_is_left_out():
     evaluation = run(make_fakes(FAKES, bright(FAKES)), make_source(TRAIN), None)
     assert evaluation.pairs is None
     assert evaluation.protocol.reference == "1,207 images of toy, trained on"
-    left_out = {"real_distance", "frechet_multiple", "memorisation_auc", "classifier_accuracy_score"}
+    left_out = {"real_distance", "frechet_multiple", "kernel_multiple", "memorisation_auc", "classifier_accuracy_score"}
     assert not left_out & set(evaluation.figures)
     assert evaluation.figures["frechet"].value == pytest.approx(frechet(*map(features_of, (FAKES, TRAIN))), rel=1e-4)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxgen.errors import InputError
-from jaxgen.metrics.kernel import kernel_distance
+from jaxgen.metrics.kernel import chance_distance, kernel_distance
 
 NOISE = np.random.default_rng(0)
 
@@ -123,3 +123,20 @@ def test_what_is_refused() -> None:
         kernel_distance(two, two, num_subsets=1)
     with pytest.raises(InputError, match="subset_size: got 1"):
         kernel_distance(two, two, subset_size=1)
+
+
+def test_what_chance_gives_is_the_size_of_the_distance_of_two_real_sets() -> None:
+    """Drawn anew 300 times instead of split again and again; half as many images give twice the distance."""
+    noise = np.random.default_rng(3)
+    fresh = [by_matrices(noise.normal(size=(50, 3)), noise.normal(size=(50, 3))) for _ in range(300)]
+    real = noise.normal(size=(4000, 3))
+    found = chance_distance(real, 50, num_splits=300)
+    assert found == pytest.approx(np.sqrt(np.mean(np.square(fresh))), rel=0.2)
+    assert chance_distance(real, 25, num_splits=300) == pytest.approx(2 * found, rel=0.3)
+    assert chance_distance(real[:60], 50) == chance_distance(real[:60], 30)  # there are no more
+    assert chance_distance(np.ones((9, 3)), 4) == 0
+
+
+def by_matrices(x: np.ndarray, y: np.ndarray) -> float:
+    within = [((k := (a @ a.T / a.shape[1] + 1) ** 3).sum() - np.trace(k)) / len(a) / (len(a) - 1) for a in (x, y)]
+    return float(sum(within) - 2 * ((x @ y.T / x.shape[1] + 1) ** 3).mean())

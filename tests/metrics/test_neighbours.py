@@ -9,6 +9,7 @@ from jaxgen.metrics.neighbours import (
     memorisation,
     nearest,
     precision_recall_density_coverage,
+    two_sample_accuracy,
     update_nearest,
 )
 
@@ -171,3 +172,24 @@ def test_what_is_no_distance_is_refused(wrong: list[float]) -> None:
         memorisation(np.array(wrong), np.ones(2))
     with pytest.raises(InputError, match="held_out: got "):
         memorisation(np.ones(2), np.array(wrong))
+
+
+def test_two_sample_accuracy_by_definition() -> None:
+    noise = np.random.default_rng(1)
+    real, fake = noise.normal(size=(60, 3)), noise.normal(0.7, 1, (60, 3))
+    both = np.concatenate([real, fake])
+    distances = all_distances(both, both)
+    np.fill_diagonal(distances, np.inf)
+    expected = np.mean((distances.argmin(1) < 60) == (np.arange(120) < 60))
+    assert two_sample_accuracy(real, fake, block_size=7) == pytest.approx(expected)
+    assert 0.5 < expected < 0.9
+
+
+def test_two_samples_of_one_distribution_are_not_told_apart_and_others_are() -> None:
+    noise = np.random.default_rng(2)
+    real = noise.normal(size=(400, 4))
+    assert two_sample_accuracy(real, noise.normal(size=(900, 4))) == pytest.approx(0.5, abs=0.06)
+    assert two_sample_accuracy(real, np.tile(real[:1] + 0.01, (900, 1))) > 0.99  # one shape for all
+    assert two_sample_accuracy(real, real) == 0.0  # each image's nearest is its copy
+    with pytest.raises(InputError, match="images: got 1; accepted: 2 or more"):
+        two_sample_accuracy(real, real[:1])

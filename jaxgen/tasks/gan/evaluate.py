@@ -19,12 +19,6 @@ from jaxgen.tasks.base import Trained, report
 from jaxgen.tasks.gan.inputs import class_names
 from jaxgen.tasks.gan.pictures import render_all
 from jaxgen.tasks.gan.sample import origin
-from jaxgen.types import Grid
-
-
-def measurable(shape: Grid) -> bool:
-    """Returns whether there are features to compare images (*spatial, c) by; for volumes there are none yet."""
-    return len(shape) == 3
 
 
 def evaluate_run(
@@ -49,10 +43,8 @@ def evaluate_run(
       inception_weights: file of the public Inception weights; None takes the feature network of the package.
 
     Raises:
-      InputError: there is no such data or file, or the GAN makes volumes.
+      InputError: there is no such data or file.
     """
-    accepted = "a GAN of images: there are no features of volumes yet"
-    require(measurable(gan.facts.shape), "run", str(run), accepted)
     config = gan.config.data if data_dir is None else dataclasses.replace(gan.config.data, data_dir=data_dir)
     train, held_out = open_splits(config)
     generated = generated_by(gan, train, num, seed)

@@ -17,7 +17,7 @@ from jaxgen.tasks.base import Data, Facts, Task, Trained, Use
 from jaxgen.tasks.gan.algorithm import make_gan
 from jaxgen.tasks.gan.config import GanRecipe
 from jaxgen.tasks.gan.data import adapt, notes, settle
-from jaxgen.tasks.gan.evaluate import evaluate_run, measurable
+from jaxgen.tasks.gan.evaluate import evaluate_run
 from jaxgen.tasks.gan.export import exportable
 from jaxgen.tasks.gan.pictures import draw_final, draw_over_time, render_all
 from jaxgen.tasks.gan.project_files import project_files
@@ -44,10 +44,8 @@ def _classes(config: GanRecipe, source: Source) -> tuple[str, ...]:
 
 
 def _measures(config: GanRecipe, algorithm: Algorithm, data: Data) -> tuple[Measure, ...]:
-    """Returns the measure of a checkpoint: the Fréchet distance of images from fixed inputs to training images."""
+    """Returns the measure of a checkpoint: the distance of images from fixed inputs to training images."""
     source, seed = data.train, config.train.seed
-    if not measurable(source.shape):
-        return ()
     predict, (_, key) = jax.jit(algorithm.predict), jax.random.split(jax.random.key(seed + 1))
     score = make_checkpoint_score(source, seed)
     labels = jnp.asarray(draw_labels(source, score.num_generated, seed)) if _classes(config, source) else None
