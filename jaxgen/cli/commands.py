@@ -99,6 +99,10 @@ COMMANDS = {
         "jaxgen evaluate-restoration PHOTOS --suite super-resolution --model runs/super_resolution/TIMESTAMP\n"
         "jaxgen evaluate-restoration PHOTOS --model runs/inverse/TIMESTAMP --out measured",
     ),
+    "audit": Command(
+        commands_for_runs.audit,
+        "jaxgen audit gan_mnist\njaxgen audit runs/gan_mnist/TIMESTAMP --num 50000",
+    ),
     "export": Command(
         commands_for_models.export,
         "jaxgen export latest --out model\njaxgen export photos --out restorer --format onnx",

@@ -1,10 +1,10 @@
-"""The command about the folders of runs."""
+"""The commands about runs: a list, a comparison, and an audit of what a model gives away."""
 
 from pathlib import Path
 
 from tyro.conf import Positional
 
-from jaxgen.cli.commands_for_models import find_run_by_name
+from jaxgen.cli.commands_for_models import find_run_by_name, load_for
 from jaxgen.errors import require
 from jaxgen.runs import listing
 
@@ -35,3 +35,23 @@ def _run(field: str, name: str | None) -> Path:
     folder = find_run_by_name(name, field)
     require((folder / "config.json").is_file(), field, name, "a run folder, as in: jaxgen runs compare A B")
     return folder
+
+
+def audit(run: Positional[str], num: int | None = None, seed: int = 0, checkpoint: str = "latest") -> None:
+    """Attacks a trained model: how well do its scores tell the images that it was trained on from others?
+
+    It guesses the coins of the canaries (`--canaries 1000` at training). It prints the AUC, the rate of true positives
+    at 1% false ones and a lower bound of epsilon, and writes them to RUN/private. Without canaries it tells training
+    images from held-out ones, which shows overfitting and proves no bound.
+
+    Args:
+      run: run folder (OUT/RECIPE/TIMESTAMP), name of a recipe (its newest run in runs/), or latest.
+      num: images that a GAN generates, among which copies are looked for; by default 10,000.
+      seed: random seed of these images, or of the damage that a restorer is given.
+      checkpoint: latest, best or a step.
+    """
+    require(num is None or num >= 1, "num", num, "1 or more")
+    require(0 <= seed < 2**32, "seed", seed, "0 to 4294967295")
+    folder = find_run_by_name(run)
+    trained, attack = load_for("audit", str(folder), checkpoint)
+    attack(trained, folder, num, seed)

@@ -4,9 +4,10 @@ import dataclasses
 import os
 from collections.abc import Callable
 from types import ModuleType
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int32, UInt8
+from jaxtyping import Bool, Int32, Int64, UInt8
 from PIL import Image
 
 from jaxgen.errors import InputError
@@ -16,6 +17,20 @@ MEMORY_LIMIT = 2**30
 """Largest size in bytes of decoded images that are held in memory; larger sources are read image by image."""
 NUM_THREADS = min(8, os.cpu_count() or 1)
 """Number of threads that decode images (Pillow decodes outside the interpreter lock)."""
+
+
+class Canaries(NamedTuple):
+    """The images of a source of which a fair coin decided whether they are trained on; see `canaries.flip_coins`.
+
+    Attributes:
+      index: numbers of the m images among all before any was left out, in ascending order.
+      included: whether each is trained on.
+      digest: hash of their number and of some of their pixels, by which other data are noticed.
+    """
+
+    index: Int64[np.ndarray, "m"]
+    included: Bool[np.ndarray, "m"]
+    digest: str
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -44,6 +59,8 @@ class Source:
     cropped: int = 0
     """Number of images, among those that are not square, of which only the central square is used."""
     uses_tensorflow: bool = False
+    canaries: Canaries | None = None
+    """Images for an audit, about half of which were left out of these."""
 
     @property
     def num_classes(self) -> int:

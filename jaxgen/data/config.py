@@ -4,6 +4,9 @@ import dataclasses
 
 from jaxgen.errors import require
 
+FEWEST = 20
+"""The fewest canaries that show anything."""
+
 
 @dataclasses.dataclass(frozen=True)
 class DataConfig:
@@ -30,6 +33,9 @@ class DataConfig:
     """Values of the files of volumes that become black and white; None: those of their type, or the extremes."""
     time: int | None = None
     """Number of the one time to take from each file of volumes that holds several, from 0."""
+    canaries: int = 0
+    """Training images of which a coin decides whether they are left out, so that `jaxgen audit` can tell what the model
+    gives away of its images; about half of them are lost to the training."""
 
     def __post_init__(self) -> None:
         require(self.image_size is None or self.image_size >= 1, "image_size", self.image_size, "1 or more")
@@ -44,3 +50,4 @@ class DataConfig:
         of_files = self.volume_size is not None and self.dataset.startswith("folder:")
         require(self.window is None or of_files, "window", self.window, "None unless a folder: of volumes is read")
         require(self.time is None or of_files, "time", self.time, "None unless a folder: of volumes is read")
+        require(self.canaries == 0 or self.canaries >= FEWEST, "canaries", self.canaries, f"0, or {FEWEST} or more")

@@ -12,6 +12,7 @@ import jax
 
 from jaxgen.config_json import save_config, to_dict
 from jaxgen.data.base import Source
+from jaxgen.data.canaries import record_canaries
 from jaxgen.errors import NonFiniteError, reject
 from jaxgen.files import write_json
 from jaxgen.hardware import describe_hardware
@@ -114,6 +115,8 @@ def open_outputs(run: Run, config: Any, source: Source, start: Counts, log: Logg
 def _open_in_folder(run: Run, config: Any, source: Source, start: Counts, log: Logger | None) -> Iterator[Outputs]:
     """Opens the outputs of a run in its folder, which exists and is locked; see `open_outputs`."""
     main = distributed.is_main()
+    if main:
+        record_canaries(run.directory, source)
     entries: dict[str, Any] = {
         "recipe": run.recipe,
         "command": run.command,

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 
 from jaxgen.config_json import save_config, to_dict
+from jaxgen.data.canaries import record_canaries
 from jaxgen.errors import require
 from jaxgen.files import write_json
 from jaxgen.hardware import describe_hardware
@@ -55,6 +56,7 @@ def _write_run(out: Path, directory: Path, config: Any, scan: Scan, entry: Entry
     source = scan.source
     out.mkdir(parents=True)
     save_config(config, out / "config.json")
+    record_canaries(out, source)
     _write_metrics(out, directory, entry, scan.algorithm.images_per_step)
     position = int(jax.device_get(state.step))
     write_json(

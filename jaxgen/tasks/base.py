@@ -18,6 +18,13 @@ from jaxgen.training.step import Algorithm, TrainState
 from jaxgen.types import Grid, Params
 
 NOTHING: Mapping[str, Any] = types.MappingProxyType({})
+AUDIT = Picture(
+    "private/audit.png",
+    "Audit (private)",
+    "Scores of images that were trained on, and of others: the further apart, the more the model gives away. "
+    "The picture is made from private images; a page that shows it is private too",
+)
+"""The picture of `jaxgen audit`, in the report of a run that was audited."""
 
 
 class Data(NamedTuple):
@@ -185,7 +192,7 @@ def facts_of(source: Source, step: int = 0, name: str = "") -> Facts:
 
 def report(task: Task, directory: Path) -> Path:
     """Writes report.html to the folder of a run, and returns its path."""
-    return write_report(directory, task.pictures, tuple(use.command for use in task.uses.values()))
+    return write_report(directory, (*task.pictures, AUDIT), tuple(use.command for use in task.uses.values()))
 
 
 def require_no_choice(choices: ExportChoices, *fields: str) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from jaxgen.data.base import Source, subset
+from jaxgen.data.canaries import flip_coins
 from jaxgen.data.sources import open_source
 from jaxgen.errors import InputError, require
 from jaxgen.tasks.base import Data
@@ -31,10 +32,8 @@ def open_all(config: Any, source: Source | None = None) -> Data:
             train.num_images >= 2, "dataset", config.data.dataset, "two images or more, so that one can be held out"
         )
         train, held_out = _hold_some_out(train)
-    if train.num_images < HELD_OUT:
-        return Data(train, held_out, held_out)
-    train, validation = _hold_some_out(train)
-    return Data(train, held_out, validation)
+    train, validation = (train, held_out) if train.num_images < HELD_OUT else _hold_some_out(train)
+    return Data(flip_coins(train, config.data.canaries, config.train.seed), held_out, validation)
 
 
 def _named(config: Any, train: Source) -> Source | None:

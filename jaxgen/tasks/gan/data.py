@@ -3,8 +3,10 @@
 import dataclasses
 
 from jaxgen.data.base import Source
+from jaxgen.data.canaries import flip_coins
 from jaxgen.data.notes import class_notes, size_notes
-from jaxgen.tasks.base import Facts
+from jaxgen.data.sources import open_source
+from jaxgen.tasks.base import Data, Facts
 from jaxgen.tasks.gan import pairs
 from jaxgen.tasks.gan.config import GanRecipe
 
@@ -12,6 +14,11 @@ FOLDER_SIZE = 64
 """Default size in pixels to which the pictures of a folder are cut and resized."""
 FEW_IMAGES = 200
 """Number of images below which augmentation is advised."""
+
+
+def open_images(config: GanRecipe, source: Source | None) -> Data:
+    """Returns the training images; checkpoints are compared with these too, so that test images choose none."""
+    return Data(flip_coins(source or open_source(config.data), config.data.canaries, config.train.seed))
 
 
 def adapt(config: GanRecipe, dataset: str, image_size: int | None) -> GanRecipe:

@@ -8,15 +8,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxgen.data.base import Source
-from jaxgen.data.sources import open_source
 from jaxgen.evaluation.checkpoint_score import make_checkpoint_score
 from jaxgen.evaluation.generated import draw_labels
 from jaxgen.runs.measures import Measure
 from jaxgen.runs.report import Picture
 from jaxgen.tasks.base import Data, Facts, Task, Trained, Use
 from jaxgen.tasks.gan.algorithm import make_gan
+from jaxgen.tasks.gan.audit import audit_run
 from jaxgen.tasks.gan.config import GanRecipe
-from jaxgen.tasks.gan.data import adapt, notes, settle
+from jaxgen.tasks.gan.data import adapt, notes, open_images, settle
 from jaxgen.tasks.gan.evaluate import evaluate_run
 from jaxgen.tasks.gan.export import exportable
 from jaxgen.tasks.gan.pictures import draw_final, draw_over_time, render_all
@@ -27,11 +27,6 @@ from jaxgen.training.step import Algorithm, TrainState
 
 WEIGHTS = "generator.safetensors"
 """File of a run that holds the averaged weights of the generator."""
-
-
-def _open(config: GanRecipe, source: Source | None) -> Data:
-    """Returns the training images; checkpoints are compared with these too, so that test images choose none."""
-    return Data(source or open_source(config.data))
 
 
 def _make(config: GanRecipe, facts: Facts) -> Algorithm:
@@ -68,7 +63,7 @@ def _finish(trained: Trained, data: Data, directory: Path) -> None:
 TASK = Task(
     name="gan",
     config=GanRecipe,
-    open=_open,
+    open=open_images,
     make=_make,
     measures=_measures,
     show=_show,
@@ -84,6 +79,7 @@ TASK = Task(
     uses={
         "sample": Use(sample_run, "python -m jaxgen sample {run}"),
         "evaluate": Use(evaluate_run, "python -m jaxgen evaluate {run}"),
+        "audit": Use(audit_run, "python -m jaxgen audit {run}"),
         "project": Use(project_files, "python -m jaxgen project {run} PICTURE"),
     },
     export=exportable,

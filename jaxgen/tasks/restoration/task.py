@@ -21,6 +21,7 @@ from jaxgen.tasks.base import Data, Facts, Task, Trained, Use
 from jaxgen.tasks.held_out import open_all
 from jaxgen.tasks.load import save_weights
 from jaxgen.tasks.restoration.algorithm import make_restoration
+from jaxgen.tasks.restoration.audit import audit_run
 from jaxgen.tasks.restoration.config import RestorationRecipe
 from jaxgen.tasks.restoration.evaluate import evaluate_photos
 from jaxgen.tasks.restoration.export import exportable
@@ -168,6 +169,7 @@ TASK = Task(
     uses={
         "restore": Use(restore_photos, "python -m jaxgen restore PHOTO --model {run}"),
         "evaluate-restoration": Use(evaluate_photos, "python -m jaxgen evaluate-restoration FOLDER --model {run}"),
+        "audit": Use(audit_run, "python -m jaxgen audit {run}"),
     },
     export=exportable,
     pretrained={

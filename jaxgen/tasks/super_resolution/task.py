@@ -18,6 +18,7 @@ from jaxgen.tasks.base import Data, Facts, Task, Trained, Use
 from jaxgen.tasks.held_out import open_all
 from jaxgen.tasks.load import save_weights
 from jaxgen.tasks.super_resolution.algorithm import examples_of, make_super_resolution, static_part
+from jaxgen.tasks.super_resolution.audit import audit_run
 from jaxgen.tasks.super_resolution.config import SuperResolutionRecipe
 from jaxgen.tasks.super_resolution.enlarge import make_enlarge
 from jaxgen.tasks.super_resolution.evaluate import USE, evaluate_photos
@@ -142,6 +143,7 @@ TASK = Task(
         USE: Use(
             evaluate_photos, "python -m jaxgen evaluate-restoration FOLDER --suite super-resolution --model {run}"
         ),
+        "audit": Use(audit_run, "python -m jaxgen audit {run}"),
     },
     export=exportable,
     pretrained={

@@ -1,0 +1,97 @@
+"""Attacks that tell images that were trained on from others: each gives a score, which is higher for the former."""
+
+from collections.abc import Callable, Iterable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from jaxgen.images import to_float
+from jaxgen.metrics.neighbours import empty_nearest, nearest, update_nearest
+from jaxgen.types import Batch, Images, PRNGKey
+
+SIDE = 32
+"""Pixels along each axis at which images are compared; larger ones are reduced by the means of blocks."""
+AT_ONCE = 50
+"""Images that a network sees at once."""
+
+
+def in_batches(score: Callable[[Batch], jax.Array], batch: Batch, at_once: int = AT_ONCE) -> Float[np.ndarray, " m"]:
+    """Returns a score for each image (m,), computed batch by batch.
+
+    Args:
+      score: arrays (b, ...) by name -> (b,).
+      batch: arrays (m, ...) by name; the last batch is filled up with the first images, so that all have one shape.
+      at_once: images in a batch.
+    """
+    num, compiled = len(batch["images"]), jax.jit(score)
+    at_once = min(at_once, num)
+    filled = np.arange(num + -num % at_once) % num
+    parts = [filled[i : i + at_once] for i in range(0, len(filled), at_once)]
+    found = [np.asarray(compiled({name: jnp.asarray(x[part]) for name, x in batch.items()})) for part in parts]
+    return np.concatenate(found)[:num].astype(np.float64)
+
+
+def nearest_fakes(
+    candidates: UInt8[np.ndarray, "m *s c"], fakes: Iterable[UInt8[np.ndarray, "b *s c"]]
+) -> Float[np.ndarray, " m"]:
+    """Returns how much nearer each candidate is to a generated image than to another candidate.
+
+    Root mean squared distances of pixels in [0, 1]. The distance to the nearest other candidate stands for how
+    crowded the place of an image is among real ones, without a model that was not trained on it; it does not depend on
+    which of the candidates were trained on.
+
+    Args:
+      candidates: the images that may have been trained on, m >= 2.
+      fakes: batches of generated images of the same shape.
+
+    Returns:
+      d(x, other candidates) - d(x, fakes), (m,).
+
+    References:
+      Chen et al., "GAN-Leaks: A Taxonomy of Membership Inference Attacks against Generative Models", 2020, sections 4.2
+      (full black box) and 5 (calibration).
+    """
+    own = _pixels(candidates)
+    closest, offset = empty_nearest(len(own)), 0
+    for batch in fakes:
+        closest = update_nearest(closest, own, _pixels(batch), offset)
+        offset += len(batch)
+    crowded = nearest(own, own, leave_out_self=True)[0][:, 0]
+    return (crowded - closest.distance) / np.sqrt(own.shape[1])
+
+
+def _pixels(images: UInt8[np.ndarray, "b *s c"]) -> Float[np.ndarray, "b d"]:
+    """Returns the values in [0, 1] as rows, of images reduced to between `SIDE` and twice that along each long axis."""
+    x = images.astype(np.float32) / np.float32(255)
+    for axis in range(1, x.ndim - 1):
+        block, size = max(1, x.shape[axis] // SIDE), x.shape[axis]
+        x = np.take(x, np.arange(size - size % block), axis)
+        x = x.reshape(*x.shape[:axis], size // block, block, *x.shape[axis + 1 :]).mean(axis + 1)
+    return x.reshape(len(x), -1)
+
+
+def quality_in_draws(
+    restored: Callable[[PRNGKey, Images], tuple[tuple[jax.Array, jax.Array], ...]], seed: int, draws: int
+) -> Callable[[Batch], jax.Array]:
+    """Returns a score: the mean PSNR in dB of restored images over draws of damage, the same for each place in a batch.
+
+    Args:
+      restored: (key, images in [-1, 1]) -> pairs of restored and clean images (b, ...).
+      seed: seed of the draws.
+      draws: number of draws.
+    """
+
+    def score(batch: Batch) -> jax.Array:
+        clean = to_float(batch["images"])
+        pairs = [p for i in range(draws) for p in restored(jax.random.fold_in(jax.random.key(seed), i), clean)]
+        return sum(_decibels(*pair) for pair in pairs) / len(pairs)
+
+    return score
+
+
+def _decibels(restored: jax.Array, clean: jax.Array) -> jax.Array:
+    """Returns the PSNR of each image (b,), of values in [-1, 1] that are not clipped."""
+    error = jnp.mean(jnp.square(restored - clean), tuple(range(1, clean.ndim)))
+    return -10.0 * jnp.log10(error / 4.0 + 1e-12)
