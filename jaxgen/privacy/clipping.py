@@ -25,7 +25,7 @@ from jaxtyping import Array, Float
 
 from jaxgen.networks.layers import Conv
 from jaxgen.training.step import LossFn
-from jaxgen.types import Params
+from jaxgen.types import Params, per_image
 
 Flat = dict[tuple[str, ...], Array]
 AT_ONCE = 128
@@ -61,7 +61,7 @@ def clipped_sum(
         called with one example at a time. The metrics are dropped, as they are not private.
       params: parameters, a nested dict.
       examples: a pytree of arrays (b, ...).
-      mask: 1 for an example, 0 for padding, which adds nothing.
+      mask: 1 for an example, 0 for padding, which adds nothing; nor does an example whose gradient is not finite.
       clip: largest norm over all parameters together, above 0.
       taps: False computes all gradients by `vmap(grad)`. That is needed if the loss uses a weight in other ways than by
         calling its layer, as a penalty on the gradient by the input does.
@@ -97,13 +97,14 @@ def _clipped_sum(
     (by_output, by_rest), inputs = jax.vmap(jax.grad(loss_of, (0, 1), has_aux=True), (None, None, 0))(
         zeros, rest, examples
     )
-    flat = {path: (lambda w, g=g: jnp.tensordot(w, g, 1)) for path, g in by_rest.items()}
+    flat = {path: (lambda w, g=g: jnp.tensordot(w, _kept(w, g), 1)) for path, g in by_rest.items()}
     squares = [jnp.sum(jnp.square(g), range(1, g.ndim)) for g in by_rest.values()]
     for path, (patches, g, shape) in _layers(calls, inputs, by_output).items():
         square, flat[path] = _dense(patches, g, shape) if len(shape) > 1 else _bias(g)
         squares.append(square)
     norms = jnp.sqrt(sum(squares))
     weights = mask * jnp.minimum(1.0, clip / jnp.maximum(norms, jnp.finfo(norms.dtype).tiny))
+    weights = jnp.where(jnp.isfinite(norms), weights, 0.0)
     return unflatten_dict({path: weighted(weights) for path, weighted in flat.items()})
 
 
@@ -200,12 +201,19 @@ def _dense(patches: Array, g: Array, shape: tuple[int, ...]) -> tuple[Array, Cal
         gram = jnp.einsum("bti,bsi->bts", patches, patches) * jnp.einsum("bto,bso->bts", g, g)
         # where real and generated nearly cancel, rounding must not make a norm smaller than it is
         square = jnp.maximum(jnp.sum(gram, (1, 2)), 0.0) + ROUNDING * jnp.sum(jnp.abs(gram), (1, 2))
-        return square, lambda w: jnp.einsum("bti,bto->io", patches, w[:, None, None] * g).reshape(shape)
+        return square, lambda w: jnp.einsum("bti,bto->io", _kept(w, patches), w[:, None, None] * _kept(w, g)).reshape(
+            shape
+        )
     own = jnp.einsum("bti,bto->bio", patches, g)
-    return jnp.sum(jnp.square(own), (1, 2)), lambda w: jnp.tensordot(w, own, 1).reshape(shape)
+    return jnp.sum(jnp.square(own), (1, 2)), lambda w: jnp.tensordot(w, _kept(w, own), 1).reshape(shape)
 
 
 def _bias(g: Array) -> tuple[Array, Callable[[Array], Array]]:
     """Returns the same for a bias."""
     own = jnp.sum(g, 1)
-    return jnp.sum(jnp.square(own), 1), lambda w: jnp.tensordot(w, own, 1)
+    return jnp.sum(jnp.square(own), 1), lambda w: jnp.tensordot(w, _kept(w, own), 1)
+
+
+def _kept(weights: Array, x: Array) -> Array:
+    """Returns x (b, ...) with zeros where the weight is 0, also in place of what is not finite."""
+    return jnp.where(per_image(weights, x) > 0, x, 0.0)
