@@ -293,5 +293,4 @@ def _finish_again(run: Run, training: Training) -> None:
 
 def single_pick(state: TrainState, place: int) -> TrainState:
     """Returns the state of a single run for predictions on this process: the `pick` of its `Training`."""
-    del place
     return parallel.for_prediction(state)

@@ -30,7 +30,9 @@ def member_batches(scan: Scan, ledger: Ledger, step: int) -> Iterator[dict[str, 
     starts = dict(zip(streams_of(scan, ledger), ((e.seed, step - e.born) for e in present(ledger)), strict=True))
     flip, per_step = scan.config.data.flip, scan.algorithm.images_per_step
     streams = [
-        batches(scan.source, batch_size=per_step, seed=seed, start=start * per_step, flip=flip)
+        (scan.algorithm.batches or batches)(
+            scan.source, batch_size=per_step, seed=seed, start=start * per_step, flip=flip
+        )
         for _, (seed, start) in sorted(starts.items())
     ]
     while True:

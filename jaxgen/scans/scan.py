@@ -112,7 +112,7 @@ def _training(
     """Returns the `Training` of a scan for the driver."""
     step, per_step, num = int(population.step), scan.algorithm.images_per_step, len(book.present(members.ledger))
     start = Counts(began, step, step * per_step, per_step, num)
-    first, pick = scan.measures[0], make_pick(chosen.layout)
+    first, pick, entries = scan.measures[0], make_pick(chosen.layout), scan.task.record(scan.config, num)
     everywhere = NamedSharding(member_mesh(chosen.layout), PartitionSpec())
     program = Program(
         population, chosen.dispatch, lambda state: member_batches(scan, members.ledger, int(state.step)), everywhere,
@@ -134,13 +134,14 @@ def _training(
         task=scan.task.name,
         notes={
             "ranked_by": first.protocol, "population": chosen.name,
-            **({"milliseconds_of_a_member_step": tried} if tried else {}),
+            **({"milliseconds_of_a_member_step": tried} if tried else {}), **entries,
         },
         messages=(
             *scan.notes,
             f"{num} members, ranked by: {first.protocol}",
             describe_choice(chosen, tried),
             describe_size(population, scan.config.train),
+            *(entry["statement"] for entry in entries.values()),
         ),
         meta=meta,
         segment=scan.segment,

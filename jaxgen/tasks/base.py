@@ -49,12 +49,14 @@ class Facts(NamedTuple):
       class_names: names of the classes in order; empty if the data has no labels.
       step: step of the state.
       name: name for messages and tables.
+      num_images: number of training images; 0 for a model that was loaded.
     """
 
     shape: Grid
     class_names: tuple[str, ...] = ()
     step: int = 0
     name: str = ""
+    num_images: int = 0
 
 
 class Use(NamedTuple):
@@ -160,6 +162,8 @@ class Task(NamedTuple):
       adapt: (config, dataset, image size or None) -> the configuration of a preset, adapted to the user's data.
       settle: (config, facts) -> the configuration, with what it leaves to the data decided.
       notes: (config, source) -> lines about the data that are shown at the start.
+      record: (settled config, number of members) -> further entries of run.json; a text `statement` in one of them is
+        shown at the start of a scan.
     """
 
     name: str
@@ -176,6 +180,7 @@ class Task(NamedTuple):
     adapt: Callable[[Any, str, int | None], Any] = lambda config, dataset, image_size: config
     settle: Callable[[Any, Facts], Any] = lambda config, facts: config
     notes: Callable[[Any, Source], tuple[str, ...]] = lambda config, source: size_notes(source)
+    record: Callable[[Any, int], Mapping[str, Any]] = lambda config, members: NOTHING
 
 
 def require_grid(shape: Grid) -> Grid:
@@ -187,7 +192,7 @@ def require_grid(shape: Grid) -> Grid:
 
 def facts_of(source: Source, step: int = 0, name: str = "") -> Facts:
     """Returns the facts that a source gives about its images."""
-    return Facts(source.shape, source.class_names or (), step, name)
+    return Facts(source.shape, source.class_names or (), step, name, source.num_images)
 
 
 def report(task: Task, directory: Path) -> Path:

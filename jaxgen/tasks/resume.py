@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from jaxgen.errors import InputError
+from jaxgen.errors import InputError, require
 from jaxgen.runs.checkpoints import latest_step
 from jaxgen.runs.outputs import Counts
 from jaxgen.runs.reading import read_run
@@ -28,6 +28,9 @@ def require_same_data(earlier: Any, config: Any) -> None:
     for field in (f.name for f in dataclasses.fields(config.data) if f.name != "data_dir"):
         _require_same(field, getattr(earlier.data, field), getattr(config.data, field))
     _require_same("initial_weights", earlier.train.initial_weights, config.train.initial_weights)
+    for group, field in getattr(config, "counted", ()):
+        before, now = (getattr(getattr(c, group), field) for c in (earlier, config))
+        require(before == now, field, now, f"{before}, with which the run began and its privacy is counted")
 
 
 def _require_same(field: str, before: Any, now: Any) -> None:

@@ -100,7 +100,7 @@ def train_run(
     training = Training(
         config, data.train, start, measures, program._replace(state=state), Members(), single_pick,
         _sampler(run, task.show(config, algorithm, data), readable_scale(facts.shape[0])), finish, task.name,
-        notes={"best_checkpoint_by": protocol, "convolutions": program.convolutions.library},
+        notes={"best_checkpoint_by": protocol, "convolutions": program.convolutions.library, **task.record(config, 1)},
         messages=tuple(filter(None, (*notes, f"best checkpoint by: {protocol}", *lines))),
         meta=lambda: {"convolutions": program.convolutions.library}, log=log,
     )  # fmt: skip

@@ -19,12 +19,13 @@ import jaxlib
 import numpy as np
 from jax.sharding import Mesh
 
+from jaxgen.data.base import Source
 from jaxgen.errors import require
 from jaxgen.files import write_json
 from jaxgen.hardware import cpu_model, num_cores
 from jaxgen.training.parallel import Dispatch, batch_sharding, compile_steps
 from jaxgen.training.step import Algorithm, TrainState
-from jaxgen.types import Grid, PRNGKey
+from jaxgen.types import PRNGKey
 
 DEFAULT = "ynn"
 OPTIONS: dict[str, dict[str, str]] = {DEFAULT: {}, "eigen": {"xla_cpu_experimental_ynn_fusion_type": ""}}
@@ -113,10 +114,14 @@ def fastest_steps(
     return dispatches.get(choice.library) or compiled(choice.library), choice
 
 
-def batch_shapes(steps: int, num_images: int, shape: Grid, labelled: bool) -> dict[str, Any]:
-    """Returns the shapes of the batches of a dispatch, for `fastest_steps`; `data.pipeline` makes such batches."""
-    shapes = {"images": jax.ShapeDtypeStruct((steps, num_images, *shape), np.uint8)}
-    return shapes | ({"labels": jax.ShapeDtypeStruct((steps, num_images), np.int32)} if labelled else {})
+def batch_shapes(steps: int, algorithm: Algorithm, source: Source) -> dict[str, Any]:
+    """Returns the shapes of the batches of a dispatch, for `fastest_steps`; see `data.pipeline` and `batches`."""
+    num = algorithm.images_per_step
+    if algorithm.batches is not None:
+        whole = algorithm.batches(source, batch_size=num)
+        return {name: jax.ShapeDtypeStruct((steps, *x.shape), x.dtype) for name, x in next(whole).items()}
+    shapes = {"images": jax.ShapeDtypeStruct((steps, num, *source.shape), np.uint8)}
+    return shapes | ({} if source.labels is None else {"labels": jax.ShapeDtypeStruct((steps, num), np.int32)})
 
 
 def _has_choice(parallel: str) -> bool:

@@ -67,7 +67,7 @@ def prepare(
     key_init, key_steps = jax.random.split(jax.random.key(settings.seed))
 
     def host_batches(state: TrainState) -> Iterator[dict[str, np.ndarray]]:
-        return batches(
+        return (algorithm.batches or batches)(
             source, batch_size=algorithm.images_per_step, seed=settings.seed, start=int(state.images), flip=flip,
             process_index=jax.process_index(), process_count=jax.process_count(),
         )  # fmt: skip
@@ -75,7 +75,7 @@ def prepare(
     numbers = over_images(hparams, settings.steps * algorithm.images_per_step)
     state = parallel.init_state(algorithm, key_init, numbers, mesh)
     per_dispatch = settings.steps_per_dispatch or parallel.STEPS_PER_DISPATCH.get(jax.default_backend(), 10)
-    shapes = batch_shapes(per_dispatch, algorithm.images_per_step, source.shape, source.labels is not None)
+    shapes = batch_shapes(per_dispatch, algorithm, source)
     dispatch, choice = fastest_steps(
         algorithm, key_steps, mesh, state, shapes, settings.steps, settings.parallel, settings.accumulate, library
     )
@@ -169,8 +169,7 @@ def with_numbers(state: TrainState, hparams: Mapping[str, Any], steps: int, imag
       steps: the last step.
       images_per_step: images of each step that is left.
     """
-    images = int(state.images) + (steps - int(state.step)) * images_per_step
-    numbers = over_images(hparams, images)
+    numbers = over_images(hparams, int(state.images) + (steps - int(state.step)) * images_per_step)
     placed = {n: jax.device_put(np.float32(numbers[n]), old.sharding) for n, old in state.hparams.items()}
     return state.replace(hparams=placed)
 

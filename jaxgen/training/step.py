@@ -66,6 +66,7 @@ class Algorithm(NamedTuple):
       images_per_step: images that one step consumes.
       takes_gradient: whether `step` takes the fourth argument.
       sizes: the sizes that `predict` takes; None for only the training size.
+      batches: makes the batches in place of `jaxgen.data.pipeline.batches`, whose arguments it takes.
     """
 
     init: Callable[[PRNGKey, dict[str, float]], TrainState]
@@ -75,6 +76,7 @@ class Algorithm(NamedTuple):
     images_per_step: int
     takes_gradient: bool = True
     sizes: Sizes | None = None
+    batches: Callable[..., Any] | None = None
 
 
 def mean_gradient(loss_fn: LossFn, params: Params, examples: Any) -> tuple[Params, Metrics]:
@@ -89,8 +91,8 @@ def advanced(state: TrainState, num_images: int) -> TrainState:
 
 def all_finite(tree: Any) -> jax.Array:
     """Returns whether all floating-point arrays of a tree are finite, as a bool scalar."""
-    floats = [x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.floating)]
-    return jnp.stack([jnp.isfinite(x).all() for x in floats]).all()
+    leaves = jax.tree.leaves(tree)
+    return jnp.stack([jnp.isfinite(x).all() for x in leaves if jnp.issubdtype(x.dtype, jnp.floating)]).all()
 
 
 def as_hparams(hparams: Any) -> dict[str, jax.Array]:

@@ -45,19 +45,35 @@ def evaluate_run(
     Raises:
       InputError: there is no such data or file.
     """
+    result = measured(gan, run, num, seed, data_dir, inception_weights)
+    name, step = keep(result, gan, run / "evaluation", run.with_name(f"{run.stem}-evaluation"), seed), gan.facts.step
+    if not gan.from_run:
+        return result
+    append_metrics(run, step, {f"evaluation/{name}/{key}": figure.value for key, figure in result.figures.items()})
+    report(gan.task, run)
+    return result
+
+
+def measured(
+    gan: Trained, run: Path, num: int, seed: int, data_dir: str | None, inception_weights: Path | None
+) -> Evaluation:
+    """Returns the evaluation of a GAN and prints it; takes the arguments of `evaluate_run`, and writes nothing."""
     config = gan.config.data if data_dir is None else dataclasses.replace(gan.config.data, data_dir=data_dir)
     train, held_out = open_splits(config)
     generated = generated_by(gan, train, num, seed)
     result = evaluate(generated, train, held_out, choose_network(gan.facts.shape, inception_weights), seed, track_pass)
     print(describe(result))
-    name, step = f"{result.protocol.name}-seed{seed}", gan.facts.step
-    if not gan.from_run:
-        save(result, run.with_name(f"{run.stem}-evaluation"), name, {"images": generated.origin})
-        return result
-    save(result, run / "evaluation", f"{name}-step{step}", {"images": generated.origin, "step": step})
-    append_metrics(run, step, {f"evaluation/{name}/{key}": figure.value for key, figure in result.figures.items()})
-    report(gan.task, run)
     return result
+
+
+def keep(result: Evaluation, gan: Trained, of_run: Path, of_weights: Path, seed: int) -> str:
+    """Writes an evaluation to the folder `of_run`, or `of_weights` if the GAN is one from a file; returns its name."""
+    name, step = f"{result.protocol.name}-seed{seed}", gan.facts.step
+    if gan.from_run:
+        save(result, of_run, f"{name}-step{step}", {"images": f"run at {origin(gan)}", "step": step})
+    else:
+        save(result, of_weights, name, {"images": origin(gan)})
+    return name
 
 
 def generated_by(gan: Trained, train: Source, num: int, seed: int) -> Generated:

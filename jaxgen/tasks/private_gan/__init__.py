@@ -1,0 +1,1 @@
+"""The training of GANs with a guarantee for each training image: differential privacy."""

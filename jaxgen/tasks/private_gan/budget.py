@@ -1,0 +1,109 @@
+"""The privacy budget of a run: its noise, what its steps spend, and the words for it."""
+
+import dataclasses
+from typing import Any
+
+from jaxgen.errors import reject, require
+from jaxgen.privacy.accounting import GRID, RELATION, SAMPLING, epsilon_spent, noise_multiplier, steps_within
+from jaxgen.tasks.base import Facts
+from jaxgen.tasks.gan import pairs
+from jaxgen.tasks.private_gan.config import PrivateGanConfig, PrivateGanRecipe
+
+FEW_IMAGES = 10_000
+"""Number of images below which a run can hardly be private and useful."""
+
+
+def settle(config: PrivateGanRecipe, facts: Facts) -> PrivateGanRecipe:
+    """Returns the configuration with architecture, number of images and noise decided.
+
+    Raises:
+      InputError: the steps spend more than epsilon, the number of images is not that of the run, or dp-accounting is
+        not installed.
+    """
+    structure, steps = pairs.settle(config.private_gan, facts.shape), config.train.steps
+    num, before = facts.num_images, structure.num_images
+    require(before in (None, num), "num_images", f"{num:,} in the data", f"{before}, with which the run began")
+    require(config.train.batch_size <= num, "batch_size", config.train.batch_size, f"at most {num:,}, all images")
+    q, epsilon, delta = config.train.batch_size / num, structure.epsilon, structure.delta
+    noise = structure.noise_multiplier or noise_multiplier(epsilon, delta, q, steps)
+    spent = epsilon_spent(noise, q, steps, delta)
+    if spent > epsilon:
+        most = steps_within(epsilon, delta, q, noise, steps)
+        reject("steps", steps, f"at most {most:,}, where the budget is spent; these need --epsilon {_up(spent)}")
+    structure = dataclasses.replace(structure, num_images=num, noise_multiplier=noise)
+    return dataclasses.replace(config, private_gan=structure)
+
+
+def spent_by(config: PrivateGanRecipe, steps: int, members: int = 1) -> float:
+    """Returns the epsilon that so many steps of each of so many members spend, by a settled configuration."""
+    structure = config.private_gan
+    return epsilon_spent(structure.noise_multiplier, rate(config), steps * members, structure.delta)
+
+
+def rate(config: PrivateGanRecipe) -> float:
+    """Returns the probability with which a step draws each image."""
+    return config.train.batch_size / config.private_gan.num_images
+
+
+def promise(config: PrivateGanRecipe) -> dict[str, Any]:
+    """Returns the guarantee of a settled configuration, whatever the number of its steps done; needs no accountant."""
+    structure: PrivateGanConfig = config.private_gan
+    return {
+        "epsilon": structure.epsilon,
+        "delta": structure.delta,
+        "relation": RELATION,
+        "sampling": SAMPLING,
+        "sampling_rate": rate(config),
+        "num_images": structure.num_images,
+        "noise_multiplier": structure.noise_multiplier,
+        "steps": config.train.steps,
+        "accountant": f"PLD of dp-accounting, grid {GRID:g}",
+    }
+
+
+def record(config: PrivateGanRecipe, members: int) -> dict[str, Any]:
+    """Returns the entry of run.json: the guarantee, what all steps of all members spend, and a statement in words."""
+    spent = spent_by(config, config.train.steps, members)
+    statement = line(config)
+    if members > 1:
+        each = f"{members} members on the same images spend epsilon {spent:.4g} together"
+        statement = f"{statement}; {each}, which is what the scan and a choice among its members cost"
+    whole = {"members": members, "epsilon_spent_at_the_end": spent, "statement": statement, "contents": CONTENTS}
+    return {"privacy": {**promise(config), **whole}}
+
+
+CONTENTS = (
+    "Everything here but the folder private/ follows from noised sums, also the checkpoints: the guarantee covers it. "
+    "No key or seed of the noise was kept. The number of images counts as public."
+)
+"""What a run folder holds, in words."""
+
+
+def line(config: PrivateGanRecipe) -> str:
+    """Returns the guarantee of each run in one line."""
+    structure, steps = config.private_gan, config.train.steps
+    by_rdp = epsilon_spent(structure.noise_multiplier, rate(config), steps, structure.delta, "rdp")
+    return (
+        f"privacy: (ε = {structure.epsilon:g}, δ = {structure.delta:g}), {RELATION}, {SAMPLING} sampling "
+        f"q = {rate(config):.4g} of {structure.num_images:,} images, noise multiplier σ = "
+        f"{structure.noise_multiplier:.4g}, accountant PLD: {steps:,} steps spend ε = {spent_by(config, steps):.4g} "
+        f"(RDP gives {by_rdp:.4g})"
+    )
+
+
+def notes(config: PrivateGanRecipe) -> tuple[str, ...]:
+    """Returns the line about the guarantee of a settled configuration, and what does not go with it."""
+    lines, structure = [line(config)], config.private_gan
+    if structure.num_images < FEW_IMAGES:
+        few = f"privacy: {structure.num_images:,} images are few: with fewer than {FEW_IMAGES:,} a model that is"
+        lines.append(f"{few} private is hardly useful")
+    if structure.delta > 1 / structure.num_images:
+        lines.append("privacy: δ is above 1 / number of images, which allows to publish one of them: choose it smaller")
+    if config.train.initial_weights is not None:
+        lines.append("privacy: counted from here; if the initial weights have seen these images, add what that spent")
+    return tuple(lines)
+
+
+def _up(epsilon: float) -> str:
+    """Returns an epsilon rounded up to two decimals."""
+    return f"{int(epsilon * 100) / 100 + 0.01:.2f}"
