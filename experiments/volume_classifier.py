@@ -5,6 +5,12 @@ tilted by up to 30 degrees. Size, thickness, softness of the edges and brightnes
 describe bodies of other kinds too.
 
 Command:  python -m experiments.volume_classifier
+Hardware: 2 cores of a CPU, no accelerator; much other work at the same time
+Time:     15 min
+Result:   80.0% of the 10,000 test digits, each in one random pose (41,600 training volumes, seed 0), 334 kB
+
+It writes what `experiments.mnist_classifier` does. The weights of this run are in the package:
+jaxgen/evaluation/volume_classifier.safetensors.
 """
 
 import dataclasses

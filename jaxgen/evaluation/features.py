@@ -24,7 +24,7 @@ from jaxgen.weights import load_params, require_published, sha256_of
 MNIST_WEIGHTS = Path(__file__).parent / "mnist_classifier.safetensors"
 MNIST_SHA256 = "5cff4d5b4650a14682a08decb90922de14b19549b34ac4b02bdd528aa01f31e0"
 VOLUME_WEIGHTS = Path(__file__).parent / "volume_classifier.safetensors"
-VOLUME_SHA256 = ""
+VOLUME_SHA256 = "2eb42f5f4a38a7e96702b8bcfcd18b8677a8b21f1fb414156a36dcf1386a2f5a"
 RANDOM_FEATURES = 256
 """Number of features of the untrained network."""
 

@@ -55,6 +55,7 @@ def evaluate_samples(
 
     Args:
       path: folder of images of one size, with their classes as subfolders or without any; or a file, see `open_arrays`.
+        With `volume_size` in the configuration they are volumes.
       config: configuration of the real images, see `dataset_of`.
       num: number of images to use, drawn at random.
       seed: seed of every random choice of the protocol.

@@ -8,7 +8,7 @@ from PIL import Image
 
 from experiments import gan_volumes
 from jaxgen.data.config import DataConfig
-from jaxgen.errors import InputError
+from jaxgen.evaluation import protocol
 from jaxgen.runs.folder import Run, new_run
 from jaxgen.runs.reading import read_metrics
 from jaxgen.tasks.base import ExportChoices
@@ -52,7 +52,7 @@ def test_a_run_of_volumes_leaves_pictures_of_slices(run):
     assert 0 < width - 8 * (10 * (4 * 8 + 2) + 2) < 60
     names = {name for row in read_metrics(run.directory) for name in row}
     assert "loss/generator" in names
-    assert not any(name.startswith("quality/") for name in names)
+    assert "quality/kernel_40" in names  # by which the best checkpoint is chosen
 
 
 def test_its_samples_are_volumes(run, tmp_path):
@@ -62,9 +62,15 @@ def test_its_samples_are_volumes(run, tmp_path):
     assert (images.shape, images.dtype) == ((3, 8, 8, 8, 1), np.uint8)
     sample_run(gan, num=3, seed=0, out=tmp_path / "x.npz")
     np.testing.assert_array_equal(np.load(tmp_path / "x.npz")["images"], images)
-    with pytest.raises(InputError, match=r"run: got .*accepted: a GAN of images"):
-        evaluate_run(gan, run.directory, 10)
     assert exportable(gan, ExportChoices()).about["image"]["depth"] == 8
+
+
+def test_it_is_evaluated(run, monkeypatch):
+    monkeypatch.setattr(protocol, "frechet_interval", lambda *args, **kwargs: (0.0, 0.0))
+    result = evaluate_run(load(run.directory), run.directory, 10)
+    assert result.protocol.name == "volume-classifier-10"
+    assert {"kernel", "coverage", "two_sample_accuracy", "largest_component", "occupancy"} <= set(result.figures)
+    assert (run.directory / "evaluation" / "volume-classifier-10-seed0-step4.json").exists()
 
 
 def test_the_recipe_takes_the_residual_pair():
