@@ -336,6 +336,9 @@ def test_volumes_from_python(network, model, of_images):
     assert np.abs(found - expected).max() <= 0.51
     several = jaxgen.restore(np.stack([volume, volume])[..., None], model=load(model))
     np.testing.assert_array_equal(several, np.stack([found, found])[..., None])
+    colours = jaxgen.restore(np.stack([volume, volume[::-1], volume], -1)[None], model=model)
+    np.testing.assert_array_equal(colours[0, ..., 0], found)  # channel by channel
+    assert np.abs(colours[0, ..., 1] - (network(volume[::-1] / 127.5 - 1) + 1) * 127.5).max() <= 0.51
     shares = jaxgen.restore(volume / np.float32(255), model=model)
     assert shares.dtype == np.float32
     np.testing.assert_allclose(shares, expected / 255, atol=1e-4)
