@@ -357,7 +357,8 @@ def test_volumes_from_python(network, model, of_images):
 
 
 def test_volumes_too_large_for_the_memory_are_tiled_by_themselves(monkeypatch, model):
-    monkeypatch.setattr(pixels, "MOST_VOXELS", 9_000)
-    assert tiles_of(model, np.zeros((11, 9, 95, 1), np.float32), None, None)[1] > 1
-    monkeypatch.setattr(pixels, "MOST_VOXELS", 12 * 10 * 96)
-    assert tiles_of(model, np.zeros((11, 9, 95, 1), np.float32), None, None)[1] == 1
+    x = np.zeros((11, 9, 160, 1), np.float32)
+    monkeypatch.setattr(pixels, "MOST_VOXELS", 12 * 10 * 120)
+    assert tiles_of(model, x, None, None)[1] == 2
+    monkeypatch.setattr(pixels, "MOST_VOXELS", 12 * 10 * 160)
+    assert tiles_of(model, x, None, None)[1] == 1
