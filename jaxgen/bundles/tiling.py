@@ -188,7 +188,9 @@ def assemble(
 
 
 def largest_tile(sizes: tuple[int, ...], pixels: int, *, halo: int, multiple: int, grain: int = GRAIN) -> int:
-    """Returns the largest tile whose windows hold at most so many pixels, or the smallest one there is.
+    """Returns the largest tile whose windows hold at most so many pixels, or `halo` where that needs smaller ones.
+
+    Of smaller tiles the windows of a volume would hold more than 27 times as many voxels as they restore.
 
     Args:
       sizes: spatial sizes of the image, in pixels.
@@ -197,12 +199,13 @@ def largest_tile(sizes: tuple[int, ...], pixels: int, *, halo: int, multiple: in
       multiple: see `spans`.
       grain: see `spans`.
     """
-    for tile in range(_round_up(max(sizes), multiple), multiple, -multiple):
+    least = max(_round_up(halo, multiple), multiple)
+    for tile in range(_round_up(max(sizes), multiple), least, -multiple):
         layout = {"tile": tile, "halo": halo, "multiple": multiple, "grain": grain}
         first = [spans(size, **layout)[0] for size in sizes]
         if math.prod(s.stop - s.start for s in first) <= pixels:
             return tile
-    return multiple
+    return least
 
 
 def choose_window(sizes: tuple[int, ...], *, tile: int, halo: int, multiple: int) -> int:

@@ -20,8 +20,9 @@ from jaxgen.types import Observation
 
 TILE = 512
 """Approximate edge of the tiles of photographs in pixels; larger ones take more memory and up to a point less time."""
-MOST_VOXELS = 12_000_000
-"""Voxels of a window of a volume at most, about 1.3 GB in the network of `RestorationConfig`."""
+MOST_VOXELS = 8_000_000
+"""Voxels of a window of a volume at most, if the reach of the network allows it: 1.3 GB at 160 bytes a voxel, which is
+what was measured with the network of `RestorationConfig`."""
 NOTHING_SEEN = Seen({}, 0.0)
 OF_AXES = {
     2: "a network for images (2 spatial axes), as photographs are",

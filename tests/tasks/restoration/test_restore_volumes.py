@@ -336,6 +336,9 @@ def test_volumes_from_python(network, model, of_images):
     assert np.abs(found - expected).max() <= 0.51
     several = jaxgen.restore(np.stack([volume, volume])[..., None], model=load(model))
     np.testing.assert_array_equal(several, np.stack([found, found])[..., None])
+    colours = jaxgen.restore(np.stack([volume, volume[::-1], volume], -1)[None], model=model)
+    np.testing.assert_array_equal(colours[0, ..., 0], found)  # channel by channel
+    assert np.abs(colours[0, ..., 1] - (network(volume[::-1] / 127.5 - 1) + 1) * 127.5).max() <= 0.51
     shares = jaxgen.restore(volume / np.float32(255), model=model)
     assert shares.dtype == np.float32
     np.testing.assert_allclose(shares, expected / 255, atol=1e-4)
@@ -354,7 +357,8 @@ def test_volumes_from_python(network, model, of_images):
 
 
 def test_volumes_too_large_for_the_memory_are_tiled_by_themselves(monkeypatch, model):
-    monkeypatch.setattr(pixels, "MOST_VOXELS", 9_000)
-    assert tiles_of(model, np.zeros((11, 9, 95, 1), np.float32), None, None)[1] > 1
-    monkeypatch.setattr(pixels, "MOST_VOXELS", 12 * 10 * 96)
-    assert tiles_of(model, np.zeros((11, 9, 95, 1), np.float32), None, None)[1] == 1
+    x = np.zeros((11, 9, 160, 1), np.float32)
+    monkeypatch.setattr(pixels, "MOST_VOXELS", 12 * 10 * 120)
+    assert tiles_of(model, x, None, None)[1] == 2
+    monkeypatch.setattr(pixels, "MOST_VOXELS", 12 * 10 * 160)
+    assert tiles_of(model, x, None, None)[1] == 1
