@@ -49,7 +49,7 @@ TABLE = {
     ),
     "private_gan": Row(
         "jaxgen.tasks.private_gan.task",
-        {"private-gan": Preset("a GAN with differential privacy for each image", "dp_cgan_mnist")},
+        {"private_gan": Preset("a GAN with differential privacy for each image", "dp_cgan_mnist")},
     ),
     "restoration": Row(
         "jaxgen.tasks.restoration.task",

@@ -68,11 +68,8 @@ def make_private_gan(config: PrivateGanConfig, shape: Grid, batch_size: int, num
     classes = 0 if config.conditioning == "none" else num_classes
     gan = Gan(config, *make_gan_pair(config, shape), ADVERSARIAL_LOSSES[config.loss], shape, batch_size, classes)
 
-    def init(key: PRNGKey, hparams: dict[str, float]) -> TrainState:
-        return init_gan(gan, key, hparams).replace(extras=first_turn())
-
     return plain._replace(
-        init=init,
+        init=lambda key, hparams: init_gan(gan, key, hparams).replace(extras=first_turn()),
         step=partial(private_step, gan),
         images_per_step=batch_size,
         takes_gradient=False,

@@ -64,12 +64,10 @@ def promise(config: PrivateGanRecipe) -> dict[str, Any]:
 def record(config: PrivateGanRecipe, members: int) -> dict[str, Any]:
     """Returns the entry of run.json: the guarantee, what all steps of all members spend, and a statement in words."""
     spent = spent_by(config, config.train.steps, members)
-    statement = line(config)
-    if members > 1:
-        each = f"{members} members on the same images spend epsilon {spent:.4g} together"
-        statement = f"{statement}; {each}, which is what the scan and a choice among its members cost"
-    whole = {"members": members, "epsilon_spent_at_the_end": spent, "statement": statement, "contents": CONTENTS}
-    return {"privacy": {**promise(config), **whole}}
+    whole = f"privacy: {members} members on the same images spend ε = {spent:.4g} together, the price of the scan"
+    statement = line(config) if members == 1 else f"{whole} and of a choice among them"
+    about = {"members": members, "epsilon_spent_at_the_end": spent, "statement": statement, "contents": CONTENTS}
+    return {"privacy": {**promise(config), **about}}
 
 
 CONTENTS = (
