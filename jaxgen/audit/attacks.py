@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Float, UInt8
 
 from jaxgen.images import to_float
@@ -33,9 +34,7 @@ def in_batches(score: Callable[[Batch], jax.Array], batch: Batch, at_once: int =
     return np.concatenate(found)[:num].astype(np.float64)
 
 
-def nearest_fakes(
-    candidates: UInt8[np.ndarray, "m *s c"], fakes: Iterable[UInt8[np.ndarray, "b *s c"]]
-) -> Float[np.ndarray, " m"]:
+def nearest_fakes(candidates: UInt8[np.ndarray, "m *s c"], fakes: Iterable[np.ndarray]) -> Float[np.ndarray, " m"]:
     """Returns how much nearer each candidate is to a generated image than to another candidate.
 
     Root mean squared distances of pixels in [0, 1]. The distance to the nearest other candidate stands for how
@@ -44,7 +43,7 @@ def nearest_fakes(
 
     Args:
       candidates: the images that may have been trained on, m >= 2.
-      fakes: batches of generated images of the same shape.
+      fakes: batches of generated images, uint8 (b, *s, c).
 
     Returns:
       d(x, other candidates) - d(x, fakes), (m,).
@@ -85,8 +84,11 @@ def quality_in_draws(
 
     def score(batch: Batch) -> jax.Array:
         clean = to_float(batch["images"])
-        pairs = [p for i in range(draws) for p in restored(jax.random.fold_in(jax.random.key(seed), i), clean)]
-        return sum(_decibels(*pair) for pair in pairs) / len(pairs)
+
+        def quality(key: PRNGKey) -> jax.Array:
+            return jnp.mean(jnp.stack([_decibels(*pair) for pair in restored(key, clean)]), 0)
+
+        return jnp.mean(lax.map(quality, jax.random.split(jax.random.key(seed), draws)), 0)
 
     return score
 

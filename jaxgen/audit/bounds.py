@@ -16,9 +16,9 @@ LEVEL = 0.95
 """Confidence level of every interval and bound."""
 FALSE_POSITIVES = 0.01
 """Rate of false positives at which the rate of true ones is given."""
-GUESSED = (1.0, 0.2, 0.05)
-"""Shares of the canaries that are guessed, fixed in advance; each is a test of its own, so that the level is shared.
-A weak leak shows the most where few are guessed, those with the most extreme scores; a strong one where all are."""
+GUESSED = (0.2, 0.05)
+"""Shares of the canaries that are guessed besides nearly all, fixed in advance; each number is a test of its own, and
+they share the level. A weak leak shows the most where few are guessed, those with the most extreme scores."""
 LARGEST = 40.0
 """Largest epsilon that is tried."""
 
@@ -121,9 +121,13 @@ def refuted_epsilon(correct: int, guesses: int, canaries: int, delta: float, lev
 
 
 def numbers_of_guesses(canaries: int) -> tuple[int, ...]:
-    """Returns the numbers of canaries that are guessed, all even: the most, then fewer."""
-    pairs = [max(1, round(share * canaries / 2)) for share in GUESSED]
-    return tuple(dict.fromkeys(2 * min(n, canaries // 2) for n in pairs))
+    """Returns the numbers of canaries m that are guessed, all even: the most, then fewer.
+
+    The most is m - 2 sqrt(m): the coins of m / 2 +- sqrt(m) canaries fall on one side, so that of more guesses, half of
+    which are "included", some would be wrong whatever the scores.
+    """
+    most = canaries / 2 - canaries**0.5
+    return tuple(2 * max(1, int(pairs)) for pairs in (most, *(share * canaries / 2 for share in GUESSED)))
 
 
 def epsilon_bound(
@@ -166,5 +170,5 @@ def _right(included: Bool[np.ndarray, " m"], num: int) -> int:
 
 def _best(right: Mapping[int, int], canaries: int, delta: float, attacks: int) -> float:
     """Returns the best bound over numbers of guesses, of which `right` says how many are right."""
-    level = 1.0 - (1.0 - LEVEL) / (len(right) * attacks)
+    level = 1.0 - (1.0 - LEVEL) / ((1 + len(GUESSED)) * attacks)
     return max(refuted_epsilon(correct, guesses, canaries, delta, level) for guesses, correct in right.items())

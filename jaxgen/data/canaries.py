@@ -7,6 +7,7 @@ the canaries cost the training nothing but those that are left out.
 import dataclasses
 import hashlib
 import io
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -80,7 +81,7 @@ def read_canaries(directory: Path) -> Canaries | None:
     try:
         with np.load(path, allow_pickle=False) as file:
             return Canaries(file["index"].astype(np.int64), file["included"].astype(np.bool_), str(file["digest"]))
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: holds no canaries ({error}); accepted: the file that the training wrote") from None
 
 
