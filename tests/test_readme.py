@@ -11,6 +11,7 @@ import numpy as np
 from jaxgen.cli.commands import COMMANDS
 from jaxgen.scans.config import scan_type
 from jaxgen.tasks.gan.config import GanRecipe
+from jaxgen.tasks.private_gan.config import PrivateGanRecipe
 from jaxgen.tasks.restoration.config import RestorationRecipe
 
 ROOT = Path(__file__).parents[1]
@@ -40,7 +41,9 @@ def test_flags_named_exist():
     for name in ("sample", "evaluate", "restore", "evaluate-restoration", "doctor", "export", "web", "upscale"):
         fields |= {flag.replace("_", "-") for flag in inspect.signature(COMMANDS[name].run).parameters}
     for group in (
-        field for recipe in (GanRecipe, RestorationRecipe, scan_type(GanRecipe)) for field in dataclasses.fields(recipe)
+        field
+        for recipe in (GanRecipe, PrivateGanRecipe, RestorationRecipe, scan_type(GanRecipe))
+        for field in dataclasses.fields(recipe)
     ):
         prefix = "hparams." if group.name == "hparams" else ""
         inner = dataclasses.fields(group.default) if dataclasses.is_dataclass(group.default) else [group]

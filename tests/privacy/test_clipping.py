@@ -25,6 +25,8 @@ LAYERS = {
     "blocks and a weight without a layer": ("resnet", "projection", (8, 8, 3)),
     "volumes": ("resnet", "none", (8, 8, 8, 1)),
 }
+SLOW = ("convolutions, class beside the pixels", "volumes")
+"""Their parts are in other cases too."""
 
 
 def problem(architecture: Any, conditioning: Any, shape: tuple[int, ...], **weights: float) -> tuple[Any, Any, Any]:
@@ -56,8 +58,14 @@ def norm(tree: Any) -> float:
     return float(np.sqrt(sum(np.square(np.asarray(x, np.float64)).sum() for x in jax.tree.leaves(tree))))
 
 
-@pytest.mark.parametrize("taps", [True, False])
-@pytest.mark.parametrize("layers", LAYERS)
+@pytest.mark.parametrize(
+    ("layers", "taps"),
+    [
+        pytest.param(layers, taps, marks=[pytest.mark.slow] * (layers in SLOW or not (taps or "dense" in layers)))
+        for layers in LAYERS
+        for taps in (True, False)
+    ],
+)
 def test_sum_is_that_of_clipped_gradients_by_vmap(layers: str, taps: bool) -> None:
     loss_fn, params, examples = problem(*LAYERS[layers])
     gradients = each_gradient(loss_fn, params, examples)

@@ -1,6 +1,5 @@
 """Noise: its law, its scale beside that of jax-privacy, what it is divided by, and its keys."""
 
-from functools import partial
 from typing import Any
 
 import jax
@@ -11,6 +10,7 @@ from scipy import stats
 
 from jaxgen.privacy.gradient import Mechanism, private_gradient
 from jaxgen.privacy.noise import WORDS, add_noise, keys_of
+from jaxgen.training import parallel
 
 SIZE, CLIP, SIGMA, BATCH = 20_000, 0.5, 1.5, 64
 SECRET = jnp.asarray(np.random.default_rng(0).integers(0, 2**32, WORDS, np.uint32))
@@ -79,12 +79,13 @@ def test_arrays_of_one_shape_have_independent_noise() -> None:
 
 
 def test_noise_is_the_same_on_any_number_of_devices() -> None:
-    mesh = jax.make_mesh((8,), ("data",))
+    mesh = parallel.make_mesh(8)
     rows = jnp.broadcast_to(SECRET, (8, WORDS)) + jnp.arange(8, dtype=jnp.uint32)[:, None]
 
     def noise(rows: jax.Array) -> jax.Array:
         *keys, _ = keys_of(rows[0], NUMBERS)
         return add_noise(keys, jnp.zeros(64), jnp.float32(1.0))
 
-    spread = jax.device_put(rows, jax.NamedSharding(mesh, jax.P("data")))
-    np.testing.assert_array_equal(jax.jit(noise)(spread), jax.jit(partial(noise))(rows))
+    spread = jax.device_put(rows, jax.NamedSharding(mesh, jax.P(mesh.axis_names)))
+    assert len(spread.sharding.device_set) == 8
+    np.testing.assert_array_equal(jax.jit(noise)(spread), noise(rows))

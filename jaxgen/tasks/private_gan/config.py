@@ -73,7 +73,7 @@ class PrivateGanRecipe:
     data: OmitArgPrefixes[DataConfig] = DataConfig()
     private_gan: OmitArgPrefixes[PrivateGanConfig] = PrivateGanConfig()
     hparams: PrivateGanHparams = PrivateGanHparams()
-    train: OmitArgPrefixes[TrainConfig] = TrainConfig(steps=5_000, batch_size=512, checkpoint_every=500)
+    train: OmitArgPrefixes[TrainConfig] = TrainConfig(steps=5_000, batch_size=1024, checkpoint_every=500)
 
     first = (
         "dataset", "image_size", "epsilon", "delta", "architecture", "conditioning", "hparams.lr", "hparams.clip",

@@ -41,15 +41,21 @@ CONFIG = PrivateGanRecipe(
 """Each step draws all images: there the noise is known in closed form."""
 
 
+SLOW = ("jaxgen.tasks.train.plot_curves", "jaxgen.tasks.private_gan.task.draw_final")
+"""What draws pictures, which is tested elsewhere."""
+
+
 @pytest.fixture(autouse=True)
-def no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jaxgen.tasks.train.plot_curves", lambda directory: None)
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in SLOW:
+        monkeypatch.setattr(name, lambda *args: None)
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("jaxgen.tasks.train.plot_curves", lambda directory: None)
+        for name in SLOW:
+            patch.setattr(name, lambda *args: None)
         done = new_run("private", str(tmp_path_factory.mktemp("runs")), "command")
         train_run(done, CONFIG, source=SOURCE)
     return done._replace(resumed=True)
@@ -130,7 +136,7 @@ def test_what_a_run_writes_holds_no_private_image_and_no_secret(run: Run) -> Non
     names = {path.name for path in run.directory.rglob("*") if path.is_file()}
     assert not {name for name in names if "closest" in name or "nearest" in name}
     rows = {name for row in read_metrics(run.directory) for name in row}
-    public = {"step", "images", "loss/generator", "generated/accuracy", "schedule/updates", "schedule/lr"}
+    public = {"step", "images", "time", "loss/generator", "generated/accuracy", "schedule/updates", "schedule/lr"}
     assert rows == {*public, "privacy/epsilon"}
     trained = load(run.directory)
     assert set(trained.state.extras) == {"rung", "since", "waited", "loss", "accuracy"}
