@@ -2,8 +2,8 @@
 
 Reference: Huang et al., "The GAN is dead; long live the GAN! A modern GAN baseline", 2024, section 4. Each block ends
 in a convolution that starts at zero, so that at first the network consists of resampling and 1x1 convolutions alone.
-The generator starts from a learned grid. Volumes are made at half size, with each block of 2x2x2 voxels as channels,
-since the blocks at full size would take most of the time.
+The generator starts from a learned grid. Volumes have no blocks at full size, which would take most of the time: the
+generator ends with few channels there, and the discriminator takes each 2x2x2 voxels as channels.
 """
 
 import math
@@ -17,7 +17,6 @@ from jaxtyping import Array, Float
 from jaxgen.networks.conditioning import Condition, entries, join, score
 from jaxgen.networks.layers import (
     Conv,
-    depth_to_space,
     downsample,
     leaky_relu,
     scaled_init,
@@ -27,6 +26,9 @@ from jaxgen.networks.layers import (
 )
 from jaxgen.types import Grid, Images
 
+NARROW = 4
+"""Channels of volumes at full size."""
+
 
 def stage_channels(base_channels: int, num_stages: int) -> tuple[int, ...]:
     """Returns the channels from the smallest grid to full size: doubled at each halving, at most 8 `base_channels`."""
@@ -34,7 +36,7 @@ def stage_channels(base_channels: int, num_stages: int) -> tuple[int, ...]:
 
 
 def works_at_half(spatial: Sequence[int]) -> bool:
-    """Returns whether the networks work on blocks of voxels: for volumes of multiples of 8 voxels, 16 or more."""
+    """Returns whether the largest blocks are at half size: for volumes of multiples of 8 voxels, 16 or more."""
     return len(spatial) == 3 and all(size >= 16 and size % 8 == 0 for size in spatial)
 
 
@@ -100,8 +102,9 @@ class Generator(nn.Module):
                 x = upsample(Conv(width, 1, self.dtype, use_bias=False, kernel_init=scaled_init(0.7))(x))
             for _ in range(self.blocks_per_stage):
                 x = ResidualBlock(num_blocks, self.dtype)(x)
-        x = Conv(8 * channels if halved else channels, dtype=self.dtype)(leaky_relu(x))
-        return jnp.tanh((depth_to_space(x) if halved else x).astype(jnp.float32))
+        if halved:  # blocks of voxels by channels would show as a pattern; a surface must be smooth
+            x = upsample(Conv(NARROW, 1, self.dtype, kernel_init=scaled_init(1.0))(leaky_relu(x)))
+        return jnp.tanh(Conv(channels, dtype=self.dtype)(leaky_relu(x)).astype(jnp.float32))
 
 
 class Discriminator(nn.Module):
