@@ -64,7 +64,7 @@ def clipped_sum(
       mask: 1 for an example, 0 for padding, which adds nothing; nor does an example whose gradient is not finite.
       clip: largest norm over all parameters together, above 0.
       taps: False computes all gradients by `vmap(grad)`. That is needed if the loss uses a weight in other ways than by
-        calling its layer, as a penalty on the gradient by the input does.
+        calling its layer, as a penalty on the gradient by the input does (taps raise an `UnexpectedTracerError` there).
       at_once: examples whose gradients are in memory at a time; such a part without an example is skipped.
 
     Returns:

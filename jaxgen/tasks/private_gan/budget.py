@@ -1,6 +1,7 @@
 """The privacy budget of a run: its noise, what its steps spend, and the words for it."""
 
 import dataclasses
+import math
 from typing import Any
 
 from jaxgen.errors import reject, require
@@ -34,10 +35,20 @@ def settle(config: PrivateGanRecipe, facts: Facts) -> PrivateGanRecipe:
     return dataclasses.replace(config, private_gan=structure)
 
 
-def spent_by(config: PrivateGanRecipe, steps: int, members: int = 1) -> float:
-    """Returns the epsilon that so many steps of each of so many members spend, by a settled configuration."""
+def spent_by(config: PrivateGanRecipe, steps: int, streams: int = 1, sharing: int = 1) -> float:
+    """Returns the epsilon that so many steps spend, by a settled configuration.
+
+    Args:
+      config: the configuration of a run, or of a scan.
+      steps: number of steps of each member.
+      streams: number of independent streams of batches.
+      sharing: number of members that share each. Their noisy sums of a batch are one of `sharing` times the dimension,
+        in which an image weighs the root of that more; that they were sampled helps only once.
+    """
     structure = config.private_gan
-    return epsilon_spent(structure.noise_multiplier, rate(config), steps * members, structure.delta)
+    return epsilon_spent(
+        structure.noise_multiplier / math.sqrt(sharing), rate(config), steps * streams, structure.delta
+    )
 
 
 def rate(config: PrivateGanRecipe) -> float:
@@ -63,11 +74,18 @@ def promise(config: PrivateGanRecipe) -> dict[str, Any]:
 
 def record(config: PrivateGanRecipe, members: int) -> dict[str, Any]:
     """Returns the entry of run.json: the guarantee, what all steps of all members spend, and a statement in words."""
-    spent = spent_by(config, config.train.steps, members)
+    spent = spent_by(config, config.train.steps, *_streams(config, members))
     whole = f"privacy: {members} members on the same images spend ε = {spent:.4g} together, the price of the scan"
     statement = line(config) if members == 1 else f"{whole} and of a choice among them"
     about = {"members": members, "epsilon_spent_at_the_end": spent, "statement": statement, "contents": CONTENTS}
     return {"privacy": {**promise(config), **about}}
+
+
+def _streams(config: PrivateGanRecipe, members: int) -> tuple[int, int]:
+    """Returns the number of streams of batches in a scan, and of the members that share each; see `scans.feed`."""
+    scan = getattr(config, "scan", None)
+    streams = 1 if scan is None else members if scan.halving else scan.seeds
+    return streams, -(-members // streams)
 
 
 CONTENTS = (

@@ -17,9 +17,11 @@ from jaxgen.data.sources import array_source
 from jaxgen.errors import InputError
 from jaxgen.evaluation.protocol import Evaluation
 from jaxgen.export.bundle import export_run
+from jaxgen.privacy.accounting import epsilon_spent
 from jaxgen.runs.checkpoints import latest_step
 from jaxgen.runs.folder import Run, new_run, read_run_config
 from jaxgen.runs.reading import read_metrics
+from jaxgen.scans.config import scan_of
 from jaxgen.tasks.base import Facts, facts_of
 from jaxgen.tasks.load import load
 from jaxgen.tasks.private_gan import evaluate
@@ -170,6 +172,18 @@ def test_a_scan_tells_what_all_its_members_spend() -> None:
     assert entry["epsilon_spent_at_the_end"] == pytest.approx(spent, rel=3e-3)
     assert "4 members on the same images spend" in entry["statement"]
     assert spent < 4 * EPSILON
+
+
+def test_members_that_share_batches_spend_more_than_those_that_do_not() -> None:
+    """Two seeds draw independent batches: twice the steps. Two settings share them: the noise counts for 1/sqrt(2)."""
+    half = dataclasses.replace(CONFIG, train=dataclasses.replace(CONFIG.train, batch_size=NUM // 2))
+    scan = scan_of(settle(half, facts_of(SOURCE)))
+    seeds = dataclasses.replace(scan, scan=dataclasses.replace(scan.scan, seeds=2))
+    noise = scan.private_gan.noise_multiplier
+    settings, alone = (record(s, 2)["privacy"]["epsilon_spent_at_the_end"] for s in (scan, seeds))
+    assert settings == epsilon_spent(noise / np.sqrt(2), 0.5, 4, DELTA)
+    assert alone == epsilon_spent(noise, 0.5, 8, DELTA)
+    assert settings > 1.01 * alone
 
 
 def test_evaluation_goes_to_a_private_folder(run: Run, tmp_path: Path, monkeypatch, capsys) -> None:
