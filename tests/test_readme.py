@@ -38,7 +38,17 @@ def test_the_way_to_a_train_step_is_as_short_as_it_says():
 
 def test_flags_named_exist():
     fields = {"dist", "help", "help-all", "n", "print-completion"}
-    for name in ("sample", "evaluate", "restore", "evaluate-restoration", "doctor", "export", "web", "upscale"):
+    for name in (
+        "sample",
+        "evaluate",
+        "restore",
+        "evaluate-restoration",
+        "doctor",
+        "export",
+        "web",
+        "upscale",
+        "audit",
+    ):
         fields |= {flag.replace("_", "-") for flag in inspect.signature(COMMANDS[name].run).parameters}
     for group in (
         field

@@ -37,7 +37,7 @@ class Outcome(NamedTuple):
       others: candidates that were not.
       coins: whether a coin decided which; only then there are bounds of epsilon.
       largest: the most that so many canaries could show; None without canaries.
-      proof: contents of the run's privacy.json; empty if the run was not private.
+      proof: the guarantee of the run, `Task.record`; empty if the run was not private.
     """
 
     rows: tuple[Row, ...]
@@ -60,7 +60,7 @@ def judge(scores: Scores, included: Bool[np.ndarray, " m"], coins: bool, proof: 
       scores: scores by attack.
       included: which candidates were trained on.
       coins: whether a coin decided it.
-      proof: contents of privacy.json; may be empty.
+      proof: the guarantee of the run; may be empty.
 
     Raises:
       InputError: fewer than two candidates of either kind, or a score that is not finite.
@@ -122,14 +122,14 @@ def _proved(proof: Mapping[str, Any]) -> str:
         return "ε ≤ unknown (no proof: this run was not private)"
     about = [
         f"δ = {proof['delta']:g}",
-        *(str(proof[k]) for k in ("neighbouring", "sampling", "accountant") if k in proof),
+        *(str(proof[k]) for k in ("relation", "sampling", "accountant") if k in proof),
     ]
     return f"ε ≤ {proof['epsilon']:.1f} (proved: {', '.join(about)})"
 
 
 def read_proof(run: Path) -> dict[str, Any]:
-    """Returns what privacy.json of a run says about its training; empty if there is none."""
-    return read_json(run / "privacy.json")
+    """Returns the guarantee of a private run by its run.json; empty for any other run."""
+    return read_json(run / "run.json").get("privacy", {})
 
 
 def save(

@@ -143,13 +143,14 @@ def test_the_proof_of_a_private_run_is_told(monkeypatch, capsys, run):
         "delta": 1e-5,
         "accountant": "PLD",
         "sampling": "Poisson",
-        "neighbouring": "add or remove one image",
+        "relation": "add or remove one image",
     }
-    (run / "privacy.json").write_text(json.dumps(proof))
+    before = (run / "run.json").read_text()
+    (run / "run.json").write_text(json.dumps(json.loads(before) | {"privacy": proof}))
     try:
         assert call(monkeypatch, "audit", run, "--num", 50) == 0
     finally:
-        (run / "privacy.json").unlink()
+        (run / "run.json").write_text(before)
     assert "ε ≤ 9.3 (proved: δ = 1e-05, add or remove one image, Poisson, PLD); ε ≥ " in capsys.readouterr().out
 
 

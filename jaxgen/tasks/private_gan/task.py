@@ -7,10 +7,10 @@ import numpy as np
 
 from jaxgen.data.base import Source
 from jaxgen.data.notes import size_notes
-from jaxgen.data.sources import open_source
 from jaxgen.runs.measures import Measure
 from jaxgen.tasks.base import Data, Exportable, ExportChoices, Facts, Task, Trained, Use, facts_of
 from jaxgen.tasks.gan import task as plain
+from jaxgen.tasks.gan.data import open_images
 from jaxgen.tasks.gan.export import exportable
 from jaxgen.tasks.gan.pictures import draw_final, draw_over_time
 from jaxgen.tasks.load import save_weights
@@ -19,10 +19,6 @@ from jaxgen.tasks.private_gan.algorithm import make_private_gan
 from jaxgen.tasks.private_gan.config import PrivateGanRecipe
 from jaxgen.tasks.private_gan.evaluate import evaluate_in_private
 from jaxgen.training.step import Algorithm, TrainState
-
-
-def _open(config: PrivateGanRecipe, source: Source | None) -> Data:
-    return Data(source or open_source(config.data))
 
 
 def _make(config: PrivateGanRecipe, facts: Facts) -> Algorithm:
@@ -65,7 +61,7 @@ def _exportable(trained: Trained, choices: ExportChoices) -> Exportable:
 TASK = Task(
     name="private_gan",
     config=PrivateGanRecipe,
-    open=_open,
+    open=open_images,
     make=_make,
     measures=_measures,
     show=_show,
