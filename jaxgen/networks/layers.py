@@ -6,6 +6,7 @@ Images are NHWC; every function takes the number of spatial axes from its input,
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
@@ -25,6 +26,22 @@ def leaky_relu(x: Array) -> Array:
 
 he_init = nn.initializers.variance_scaling(2.0 / (1.0 + LEAK**2), "fan_in", "normal")
 """Normal weights that keep the variance of activations through LeakyReLU (He et al. 2015, equation 15)."""
+
+
+@jax.custom_vjp
+def clip_to_range(x: Array) -> Array:
+    """Returns x clipped to [-1, 1]; gradients that lead back into the range pass, so that no value is stuck outside.
+
+    Where most of a volume is empty, tanh soon makes all of it so, and lets no gradient through there.
+    """
+    return jnp.clip(x, -1.0, 1.0)
+
+
+def _keep_inward(x: Array, g: Array) -> tuple[Array]:
+    return (jnp.where((x < -1.0) & (g > 0.0) | (x > 1.0) & (g < 0.0), 0.0, g),)  # descent goes against g
+
+
+clip_to_range.defvjp(lambda x: (clip_to_range(x), x), _keep_inward)
 
 
 class Conv(nn.Module):

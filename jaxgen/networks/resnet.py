@@ -17,6 +17,7 @@ from jaxtyping import Array, Float
 from jaxgen.networks.conditioning import Condition, entries, join, score
 from jaxgen.networks.layers import (
     Conv,
+    clip_to_range,
     downsample,
     leaky_relu,
     scaled_init,
@@ -104,7 +105,8 @@ class Generator(nn.Module):
                 x = ResidualBlock(num_blocks, self.dtype)(x)
         if halved:  # blocks of voxels by channels would show as a pattern; a surface must be smooth
             x = upsample(Conv(NARROW, 1, self.dtype, kernel_init=scaled_init(1.0))(leaky_relu(x)))
-        return jnp.tanh(Conv(channels, dtype=self.dtype)(leaky_relu(x)).astype(jnp.float32))
+        x = Conv(channels, dtype=self.dtype)(leaky_relu(x)).astype(jnp.float32)
+        return clip_to_range(x) if halved else jnp.tanh(x)
 
 
 class Discriminator(nn.Module):
