@@ -41,7 +41,7 @@ class DataConfig:
         require(self.image_size is None or self.image_size >= 1, "image_size", self.image_size, "1 or more")
         require(self.volume_size is None or self.volume_size >= 1, "volume_size", self.volume_size, "1 or more")
         flat = self.volume_size is None or (self.image_size, self.crop_size) == (None, None)
-        require(flat, "volume_size", self.volume_size, "None with image_size or crop_size")
+        require(flat, "volume_size", self.volume_size, "None with image_size or crop_size; inverse_volumes has neither")
         require(self.channels in (None, 1, 3), "channels", self.channels, "1, 3 or None")
         require(self.crop_size is None or self.crop_size >= 8, "crop_size", self.crop_size, "8 or more, or None")
         require(self.crop_size is None or self.image_size is None, "crop_size", self.crop_size, "None with image_size")
