@@ -92,7 +92,7 @@ def restorer(tmp_path_factory):
     folder = tmp_path_factory.mktemp("restorer")
     run = write_restorer(folder / "run", INVERSE, (8, 8, 8, 1))
     export_run(str(run), folder / "bundle", "stablehlo")
-    return run, folder / "bundle"
+    return run, jaxgen.load(folder / "bundle")
 
 
 def restored_by_network(run, config, volume, known):
@@ -104,7 +104,7 @@ def restored_by_network(run, config, volume, known):
 
 
 def test_a_bundle_restores_volumes_of_any_size(restorer):
-    model, noise = jaxgen.load(restorer[1]), np.random.default_rng(1)
+    model, noise = restorer[1], np.random.default_rng(1)
     assert model.manifest.image == (None, None, None, 1)
     volume = noise.random((5, 9, 6)).astype(np.float32)
     expected = restored_by_network(restorer[0], INVERSE, 2 * volume - 1, np.ones_like(volume))
@@ -117,7 +117,7 @@ def test_a_bundle_restores_volumes_of_any_size(restorer):
 
 
 def test_a_bundle_fills_what_is_missing_in_a_volume_and_keeps_all_else(restorer):
-    model, noise = jaxgen.load(restorer[1]), np.random.default_rng(2)
+    model, noise = restorer[1], np.random.default_rng(2)
     volume, mask = noise.random((6, 6, 8)).astype(np.float32), np.zeros((6, 6, 8), bool)
     mask[2:4, 1:5, 3:6] = True
     expected = restored_by_network(restorer[0], INVERSE, 2 * volume - 1, 1.0 - mask.astype(np.float32))
@@ -129,7 +129,7 @@ def test_a_bundle_fills_what_is_missing_in_a_volume_and_keeps_all_else(restorer)
 @pytest.mark.parametrize("shape", [(5, 5), (2, 4, 4, 4), (4, 4, 4, 2)])
 def test_what_is_no_volume_is_named(restorer, shape):
     with pytest.raises(InputError, match=r"image: got .*accepted: uint8, uint16 or floats, of shape \(d, h, w\)"):
-        jaxgen.load(restorer[1]).restore(np.zeros(shape, np.float32))
+        restorer[1].restore(np.zeros(shape, np.float32))
 
 
 @pytest.mark.slow
