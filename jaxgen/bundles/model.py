@@ -13,7 +13,7 @@ from jaxgen.bundles.holes import fill_large_holes
 from jaxgen.bundles.levels import estimate_levels, windows_of
 from jaxgen.bundles.manifest import Manifest, read_manifest
 from jaxgen.bundles.program import Apply, load_estimator, load_model
-from jaxgen.bundles.tiling import restored_tiles
+from jaxgen.bundles.tiling import layout_of_volume, restored_tiles
 from jaxgen.errors import require
 from jaxgen.images import to_uint8
 from jaxgen.repairs import Repair, repair_levels
@@ -170,11 +170,12 @@ class Model:
         def program(images: np.ndarray, known: np.ndarray) -> np.ndarray:
             return np.asarray(self.apply(images, 1 - known, *told))  # its second input marks the missing pixels
 
-        if self.manifest.sizes[0] is not None or len(self.manifest.sizes) == 3:
+        if self.manifest.sizes[0] is not None:
             kept = np.ones(pixels.shape[:-1], np.float32) if known is None else known.astype(np.float32)
             return np.clip(program(pixels[None], kept[None, ..., None])[0], -1, 1)
         restored = np.empty_like(pixels)
-        layout = {"tile": TILE, "halo": self.manifest.halo, "multiple": self.manifest.multiple}
+        sizes, layout = pixels.shape[:-1], {"halo": self.manifest.halo, "multiple": self.manifest.multiple}
+        layout = layout_of_volume(sizes, **layout) if len(sizes) == 3 else {**layout, "tile": TILE}
         for place, values in restored_tiles(program, pixels, known, **layout):
             restored[place] = np.clip(values, -1, 1)
         return restored

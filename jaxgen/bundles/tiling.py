@@ -23,12 +23,15 @@ Pixels = UInt8[np.ndarray, "*s c"] | UInt16[np.ndarray, "*s c"]
 AnyPixels = Pixels | Float32[np.ndarray, "*s c"]
 Result = UInt8[np.ndarray, "*y c"] | UInt16[np.ndarray, "*y c"] | Float32[np.ndarray, "*y c"]
 Known = Bool[np.ndarray, "*s"]
-Place = tuple[slice, ...]
 """True for known pixels, false for those to fill in."""
+Place = tuple[slice, ...]
+"""Where a tile lies in the result."""
 WINDOWS = (128, 320, 448, 640)
 """Edges of the windows of networks that take an image in a larger array, besides that of the largest tiles."""
 GRAIN = 64
 """Window sizes are multiples of this, or that of the image, so that photos of all sizes share few compiled programs."""
+MOST_VOXELS = 8_000_000
+"""Voxels of a window of a volume, unless the network reaches farther."""
 
 
 class Span(NamedTuple):
@@ -206,6 +209,19 @@ def largest_tile(sizes: tuple[int, ...], pixels: int, *, halo: int, multiple: in
         if math.prod(s.stop - s.start for s in first) <= pixels:
             return tile
     return least
+
+
+def layout_of_volume(sizes: tuple[int, ...], *, halo: int, multiple: int, tile: int | None = None) -> dict[str, int]:
+    """Returns the layout of a volume, for `spans`: windows that fit it, as wider ones cost three times as much.
+
+    Args:
+      sizes: (d, h, w) in voxels.
+      halo: see `spans`.
+      multiple: see `spans`.
+      tile: see `spans`; None for the largest within `MOST_VOXELS`.
+    """
+    layout = {"halo": halo, "multiple": multiple, "grain": 1}
+    return {**layout, "tile": tile or largest_tile(sizes, MOST_VOXELS, **layout)}
 
 
 def choose_window(sizes: tuple[int, ...], *, tile: int, halo: int, multiple: int) -> int:

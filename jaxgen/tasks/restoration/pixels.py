@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxgen.bundles.holes import fill_large_holes
-from jaxgen.bundles.tiling import AnyPixels, Known, choose_window, in_windows, largest_tile, restore_tiled
+from jaxgen.bundles.tiling import AnyPixels, Known, choose_window, in_windows, layout_of_volume, restore_tiled
 from jaxgen.errors import require
 from jaxgen.repairs import DEFAULT, REPAIRS, parse_repairs, told_level
 from jaxgen.tasks.base import NOTHING, Trained
@@ -20,9 +20,6 @@ from jaxgen.types import Observation
 
 TILE = 512
 """Approximate edge of the tiles of photographs in pixels; larger ones take more memory and up to a point less time."""
-MOST_VOXELS = 8_000_000
-"""Voxels of a window of a volume at most, if the reach of the network allows it: 1.3 GB at 160 bytes a voxel, which is
-what was measured with the network of `RestorationConfig`."""
 NOTHING_SEEN = Seen({}, 0.0)
 OF_AXES = {
     2: "a network for images (2 spatial axes), as photographs are",
@@ -156,7 +153,7 @@ def make_restore(
     Args:
       models: the restorers.
       strength: see `adapt`.
-      tile: approximate edge of a tile in pixels; None for `TILE`, of volumes for the largest within `MOST_VOXELS`.
+      tile: approximate edge of a tile in pixels; None for `TILE`, of volumes see `layout_of_volume`.
       repair: result of `require_repairs`; None for what does no harm.
     """
 
@@ -186,17 +183,11 @@ def make_restore(
 
 
 def _layout(model: Trained, sizes: tuple[int, ...], tile: int | None) -> dict[str, int]:
-    """Returns tile, halo, multiple, and window or grain, for pictures of these sizes; see `spans`.
-
-    Windows of pictures are few, of fixed sizes. Those of volumes, where each step would cost three times as much, fit
-    the volume: a new size of volumes is compiled anew.
-    """
+    """Returns tile, halo, multiple, and window or grain, for pictures or a volume of these sizes; see `spans`."""
     own = model.algorithm.sizes
-    layout = {"halo": own.halo, "multiple": own.multiple}
     if len(sizes) == 3:
-        layout["grain"] = 1
-        return {**layout, "tile": tile or largest_tile(sizes, MOST_VOXELS, **layout)}
-    layout["tile"] = tile or TILE
+        return layout_of_volume(sizes, halo=own.halo, multiple=own.multiple, tile=tile)
+    layout = {"halo": own.halo, "multiple": own.multiple, "tile": tile or TILE}
     return {**layout, "window": choose_window(sizes, **layout)} if own.heeds_extent else layout
 
 

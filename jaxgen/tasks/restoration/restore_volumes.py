@@ -38,7 +38,7 @@ class VolumeOptions(NamedTuple):
       repair: see `require_repairs`.
       strength: weight of the restored volume, 0 to 1; that of the original is 1 - strength.
       force: whether to overwrite existing results.
-      tile: approximate edge of a tile in voxels; None: as large as the memory of `MOST_VOXELS` allows.
+      tile: approximate edge of a tile in voxels; None: see `layout_of_volume`.
       window: values that become -1 and 1 for the network; None for those of `window_of`.
       time: number of the one time to take from a file of several.
       resample: whether to restore on cubic voxels, as large as the shortest side of those of the file.
