@@ -116,6 +116,7 @@ def test_a_bundle_restores_volumes_of_any_size(restorer):
     assert np.abs(several[1, ..., 0] - found).max() > 0.1
 
 
+@pytest.mark.slow
 def test_a_bundle_fills_what_is_missing_in_a_volume_and_keeps_all_else(restorer):
     model, noise = restorer[1], np.random.default_rng(2)
     volume, mask = noise.random((6, 6, 8)).astype(np.float32), np.zeros((6, 6, 8), bool)

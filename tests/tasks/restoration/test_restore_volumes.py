@@ -10,9 +10,9 @@ import tifffile
 from PIL import Image
 
 import jaxgen
+from jaxgen.bundles import tiling
 from jaxgen.config_json import to_dict
 from jaxgen.tasks.load import load
-from jaxgen.tasks.restoration import pixels
 from jaxgen.tasks.restoration.config import RestorationConfig
 from jaxgen.tasks.restoration.pixels import make_restore, one_model
 from jaxgen.tasks.restoration.restorers import make_restorer
@@ -215,6 +215,7 @@ def test_one_time_of_several(network, model, monkeypatch, tmp_path, capsys):
     np.testing.assert_allclose(np.asarray(found.dataobj).T, expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_longer_voxels_are_kept_or_resampled_and_back(network, model, monkeypatch, tmp_path, capsys):
     values = NOISE.uniform(0, 1, SHAPE).astype(np.float32)
     np.savez(tmp_path / "a.npz", x=values, affine=affine_of((3.0, 1.0, 1.0)))
@@ -250,6 +251,7 @@ def tiles_of(path, x, known, tile):
     return restore(x, known, lambda done, total: calls.append(total)).pixels, len(calls)
 
 
+@pytest.mark.slow
 def test_tiles_along_three_axes_equal_the_whole_volume(tmp_path):
     """Sizes are no multiples; the network is told to find the noise."""
     config = RestorationConfig(widths=(3,), depth=1, damage="gaussian:0-0.2", repairs=("noise",))
@@ -358,7 +360,7 @@ def test_volumes_from_python(network, model, of_images):
 
 def test_volumes_too_large_for_the_memory_are_tiled_by_themselves(monkeypatch, model):
     x = np.zeros((11, 9, 160, 1), np.float32)
-    monkeypatch.setattr(pixels, "MOST_VOXELS", 12 * 10 * 120)
+    monkeypatch.setattr(tiling, "MOST_VOXELS", 12 * 10 * 120)
     assert tiles_of(model, x, None, None)[1] == 2
-    monkeypatch.setattr(pixels, "MOST_VOXELS", 12 * 10 * 160)
+    monkeypatch.setattr(tiling, "MOST_VOXELS", 12 * 10 * 160)
     assert tiles_of(model, x, None, None)[1] == 1
