@@ -17,6 +17,8 @@ from jaxgen.networks.extent import last_from, zero_beyond
 
 LEAK = 0.2
 """Slope of LeakyReLU for negative inputs, as in DCGAN and R3GAN."""
+NARROW = 4
+"""Channels of generators of volumes at full size, where more would take most of the time."""
 
 
 def leaky_relu(x: Array) -> Array:

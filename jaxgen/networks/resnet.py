@@ -16,6 +16,7 @@ from jaxtyping import Array, Float
 
 from jaxgen.networks.conditioning import Condition, entries, join, score
 from jaxgen.networks.layers import (
+    NARROW,
     Conv,
     clip_to_range,
     downsample,
@@ -26,9 +27,6 @@ from jaxgen.networks.layers import (
     upsample,
 )
 from jaxgen.types import Grid, Images
-
-NARROW = 4
-"""Channels of volumes at full size."""
 
 
 def stage_channels(base_channels: int, num_stages: int) -> tuple[int, ...]:

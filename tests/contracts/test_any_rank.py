@@ -366,7 +366,15 @@ def test_volumes_are_restored_where_they_are_missing_and_their_known_voxels_kept
 
 @pytest.mark.parametrize(
     ("name", "size", "rank"),
-    [("mlp", 4, 2), ("mlp", 4, 3), ("dcgan", 28, 2), ("resnet", 8, 2), ("resnet", 12, 3), ("resnet", 16, 3)],
+    [
+        ("mlp", 4, 2),
+        ("mlp", 4, 3),
+        ("dcgan", 28, 2),
+        ("dcgan", 28, 3),
+        ("resnet", 8, 2),
+        ("resnet", 12, 3),
+        ("resnet", 16, 3),
+    ],
 )
 def test_pairs_draw_and_judge_images_and_volumes(name: Any, size: int, rank: int) -> None:
     shape = (*(size,) * rank, 1)

@@ -15,7 +15,7 @@ class GanConfig:
     """Structure of a GAN; a change of it compiles a new program."""
 
     architecture: Literal["auto", "mlp", "dcgan", "resnet"] = "auto"
-    """dcgan: images of 28 or 32 px; resnet: sides of 8 to 256 px in steps of 4; mlp: any; auto: the first that fits."""
+    """dcgan: sides of 28 or 32 px; resnet: sides of 8 to 256 px in steps of 4; mlp: any; auto: the first that fits."""
     latent_dim: int = 64
     """Length of the latent vector."""
     base_channels: int = 32

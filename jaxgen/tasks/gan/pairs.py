@@ -33,8 +33,8 @@ class Pair(NamedTuple):
 PAIRS = {
     "dcgan": Pair(
         lambda shape, base: (dcgan.Generator(shape, base), dcgan.Discriminator(base)),
-        lambda sizes: len(sizes) == 2 and set(sizes) <= {28, 32},
-        "images of 28 or 32 px",
+        lambda sizes: set(sizes) <= {28, 32},
+        "28 or 32 px",
     ),
     "resnet": Pair(
         lambda shape, base: (resnet.Generator(shape, base), resnet.Discriminator(base)),

@@ -73,7 +73,7 @@ def test_it_is_evaluated(run, monkeypatch):
     assert (run.directory / "evaluation" / "volume-classifier-10-seed0-step4.json").exists()
 
 
-def test_the_recipe_takes_the_residual_pair():
+def test_the_recipe_takes_the_pair_of_the_digits():
     config = gan_volumes.CONFIG
-    assert architecture_for((config.data.volume_size,) * 3 + (1,)) == "resnet"
+    assert architecture_for((config.data.volume_size,) * 3 + (1,)) == "dcgan"
     assert dataclasses.replace(config.data, dataset="npz:x.npz").volume_size == 32
