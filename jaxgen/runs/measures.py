@@ -48,5 +48,5 @@ def best_in_words(ledger: Ledger, measures: Measures) -> str:
     scores = [(found, step) for step, found in entry.scores if math.isfinite(found)]
     if not (measures and scores):
         return ""
-    found, step = min(scores)
+    found, step = min(scores, key=lambda score: (score[0], -score[1]))  # of equal ones the newest, as is kept
     return f"; best checkpoint at step {step:,}: {measures[0].describe(value_of(measures[0], found))}"

@@ -118,7 +118,7 @@ def batch_shapes(steps: int, algorithm: Algorithm, source: Source) -> dict[str, 
     """Returns the shapes of the batches of a dispatch, for `fastest_steps`; see `data.pipeline` and `batches`."""
     num = algorithm.images_per_step
     if algorithm.batches is not None:
-        whole = algorithm.batches(source, batch_size=num)
+        whole = algorithm.batches(source, batch_size=num, start=num)  # the first one may read all images
         return {name: jax.ShapeDtypeStruct((steps, *x.shape), x.dtype) for name, x in next(whole).items()}
     shapes = {"images": jax.ShapeDtypeStruct((steps, num, *source.shape), np.uint8)}
     return shapes | ({} if source.labels is None else {"labels": jax.ShapeDtypeStruct((steps, num), np.int32)})

@@ -65,9 +65,7 @@ def make_private_gan(config: PrivateGanConfig, shape: Grid, batch_size: int, num
     noise = config.noise_multiplier
     require(noise is not None, "noise_multiplier", noise, "a number above 0")
     plain = make_gan(config, shape, batch_size, num_classes)
-    classes = 0 if config.conditioning == "none" else num_classes
-    gan = Gan(config, *make_gan_pair(config, shape), ADVERSARIAL_LOSSES[config.loss], shape, batch_size, classes)
-
+    gan = static_part(config, shape, batch_size, num_classes)
     return plain._replace(
         init=lambda key, hparams: init_gan(gan, key, hparams).replace(extras=first_turn()),
         step=partial(private_step, gan),
@@ -75,6 +73,12 @@ def make_private_gan(config: PrivateGanConfig, shape: Grid, batch_size: int, num
         takes_gradient=False,
         batches=poisson_batches,
     )
+
+
+def static_part(config: PrivateGanConfig, shape: Grid, batch_size: int, num_classes: int) -> Gan:
+    """Returns what is the same at every step, of arguments that `make_gan` has accepted."""
+    classes = 0 if config.conditioning == "none" else num_classes
+    return Gan(config, *make_gan_pair(config, shape), ADVERSARIAL_LOSSES[config.loss], shape, batch_size, classes)
 
 
 def first_turn() -> dict[str, jax.Array]:

@@ -25,14 +25,17 @@ def settle(config: PrivateGanRecipe, facts: Facts) -> PrivateGanRecipe:
     num, before = facts.num_images, structure.num_images
     require(before in (None, num), "num_images", f"{num:,} in the data", f"{before}, with which the run began")
     require(config.train.batch_size <= num, "batch_size", config.train.batch_size, f"at most {num:,}, all images")
-    q, epsilon, delta = config.train.batch_size / num, structure.epsilon, structure.delta
-    noise = structure.noise_multiplier or noise_multiplier(epsilon, delta, q, steps)
-    spent = epsilon_spent(noise, q, steps, delta)
+    structure = dataclasses.replace(structure, num_images=num)
+    config = dataclasses.replace(config, private_gan=structure)
+    q, epsilon, delta, asked = rate(config), structure.epsilon, structure.delta, questions(config, steps)
+    noise = structure.noise_multiplier or noise_multiplier(epsilon, delta, q, asked)
+    spent = epsilon_spent(noise, q, asked, delta)
+    if spent > epsilon and asked == 1:
+        reject("epsilon", epsilon, f"at least {_up(spent)}, which noise of {noise:.4g} spends at once")
     if spent > epsilon:
         most = steps_within(epsilon, delta, q, noise, steps)
         reject("steps", steps, f"at most {most:,}, where the budget is spent; these need --epsilon {_up(spent)}")
-    structure = dataclasses.replace(structure, num_images=num, noise_multiplier=noise)
-    return dataclasses.replace(config, private_gan=structure)
+    return dataclasses.replace(config, private_gan=dataclasses.replace(structure, noise_multiplier=noise))
 
 
 def spent_by(config: PrivateGanRecipe, steps: int, streams: int = 1, sharing: int = 1) -> float:
@@ -43,17 +46,26 @@ def spent_by(config: PrivateGanRecipe, steps: int, streams: int = 1, sharing: in
       steps: number of steps of each member.
       streams: number of independent streams of batches.
       sharing: number of members that share each. Their noisy sums of a batch are one of `sharing` times the dimension,
-        in which an image weighs the root of that more; that they were sampled helps only once.
+        in which an image weighs the root of that more; that they were sampled helps only once. An embedding is one.
     """
     structure = config.private_gan
-    return epsilon_spent(
-        structure.noise_multiplier / math.sqrt(sharing), rate(config), steps * streams, structure.delta
-    )
+    noise = structure.noise_multiplier / (1.0 if at_once(config) else math.sqrt(sharing))
+    return epsilon_spent(noise, rate(config), questions(config, steps) * streams, structure.delta)
+
+
+def at_once(config: PrivateGanRecipe) -> bool:
+    """Returns whether all images are asked once, at the first step, in place of some of them at each."""
+    return config.private_gan.privacy == "embedding"
+
+
+def questions(config: PrivateGanRecipe, steps: int) -> int:
+    """Returns how often so many steps ask the images: the number of noisy sums."""
+    return min(steps, 1) if at_once(config) else steps
 
 
 def rate(config: PrivateGanRecipe) -> float:
-    """Returns the probability with which a step draws each image."""
-    return config.train.batch_size / config.private_gan.num_images
+    """Returns the probability with which a noisy sum draws each image."""
+    return 1.0 if at_once(config) else config.train.batch_size / config.private_gan.num_images
 
 
 def promise(config: PrivateGanRecipe) -> dict[str, Any]:
@@ -62,12 +74,13 @@ def promise(config: PrivateGanRecipe) -> dict[str, Any]:
     return {
         "epsilon": structure.epsilon,
         "delta": structure.delta,
+        "mechanism": "Gaussian",
         "relation": RELATION,
-        "sampling": SAMPLING,
+        "sampling": "none" if at_once(config) else SAMPLING,
         "sampling_rate": rate(config),
         "num_images": structure.num_images,
         "noise_multiplier": structure.noise_multiplier,
-        "steps": config.train.steps,
+        "steps": questions(config, config.train.steps),
         "accountant": f"PLD of dp-accounting, grid {GRID:g}",
     }
 
@@ -84,7 +97,10 @@ def record(config: PrivateGanRecipe, members: int) -> dict[str, Any]:
 def _streams(config: PrivateGanRecipe, members: int) -> tuple[int, int]:
     """Returns the number of streams of batches in a scan, and of the members that share each; see `scans.feed`."""
     scan = getattr(config, "scan", None)
-    streams = 1 if scan is None else members if scan.halving else scan.seeds
+    halving = scan is not None and scan.halving
+    accepted = "False with an embedding, of which each new member would ask for another one"
+    require(not (halving and at_once(config)), "halving", halving, accepted)
+    streams = 1 if scan is None else members if halving else scan.seeds
     return streams, -(-members // streams)
 
 
@@ -98,10 +114,16 @@ CONTENTS = (
 def line(config: PrivateGanRecipe) -> str:
     """Returns the guarantee of each run in one line."""
     structure, steps = config.private_gan, config.train.steps
+    begin = f"privacy: (ε = {structure.epsilon:g}, δ = {structure.delta:g}), {RELATION}, "
+    if at_once(config):
+        return (
+            f"{begin}one Gaussian mechanism on all {structure.num_images:,} images, noise multiplier σ = "
+            f"{structure.noise_multiplier:.4g}, accountant PLD: it spends ε = {spent_by(config, steps):.4g}, the steps "
+            "nothing"
+        )
     by_rdp = epsilon_spent(structure.noise_multiplier, rate(config), steps, structure.delta, "rdp")
     return (
-        f"privacy: (ε = {structure.epsilon:g}, δ = {structure.delta:g}), {RELATION}, {SAMPLING} sampling "
-        f"q = {rate(config):.4g} of {structure.num_images:,} images, noise multiplier σ = "
+        f"{begin}{SAMPLING} sampling q = {rate(config):.4g} of {structure.num_images:,} images, noise multiplier σ = "
         f"{structure.noise_multiplier:.4g}, accountant PLD: {steps:,} steps spend ε = {spent_by(config, steps):.4g} "
         f"(RDP gives {by_rdp:.4g})"
     )

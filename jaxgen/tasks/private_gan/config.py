@@ -15,6 +15,9 @@ from jaxgen.training.config import TrainConfig
 class PrivateGanConfig(GanConfig):
     """Structure and privacy budget of a private GAN."""
 
+    privacy: Literal["discriminator", "embedding"] = "discriminator"
+    """What asks the images: each update of a discriminator (DP-SGD), or one noisy mean of random features, which a
+    generator alone is trained on; the latter takes minutes."""
     epsilon: float = 10.0
     """Privacy budget of the whole run: the run is refused if its steps would spend more."""
     delta: float = 1e-5
@@ -76,12 +79,13 @@ class PrivateGanRecipe:
     train: OmitArgPrefixes[TrainConfig] = TrainConfig(steps=5_000, batch_size=1024, checkpoint_every=500)
 
     first = (
-        "dataset", "image_size", "epsilon", "delta", "architecture", "conditioning", "hparams.lr", "hparams.clip",
-        "steps", "minutes", "batch_size", "seed", "out", "resume", "initial_weights",
+        "dataset", "image_size", "privacy", "epsilon", "delta", "architecture", "conditioning", "hparams.lr",
+        "hparams.clip", "steps", "minutes", "batch_size", "seed", "out", "resume", "initial_weights",
     )  # fmt: skip
     """The flags that `--help` shows; `--help-all` shows all."""
     counted = (
-        ("private_gan", "noise_multiplier"), ("private_gan", "num_images"), ("train", "batch_size"),
+        ("private_gan", "privacy"), ("private_gan", "noise_multiplier"), ("private_gan", "num_images"),
+        ("train", "batch_size"),
     )  # fmt: skip
     """What a run that goes on may not change: the privacy of all its steps is counted with it."""
 

@@ -17,12 +17,16 @@ from jaxgen.tasks.load import save_weights
 from jaxgen.tasks.private_gan import budget
 from jaxgen.tasks.private_gan.algorithm import make_private_gan
 from jaxgen.tasks.private_gan.config import PrivateGanRecipe
+from jaxgen.tasks.private_gan.embedding import make_embedding_gan
 from jaxgen.tasks.private_gan.evaluate import evaluate_in_private
 from jaxgen.training.step import Algorithm, TrainState
 
+ALGORITHMS = {"discriminator": make_private_gan, "embedding": make_embedding_gan}
+
 
 def _make(config: PrivateGanRecipe, facts: Facts) -> Algorithm:
-    return make_private_gan(config.private_gan, facts.shape, config.train.batch_size, len(facts.class_names))
+    make = ALGORITHMS[config.private_gan.privacy]
+    return make(config.private_gan, facts.shape, config.train.batch_size, len(facts.class_names))
 
 
 def _classes(config: PrivateGanRecipe, source: Source) -> tuple[str, ...]:

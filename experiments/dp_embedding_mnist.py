@@ -1,0 +1,23 @@
+"""A conditional generator of MNIST with differential privacy for each image, from one noisy mean of random features.
+
+Command:  python -m experiments.dp_embedding_mnist --epsilon 1
+"""
+
+from jaxgen.cli import run_recipe
+from jaxgen.tasks.private_gan.config import PrivateGanConfig, PrivateGanHparams, PrivateGanRecipe
+from jaxgen.training.config import TrainConfig
+
+CONFIG = PrivateGanRecipe(
+    private_gan=PrivateGanConfig(privacy="embedding", conditioning="projection", base_channels=16),
+    hparams=PrivateGanHparams(lr=2e-3, ema_half_life=20_000.0),
+    train=TrainConfig(steps=4_000, batch_size=100, checkpoint_every=1_000),
+)
+
+
+def main() -> None:
+    """Trains from the command line."""
+    run_recipe("dp_embedding_mnist", CONFIG, __doc__)
+
+
+if __name__ == "__main__":
+    main()
