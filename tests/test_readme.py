@@ -1,4 +1,4 @@
-"""The README and its table of results name only what exists."""
+"""The README and the pages of docs/ name only what exists."""
 
 import dataclasses
 import inspect
@@ -16,17 +16,25 @@ from jaxgen.tasks.restoration.config import RestorationRecipe
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text()
-RESULTS = (ROOT / "docs" / "results.md").read_text()
+PAGES = {path: path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))}
+ALL = "\n".join(PAGES.values())
 
 
 def test_files_named_exist():
-    for path in re.findall(r"\]\(([^)#:]+)\)", TEXT) + re.findall(
-        r"`((?:jaxgen|experiments|tests)/[\w./]*)`", TEXT + RESULTS
-    ):
+    for page, text in PAGES.items():
+        for path in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
+            assert (page.parent / path).exists(), f"{page}: {path}"
+    for path in re.findall(r"`((?:jaxgen|experiments|tests)/[\w./]*)`", ALL):
         assert (ROOT / path).exists(), path
-    for module in re.findall(r"(?:python -m |`)(experiments\.[\w.]*)", TEXT + RESULTS):
+    for module in re.findall(r"(?:python -m |`)(experiments\.[\w.]*)", ALL):
         path = ROOT / module.replace(".", "/")
         assert path.with_suffix(".py").exists() or (path / "__main__.py").exists(), module
+
+
+def test_the_readme_is_a_front_page():
+    assert len(TEXT.splitlines()) <= 180
+    linked = set(re.findall(r"\]\((docs/\w+\.md)\)", TEXT))
+    assert linked == {f"docs/{path.name}" for path in PAGES if path.parent.name == "docs"}
 
 
 def test_the_way_to_a_train_step_is_as_short_as_it_says():
@@ -60,7 +68,7 @@ def test_flags_named_exist():
         fields |= {prefix + f.name.replace("_", "-") for f in inner}
     programs = [*(ROOT / "experiments" / "benchmarks").glob("*.py"), *(ROOT / "experiments").glob("*_study.py")]
     own = set(re.findall(r"^    (\w+): ", "".join(p.read_text() for p in programs), re.M))
-    ours = re.sub(r"srun .*?(?=python)", "", TEXT + RESULTS)
+    ours = re.sub(r"srun .*?(?=python)", "", ALL)
     for flag in re.findall(r"(?<![\w-])--([\w.-]*\w)", ours):
         assert flag in fields or flag.removeprefix("no-").replace("-", "_") in own, flag
 

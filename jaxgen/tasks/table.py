@@ -43,7 +43,6 @@ TABLE = {
         {
             "gan": Preset("a GAN", "gan_mnist", scan_recipe="scan_gan_mnist"),
             "cgan": Preset("a GAN conditioned on the class; the subfolders of a folder are its classes", "cgan_mnist"),
-            "gan-volumes": Preset("a GAN of volumes (.nii.gz, .tif, .npy or .npz)", "gan_volumes"),
         },
         ("digits",),
     ),
