@@ -160,7 +160,7 @@ def test_initial_weights_of_a_private_run_count_towards_epsilon(tmp_path: Path) 
         settle(dataclasses.replace(config, private_gan=poor), facts_of(SOURCE))
     algorithm = make_private_gan(config.private_gan, SHAPE, NUM, CLASSES)
     warm, line = warm_start(algorithm, config, str(run.directory))
-    state = warm.init(jax.random.key(0), vars(config.hparams))
+    state = warm.init(jax.random.key(0), {**vars(config.hparams), "schedule_images": 100.0})
     averaged = load(run.directory).state.ema_params["generator"]
     jax.tree.map(np.testing.assert_array_equal, state.params["generator"], averaged)
     assert "new: discriminator/" in line
