@@ -26,6 +26,9 @@ class PrivateGanConfig(GanConfig):
     """Standard deviation of the noise, in units of the clip; None: the least that keeps to epsilon over all steps."""
     num_images: int | None = None
     """Number of training images, which is not kept private; None: that of the data."""
+    earlier: tuple[float, ...] = ()
+    """Noise multiplier, sampling rate and steps of each private training whose weights this one starts from, which
+    count towards epsilon; empty: those of the run that `initial_weights` names."""
     loss: Literal["non_saturating", "hinge"] = "non_saturating"
     """Adversarial loss; relativistic is excluded, because its generator loss reads real images."""
     penalties: tuple[Literal["r1", "r2"], ...] = ()
@@ -85,7 +88,7 @@ class PrivateGanRecipe:
     """The flags that `--help` shows; `--help-all` shows all."""
     counted = (
         ("private_gan", "privacy"), ("private_gan", "noise_multiplier"), ("private_gan", "num_images"),
-        ("train", "batch_size"),
+        ("private_gan", "earlier"), ("train", "batch_size"),
     )  # fmt: skip
     """What a run that goes on may not change: the privacy of all its steps is counted with it."""
 
