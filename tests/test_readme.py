@@ -16,7 +16,10 @@ from jaxgen.tasks.restoration.config import RestorationRecipe
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text()
-PAGES = {path: path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))}
+EXAMPLE = ROOT / "docs" / "adding_a_task.md"
+"""What it adds does not exist."""
+PATHS = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+PAGES = {path: path.read_text() for path in PATHS if path != EXAMPLE}
 ALL = "\n".join(PAGES.values())
 
 
