@@ -26,7 +26,7 @@ class TrainConfig:
     initial_weights: str | None = None
     """Fine-tuning: start a new run from the weights of a run, a bundle or the package, as far as the arrays fit."""
     logger: str | None = None
-    """MODULE:FUNCTION of your own, called with (step, values) for each line of metrics, e.g. for Weights & Biases."""
+    """Function of your own, called with (step, values) for each line of metrics, e.g. for Weights & Biases."""
     steps_per_dispatch: int | None = None
     """Steps in one compiled call; None: 10 on a CPU, 20 on a GPU, 50 on a TPU."""
     devices: int | None = None
