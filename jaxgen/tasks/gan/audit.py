@@ -18,7 +18,9 @@ from jaxgen.types import Batch
 
 
 def audit_run(gan: Trained, run: Path, num: int | None = None, seed: int = 0) -> Outcome:
-    """Returns the outcome of two attacks on a GAN; prints it and writes it to RUN/private and the report.
+    """Returns the outcome of attacks on a GAN; prints it and writes it to RUN/private and the report.
+
+    A GAN that was trained on a noisy embedding has no discriminator, so that only its images are attacked.
 
     Args:
       gan: result of `load`.
@@ -33,10 +35,9 @@ def audit_run(gan: Trained, run: Path, num: int | None = None, seed: int = 0) ->
     require(num >= 1, "num", num, "1 or more")
     found = find_candidates(gan, run, seed, lambda data: open_splits(gan.config.data)[1])
     fakes = (images for images, _ in generated_by(gan, found.train, num, seed).batches(500))
-    scores = {
-        "discriminator (white box)": in_batches(_discriminator(gan), found.batch),
-        "nearest fakes (black box)": nearest_fakes(found.batch["images"], fakes),
-    }
+    scores = {"nearest fakes (black box)": nearest_fakes(found.batch["images"], fakes)}
+    if "discriminator" in gan.state.params:
+        scores = {"discriminator (white box)": in_batches(_discriminator(gan), found.batch), **scores}
     return conclude(gan, run, found, scores, seed)
 
 
