@@ -1,6 +1,7 @@
 """The outcome of an audit: its figures as text, as a file and as a picture."""
 
 import io
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -105,8 +106,9 @@ def sentences(outcome: Outcome) -> list[str]:
             "trained on, so it proves no ε (--canaries 1000 at training)",
         ]
     num = outcome.included + outcome.others
+    shown = math.floor(10 * outcome.shown) / 10  # a lower bound must not be rounded up
     lines = [
-        f"{_proved(outcome.proof)}; ε ≥ {outcome.shown:.1f} (attacked: 95%, {num:,} canaries)",
+        f"{_proved(outcome.proof)}; ε ≥ {shown:.1f} (attacked: 95%, {num:,} canaries)",
         f"a perfect attack would show ε ≥ {outcome.largest:.1f}; a low bound is no proof of privacy: a better attack "
         "may show more",
     ]
@@ -122,9 +124,9 @@ def _proved(proof: Mapping[str, Any]) -> str:
         return "ε ≤ unknown (no proof: this run was not private)"
     about = [
         f"δ = {proof['delta']:g}",
-        *(str(proof[k]) for k in ("relation", "sampling", "accountant") if k in proof),
+        *(str(proof[k]) for k in ("relation", "sampling", "accountant") if proof.get(k, "none") != "none"),
     ]
-    return f"ε ≤ {proof['epsilon']:.1f} (proved: {', '.join(about)})"
+    return f"ε ≤ {proof['epsilon']:g} (proved: {', '.join(about)})"
 
 
 def read_proof(run: Path) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def test_the_quality_is_the_mean_psnr_over_draws_and_pairs():
 PROOF = {
     "epsilon": 9.28,
     "delta": 1e-5,
-    "neighbouring": "add or remove one image",
+    "relation": "add or remove one image",
     "sampling": "Poisson",
     "accountant": "PLD",
 }
@@ -73,10 +73,17 @@ def separated(num: int = 400) -> tuple[dict[str, np.ndarray], np.ndarray]:
 def test_the_sentence_says_what_is_proved_and_what_is_attacked():
     scores, included = separated()
     found = outcome.judge({"a": scores["a"]}, included, True, PROOF)
-    upper = "ε ≤ 9.3 (proved: δ = 1e-05, add or remove one image, Poisson, PLD)"
+    upper = "ε ≤ 9.28 (proved: δ = 1e-05, add or remove one image, Poisson, PLD)"
     assert outcome.sentences(found)[0] == f"{upper}; ε ≥ {found.shown:.1f} (attacked: 95%, 400 canaries)"
     assert "no proof of privacy" in outcome.sentences(found)[1]
     assert not any("warning" in line for line in outcome.sentences(found))
+
+
+def test_bounds_are_not_rounded_to_more_than_was_proved_or_shown():
+    row = outcome.Row("quality", Rate(0.7, 0.6, 0.8), Rate(0.1, 0.0, 0.2), 0.96)
+    proof = {**PROOF, "epsilon": 1.04, "sampling": "none"}
+    first = outcome.sentences(outcome.Outcome((row,), 50, 50, True, 3.1, proof))[0]
+    assert first.startswith("ε ≤ 1.04 (proved: δ = 1e-05, add or remove one image, PLD); ε ≥ 0.9 (attacked")
 
 
 def test_more_than_was_proved_is_a_warning():

@@ -17,6 +17,8 @@ from jaxgen.runs.folder import Run
 from jaxgen.tasks import table
 from jaxgen.tasks.base import Trained, facts_of
 from jaxgen.tasks.gan.config import GanConfig, GanRecipe
+from jaxgen.tasks.private_gan import embedding
+from jaxgen.tasks.private_gan.config import PrivateGanConfig, PrivateGanRecipe
 from jaxgen.tasks.restoration.config import RestorationConfig, RestorationRecipe
 from jaxgen.tasks.super_resolution.config import SuperResolutionConfig, SuperResolutionRecipe
 from jaxgen.tasks.train import train_run
@@ -151,7 +153,34 @@ def test_the_proof_of_a_private_run_is_told(monkeypatch, capsys, run):
         assert call(monkeypatch, "audit", run, "--num", 50) == 0
     finally:
         (run / "run.json").write_text(before)
-    assert "ε ≤ 9.3 (proved: δ = 1e-05, add or remove one image, Poisson, PLD); ε ≥ " in capsys.readouterr().out
+    assert "ε ≤ 9.28 (proved: δ = 1e-05, add or remove one image, Poisson, PLD); ε ≥ " in capsys.readouterr().out
+
+
+def test_a_private_gan_without_a_discriminator_is_attacked_by_its_images(npz, tmp_path, monkeypatch):
+    monkeypatch.setattr(embedding, "PROJECTIONS", 30)
+    structure = PrivateGanConfig("mlp", 2, 1, noise_multiplier=2.0, privacy="embedding")
+    config = PrivateGanRecipe(DataConfig(f"npz:{npz}", canaries=40), structure, train=TRAIN)
+    found = audited(trained_for(config, 0, tmp_path), tmp_path, 50)
+    assert [row["attack"] for row in found["rows"]] == ["nearest fakes (black box)"]
+
+
+@pytest.mark.slow
+def test_a_private_run_is_trained_and_audited_at_the_command_line(monkeypatch, capsys, npz, tmp_path):
+    for name in ("jaxgen.tasks.train.plot_curves", "jaxgen.tasks.private_gan.task.draw_final"):
+        monkeypatch.setattr(name, lambda *args: None)  # tested elsewhere
+    small = ("--architecture", "mlp", "--base-channels", 1, "--latent-dim", 2, "--conditioning", "none", "--devices", 1)
+    few = ("--steps", 2, "--batch-size", 16, "--log-every", 2, "--checkpoint-every", 2, "--sample-every", 2)
+    asked = ("--dataset", f"npz:{npz}", "--canaries", 40, "--epsilon", 5, "--out", tmp_path)
+    assert call(monkeypatch, "train", "private_gan", *asked, *small, *few) == 0
+    (folder,) = (tmp_path / "private_gan").iterdir()
+    capsys.readouterr()
+    assert call(monkeypatch, "audit", folder, "--num", 50) == 0
+    printed = capsys.readouterr().out
+    proof = json.loads((folder / "run.json").read_text())["privacy"]
+    assert (proof["epsilon"], proof["num_images"]) == (5.0, 80 - int((~read_canaries(folder).included).sum()))
+    upper = "ε ≤ 5 (proved: δ = 1e-05, add or remove one image, Poisson, PLD of dp-accounting, grid 0.0001)"
+    assert f"{upper}; ε ≥ 0.0 (attacked: 95%, 40 canaries)" in printed
+    assert "discriminator (white box)" in printed
 
 
 def test_a_resume_keeps_the_coins_and_another_seed_is_refused(run, npz):

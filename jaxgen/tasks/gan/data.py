@@ -1,6 +1,7 @@
 """What the user's images decide of the training of a GAN: its size, its architecture, and what is said of them."""
 
 import dataclasses
+from typing import Any
 
 from jaxgen.data.base import Source
 from jaxgen.data.canaries import flip_coins
@@ -16,13 +17,13 @@ FEW_IMAGES = 200
 """Number of images below which augmentation is advised."""
 
 
-def open_images(config: GanRecipe, source: Source | None) -> Data:
+def open_images(config: Any, source: Source | None) -> Data:
     """Returns the training images; checkpoints are compared with these too, so that test images choose none."""
     return Data(flip_coins(source or open_source(config.data), config.data.canaries, config.train.seed))
 
 
-def adapt(config: GanRecipe, dataset: str, image_size: int | None) -> GanRecipe:
-    """Returns the configuration for the user's images: the pictures of a folder are resized to one size."""
+def adapt(config: Any, dataset: str, image_size: int | None) -> Any:
+    """Returns the configuration of any GAN for the user's images: the pictures of a folder are resized to one size."""
     if config.data.volume_size is not None:
         return config
     size = image_size or (FOLDER_SIZE if dataset.startswith("folder:") else None)
