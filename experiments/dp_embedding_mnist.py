@@ -9,8 +9,8 @@ from jaxgen.training.config import TrainConfig
 
 CONFIG = PrivateGanRecipe(
     private_gan=PrivateGanConfig(privacy="embedding", conditioning="projection", base_channels=16),
-    hparams=PrivateGanHparams(lr=2e-3, ema_half_life=20_000.0),
-    train=TrainConfig(steps=4_000, batch_size=100, checkpoint_every=1_000),
+    hparams=PrivateGanHparams(lr=4e-3, lr_final=2e-4, ema_half_life=10_000.0),
+    train=TrainConfig(steps=5_000, batch_size=100, checkpoint_every=500),
 )
 
 

@@ -1,4 +1,4 @@
-"""The changes that CONTRIBUTING.md shows are made to a copy of the project, and work together."""
+"""The changes of CONTRIBUTING.md and docs/adding_a_task.md are made to a copy of the project, and work together."""
 
 import json
 import os
@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-TEXT = (ROOT / "CONTRIBUTING.md").read_text()
+MAP = (ROOT / "CONTRIBUTING.md").read_text()
+TEXT = MAP + (ROOT / "docs" / "adding_a_task.md").read_text()
+DESIGN = (ROOT / "docs" / "design.md").read_text()
 STEP = """
 import jax, numpy as np
 from experiments.corners_mnist import CONFIG
@@ -88,6 +90,20 @@ def test_every_kind_of_thing_is_shown() -> None:
         "jaxgen/tasks/autoencoder", "experiments",
     }  # fmt: skip
     assert len(blocks()) == 15
+
+
+def test_the_map_is_short_and_names_what_exists() -> None:
+    assert len(MAP.splitlines()) <= 250
+    made = {path for path, language, _ in blocks() if language == "python"}
+    named = re.findall(r"`((?:jaxgen|tests|experiments)/[\w./]*)`", TEXT + DESIGN) + re.findall(r"\]\(([\w./]+)\)", MAP)
+    assert [path for path in named if path not in made and not (ROOT / path).exists()] == []
+
+
+def test_the_table_of_rooms_has_every_room() -> None:
+    listed = set(re.findall(r"`([\w./]+)`", "".join(re.findall(r"^\| (`.*?) \|", DESIGN, re.M))))
+    rooms = {f"{path.parent.name}/" for path in ROOT.glob("jaxgen/*/__init__.py")}
+    rooms |= {path.name for path in ROOT.glob("jaxgen/[a-z]*.py")}
+    assert listed == rooms | {"experiments/"}
 
 
 def test_a_step_with_all_of_them_together(copy: Path) -> None:

@@ -13,7 +13,8 @@ from jaxgen.bundles.holes import fill_large_holes
 from jaxgen.bundles.levels import estimate_levels, windows_of
 from jaxgen.bundles.manifest import Manifest, read_manifest
 from jaxgen.bundles.program import Apply, load_estimator, load_model
-from jaxgen.bundles.tiling import layout_of_volume, restored_tiles
+from jaxgen.bundles.tiling import restored_tiles
+from jaxgen.bundles.volume_tiles import layout_of_volume
 from jaxgen.errors import require
 from jaxgen.images import to_uint8
 from jaxgen.repairs import Repair, repair_levels

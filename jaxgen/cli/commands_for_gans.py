@@ -30,20 +30,19 @@ def sample(
       run: run folder (OUT/RECIPE/TIMESTAMP), name of a recipe (its newest run in runs/), latest, the file
         generator.safetensors of a run, or digits, the GAN of the package.
       num: number of images; by default 64, or one for each label, or for each place of the grid.
-      label: class of a conditional model, by name or number; again for each further class, in order. A value that is no
-        class is a list of classes: 3,1,4.
+      label: class of a conditional model, by name or number. Repeat the flag for several classes, or list them: 3,1,4.
       seed: random seed.
-      seeds: one image for each of these seeds, such as 1-50 or 3,8,10-12; none depends on the others.
-      latents: .npz file with `latents` (n, z), maybe `labels`, to draw the images of exactly these.
-      interpolate: steps from each image of --seeds or --latents to the next.
+      seeds: draw one image from each of these seeds, such as 1-50 or 3,8,10-12; it depends on that seed alone.
+      latents: draw the images of the latents in this .npz file: `latents` (n, z), and optionally `labels` (n).
+      interpolate: number of steps from each image of --seeds or --latents to the next.
       truncation: factor of the latents, 0 to 1: a smaller one gives more typical images with less variety.
       grid: rows and columns of the picture, such as 4x6.
-      out: .png for one picture of all images; FOLDER/ for a .png file for each, 00000.png and so on; .npz for the
-        arrays `images` (uint8, n h w c) and `labels` (if any). Of volumes .png shows slices and views and .gif turns
-        them; .nii.gz, .nii, .tif and .npy hold them, as a folder does in .nii.gz files; .glb, .stl and .ply their
-        surface.
-      checkpoint: latest, best (lowest distance measured in training) or a step.
-      force: overwrite an existing file, or those in a folder.
+      out: images: .png for one picture of all; FOLDER/ for a .png file of each, 00000.png and so on; .npz for the
+        arrays `images` (uint8, n h w c) and `labels` (if any). Volumes: .png for a picture of slices and surfaces; .gif
+        for turning surfaces; .nii.gz, .nii, .tif, .npy or .npz for the voxels; FOLDER/ for a .nii.gz file of each;
+        .glb, .stl or .ply for the surfaces.
+      checkpoint: latest, best (the best by the measure taken in training) or a step.
+      force: overwrite an existing file, or files in an existing folder.
     """
     model = shipped_or_run(run, use="sample")
     _require_free(out, force)
@@ -78,17 +77,18 @@ def evaluate(
 
     Args:
       run: as for sample.
-      samples: images to evaluate instead of a run, all of one size: a folder of image files, or an .npz or .npy file
-        with `images` (n h w c, uint8 or floats in [0, 1]), maybe `labels`.
-      reference: real images to compare those of --samples with: a folder, a file or the name of a data set (mnist,
-        cifar10, ...); by default mnist. What exists as a folder or file is one.
-      num: number of images; results are comparable only for the same number.
+      samples: evaluate these images instead of a run, all of one size: a folder of image files, or an .npz or .npy file
+        with `images` (n h w c, uint8 or floats in [0, 1]), and optionally `labels`.
+      reference: compare --samples with these real images: a folder, a file or the name of a data set (mnist,
+        cifar10, ...); by default mnist. A folder or file of that name comes first.
+      num: number of images; compare only results of the same number.
       checkpoint: latest, best or a step.
       data_dir: folder of the TFDS data sets; by default that of the run.
-      image_size: side in pixels of the real images; only for --samples.
-      volume_size: side in voxels of real volumes; then --samples holds volumes (n d h w c). Only for --samples.
-      channels: 1 (grey) or 3 (RGB) for the real images; only for --samples.
-      inception_weights: weights of the FID Inception network (.pth, .safetensors), to compare in its features.
+      image_size: with --samples: height and width in pixels to which the real images are resized.
+      volume_size: with --samples: volumes (n d h w c) are evaluated, and the real ones get this size in voxels.
+      channels: with --samples: channels of the real images, 1 (grey) or 3 (RGB).
+      inception_weights: file of weights of the FID Inception network (.pth or .safetensors), to measure distances in
+        its features.
       seed: random seed.
     """
     if (run is None) == (samples is None):
@@ -122,15 +122,16 @@ def project(
     checkpoint: str = "latest",
     force: bool = False,
 ) -> None:
-    """Finds the latents from which a GAN draws given pictures as nearly as it can.
+    """Finds the latents whose images by a GAN are closest to given pictures.
 
     Args:
       run: as for sample.
-      pictures: files, folders or patterns; cut to their middle square and resized to the GAN's size.
-      label: class of the pictures of a conditional GAN, or again for each picture in order; by default the best.
-      steps: steps of the search; more come nearer.
-      seed: random seed of the starts.
-      out: .png with each picture beside its projection; the latents go to an .npz file of the same name.
+      pictures: files, folders or patterns (*.png); cut to the central square and resized to the size of the GAN.
+      label: with a conditional GAN: class of all pictures; repeat the flag to give one for each picture in order. By
+        default the class that comes closest.
+      steps: gradient steps of the search; more come closer.
+      seed: random seed of the latents that the search starts from.
+      out: .png of each picture beside its projection; an .npz file of the same name gets the latents.
       checkpoint: latest, best or a step.
       force: overwrite existing files.
     """

@@ -96,28 +96,29 @@ def restore(
     time: int | None = None,
     resample: bool = False,
 ) -> None:
-    """Restores photographs: removes noise and JPEG artifacts, and when asked blur, scratches and dust; fills holes.
+    """Restores photographs: removes noise and JPEG artifacts; on request also blur, scratches and dust; fills holes.
 
-    With a model that was trained on volumes it restores volumes.
+    Restores volumes with a model that was trained on volumes.
 
     Args:
-      photos: files, folders or patterns (*.jpg); JPEG, PNG, WebP, TIFF or BMP with 8 or 16 bits. Of volumes .nii.gz,
-        .nii, .tif, .npy or .npz; affine, type and header are kept.
+      photos: files, folders or patterns (*.jpg). Photographs: JPEG, PNG, WebP, TIFF or BMP with 8 or 16 bits. Volumes:
+        .nii.gz, .nii, .tif, .npy or .npz; the result keeps affine, type and header.
       out: folder for the restored photographs.
-      repair: what to repair, joined by commas: noise, jpeg, blur, scratches, dust, salt-and-pepper; or all. By default
-        noise and jpeg where they are seen, and unmistakable salt and pepper.
+      repair: what to repair, separated by commas: noise, jpeg, blur, scratches, dust, salt-and-pepper; or all. By
+        default noise and jpeg where the network detects them, and salt and pepper where it is certain.
       strength: from 0 (the photo unchanged) to 1 (full restoration).
-      mask: image of the photo's size, white where to fill in, or painted on transparency; the rest stays unchanged.
-      model: run (folder, recipe or latest) or restorer.safetensors file; by default the pretrained model.
-      checkpoint: of the run given by --model: latest, best or a step.
-      compare: also write each photo beside its result.
+      mask: image of the same size, white where pixels are to be filled in, or a transparent image painted there; all
+        other pixels stay unchanged.
+      model: run (folder, recipe or latest) or a file restorer.safetensors; by default the weights of the package.
+      checkpoint: checkpoint of the run given by --model: latest, best or a step.
+      compare: also write a picture of each photo beside its result.
       force: overwrite existing results.
       allow_large: accept photos above the size limit, which protects against decompression bombs.
-      tile: approximate edge in pixels of the tiles that are restored at once; a smaller one takes less memory.
-      window: of volumes, the values that become black and white; beyond them voxels stay as they are. By default 0 to
-        255 for bytes, 0 to 1 for shares, else the least and greatest value.
-      time: of volumes, number of the one time to take from a file of several, from 0.
-      resample: of volumes, restore on cubic voxels, and bring the change back to those of the file.
+      tile: approximate edge in pixels of the tiles that are restored one at a time; smaller tiles need less memory.
+      window: volumes: the two values that the network sees as black and as white; voxels outside stay unchanged. By
+        default 0 and 255 for bytes, 0 and 1 for floats in that range, else the least and the greatest value.
+      time: volumes: index, from 0, of the time point to restore, if a file holds several.
+      resample: volumes: restore on cubic voxels, then transfer the change to the voxels of the file.
     """
     from jaxgen.tasks.restoration import pixels
 
@@ -159,12 +160,12 @@ def upscale(
       photos: files, folders or patterns (*.jpg); JPEG, PNG, WebP, TIFF or BMP with 8 or 16 bits.
       scale: factor for height and width, such as 4 or 2.5.
       out: folder for the enlarged photographs.
-      kind: photo (the default) for photographs with some noise, blur or JPEG artifacts, or bicubic for clean pictures
-        that software has made smaller.
-      strength: from 0 (plain bicubic enlargement) to 1 (that of the network alone).
-      model: run (folder, recipe or latest) or upscaler.safetensors file; by default the pretrained model.
-      checkpoint: of the run given by --model: latest, best or a step.
-      compare: also write the bicubic enlargement of each photo beside its result.
+      kind: photo (the default) for photographs with some noise, blur or JPEG artifacts; bicubic for clean pictures that
+        were made smaller by software.
+      strength: from 0 (bicubic interpolation alone) to 1 (the network alone).
+      model: run (folder, recipe or latest) or a file upscaler.safetensors; by default the weights of the package.
+      checkpoint: checkpoint of the run given by --model: latest, best or a step.
+      compare: also write a picture of the bicubic enlargement beside the result.
       force: overwrite existing results.
       allow_large: accept photos and results above the size limits.
     """
@@ -191,21 +192,21 @@ def evaluate_restoration(
 ) -> None:
     """Measures restoration of artificially damaged photographs: PSNR and SSIM, beside classical methods.
 
-    The everyday suite asks what a restorer does to photographs as people have them, and begins with the harm: what
-    became of clean ones (as they are, with captions, dates, frames, snow, and drawn ones). It has PSNR alone, with the
-    worst picture of each row. The super-resolution suite measures networks that enlarge, by the protocol of published
-    tables: PSNR and SSIM of the luma, for small images by bicubic reduction; and for some damaged as photographs are.
+    The everyday suite damages photographs as it happens in practice. It first measures harm: the change of clean
+    pictures (photographs; with captions, dates, frames or snow; drawings). It reports PSNR, with the worst picture of
+    each row. The super-resolution suite measures networks that enlarge, by the protocol of published tables: PSNR and
+    SSIM of the luma after bicubic reduction; and after realistic damage.
 
     Args:
-      folder: folder of clean photographs; everyday takes their middle 256 x 256 pixels and leaves smaller ones out. For
-        a model of volumes: folder of volumes, or .npz or .npy file.
-      suite: standard, or everyday: clean photographs that must come back as they were, then noise, cameras, grain and
-        JPEG, then scratches, film lines, dust, salt and pepper, which are repaired when asked for; or
-        super-resolution: enlargement by each factor of the network.
-      model: run (folder, recipe or latest) or its file of weights; by default the pretrained model.
-      checkpoint: of the run given by --model: latest, best or a step.
+      folder: folder of clean photographs; everyday takes their central 256 x 256 pixels and skips smaller ones. For a
+        model of volumes: folder of volumes, or .npz or .npy file.
+      suite: standard (noise, salt and pepper, missing pixels, strokes, scratches, JPEG and blur at fixed levels);
+        everyday (clean pictures; noise, camera noise, grain and JPEG; scratches, film lines, dust, salt and pepper with
+        their repair requested); or super-resolution (enlargement by each factor of the network).
+      model: run (folder, recipe or latest) or its file of weights; by default those of the package.
+      checkpoint: checkpoint of the run given by --model: latest, best or a step.
       num: use only the first NUM photographs.
-      seed: random seed of the damage; super-resolution has fixed ones.
+      seed: random seed of the damage; super-resolution uses fixed seeds.
       out: folder for table.json and sheet.png; by default nothing is written.
     """
     require(suite in SUITES, "suite", suite, ", ".join(SUITES))
@@ -232,13 +233,13 @@ def export(
     """Exports a trained model as a bundle, for jaxgen.load or an ONNX runtime.
 
     Args:
-      run: run (folder, recipe or latest), members/NUMBER of a scan, or digits, photos, photos-grey, photos-marks,
-        upscale, upscale-bicubic.
+      run: run (folder, recipe or latest), SCAN/members/NUMBER, or weights of the package: digits, photos, photos-grey,
+        photos-marks, upscale, upscale-bicubic.
       out: folder for the bundle.
       format: stablehlo, onnx (StableHLO and ONNX) or safetensors (only weights and manifest).
       checkpoint: latest, best or a step.
-      iterations: of a recurrent network; by default as in training.
-      scale: of a network that enlarges, the factor of the bundle; by default its largest.
+      iterations: number of iterations of a recurrent network; by default as in training.
+      scale: factor of a network that enlarges, one for each bundle; by default its largest.
       force: replace an existing bundle.
     """
     from jaxgen.export.bundle import export_run
@@ -262,7 +263,7 @@ def web(
     Args:
       runs: as for export, or bundles exported with --format onnx.
       out: folder for the page.
-      serve: serve the page to this machine until Ctrl-C; without runs, serve an existing page.
+      serve: serve the page on this machine until Ctrl-C; without runs, serve an existing page.
       port: port to serve on.
       ort: folder or .tgz of onnxruntime-web; by default npm downloads it.
       force: replace an existing page.
@@ -281,7 +282,7 @@ def doctor(out: str = "runs") -> None:
     """Reports hardware, software, speed and likely problems of this machine; needs no data and no network.
 
     Args:
-      out: folder where runs would be written.
+      out: folder of runs, whose disk is checked.
     """
     require("://" not in out, "out", out, "a folder; a bucket can be mounted as one (TPU_SETUP.md)")
     from jaxgen.doctor.report import diagnose

@@ -12,7 +12,7 @@ from jaxgen.runs import listing
 def runs(
     what: Positional[str] = "runs", first: Positional[str | None] = None, second: Positional[str | None] = None
 ) -> None:
-    """Lists runs with data, progress, metrics, size and age; `compare RUN RUN` compares two.
+    """Lists runs with data, progress, metrics, size and age; `compare RUN RUN` compares two runs.
 
     Args:
       what: a folder of runs, or the word compare.
@@ -38,16 +38,16 @@ def _run(field: str, name: str | None) -> Path:
 
 
 def audit(run: Positional[str], num: int | None = None, seed: int = 0, checkpoint: str = "latest") -> None:
-    """Attacks a trained model: how well do its scores tell the images that it was trained on from others?
+    """Measures by membership inference how much a trained model reveals about its training images.
 
-    It guesses the coins of the canaries (`--canaries 1000` at training). It prints the AUC, the rate of true positives
-    at 1% false ones and a lower bound of epsilon, and writes them to RUN/private. Without canaries it tells training
-    images from held-out ones, which shows overfitting and proves no bound.
+    Guesses which canaries were trained on; train with `--canaries 1000` to have some. Prints the AUC, the true positive
+    rate at a false positive rate of 1%, and a lower bound of epsilon, and writes them to RUN/private. Without canaries
+    it tells training images from held-out ones, which shows overfitting and proves no bound.
 
     Args:
       run: run folder (OUT/RECIPE/TIMESTAMP), name of a recipe (its newest run in runs/), or latest.
-      num: images that a GAN generates, among which copies are looked for; by default 10,000.
-      seed: random seed of these images, or of the damage that a restorer is given.
+      num: number of images to generate with a GAN and to search for copies; by default 10,000.
+      seed: random seed of the generated images, or of the damage that a restorer gets.
       checkpoint: latest, best or a step.
     """
     require(num is None or num >= 1, "num", num, "1 or more")

@@ -23,7 +23,7 @@ WORDS = {
     "what": "FOLDER", "samples": "FOLDER", "inception_weights": "FILE", "ort": "FILE", "checkpoint": "STEP",
     "label": "CLASS", "coordinator": "HOST:PORT", "damage": "DAMAGE", "schedule": "PHASES", "validation": "DATASET",
     "dataset": "DATASET", "reference": "REAL", "seeds": "SEEDS", "latents": "FILE", "grid": "ROWSxCOLUMNS",
-    "window": "LOW HIGH",
+    "pictures": "PICTURE", "window": "LOW HIGH", "logger": "MODULE:FUNCTION",
 }  # fmt: skip
 """Words for the values of flags that are texts, by name; of others, for example numbers, by type."""
 NUMBERS: dict[Any, tuple[str, str]] = {int: ("N", "a whole number"), float: ("X", "a number")}

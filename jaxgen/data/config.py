@@ -14,7 +14,7 @@ class DataConfig:
 
     dataset: str = "mnist"
     """A TFDS name (mnist, fashion_mnist, cifar10, ...), folder:PATH, npz:FILE (or .npy), or digits (5,000 bundled);
-    of volumes npz:FILE (or .npy), folder:PATH or volumes_of_digits."""
+    for volumes npz:FILE (or .npy), folder:PATH or volumes_of_digits."""
     data_dir: str | None = None
     """Folder with TFDS data sets; TFDS_DATA_DIR and TFDS's default folder are searched too."""
     split: str = "train"
@@ -22,20 +22,21 @@ class DataConfig:
     image_size: int | None = None
     """Height and width in pixels after centre crop and resize; None: that of the data set."""
     volume_size: int | None = None
-    """Depth, height and width of volumes after the means of blocks are taken; None: images are read, not volumes."""
+    """Depth, height and width of volumes, which are reduced to them by block means; None: images, not volumes."""
     channels: int | None = None
     """1 (grey) or 3 (RGB); None: what the data set has."""
     crop_size: int | None = None
-    """Height and width in pixels of random crops, drawn anew in each epoch; for folder:PATH alone."""
+    """Height and width in pixels of random crops, drawn anew in each epoch; only for folder:PATH."""
     flip: bool = False
     """Mirror half of the images left to right, and rotate crops by multiples of 90 degrees; refused for digits."""
     window: tuple[float, float] | None = None
-    """Values of the files of volumes that become black and white; None: those of their type, or the extremes."""
+    """Values LOW HIGH of volume files that become black and white; None: 0 255 for bytes, 0 1 for floats in that range,
+    else the least and the greatest."""
     time: int | None = None
-    """Number of the one time to take from each file of volumes that holds several, from 0."""
+    """Index, from 0, of the time point to take from volume files that hold several."""
     canaries: int = 0
-    """Training images of which a coin decides whether they are left out, so that `jaxgen audit` can tell what the model
-    gives away of its images; about half of them are lost to the training."""
+    """Number of canaries: training images of which about half, drawn at random, are left out, so that `jaxgen audit`
+    can measure how much the model reveals about its training images."""
 
     def __post_init__(self) -> None:
         require(self.image_size is None or self.image_size >= 1, "image_size", self.image_size, "1 or more")

@@ -76,6 +76,16 @@ class Conv(nn.Module):
         return y
 
 
+def volumes_of(x: Float[Array, "b *s c"], channels: int) -> Array:
+    """Returns the volumes of a generator's last features by a convolution; to be called in a compact module.
+
+    At first they are all but empty. Were they full of noise, a generator would first learn to ignore its latents, as
+    most of what it should draw is empty, and would then make one shape for all.
+    """
+    y = Conv(channels, dtype=x.dtype, kernel_init=scaled_init(0.1))(x)
+    return clip_to_range(y.astype(jnp.float32) - 1.0)
+
+
 def space_to_depth(x: Float[Array, "b *s c"]) -> Array:
     """Halves every spatial axis by moving each 2x2 (2x2x2) block into channels: (b, h, w, c) -> (b, h/2, w/2, 4c).
 

@@ -18,13 +18,13 @@ from jaxgen.networks.conditioning import Condition, entries, join, score
 from jaxgen.networks.layers import (
     NARROW,
     Conv,
-    clip_to_range,
     downsample,
     leaky_relu,
     scaled_init,
     space_to_depth,
     stage_sizes,
     upsample,
+    volumes_of,
 )
 from jaxgen.types import Grid, Images
 
@@ -103,8 +103,8 @@ class Generator(nn.Module):
                 x = ResidualBlock(num_blocks, self.dtype)(x)
         if halved:  # blocks of voxels by channels would show as a pattern; a surface must be smooth
             x = upsample(Conv(NARROW, 1, self.dtype, kernel_init=scaled_init(1.0))(leaky_relu(x)))
-        x = Conv(channels, dtype=self.dtype)(leaky_relu(x)).astype(jnp.float32)
-        return clip_to_range(x) if halved else jnp.tanh(x)
+            return volumes_of(leaky_relu(x), channels)
+        return jnp.tanh(Conv(channels, dtype=self.dtype)(leaky_relu(x)).astype(jnp.float32))
 
 
 class Discriminator(nn.Module):

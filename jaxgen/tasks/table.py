@@ -48,7 +48,10 @@ TABLE = {
     ),
     "private_gan": Row(
         "jaxgen.tasks.private_gan.task",
-        {"private_gan": Preset("a GAN with differential privacy for each image", "dp_cgan_mnist")},
+        {
+            "private_gan": Preset("a GAN with differential privacy for each image", "dp_cgan_mnist"),
+            "private_embedding": Preset("a private generator from one noisy mean, in minutes", "dp_embedding_mnist"),
+        },
     ),
     "restoration": Row(
         "jaxgen.tasks.restoration.task",

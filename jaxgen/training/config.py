@@ -12,7 +12,7 @@ class TrainConfig:
     """How long to train, on which devices, and what to write."""
 
     steps: int = 9_000
-    """Number of generator or restorer updates."""
+    """Number of steps: updates of the generator or restorer."""
     minutes: float | None = None
     """Stop after this many minutes of training, if that comes first."""
     batch_size: int = 32
@@ -22,15 +22,15 @@ class TrainConfig:
     out: str = "runs"
     """Folder of runs; a run is written to OUT/RECIPE/TIMESTAMP."""
     resume: str | None = None
-    """Run folder to continue, or "latest"; other flags then change the configuration of that run."""
+    """Continue this run (its folder, or "latest"); other flags change its configuration."""
     initial_weights: str | None = None
-    """Start a new run from the weights of a run, a bundle or the package, where their arrays fit (fine-tuning)."""
+    """Fine-tuning: start a new run from the weights of a run, a bundle or the package, as far as the arrays fit."""
     logger: str | None = None
-    """MODULE:FUNCTION of your own, called with (step, values) for each line of metrics, as for Weights & Biases."""
+    """Function of your own, called with (step, values) for each line of metrics, e.g. for Weights & Biases."""
     steps_per_dispatch: int | None = None
-    """Steps in one compiled call; None: as suits the backend."""
+    """Steps in one compiled call; None: 10 on a CPU, 20 on a GPU, 50 on a TPU."""
     devices: int | None = None
-    """Devices for each batch, over all processes; None: as many as divide the batch (a CPU has one for each core)."""
+    """Devices over all processes; None: as many as divide the batch (a CPU has one for each core)."""
     parallel: Literal["jit", "pmap"] = "jit"
     """Data parallelism: jit (one program for all devices) or pmap (averages gradients; one process only)."""
     accumulate: int = 1
@@ -46,7 +46,7 @@ class TrainConfig:
     log_every: int = 100
     """Steps between lines of metrics."""
     sample_every: int = 1000
-    """Steps between sample grids."""
+    """Steps between pictures of samples."""
     checkpoint_every: int = 1000
     """Steps between checkpoints."""
 

@@ -1,4 +1,4 @@
-"""The audit of small private trainings: it stays below the epsilon that is proved, and sees where a proof is broken."""
+"""The audit of small private trainings: it stays below the proved epsilon, and shows where a proof is broken."""
 
 from typing import Any
 

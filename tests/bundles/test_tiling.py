@@ -13,12 +13,12 @@ from jaxgen.bundles.tiling import (
     GRAIN,
     choose_window,
     in_windows,
-    largest_tile,
     restore_tiled,
     restored_tiles,
     spans,
     windows,
 )
+from jaxgen.bundles.volume_tiles import largest_tile
 from jaxgen.errors import InputError
 from jaxgen.networks.layers import conv, depth_to_space, leaky_relu, space_to_depth
 

@@ -55,6 +55,39 @@ def test_steps_within_a_budget_are_the_most() -> None:
     assert epsilon_spent(20.0, 1.0, 0, DELTA) == 0.0
 
 
+EARLIER = (4.0, 1.0, 1.0, 30.0, 1.0, 9.0)
+"""One step with noise 4, and nine with 30, of all images."""
+
+
+def test_earlier_trainings_are_composed() -> None:
+    """Gaussian mechanisms compose to one: the squares of 1 / noise add up."""
+    whole = 1 / np.sqrt(1 / 4**2 + 9 / 30**2 + 16 / 20**2)
+    expected = epsilon_of_gaussian(whole, 1)
+    assert expected - 1e-4 <= epsilon_spent(20.0, 1.0, 16, DELTA, earlier=EARLIER) <= expected * 1.001
+    assert expected < epsilon_spent(20.0, 1.0, 16, DELTA, "rdp", EARLIER) < 1.5 * expected
+    before = epsilon_of_gaussian(1 / np.sqrt(1 / 4**2 + 9 / 30**2), 1)
+    assert epsilon_spent(1.0, 1.0, 0, DELTA, earlier=EARLIER) == pytest.approx(before, rel=1e-3)
+
+
+@pytest.mark.parametrize("budget", [1.3, 2.0])
+def test_noise_after_earlier_trainings_spends_what_is_left(budget: float) -> None:
+    """The largest 1 / noise is that which is left of the whole Gaussian mechanism."""
+    whole = optimize.brentq(lambda noise: epsilon_of_gaussian(noise, 1) - budget, 0.5, 20.0)
+    least = np.sqrt(16 / (1 / whole**2 - 1 / 4**2 - 9 / 30**2))
+    found = noise_multiplier(budget, DELTA, 1.0, 16, EARLIER)
+    assert epsilon_spent(found, 1.0, 16, DELTA, earlier=EARLIER) <= budget
+    assert least <= found * (1 + 1e-6)
+    assert found < 1.02 * least
+    assert steps_within(budget, DELTA, 1.0, found, 50, EARLIER) == 16
+
+
+def test_a_budget_that_is_spent_already_is_refused() -> None:
+    with pytest.raises(InputError, match=r"epsilon: got 0.9; accepted: above 1.\d+, which was spent on the initial"):
+        noise_multiplier(0.9, DELTA, 1.0, 16, EARLIER)
+    with pytest.raises(InputError, match=r"earlier: got \(4.0, 1.0\); accepted: noise multiplier, sampling rate"):
+        epsilon_spent(1.0, 1.0, 1, DELTA, earlier=(4.0, 1.0))
+
+
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "dp_accounting", None)
     with pytest.raises(InputError, match=r"epsilon: needs the package dp_accounting: pip install 'jaxgen\[privacy\]'"):

@@ -5,7 +5,7 @@ import math
 
 from jaxgen.runs import ledger as book
 from jaxgen.runs.driver import Members
-from jaxgen.runs.measures import Measure
+from jaxgen.runs.measures import Measure, best_in_words
 from jaxgen.scans.scan import format_leaderboard
 
 
@@ -84,3 +84,9 @@ def test_a_diverged_member_always_makes_way():
     after, slots = book.halved(ledger, [], lambda i: {"lr": 0.0}, step=10)
     assert slots == (0,)
     assert (after[0].status, after[0].slot) == ("diverged", -1)
+
+
+def test_of_equal_scores_the_newest_checkpoint_is_called_the_best() -> None:
+    measure = Measure("quality", "protocol", lambda state: 1.0)
+    entry = book.Entry(0, 0, 0, {}, 0, scores=((2, 1.0), (4, 1.0), (6, 3.0)))
+    assert best_in_words((entry,), (measure,)) == "; best checkpoint at step 4: 1"

@@ -29,7 +29,7 @@ class GanConfig:
     penalty_interval: int = 1
     """Apply the penalties at every n-th step, n times as strongly."""
     discriminator_updates: int = 1
-    """Discriminator updates per generator update; each reads a batch of other images, and images count all of them."""
+    """Discriminator updates per generator update; each reads a batch of its own, which counts as images read."""
     augment: tuple[Literal["translation", "cutout", "color", "flips"], ...] = ()
     """DiffAugment: random augmentations of the discriminator's input, for small data sets."""
     optimizer: Literal["adam", "sgd"] = "adam"

@@ -2,10 +2,13 @@
 
 import dataclasses
 import math
+from pathlib import Path
 from typing import Any
 
 from jaxgen.errors import reject, require
 from jaxgen.privacy.accounting import GRID, RELATION, SAMPLING, epsilon_spent, noise_multiplier, steps_within
+from jaxgen.runs.folder import read_run_config
+from jaxgen.runs.reading import read_run
 from jaxgen.tasks.base import Facts
 from jaxgen.tasks.gan import pairs
 from jaxgen.tasks.private_gan.config import PrivateGanConfig, PrivateGanRecipe
@@ -25,15 +28,16 @@ def settle(config: PrivateGanRecipe, facts: Facts) -> PrivateGanRecipe:
     num, before = facts.num_images, structure.num_images
     require(before in (None, num), "num_images", f"{num:,} in the data", f"{before}, with which the run began")
     require(config.train.batch_size <= num, "batch_size", config.train.batch_size, f"at most {num:,}, all images")
-    structure = dataclasses.replace(structure, num_images=num)
+    earlier = structure.earlier or _earlier(config.train.initial_weights)
+    structure = dataclasses.replace(structure, num_images=num, earlier=earlier)
     config = dataclasses.replace(config, private_gan=structure)
     q, epsilon, delta, asked = rate(config), structure.epsilon, structure.delta, questions(config, steps)
-    noise = structure.noise_multiplier or noise_multiplier(epsilon, delta, q, asked)
-    spent = epsilon_spent(noise, q, asked, delta)
+    noise = structure.noise_multiplier or noise_multiplier(epsilon, delta, q, asked, earlier)
+    spent = epsilon_spent(noise, q, asked, delta, earlier=earlier)
     if spent > epsilon and asked == 1:
         reject("epsilon", epsilon, f"at least {_up(spent)}, which noise of {noise:.4g} spends at once")
     if spent > epsilon:
-        most = steps_within(epsilon, delta, q, noise, steps)
+        most = steps_within(epsilon, delta, q, noise, steps, earlier)
         reject("steps", steps, f"at most {most:,}, where the budget is spent; these need --epsilon {_up(spent)}")
     return dataclasses.replace(config, private_gan=dataclasses.replace(structure, noise_multiplier=noise))
 
@@ -50,7 +54,18 @@ def spent_by(config: PrivateGanRecipe, steps: int, streams: int = 1, sharing: in
     """
     structure = config.private_gan
     noise = structure.noise_multiplier / (1.0 if at_once(config) else math.sqrt(sharing))
-    return epsilon_spent(noise, rate(config), questions(config, steps) * streams, structure.delta)
+    asked = questions(config, steps) * streams
+    return epsilon_spent(noise, rate(config), asked, structure.delta, earlier=structure.earlier)
+
+
+def _earlier(initial_weights: str | None) -> tuple[float, ...]:
+    """Returns what the private run, if it is one, of these initial weights has asked its images; see `earlier`."""
+    folder = Path(initial_weights or "")
+    if initial_weights is None or read_run(folder).get("task") != "private_gan":
+        return ()
+    before = read_run_config(folder, PrivateGanRecipe)
+    asked = questions(before, before.train.steps)
+    return (*before.private_gan.earlier, before.private_gan.noise_multiplier, rate(before), float(asked))
 
 
 def at_once(config: PrivateGanRecipe) -> bool:
@@ -81,6 +96,7 @@ def promise(config: PrivateGanRecipe) -> dict[str, Any]:
         "num_images": structure.num_images,
         "noise_multiplier": structure.noise_multiplier,
         "steps": questions(config, config.train.steps),
+        "earlier": structure.earlier,
         "accountant": f"PLD of dp-accounting, grid {GRID:g}",
     }
 
@@ -115,13 +131,15 @@ def line(config: PrivateGanRecipe) -> str:
     """Returns the guarantee of each run in one line."""
     structure, steps = config.private_gan, config.train.steps
     begin = f"privacy: (ε = {structure.epsilon:g}, δ = {structure.delta:g}), {RELATION}, "
+    if structure.earlier:
+        begin += f"ε = {spent_by(config, 0):.4g} of it spent on the initial weights, "
     if at_once(config):
         return (
             f"{begin}one Gaussian mechanism on all {structure.num_images:,} images, noise multiplier σ = "
             f"{structure.noise_multiplier:.4g}, accountant PLD: it spends ε = {spent_by(config, steps):.4g}, the steps "
             "nothing"
         )
-    by_rdp = epsilon_spent(structure.noise_multiplier, rate(config), steps, structure.delta, "rdp")
+    by_rdp = epsilon_spent(structure.noise_multiplier, rate(config), steps, structure.delta, "rdp", structure.earlier)
     return (
         f"{begin}{SAMPLING} sampling q = {rate(config):.4g} of {structure.num_images:,} images, noise multiplier σ = "
         f"{structure.noise_multiplier:.4g}, accountant PLD: {steps:,} steps spend ε = {spent_by(config, steps):.4g} "
@@ -137,7 +155,7 @@ def notes(config: PrivateGanRecipe) -> tuple[str, ...]:
         lines.append(f"{few} private is hardly useful")
     if structure.delta > 1 / structure.num_images:
         lines.append("privacy: δ is above 1 / number of images, which allows to publish one of them: choose it smaller")
-    if config.train.initial_weights is not None:
+    if config.train.initial_weights is not None and not structure.earlier:
         lines.append("privacy: counted from here; if the initial weights have seen these images, add what that spent")
     return tuple(lines)
 

@@ -19,23 +19,26 @@ class PrivateGanConfig(GanConfig):
     """What asks the images: each update of a discriminator (DP-SGD), or one noisy mean of random features, which a
     generator alone is trained on; the latter takes minutes."""
     epsilon: float = 10.0
-    """Privacy budget of the whole run: the run is refused if its steps would spend more."""
+    """Privacy budget of the whole run; a run whose steps would spend more is refused."""
     delta: float = 1e-5
     """Probability that the guarantee does not hold; well below 1 / number of images."""
     noise_multiplier: float | None = None
-    """Standard deviation of the noise, in units of the clip; None: as much as steps and epsilon ask for."""
+    """Standard deviation of the noise, in units of the clip; None: the least that keeps to epsilon over all steps."""
     num_images: int | None = None
-    """Number of training images, which counts as public; None: read from the data."""
+    """Number of training images, which is not kept private; None: that of the data."""
+    earlier: tuple[float, ...] = ()
+    """Noise multiplier, sampling rate and steps of each private training whose weights this one starts from, which
+    count towards epsilon; empty: those of the run that `initial_weights` names."""
     loss: Literal["non_saturating", "hinge"] = "non_saturating"
-    """Adversarial loss; the relativistic one is not there, as its generator would see private images."""
+    """Adversarial loss; relativistic is excluded, because its generator loss reads real images."""
     penalties: tuple[Literal["r1", "r2"], ...] = ()
-    """Gradient penalties, inside the clip of each image; they take several times as long."""
+    """Gradient penalties, part of the clipped gradient of each image; steps take several times as long."""
     discriminator_updates: int = 5
-    """Discriminator updates, one each step, per generator update."""
+    """Discriminator updates per generator update; each step is one."""
     adaptive: bool = False
     """Raise the number of updates along 1, 2, 5, ..., 5000 while the discriminator fails on generated images."""
     dtype: Literal["float32"] = "float32"
-    """Compute dtype: in others the norms would not bound what is summed."""
+    """Compute dtype; with less precision the clip would not bound each gradient."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -50,7 +53,7 @@ class PrivateGanHparams(GanHparams):
     """Numbers of a private GAN: those of a GAN, and the clip."""
 
     clip: float = 1.0
-    """Norm to which the gradient of each image is cut."""
+    """Largest norm of the gradient of an image; longer ones are clipped to it."""
     lr: float = 5e-4
     """Learning rate of both networks at the start."""
     lr_final: float = 1e-4
@@ -85,7 +88,7 @@ class PrivateGanRecipe:
     """The flags that `--help` shows; `--help-all` shows all."""
     counted = (
         ("private_gan", "privacy"), ("private_gan", "noise_multiplier"), ("private_gan", "num_images"),
-        ("train", "batch_size"),
+        ("private_gan", "earlier"), ("train", "batch_size"),
     )  # fmt: skip
     """What a run that goes on may not change: the privacy of all its steps is counted with it."""
 

@@ -24,7 +24,7 @@ from jaxgen.training.optimizers import apply_gradients, average, make_optimizer
 from jaxgen.training.step import Algorithm, TrainState, advanced
 from jaxgen.types import Batch, Grid, Images, Metrics, Params, PRNGKey
 
-PROJECTIONS = 4000
+PROJECTIONS = 2000
 """Number of random projections; each gives two features."""
 
 

@@ -28,15 +28,15 @@ class RestorationConfig:
     keep_known: bool = False
     """Return known pixels unchanged; this is right for damage that leaves them intact, such as holes."""
     schedule: str = "noise:2000,damage:4000"
-    """Phases in order with their numbers of steps; the last one continues to the end of the run."""
+    """Phases PHASE:STEPS in order; the last one continues to the end of the run."""
     damage: str = "gaussian:0-0.2"
     """Damage of the phase "damage": KIND:LOW-HIGH. + joins kinds in order; | separates choices, one for each image."""
     repairs: tuple[str, ...] = ()
-    """What the network is told to repair, of noise, jpeg, blur, scratches, dust and salt_and_pepper; damage of another
-    kind belongs to the picture. Empty: all of `damage`, without being told."""
+    """Kinds of damage that the user can select for repair: noise, jpeg, blur, scratches, dust, salt_and_pepper. The
+    network keeps all other damage. Empty: it always repairs all of `damage`."""
     loss: Literal["charbonnier", "l1", "mse", "psnr", "levels"] = "charbonnier"
-    """Loss, for the recurrent network its mean over the iterations; psnr: minus PSNR, so that images weigh alike;
-    levels: that of the estimated levels alone, which takes a fraction of the time."""
+    """Loss (recurrent: the mean over iterations); psnr: minus PSNR, which weighs all images alike; levels: that of the
+    estimated levels of damage alone, for a quick training of the estimator."""
     optimizer: Literal["adam", "muon", "sgd"] = "adam"
     """Optimizer; muon orthogonalises the updates of convolutions."""
     dtype: Literal["float32", "bfloat16"] = "float32"

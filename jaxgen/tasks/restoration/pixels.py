@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxgen.bundles.holes import fill_large_holes
-from jaxgen.bundles.tiling import AnyPixels, Known, choose_window, in_windows, layout_of_volume, restore_tiled
+from jaxgen.bundles.tiling import AnyPixels, Known, choose_window, in_windows, restore_tiled
+from jaxgen.bundles.volume_tiles import layout_of_volume
 from jaxgen.errors import require
 from jaxgen.repairs import DEFAULT, REPAIRS, parse_repairs, told_level
 from jaxgen.tasks.base import NOTHING, Trained

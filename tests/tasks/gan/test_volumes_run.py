@@ -73,7 +73,8 @@ def test_it_is_evaluated(run, monkeypatch):
     assert (run.directory / "evaluation" / "volume-classifier-10-seed0-step4.json").exists()
 
 
-def test_the_recipe_takes_the_pair_of_the_digits():
+def test_the_recipe_fits_other_volumes():
     config = gan_volumes.CONFIG
-    assert architecture_for((config.data.volume_size,) * 3 + (1,)) == "dcgan"
+    assert architecture_for((config.data.volume_size,) * 3 + (1,)) == "dcgan"  # which made one shape of all latents
+    assert config.gan.architecture == "resnet"
     assert dataclasses.replace(config.data, dataset="npz:x.npz").volume_size == 32

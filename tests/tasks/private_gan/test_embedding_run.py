@@ -19,10 +19,11 @@ from jaxgen.privacy.embedding import Projections, draw_projections
 from jaxgen.runs.folder import new_run, read_run_config
 from jaxgen.scans.config import scan_of
 from jaxgen.tasks.base import facts_of
+from jaxgen.tasks.initial_weights import warm_start
 from jaxgen.tasks.load import load
 from jaxgen.tasks.private_gan import embedding
-from jaxgen.tasks.private_gan.algorithm import static_part
-from jaxgen.tasks.private_gan.budget import promise, record, settle, spent_by
+from jaxgen.tasks.private_gan.algorithm import make_private_gan, static_part
+from jaxgen.tasks.private_gan.budget import notes, promise, record, settle, spent_by
 from jaxgen.tasks.private_gan.config import PrivateGanConfig, PrivateGanRecipe
 from jaxgen.tasks.private_gan.embedding import Matching, discrepancy, make_embedding_gan
 from jaxgen.tasks.train import train_run
@@ -138,3 +139,29 @@ def test_the_discrepancy_is_the_unbiased_one_of_each_class() -> None:
         expected += share**2 * np.mean(pairs) - 2 * share * np.mean(own @ target[c]) + target[c] @ target[c]
     found = jax.jit(partial(discrepancy, matching))(*map(jnp.asarray, (target, images, place)))
     assert float(found) == pytest.approx(2 * expected, rel=1e-4)
+
+
+def test_initial_weights_of_a_private_run_count_towards_epsilon(tmp_path: Path) -> None:
+    """The generator of an embedding, then DP-SGD with everything drawn: the squares of 1 / noise add up."""
+    run = new_run("private", str(tmp_path), "command")
+    train_run(run, CONFIG, source=SOURCE)
+    discriminator = dataclasses.replace(CONFIG.private_gan, privacy="discriminator", epsilon=1.0)
+    train = dataclasses.replace(CONFIG.train, initial_weights=str(run.directory), batch_size=NUM)
+    config = settle(dataclasses.replace(CONFIG, private_gan=discriminator, train=train), facts_of(SOURCE))
+    before = settle(CONFIG, facts_of(SOURCE)).private_gan.noise_multiplier
+    assert config.private_gan.earlier == (before, 1.0, 1.0)
+    least = 1 / np.sqrt((1 / analytic_noise(1.0) ** 2 - 1 / before**2) / 4)
+    assert least * (1 - 1e-6) <= config.private_gan.noise_multiplier <= least * 1.02
+    assert spent_by(config, 4) == pytest.approx(1.0, rel=2e-3)
+    assert spent_by(config, 0) == pytest.approx(EPSILON, rel=3e-3)
+    assert " of it spent on the initial weights" in record(config, 1)["privacy"]["statement"]
+    assert not any("counted from here" in line for line in notes(config))
+    poor = dataclasses.replace(config.private_gan, epsilon=0.4, noise_multiplier=None)
+    with pytest.raises(InputError, match=r"epsilon: got 0.4; accepted: above 0.5\d*, which was spent on the initial"):
+        settle(dataclasses.replace(config, private_gan=poor), facts_of(SOURCE))
+    algorithm = make_private_gan(config.private_gan, SHAPE, NUM, CLASSES)
+    warm, line = warm_start(algorithm, config, str(run.directory))
+    state = warm.init(jax.random.key(0), {**vars(config.hparams), "schedule_images": 100.0})
+    averaged = load(run.directory).state.ema_params["generator"]
+    jax.tree.map(np.testing.assert_array_equal, state.params["generator"], averaged)
+    assert "new: discriminator/" in line

@@ -182,7 +182,7 @@ def test_members_that_share_batches_spend_more_than_those_that_do_not() -> None:
     seeds = dataclasses.replace(scan, scan=dataclasses.replace(scan.scan, seeds=2))
     noise = scan.private_gan.noise_multiplier
     settings, alone = (record(s, 2)["privacy"]["epsilon_spent_at_the_end"] for s in (scan, seeds))
-    assert settings == epsilon_spent(noise / np.sqrt(2), 0.5, 4, DELTA)
+    assert settings == epsilon_spent(float(noise / np.sqrt(2)), 0.5, 4, DELTA)
     assert alone == epsilon_spent(noise, 0.5, 8, DELTA)
     assert settings > 1.01 * alone
 

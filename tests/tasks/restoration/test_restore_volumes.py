@@ -10,7 +10,7 @@ import tifffile
 from PIL import Image
 
 import jaxgen
-from jaxgen.bundles import tiling
+from jaxgen.bundles import volume_tiles
 from jaxgen.config_json import to_dict
 from jaxgen.tasks.load import load
 from jaxgen.tasks.restoration.config import RestorationConfig
@@ -360,7 +360,7 @@ def test_volumes_from_python(network, model, of_images):
 
 def test_volumes_too_large_for_the_memory_are_tiled_by_themselves(monkeypatch, model):
     x = np.zeros((11, 9, 160, 1), np.float32)
-    monkeypatch.setattr(tiling, "MOST_VOXELS", 12 * 10 * 120)
+    monkeypatch.setattr(volume_tiles, "MOST_VOXELS", 12 * 10 * 120)
     assert tiles_of(model, x, None, None)[1] == 2
-    monkeypatch.setattr(tiling, "MOST_VOXELS", 12 * 10 * 160)
+    monkeypatch.setattr(volume_tiles, "MOST_VOXELS", 12 * 10 * 160)
     assert tiles_of(model, x, None, None)[1] == 1
