@@ -183,6 +183,7 @@ def test_a_private_run_is_trained_and_audited_at_the_command_line(monkeypatch, c
     assert "discriminator (white box)" in printed
 
 
+@pytest.mark.slow
 def test_a_resume_keeps_the_coins_and_another_seed_is_refused(run, npz):
     before = (run / FILE).read_bytes()
     config = with_data(GAN, npz, canaries=40)

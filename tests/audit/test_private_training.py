@@ -45,7 +45,7 @@ def trained() -> Any:
     algorithm = make_private_gan(config, SHAPE, MEAN)
 
     def one(coins: jax.Array, secrets: jax.Array, key: jax.Array) -> Any:
-        batch = {"images": IMAGES, "mask": coins.astype(jnp.float32)}
+        batch = {"images": jnp.asarray(IMAGES), "mask": coins.astype(jnp.float32)}
         step = lambda state, secret: (algorithm.step(state, {**batch, "secret": secret}, key)[0], None)  # noqa: E731
         return jax.lax.scan(step, algorithm.init(key, vars(HPARAMS)), secrets)[0].params
 

@@ -23,7 +23,7 @@ def open_images(config: Any, source: Source | None) -> Data:
 
 
 def adapt(config: Any, dataset: str, image_size: int | None) -> Any:
-    """Returns the configuration of any GAN for the user's images: pictures of a folder are resized to one size."""
+    """Returns the configuration of any GAN for the user's images: the pictures of a folder are resized to one size."""
     if config.data.volume_size is not None:
         return config
     size = image_size or (FOLDER_SIZE if dataset.startswith("folder:") else None)

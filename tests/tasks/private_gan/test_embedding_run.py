@@ -72,6 +72,7 @@ def refusing(num: int) -> Source:
     return dataclasses.replace(SOURCE, images=None, read=read)
 
 
+@pytest.mark.slow
 def test_a_run_reads_each_image_once_and_goes_on_without_any(tmp_path: Path) -> None:
     run = new_run("private", str(tmp_path), "command")
     train_run(run, CONFIG, source=refusing(1))

@@ -119,6 +119,7 @@ def test_other_images_on_resume_are_refused(run: Run) -> None:
         settle(stored, facts_of(array_source(np.zeros((41, 4, 4, 1), np.uint8))))
 
 
+@pytest.mark.slow
 def test_resume_counts_on_and_draws_new_noise(tmp_path: Path) -> None:
     """Twice from the same checkpoint: a plain run would come to the same weights, a private one must not."""
     settled = settle(CONFIG, facts_of(SOURCE))

@@ -118,6 +118,7 @@ def test_the_generator_is_updated_at_every_second_step(private: Runner) -> None:
     assert set(private.metrics) == {"loss/generator", "generated/accuracy", "schedule/updates", "schedule/lr"}
 
 
+@pytest.mark.slow
 def test_updates_adapt_to_the_accuracy_on_generated_images() -> None:
     """An accuracy far below the threshold for `GRACE` generator updates asks for the next number of the ladder."""
     runner = Runner(dataclasses.replace(SMALL, adaptive=True))
