@@ -75,7 +75,7 @@ def test_help_lists_commands_and_recipes(capsys):
         (["train", "--steps", "3"], ["no name", "gan_mnist"]),
         (["--verbose"], ["--verbose", "--help"]),
         (["sample", "nowhere"], ["run:", "'nowhere'", "; digits\n"]),
-        (["sample", "photos"], ["run:", "'photos'", "restoration", "a run of task gan, digits\n"]),
+        (["sample", "photos"], ["run:", "'photos'", "restoration", "a run of task gan or private_gan, digits\n"]),
         (["project", "digits", "nowhere.png"], ["pictures:", "'nowhere.png'"]),
         (["project", "digits", "x.png", "--out", "x.gif"], ["out:", "'x.gif'", ".png"]),
         (["sample", "x", "--nonsense"], ["--nonsense", "jaxgen sample --help"]),

@@ -158,7 +158,7 @@ def test_arrays_of_any_size_are_projected_from_python(gan, found):
     with pytest.raises(InputError, match=r"labels: got .*; accepted: None, since it has no classes"):
         jaxgen.project(gan, large, 7)
     with pytest.raises(
-        InputError, match="model: got 'photos', of task restoration; accepted: a run of task gan, digits"
+        InputError, match="model: got 'photos', of task restoration; accepted: a run of task gan or private_gan, digits"
     ):
         jaxgen.project("photos", large)
 
