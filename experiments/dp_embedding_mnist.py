@@ -1,6 +1,9 @@
 """A conditional generator of MNIST with differential privacy for each image, from one noisy mean of random features.
 
 Command:  python -m experiments.dp_embedding_mnist --epsilon 1
+Measured: with --steps 3000, one run, seed 0: 260 seconds of processor time on two shared cores, start included. A small
+          network trained on 60,000 generated images classifies 86.9% of the 10,000 test images, of the first eight
+          epochs the one that is best on 5,000 held-out generated images. Not measured: all 5,000 steps, epsilon 10.
 """
 
 from jaxgen.cli import run_recipe
