@@ -79,7 +79,8 @@ def test_sum_is_that_of_clipped_gradients_by_vmap(layers: str, taps: bool) -> No
     assert jax.tree.structure(found) == jax.tree.structure(params)
     assert norm(jax.tree.map(np.subtract, found, expected)) <= 1e-5 * norm(expected)
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
-        np.testing.assert_allclose(a, b, atol=1e-5 * np.abs(b).max())
+        # of a bias the gradients of all voxels are summed in float32, in another order
+        np.testing.assert_allclose(a, b, atol=1e-4 * np.abs(b).max())
 
 
 def test_sum_is_that_of_jax_privacy() -> None:
