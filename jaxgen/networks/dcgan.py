@@ -52,7 +52,7 @@ class Generator(nn.Module):
         if len(sizes) == 3:  # volumes have few channels at full size, where most of the time would go
             x = leaky_relu(layers.upsample(Conv(layers.NARROW, 1, self.dtype)(x)))
             return layers.volumes_of(x, c)
-        x = leaky_relu(depth_to_space(Conv(block * base // 2, dtype=self.dtype)(x)))  # full size, base/2
+        x = leaky_relu(depth_to_space(Conv(block * -(-base // 2), dtype=self.dtype)(x)))  # full size, base/2
         return jnp.tanh(Conv(c, dtype=self.dtype)(x).astype(jnp.float32))
 
 

@@ -59,6 +59,15 @@ def test_shapes_and_dtypes(architecture: str, shape: tuple[int, int, int]) -> No
         assert shapes_and_dtypes(discriminator, (3, *shape)) == (((3,), jnp.float32), {np.dtype(np.float32)})
 
 
+@pytest.mark.parametrize("base", [1, 3])
+@pytest.mark.parametrize("architecture", ["mlp", "dcgan", "resnet"])
+def test_any_width_is_accepted(architecture: Any, base: int) -> None:
+    shape = (28, 28, 1)
+    generator, discriminator = make_gan_pair(GanConfig(architecture, base_channels=base), shape)
+    assert shapes_and_dtypes(generator, (3, 64))[0] == ((3, *shape), jnp.float32)
+    assert shapes_and_dtypes(discriminator, (3, *shape))[0] == ((3,), jnp.float32)
+
+
 @pytest.mark.parametrize("architecture", ["mlp", "dcgan", "resnet"])
 def test_dtype_of_the_config_is_that_of_the_matrix_products(architecture: str) -> None:
     for dtype in ("float32", "bfloat16"):
