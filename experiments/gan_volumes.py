@@ -13,9 +13,9 @@ from jaxgen.training.config import TrainConfig
 
 CONFIG = GanRecipe(
     data=DataConfig("volumes_of_digits", volume_size=32),
-    gan=GanConfig("resnet", base_channels=12, penalty_interval=4, augment=("translation",)),
-    hparams=GanHparams(lr=5e-4, r1=8.0, r2=8.0, ema_half_life=2_000.0),
-    train=TrainConfig(steps=6_000, batch_size=16),
+    gan=GanConfig("resnet", base_channels=12, augment=("translation",)),
+    hparams=GanHparams(r1=5.0, r2=5.0, ema_half_life=2_000.0),
+    train=TrainConfig(steps=3_000, batch_size=16),
 )
 
 
