@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 
+from jaxgen.errors import require
 from jaxgen.images import to_float
 from jaxgen.metrics.neighbours import empty_nearest, nearest, update_nearest
 from jaxgen.types import Batch, Images, PRNGKey
@@ -59,6 +60,39 @@ def nearest_fakes(candidates: UInt8[np.ndarray, "m *s c"], fakes: Iterable[np.nd
         offset += len(batch)
     crowded = nearest(own, own, leave_out_self=True)[0][:, 0]
     return (crowded - closest.distance) / np.sqrt(own.shape[1])
+
+
+def calibrated(
+    own: Float[np.ndarray, " m"], shadows: Float[np.ndarray, "k m"], trained_on: Bool[np.ndarray, "k m"]
+) -> Float[np.ndarray, " m"]:
+    """Returns by how much each score is above the one that a model gives which was not trained on the image.
+
+    Some images look like training images to any model. What a model gives that was not trained on an image is estimated
+    from shadow models, each brought to mean 0 and deviation 1, less the mean gain of the images that it was trained on.
+
+    Args:
+      own: [m], scores by the model that is attacked.
+      shadows: [k, m], scores by k shadow models.
+      trained_on: [k, m], which images each shadow model was trained on.
+
+    Raises:
+      InputError: the shadow models were trained on all of these images, or on none.
+
+    References:
+      Watson et al., "On the Importance of Difficulty Calibration in Membership Inference Attacks", 2022.
+      Carlini et al., "Membership Inference Attacks From First Principles", 2022, section VI (a variance for all).
+    """
+    both = bool(trained_on.any()) and not bool(trained_on.all())
+    require(both, "shadows", f"{len(shadows)} trained on the same images", "some trained on each image, and some not")
+    usual = _standard(shadows)
+    gain = usual[trained_on].mean() - usual[~trained_on].mean()
+    return _standard(own) - np.mean(usual - gain * trained_on, 0)
+
+
+def _standard(scores: Float[np.ndarray, "*k m"]) -> Float[np.ndarray, "*k m"]:
+    """Returns scores of mean 0 and deviation 1 along the last axis; equal ones become 0."""
+    centred = scores - scores.mean(-1, keepdims=True)
+    return centred / np.maximum(centred.std(-1, keepdims=True), np.finfo(np.float64).tiny)
 
 
 def _pixels(images: UInt8[np.ndarray, "b *s c"]) -> Float[np.ndarray, "b d"]:

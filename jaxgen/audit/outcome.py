@@ -82,18 +82,19 @@ def judge(scores: Scores, included: Bool[np.ndarray, " m"], coins: bool, proof: 
 
 def describe(outcome: Outcome) -> str:
     """Returns the table of attacks, and in words what they prove and what not."""
-    head = f"{'attack':28}{'AUC':22}{'TPR at 1% FPR':26}{'ε at least':12}{'at most shown':13}"
-    return "\n".join([head, *(_line(row, outcome.largest) for row in outcome.rows), *sentences(outcome)])
+    width = max(len(row.attack) for row in outcome.rows) + 3
+    head = f"{'attack':{width}}{'AUC':22}{'TPR at 1% FPR':26}{'ε at least':12}{'at most shown':13}"
+    return "\n".join([head, *(_line(row, outcome.largest, width) for row in outcome.rows), *sentences(outcome)])
 
 
-def _line(row: Row, largest: float | None) -> str:
+def _line(row: Row, largest: float | None, width: int) -> str:
     """Returns the row of an attack as text."""
     area = f"{row.auc.value:.3f} [{row.auc.low:.3f}, {row.auc.high:.3f}]"
     rate = " ".join(
         [f"{row.true_positives.value:.1%}", f"[{row.true_positives.low:.1%}, {row.true_positives.high:.1%}]"]
     )
     bound = ("-", "-") if row.epsilon is None else (f"{row.epsilon:.2f}", f"{largest:.2f}")
-    return f"{row.attack:28}{area:22}{rate:26}{bound[0]:12}{bound[1]:13}".rstrip()
+    return f"{row.attack:{width}}{area:22}{rate:26}{bound[0]:12}{bound[1]:13}".rstrip()
 
 
 def sentences(outcome: Outcome) -> list[str]:

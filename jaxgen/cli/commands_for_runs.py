@@ -1,6 +1,7 @@
 """The commands about runs: a list, a comparison, and an audit of what a model gives away."""
 
 from pathlib import Path
+from typing import Any
 
 from tyro.conf import Positional
 
@@ -37,7 +38,13 @@ def _run(field: str, name: str | None) -> Path:
     return folder
 
 
-def audit(run: Positional[str], num: int | None = None, seed: int = 0, checkpoint: str = "latest") -> None:
+def audit(
+    run: Positional[str],
+    num: int | None = None,
+    seed: int = 0,
+    checkpoint: str = "latest",
+    shadows: str | None = None,
+) -> None:
     """Measures by membership inference how much a trained model reveals about its training images.
 
     Guesses which canaries were trained on; train with `--canaries 1000` to have some. Prints the AUC, the true positive
@@ -49,9 +56,20 @@ def audit(run: Positional[str], num: int | None = None, seed: int = 0, checkpoin
       num: number of images to generate with a GAN and to search for copies; by default 10,000.
       seed: random seed of the generated images, or of the damage that a restorer gets.
       checkpoint: latest, best or a step.
+      shadows: folder of a scan (jaxgen scan --seeds 8 --canaries NUMBER) of the same recipe on the same images; its
+        members are shadow models, which calibrate each attack.
     """
     require(num is None or num >= 1, "num", num, "1 or more")
     require(0 <= seed < 2**32, "seed", seed, "0 to 4294967295")
     folder = find_run_by_name(run)
     trained, attack = load_for("audit", str(folder), checkpoint)
-    attack(trained, folder, num, seed)
+    attack(trained, folder, num, seed, () if shadows is None else _shadows(shadows))
+
+
+def _shadows(scan: str) -> list[Any]:
+    """Returns the members of a scan as shadow models."""
+    from jaxgen.scans.extract import members_as_runs
+    from jaxgen.tasks.candidates import Shadow
+
+    runs = members_as_runs(find_run_by_name(scan, "shadows"))
+    return [Shadow(load_for("audit", str(run), "latest")[0], run) for run in runs]

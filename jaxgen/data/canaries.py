@@ -9,8 +9,10 @@ import hashlib
 import io
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Int64
 
 from jaxgen.data.base import Canaries, Source, subset
 from jaxgen.errors import InputError, require
@@ -42,6 +44,11 @@ def flip_coins(source: Source, num: int, seed: int) -> Source:
     return leave_out(source, Canaries(index, included, _digest(source, index)))
 
 
+def with_all_canaries(config: Any) -> Any:
+    """Returns the configuration of a training that leaves no image out."""
+    return dataclasses.replace(config, data=dataclasses.replace(config.data, canaries=0))
+
+
 def leave_out(source: Source, canaries: Canaries) -> Source:
     """Returns the source without the canaries that are not included."""
     kept = np.ones(source.num_images, np.bool_)
@@ -67,6 +74,11 @@ def record_canaries(directory: Path, source: Source) -> None:
     buffer = io.BytesIO()
     np.savez(buffer, index=canaries.index, included=canaries.included, digest=np.array(canaries.digest))
     write_bytes(path, buffer.getvalue())
+
+
+def trained_on(canaries: Canaries, index: Int64[np.ndarray, " m"]) -> Bool[np.ndarray, " m"]:
+    """Returns whether a run with these canaries was trained on the images with these numbers (-1: of another set)."""
+    return (index >= 0) & ~np.isin(index, canaries.index[~canaries.included])
 
 
 def read_canaries(directory: Path) -> Canaries | None:

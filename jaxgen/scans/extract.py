@@ -9,14 +9,17 @@ import jax
 from jaxgen.config_json import save_config, to_dict
 from jaxgen.data.canaries import record_canaries
 from jaxgen.errors import require
-from jaxgen.files import write_json
+from jaxgen.files import read_json, write_json
 from jaxgen.hardware import describe_hardware
 from jaxgen.runs import checkpoints
+from jaxgen.runs.folder import read_run_config
 from jaxgen.runs.ledger import Entry, from_json, last_score
 from jaxgen.runs.outputs import BEST_METRIC
 from jaxgen.runs.reading import read_metrics
 from jaxgen.runs.recording import open_metrics
-from jaxgen.scans.setup import Scan, member_config
+from jaxgen.scans.config import scan_type
+from jaxgen.scans.setup import Scan, make_scan, member_config
+from jaxgen.tasks import table
 from jaxgen.training.fit import over_images
 from jaxgen.training.population import make_pick, parse_layout, population_target
 
@@ -51,9 +54,25 @@ def extract_member(directory: Path, scan: Scan, number: int) -> Path:
     return out
 
 
+def members_as_runs(directory: Path) -> list[Path]:
+    """Returns the folders of all members of a scan, as runs; those that are not there yet are written.
+
+    Raises:
+      InputError: this is no scan, or it has no checkpoint.
+    """
+    values = read_json(directory / "config.json")
+    require("scan" in values, "shadows", str(directory), "the folder of a scan (OUT/RECIPE/TIMESTAMP)")
+    task = table.task_of(values, "shadows", directory)
+    scan = make_scan(read_run_config(directory, scan_type(task.config)), task)
+    _, meta = checkpoints.read_meta(directory / "checkpoints")
+    numbers = [e.number for e in from_json(meta["ledger"]) if e.slot >= 0 and e.status != "diverged"]
+    there = {number: directory / "members" / str(number) for number in numbers}
+    return [out if out.exists() else extract_member(directory, scan, number) for number, out in there.items()]
+
+
 def _write_run(out: Path, directory: Path, config: Any, scan: Scan, entry: Entry, state: Any) -> None:
     """Writes config.json, run.json, metrics.jsonl and a checkpoint of the new run."""
-    source = scan.source
+    source = scan.source_of(entry.seed)
     out.mkdir(parents=True)
     save_config(config, out / "config.json")
     record_canaries(out, source)

@@ -31,7 +31,7 @@ def member_batches(scan: Scan, ledger: Ledger, step: int) -> Iterator[dict[str, 
     flip, per_step = scan.config.data.flip, scan.algorithm.images_per_step
     streams = [
         (scan.algorithm.batches or batches)(
-            scan.source, batch_size=per_step, seed=seed, start=start * per_step, flip=flip
+            scan.source_of(seed), batch_size=per_step, seed=seed, start=start * per_step, flip=flip
         )
         for _, (seed, start) in sorted(starts.items())
     ]

@@ -1,6 +1,7 @@
 """The parts of a scan that do not change while it runs: its members, its data and its algorithm."""
 
 import dataclasses
+import functools
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -9,6 +10,7 @@ import jax
 import numpy as np
 
 from jaxgen.data.base import Source
+from jaxgen.data.canaries import flip_coins, with_all_canaries
 from jaxgen.errors import require
 from jaxgen.runs.ledger import Ledger, Setting, new_members
 from jaxgen.runs.measures import Measures
@@ -31,7 +33,8 @@ class Scan(NamedTuple):
       task: the task.
       config: configuration of the scan, with the fields `scan`, `hparams` (texts) and `train`.
       algorithm: the algorithm of all members.
-      source: the training images.
+      source: the training images of the first seed.
+      source_of: (seed) -> the training images of its members, which differ where coins leave canaries out.
       measures: measures of each member; the first ranks them.
       names: names of the hyperparameters that differ between settings.
       draw_fn: (number of a random setting) -> its hyperparameters.
@@ -45,6 +48,7 @@ class Scan(NamedTuple):
     config: Any
     algorithm: Algorithm
     source: Source
+    source_of: Callable[[int], Source]
     measures: Measures
     names: list[str]
     draw_fn: Callable[[int], Setting]
@@ -122,5 +126,15 @@ def make_scan(config: Any, task: Task | None = None) -> Scan:
     def picture(state: TrainState) -> np.ndarray:
         return task.show(first, algorithm, data)(state)
 
-    source, names = data.train, varied(space)
-    return Scan(task, config, algorithm, source, measures, names, draw_fn, segment, per_dispatch, picture, notes)
+    source, source_of, names = data.train, _source_of(task, first, data.train), varied(space)
+    return Scan(
+        task, config, algorithm, source, source_of, measures, names, draw_fn, segment, per_dispatch, picture, notes
+    )
+
+
+def _source_of(task: Task, config: Any, first: Source) -> Callable[[int], Source]:
+    """Returns (seed) -> the training images that a run of its own with this seed has; `first` are those of `config`."""
+    if config.data.canaries == 0:
+        return lambda seed: first
+    complete = task.open(with_all_canaries(config), None).train
+    return functools.cache(lambda seed: flip_coins(complete, config.data.canaries, seed))

@@ -1,17 +1,17 @@
 """The audit of the run of any task: the images whose membership is guessed, and what is written about it."""
 
-import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Int64
 
 from jaxgen.audit import outcome
+from jaxgen.audit.attacks import calibrated
 from jaxgen.audit.outcome import Outcome, Scores
 from jaxgen.data.base import Source
-from jaxgen.data.canaries import FILE, read_canaries, require_source_of
+from jaxgen.data.canaries import FILE, read_canaries, require_source_of, trained_on, with_all_canaries
 from jaxgen.errors import InputError, require
 from jaxgen.tasks.base import Data, Trained, report
 from jaxgen.types import Batch
@@ -27,13 +27,27 @@ class Candidates(NamedTuple):
       batch: `images`, uint8 (m, *spatial, c), and `labels` (m,) if the data has them.
       included: which of them were trained on.
       coins: whether a coin decided it.
+      index: numbers of the images among all training images; -1 for those of another set.
       train: all training images, those that were left out included.
     """
 
     batch: Batch
     included: Bool[np.ndarray, " m"]
     coins: bool
+    index: Int64[np.ndarray, " m"]
     train: Source
+
+
+class Shadow(NamedTuple):
+    """A model of the same kind, trained on another random part of the same images.
+
+    Attributes:
+      trained: the model.
+      run: folder of its run, which holds the record of its canaries.
+    """
+
+    trained: Trained
+    run: Path
 
 
 def find_candidates(
@@ -52,13 +66,12 @@ def find_candidates(
     """
     require(trained.from_run, "run", str(run), "the folder of a run: a file of weights has no canaries")
     config, canaries = trained.config, read_canaries(run)
-    complete = dataclasses.replace(config, data=dataclasses.replace(config.data, canaries=0))
-    data = trained.task.open(complete, None)
+    data = trained.task.open(with_all_canaries(config), None)
     if canaries is None:
         require(config.data.canaries == 0, "run", str(run), f"one with its record of canaries, {FILE}")
         return _of_splits(data.train, held_out(data), seed, str(run))
     require_source_of(canaries, data.train)
-    return Candidates(_batch(data.train, canaries.index), canaries.included, True, data.train)
+    return Candidates(_batch(data.train, canaries.index), canaries.included, True, canaries.index, data.train)
 
 
 def require_no_fakes(num: int | None) -> None:
@@ -72,10 +85,11 @@ def _of_splits(train: Source, held_out: Source | None, seed: int, run: str) -> C
         accepted = "one trained with --canaries 1000, or on data with a held-out split"
         raise InputError(f"run: got {run!r}, without canaries and without a held-out split; accepted: {accepted}")
     draw, num = np.random.default_rng((seed, 0, 6)), min(MOST, train.num_images, held_out.num_images)
-    parts = [_batch(s, np.sort(draw.choice(s.num_images, num, replace=False))) for s in (train, held_out)]
+    own, other = (np.sort(draw.choice(s.num_images, num, replace=False)) for s in (train, held_out))
+    parts = [_batch(train, own), _batch(held_out, other)]
     names = set(parts[0]) & set(parts[1])
     batch = {name: np.concatenate([part[name] for part in parts]) for name in names}
-    return Candidates(batch, np.arange(2 * num) < num, False, train)
+    return Candidates(batch, np.arange(2 * num) < num, False, np.append(own, np.full(num, -1)), train)
 
 
 def _batch(source: Source, index: np.ndarray) -> Batch:
@@ -84,9 +98,55 @@ def _batch(source: Source, index: np.ndarray) -> Batch:
     return {"images": source.take(index), **labels}
 
 
-def conclude(trained: Trained, run: Path, candidates: Candidates, scores: Scores, seed: int) -> Outcome:
-    """Returns the outcome of an audit; prints it and writes it to the folder private/ of the run and to its report."""
-    included = candidates.included
+def _calibrated(
+    own: Scores, candidates: Candidates, attack: Callable[[Trained], Scores], shadows: Sequence[Shadow]
+) -> Scores:
+    """Returns the scores of each attack, calibrated by shadow models."""
+    known = [_trained_on(shadow, candidates) for shadow in shadows]
+    found = [attack(shadow.trained) for shadow in shadows]
+    each = {name: np.stack([scores[name] for scores in found]) for name in own}
+    return {f"{name}, shadows": calibrated(own[name], each[name], np.stack(known)) for name in own}
+
+
+def _trained_on(shadow: Shadow, candidates: Candidates) -> Bool[np.ndarray, " m"]:
+    """Returns which candidates a shadow model was trained on.
+
+    Raises:
+      InputError: its images differ, or it has no canaries.
+    """
+    canaries = read_canaries(shadow.run)
+    require(canaries is not None, "shadows", str(shadow.run), "runs of the same images, trained with --canaries NUMBER")
+    require_source_of(canaries, candidates.train)
+    return trained_on(canaries, candidates.index)
+
+
+def conclude(
+    trained: Trained,
+    run: Path,
+    candidates: Candidates,
+    attack: Callable[[Trained], Scores],
+    seed: int,
+    shadows: Sequence[Shadow] = (),
+) -> Outcome:
+    """Returns the outcome of an audit; prints it and writes it to the folder private/ of the run and to its report.
+
+    Args:
+      trained: the model that is attacked.
+      run: folder of its run.
+      candidates: from `find_candidates`.
+      attack: (model) -> scores of the candidates by the name of the attack.
+      seed: seed of the attacks, for the record.
+      shadows: shadow models; with some, each attack is also calibrated by them.
+
+    Raises:
+      InputError: a shadow model is of another task, has other images, or no canaries.
+    """
+    included, scores = candidates.included, attack(trained)
+    for shadow in shadows:
+        name = shadow.trained.task.name
+        require(name == trained.task.name, "shadows", f"a scan of {name}", f"one of {trained.task.name}, as the run")
+    if shadows:
+        scores = {**scores, **_calibrated(scores, candidates, attack, shadows)}
     found = outcome.judge(scores, included, candidates.coins, outcome.read_proof(run))
     print(outcome.describe(found))
     outcome.save(found, scores, included, run, {"step": trained.facts.step, "seed": seed})
