@@ -1,20 +1,22 @@
 """The audit of the run of any task: the images whose membership is guessed, and what is written about it."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import jax
 import numpy as np
 from jaxtyping import Bool, Int64
 
 from jaxgen.audit import outcome
-from jaxgen.audit.attacks import calibrated
+from jaxgen.audit.attacks import calibrated, in_batches, quality_in_draws
 from jaxgen.audit.outcome import Outcome, Scores
 from jaxgen.data.base import Source
 from jaxgen.data.canaries import FILE, read_canaries, require_source_of, trained_on, with_all_canaries
 from jaxgen.errors import InputError, require
 from jaxgen.tasks.base import Data, Trained, report
-from jaxgen.types import Batch
+from jaxgen.types import Batch, Images, PRNGKey
 
 MOST = 1000
 """The most training images, and held-out ones, that are told apart without canaries."""
@@ -72,11 +74,6 @@ def find_candidates(
         return _of_splits(data.train, held_out(data), seed, str(run))
     require_source_of(canaries, data.train)
     return Candidates(_batch(data.train, canaries.index), canaries.included, True, canaries.index, data.train)
-
-
-def require_no_fakes(num: int | None) -> None:
-    """Raises `InputError` if a number of images to generate is given for a model that generates none."""
-    require(num is None, "num", num, "none, as only a GAN generates images")
 
 
 def _of_splits(train: Source, held_out: Source | None, seed: int, run: str) -> Candidates:
@@ -152,3 +149,38 @@ def conclude(
     outcome.save(found, scores, included, run, {"step": trained.facts.step, "seed": seed})
     report(trained.task, run)
     return found
+
+
+def audit_quality(
+    trained: Trained,
+    run: Path,
+    num: int | None,
+    seed: int,
+    shadows: Sequence[Shadow],
+    *,
+    attack: str,
+    compared: Callable[[Trained, PRNGKey, Images], tuple[tuple[jax.Array, jax.Array], ...]],
+    draws: int,
+) -> Outcome:
+    """Returns the outcome of an attack on a model that makes images from images; see `conclude`.
+
+    Args:
+      trained: the model.
+      run: folder of its run.
+      num: None, as the model generates no images.
+      seed: seed of the damage, which is that of the run.
+      shadows: shadow models.
+      attack: name of the attack.
+      compared: (model, key, images in [-1, 1]) -> pairs of a result and the image that it should be.
+      draws: draws of the damage for each image.
+
+    Raises:
+      InputError: see `find_candidates` and `conclude`; or `num` is given.
+    """
+    require(num is None, "num", num, "none, as only a GAN generates images")
+    found = find_candidates(trained, run, seed)
+
+    def scores(model: Trained) -> Scores:
+        return {attack: in_batches(quality_in_draws(partial(compared, model), seed, draws), found.batch)}
+
+    return conclude(trained, run, found, scores, seed, shadows)

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import jax
 
-from jaxgen.audit.attacks import in_batches, quality_in_draws
-from jaxgen.audit.outcome import Outcome, Scores
+from jaxgen.audit.outcome import Outcome
 from jaxgen.degradations.compose import has_missing, mixture, parse_mixture
 from jaxgen.tasks.base import Trained
-from jaxgen.tasks.candidates import Shadow, conclude, find_candidates, require_no_fakes
+from jaxgen.tasks.candidates import Shadow, audit_quality
 from jaxgen.types import Images, PRNGKey
 
 DRAWS = 8
@@ -19,29 +18,16 @@ DRAWS = 8
 def audit_run(
     restorer: Trained, run: Path, num: int | None = None, seed: int = 0, shadows: Sequence[Shadow] = ()
 ) -> Outcome:
-    """Returns the outcome of an attack by the quality of restored images; prints it and writes it to RUN/private.
+    """Returns the outcome of an attack by the quality of restored images; see `audit_quality`."""
+    name = "quality of restored images"
+    return audit_quality(restorer, run, num, seed, shadows, attack=name, compared=_restored, draws=DRAWS)
 
-    Args:
-      restorer: result of `load`.
-      run: folder of the run.
-      num: None, as a restorer generates no images.
-      seed: seed of the damage, which is that of the run.
-      shadows: shadow models, by which the attack is also calibrated.
 
-    Raises:
-      InputError: see `find_candidates` and `conclude`; or `num` is given.
-    """
-    require_no_fakes(num)
-    found, structure = find_candidates(restorer, run, seed), restorer.config.restoration
+def _restored(restorer: Trained, key: PRNGKey, clean: Images) -> tuple[tuple[jax.Array, jax.Array], ...]:
+    """Returns the restored images, of damage as in the training, and the clean ones."""
+    structure = restorer.config.restoration
     choices = parse_mixture(structure.damage)
-    blind = bool(structure.repairs) and not has_missing(choices)
-
-    def attack(model: Trained) -> Scores:
-        def restored(key: PRNGKey, clean: Images) -> tuple[tuple[jax.Array, jax.Array], ...]:
-            seen = mixture(key, clean, choices)
-            seen = seen._replace(masks=None) if blind else seen
-            return ((model.algorithm.predict(model.state, seen, key).images, clean),)
-
-        return {"quality of restored images": in_batches(quality_in_draws(restored, seed, DRAWS), found.batch)}
-
-    return conclude(restorer, run, found, attack, seed, shadows)
+    seen = mixture(key, clean, choices)
+    if structure.repairs and not has_missing(choices):
+        seen = seen._replace(masks=None)  # it is not told which pixels are damaged
+    return ((restorer.algorithm.predict(restorer.state, seen, key).images, clean),)
