@@ -1,7 +1,7 @@
 """A GAN of volumes: the pair, the step and the losses of `gan_mnist`, on solid digits of 32 voxels a side.
 
 Other volumes: --dataset npz:FILE with (n, d, h, w) or (n, d, h, w, c), such as those of MedMNIST, whose sides are
-multiples of --volume-size. Where left and right, or up and down, mean nothing: --augment translation flips.
+multiples of --volume-size. Where left and right, or up and down, mean nothing: --augment flips.
 
 Command:  python -m experiments.gan_volumes
 """
@@ -13,7 +13,7 @@ from jaxgen.training.config import TrainConfig
 
 CONFIG = GanRecipe(
     data=DataConfig("volumes_of_digits", volume_size=32),
-    gan=GanConfig("resnet", base_channels=12, augment=("translation",)),
+    gan=GanConfig("resnet", base_channels=12),
     hparams=GanHparams(r1=5.0, r2=5.0, ema_half_life=2_000.0),
     train=TrainConfig(steps=3_000, batch_size=16),
 )
