@@ -29,6 +29,7 @@ from jaxgen.data.config import DataConfig
 from jaxgen.data.sources import open_source
 from jaxgen.errors import require
 from jaxgen.images import to_float
+from jaxgen.networks.layers import Conv
 from jaxgen.tasks.load import load
 from jaxgen.training import parallel
 from jaxgen.types import Images, Params
@@ -69,11 +70,14 @@ class SmallNetwork(nn.Module):
     def __call__(self, x: Images) -> Float[Array, "b 10"]:
         """Returns the logits."""
         for channels in (32, 64):
-            x = nn.max_pool(nn.relu(nn.Conv(channels, (3, 3))(x)), (2, 2), (2, 2))
+            x = nn.relu(Conv(channels)(x))
+            b, h, w, _ = x.shape
+            x = jnp.max(x.reshape(b, h // 2, 2, w // 2, 2, channels), (2, 4))
         return nn.Dense(10)(nn.relu(nn.Dense(128)(x.reshape(len(x), -1))))
 
 
-NETWORK, OPTIMIZER = SmallNetwork(), optax.adam(1e-3)
+NETWORK = SmallNetwork()
+OPTIMIZER = optax.adam(1e-3)
 
 
 @jax.jit
@@ -85,7 +89,9 @@ def train_epoch(params: Params, memory: Any, images: Array, labels: Array) -> tu
             logits = NETWORK.apply({"params": params}, to_float(batch[0]))
             return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(logits, batch[1]))
 
-        updates, memory = OPTIMIZER.update(jax.grad(loss_fn)(carry[0]), carry[1])
+        grads = jax.grad(loss_fn)(carry[0])
+        with jax.numpy_dtype_promotion("standard"):  # optax raises a float decay to an integer count
+            updates, memory = OPTIMIZER.update(grads, carry[1])
         return (optax.apply_updates(carry[0], updates), memory), None
 
     return lax.scan(step, (params, memory), (images, labels))[0]
