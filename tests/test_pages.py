@@ -36,7 +36,9 @@ def stock(tmp_path_factory: pytest.TempPathFactory) -> Path:
         save(root / "clean" / f"{i}.png", (64, 72, 3))
     save(root / "clean" / "large.png", (256, 256, 3))
     save(root / "photo.png", (40, 48, 3))
-    save(root / "picture.png", (28, 28))
+    save(root / "small" / "another.png", (40, 48, 3))
+    save(root / "one.png", (28, 28))
+    save(root / "two.png", (28, 28))
     mask = np.zeros((40, 48), np.uint8)
     mask[10:15, 20:30] = 255
     Image.fromarray(mask).save(root / "mask.png")
