@@ -16,9 +16,9 @@ from jaxgen.cli.commands import main
 DOCS = Path(__file__).parents[1] / "docs"
 SKIPPED = {
     "jaxgen web ": "needs onnxruntime-web from npm; tests/web makes pages with a stand-in",
-    "srun ": "needs SLURM; tests/reliability starts several processes",
+    "srun ": "needs SLURM; tests/training/test_processes.py starts two processes",
     'python -c "import ray': "needs Ray",
-    "python -m experiments.gan_mnist --coordinator ": "needs a second process; tests/reliability starts two",
+    "python -m experiments.gan_mnist --coordinator ": "needs a second process; tests/training/test_processes.py starts two",
     "python -m experiments.pretraining_study": "minutes; tests/experiments/test_studies.py runs a small one",
     "python -m experiments.recurrence_study": "minutes; tests/experiments/test_studies.py runs a small one",
     "python -m experiments.benchmarks.train_step": "minutes; tests/experiments/test_benchmarks.py runs a small one",
