@@ -18,12 +18,12 @@ SKIPPED = {
     "jaxgen web ": "needs onnxruntime-web from npm; tests/web makes pages with a stand-in",
     "srun ": "needs SLURM; tests/training/test_processes.py starts two processes",
     'python -c "import ray': "needs Ray",
-    "python -m experiments.gan_mnist --coordinator ": "needs a second process; tests/training/test_processes.py starts two",
+    "python -m experiments.gan_mnist --coordinator ": "needs two processes; see tests/training/test_processes.py",
     "python -m experiments.pretraining_study": "minutes; tests/experiments/test_studies.py runs a small one",
     "python -m experiments.recurrence_study": "minutes; tests/experiments/test_studies.py runs a small one",
     "python -m experiments.benchmarks.train_step": "minutes; tests/experiments/test_benchmarks.py runs a small one",
     "python -m experiments.benchmarks.accelerator": "minutes; tests/experiments/test_accelerator.py runs a tiny one",
-    "python -m jaxgen evaluate RUN --inception-weights ": "needs the public file; tests/evaluation has a stand-in",
+    "python -m jaxgen evaluate RUN --inception-weights ": "needs the public file; tests/networks/test_inception.py has a stand-in",
 }
 """Beginnings of commands that are not run, each with the reason."""
 
