@@ -16,15 +16,16 @@ def entries(conditioning: str, condition: Condition | None) -> tuple[Condition |
     return (condition, None) if conditioning == "concat" else (None, condition)
 
 
-def join(x: Float[Array, "b *s c"], condition: Condition | None, features: int) -> Array:
+def join(x: Float[Array, "b *s c"], condition: Condition | None, features: int, scale: float = 1.0) -> Array:
     """Appends an embedding of the condition to x as further channels, the same at every position.
 
-    Call it inside a compact method. The initial embedding is unit noise, of the same variance as the latents.
+    Call it inside a compact method. The initial embedding is noise, by default of the same variance as the latents.
 
     Args:
       x: (b, c) or (b, *spatial, c).
       condition: (b, n), or None to return x unchanged.
       features: number of channels e of the embedding.
+      scale: initial standard deviation of the embedding.
 
     Returns:
       (b, *spatial, c + e).
@@ -34,7 +35,7 @@ def join(x: Float[Array, "b *s c"], condition: Condition | None, features: int) 
     """
     if condition is None:
         return x
-    embed = nn.Dense(features, use_bias=False, kernel_init=nn.initializers.normal(1.0), name="embedding")
+    embed = nn.Dense(features, use_bias=False, kernel_init=nn.initializers.normal(scale), name="embedding")
     embedded = embed(condition).astype(x.dtype).reshape(x.shape[0], *(1,) * (x.ndim - 2), features)
     return jnp.concatenate([x, jnp.broadcast_to(embedded, (*x.shape[:-1], features))], -1)
 

@@ -28,6 +28,10 @@ from jaxgen.networks.layers import (
 )
 from jaxgen.types import Grid, Images
 
+CLASS_SCALE = 0.05
+"""Initial scale of a generator's class embedding. With that of the latents it would first learn the mean of each class,
+and from there to ignore the latents: it would draw one volume for a class."""
+
 
 def stage_channels(base_channels: int, num_stages: int) -> tuple[int, ...]:
     """Returns the channels from the smallest grid to full size: doubled at each halving, at most 8 `base_channels`."""
@@ -93,7 +97,7 @@ class Generator(nn.Module):
         num_blocks = self.blocks_per_stage * num_stages
         grid = self.param("grid", nn.initializers.normal(1.0), (*smallest, widths[0]), jnp.float32)
         scale = nn.Dense(widths[0], dtype=self.dtype, kernel_init=nn.initializers.lecun_normal())(
-            join(latents, condition, latents.shape[-1])
+            join(latents, condition, latents.shape[-1], CLASS_SCALE)
         )
         x = grid.astype(self.dtype)[None] * scale.reshape(-1, *(1,) * len(spatial), widths[0])
         for stage, width in enumerate(widths):

@@ -120,3 +120,14 @@ def test_entries_are_at_one_place() -> None:
     assert [c is condition for c in entries("concat", condition)] == [True, False]
     assert [c is condition for c in entries("projection", condition)] == [False, True]
     assert entries("none", None) == (None, None)
+
+
+def test_the_classes_of_a_residual_generator_count_little_at_first() -> None:
+    """Else it learns the mean of each class and draws one volume for a class (docs/results.md)."""
+    generator, _ = make_gan_pair(GanConfig("resnet", base_channels=4), (8, 8, 1))
+    latents, classes = jax.random.normal(jax.random.key(1), (24, 64)), jnp.eye(24)
+    params = generator.init(jax.random.key(0), latents, classes)["params"]
+    draw = jax.jit(lambda z, y: generator.apply({"params": params}, z, y))
+    by_latents = np.asarray(draw(latents, jnp.repeat(classes[:1], 24, 0))).std(0).mean()
+    by_class = np.asarray(draw(jnp.repeat(latents[:1], 24, 0), classes)).std(0).mean()
+    assert 0 < by_class < 0.1 * by_latents
