@@ -23,7 +23,7 @@ SKIPPED = {
     "python -m experiments.recurrence_study": "minutes; tests/experiments/test_studies.py runs a small one",
     "python -m experiments.benchmarks.train_step": "minutes; tests/experiments/test_benchmarks.py runs a small one",
     "python -m experiments.benchmarks.accelerator": "minutes; tests/experiments/test_accelerator.py runs a tiny one",
-    "python -m jaxgen evaluate-restoration PHOTOS --suite everyday": "a minute; see tests/tasks/restoration/test_everyday.py",
+    "python -m jaxgen evaluate-restoration PHOTOS --suite everyday": "tests/tasks/restoration/test_everyday.py",
     "python -m jaxgen evaluate RUN --inception-weights ": "needs public weights; see tests/networks/test_inception.py",
 }
 """Beginnings of commands that are not run, each with the reason."""

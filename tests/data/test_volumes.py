@@ -122,6 +122,7 @@ def test_digits_are_extruded_into_slabs():
     np.testing.assert_allclose(extrude(digit, np.pi / 2)[0], flat.transpose(2, 1, 0)[:, :, ::-1], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_volumes_of_digits_are_the_digits_seen_through_their_slab():
     source = open_source(DataConfig("volumes_of_digits", volume_size=16))
     assert source.images.shape == (5000, 16, 16, 16, 1)

@@ -66,6 +66,7 @@ def test_more_classes_and_a_single_one_have_no_curve(logits, labels):
     assert set(score_figures("", logits, np.array(labels, np.int32), 0)) == {"classifier_accuracy_score"}
 
 
+@pytest.mark.slow
 def test_a_classifier_of_volumes(monkeypatch):
     """It is the same one, of volumes that are resampled to 32 voxels a side."""
     monkeypatch.setattr(classifier_score, "STEPS", 20)
