@@ -56,8 +56,8 @@ def audit(
       num: number of images to generate with a GAN and to search for copies; by default 10,000.
       seed: random seed of the generated images, or of the damage that a restorer gets.
       checkpoint: latest, best or a step.
-      shadows: folder of a scan (jaxgen scan --seeds 8 --canaries NUMBER) of the same recipe on the same images; its
-        members are shadow models, which calibrate each attack.
+      shadows: folder of a scan (jaxgen scan RECIPE --seed 1 --seeds 8 --canaries NUMBER) of the same recipe on the same
+        images, with other seeds; its members are shadow models, which calibrate each attack.
     """
     require(num is None or num >= 1, "num", num, "1 or more")
     require(0 <= seed < 2**32, "seed", seed, "0 to 4294967295")

@@ -109,12 +109,16 @@ def _trained_on(shadow: Shadow, candidates: Candidates) -> Bool[np.ndarray, " m"
     """Returns which candidates a shadow model was trained on.
 
     Raises:
-      InputError: its images differ, or it has no canaries.
+      InputError: its images differ, or it has no canaries, or those of the run: scores that depend on the coins of the
+        run but through its model prove nothing.
     """
     canaries = read_canaries(shadow.run)
     require(canaries is not None, "shadows", str(shadow.run), "runs of the same images, trained with --canaries NUMBER")
     require_source_of(canaries, candidates.train)
-    return trained_on(canaries, candidates.index)
+    known = trained_on(canaries, candidates.index)
+    same = candidates.coins and np.array_equal(known, candidates.included)
+    require(not same, "shadows", f"{shadow.run}, with the canaries of the run", "a scan with other seeds, by --seed")
+    return known
 
 
 def conclude(

@@ -110,6 +110,10 @@ def test_what_cannot_be_a_shadow_is_refused_in_one_line(monkeypatch, capsys, run
         attack(trained, run, 20, 0, [Shadow(trained._replace(task=table.task("restoration")), run)])
     with pytest.raises(InputError, match=r"shadows: .* trained with --canaries"):
         attack(trained, run, 20, 0, [Shadow(trained, tmp_path)])
+    with pytest.raises(
+        InputError, match=r"shadows: .* with the canaries of the run.*accepted: a scan with other seeds"
+    ):
+        attack(trained, run, 20, 0, [Shadow(trained, run)])
     other = array_source(np.random.default_rng(1).integers(0, 256, (60, 8, 8, 1), np.uint8))
     record_canaries(tmp_path, flip_coins(other, 40, 0))
     with pytest.raises(InputError, match="the images that the run was trained on"):
