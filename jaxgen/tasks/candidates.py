@@ -109,8 +109,8 @@ def _trained_on(shadow: Shadow, candidates: Candidates) -> Bool[np.ndarray, " m"
     """Returns which candidates a shadow model was trained on.
 
     Raises:
-      InputError: its images differ, it has no canaries, or it has those of the run: its scores would depend on the coins
-        of the run in another way than through the run's model, and prove nothing.
+      InputError: its images differ, it has no canaries, or it has those of the run: its scores would depend on the
+        coins of the run in another way than through the run's model, and prove nothing.
     """
     canaries = read_canaries(shadow.run)
     require(canaries is not None, "shadows", str(shadow.run), "runs of the same images, trained with --canaries NUMBER")
