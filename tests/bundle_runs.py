@@ -5,9 +5,9 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
+from jaxgen.checkpoints import folder as checkpoints
 from jaxgen.config_json import to_dict
 from jaxgen.networks.inverse import ESTIMATOR
-from jaxgen.runs import checkpoints
 from jaxgen.tasks.gan.algorithm import make_gan
 from jaxgen.tasks.restoration.algorithm import make_restoration
 

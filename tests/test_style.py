@@ -14,9 +14,9 @@ import jaxgen
 ROOT = Path(jaxgen.__file__).parent
 ORDER = [
     "types", "errors", "repairs", "files", "config_json", "images", "weights", "hardware", "progress", "compilation",
-    "bundles", "volumes",
-    "data", "degradations", "networks", "losses", "metrics", "training", "privacy", "doctor", "evaluation", "runs",
-    "audit", "photos", "tasks", "scans", "export", "web", "loading", "api", "cli", "__main__", "jaxgen",
+    "bundles", "volumes", "data", "degradations", "networks", "losses", "metrics", "training", "privacy",
+    "doctor", "evaluation", "checkpoints", "runs", "audit", "photos", "tasks", "scans", "export", "web", "loading",
+    "api", "cli", "__main__", "jaxgen",
 ]  # fmt: skip
 """Each may import itself and what stands before it; the last is the package's own `__init__`."""
 APART = {"degradations", "networks", "losses", "metrics"}

@@ -14,10 +14,10 @@ from typing import Any
 import jax
 
 from experiments.benchmarks import cases, common
+from jaxgen.checkpoints import folder as checkpoints
 from jaxgen.cli import exit_cleanly, parse
 from jaxgen.config_json import to_dict
 from jaxgen.errors import require
-from jaxgen.runs import checkpoints
 from jaxgen.training import parallel
 from jaxgen.training.step import TrainState
 

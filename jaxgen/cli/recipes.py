@@ -52,7 +52,7 @@ def _start(
     recipe: str, config: Any, task: "Task | None", command: str, read: Callable[[Any], Any], chosen: list[Path]
 ) -> None:
     """Finds or chooses the run folder, adds it to `chosen`, and trains; imports JAX only here, after the flags."""
-    from jaxgen.runs.checkpoints import latest_step
+    from jaxgen.checkpoints.folder import latest_step
     from jaxgen.runs.folder import Run, find_run, new_run, read_run_config
     from jaxgen.runs.reading import read_run
     from jaxgen.scans.config import is_scan

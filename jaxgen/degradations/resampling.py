@@ -6,86 +6,17 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from jaxgen.errors import require
-from jaxgen.types import Grid, Images, Levels, PRNGKey, per_image
+from jaxgen.types import Images, Levels, PRNGKey, per_image
 
 LUMA = (0.299, 0.587, 0.114)
 """Weights of red, green and blue in the luma (brightness) of ITU-R BT.601."""
-
-
-def downsample_area(images: Images, factor: int) -> Float[Array, "b *p c"]:
-    """Returns the mean of each block of `factor` x `factor` (x `factor`) pixels.
-
-    Args:
-      images: (b, *spatial, c).
-      factor: 1 or more; all sizes are multiples of it.
-
-    Returns:
-      (b, *spatial / factor, c).
-
-    Raises:
-      InputError: a factor that does not divide all sizes.
-    """
-    b, *sizes, c = images.shape
-    _require_factor(factor, sizes)
-    blocks = images.reshape(b, *(n for size in sizes for n in (size // factor, factor)), c)
-    return jnp.mean(blocks, axis=tuple(range(2, blocks.ndim - 1, 2)))
-
-
-def downsample_bicubic(images: Images, factor: int) -> Float[Array, "b *p c"]:
-    """Reduces images by bicubic interpolation with a = -1/2, where `factor` widens the kernel against aliasing.
-
-    At the edges of an image the kernel is cut off and normalised again.
-
-    Args:
-      images: (b, *spatial, c).
-      factor: 1 or more; all sizes are multiples of it.
-
-    Returns:
-      (b, *spatial / factor, c), not clipped.
-
-    Raises:
-      InputError: a factor that does not divide all sizes.
-
-    References:
-      Keys, "Cubic Convolution Interpolation for Digital Image Processing", 1981, equation 15.
-    """
-    b, *sizes, c = images.shape
-    _require_factor(factor, sizes)
-    return _bicubic(images, (b, *(size // factor for size in sizes), c))
-
-
-def upsample_bicubic(images: Images, factor: int) -> Float[Array, "b *p c"]:
-    """Enlarges images by bicubic interpolation with a = -1/2.
-
-    Args:
-      images: (b, *spatial, c).
-      factor: 1 or more.
-
-    Returns:
-      (b, *spatial * factor, c), not clipped.
-
-    Raises:
-      InputError: a factor below 1.
-    """
-    b, *sizes, c = images.shape
-    require(factor >= 1, "factor", factor, "1 or more")
-    return _bicubic(images, (b, *(size * factor for size in sizes), c))
-
-
-def _bicubic(images: Images, shape: Grid) -> Array:
-    return jax.image.resize(images, shape, "cubic", antialias=True, precision=lax.Precision.HIGHEST)
-
-
-def _require_factor(factor: int, sizes: list[int]) -> None:
-    accepted = f"a divisor of the image's sizes, {' and '.join(map(str, sizes))}"
-    require(factor >= 1 and all(size % factor == 0 for size in sizes), "factor", factor, accepted)
 
 
 def lower_resolution(images: Images, factor: Levels | Float[Array, "b k"]) -> Images:
     """Reduces each image by its own factor, by means of blocks, and enlarges it again by bicubic interpolation.
 
     The pixels of the coarse grid have the width `factor`, which may be any real number, and start in the upper left
-    corner. A factor that divides the image's sizes gives `upsample_bicubic` of `downsample_area`; 1 is the identity.
+    corner. The interpolation is Keys' with a = -1/2, cut off at the edges and normalised again. 1 is the identity.
 
     Args:
       images: (b, *spatial, c).

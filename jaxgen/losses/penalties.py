@@ -30,24 +30,6 @@ def logits_and_squared_gradient(
     return logits, jnp.sum(jnp.square(gradient), axis=tuple(range(1, images.ndim)))
 
 
-def squared_gradient_penalty(
-    discriminator_fn: Callable[[Array], Logits], images: Float[Array, "b ..."]
-) -> Float[Array, " b"]:
-    """Returns ||dD(x)/dx||^2 / 2, the R1 penalty on real images and R2 on fake ones, without its weight.
-
-    Args:
-      discriminator_fn: (b, ...) -> (b,).
-      images: (b, ...).
-
-    Returns:
-      (b,), at least 0.
-
-    References:
-      Mescheder et al., 2018, equation 9 (R1 and R2).
-    """
-    return 0.5 * logits_and_squared_gradient(discriminator_fn, images)[1]
-
-
 def interpolated_gradient_penalty(
     discriminator_fn: Callable[[Array], Logits], real: Images, fake: Images, keys: PRNGKeys
 ) -> Float[Array, " b"]:

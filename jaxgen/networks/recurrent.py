@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from flax import linen as nn
-from jax import lax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 
 from jaxgen.networks.initial_fill import initial_fill, reach
 from jaxgen.networks.inverse import SMALL, Block, cut_to, join_planes, pad_to_multiple, put_back
@@ -146,37 +145,6 @@ class RecurrentRestorer(nn.Module):
         )
         _, found = repeat(self.cell, memory, None)
         return found
-
-    def until_converged(
-        self, observation: Observation, *, most: int = 50, tolerance: float = 1e-3
-    ) -> tuple[Images, Int[Array, ""]]:
-        """Iterates until no image changes by more than `tolerance` in an iteration.
-
-        Args:
-          observation: see `estimates`.
-          most: largest number of iterations; may be more than in training.
-          tolerance: root mean square of the change of an image in [-1, 1], 0 or more.
-
-        Returns:
-          The estimate (b, *spatial, c), and the number of iterations.
-        """
-        padded, memory = self._start(observation)
-        cell, variables = self.cell.clone(parent=None), self.cell.variables
-
-        def goes_on(carry: tuple[Memory, Array, Array]) -> Array:
-            _, change, num = carry
-            return (num < most) & (change > tolerance)
-
-        def iterate(carry: tuple[Memory, Array, Array]) -> tuple[Memory, Array, Array]:
-            before, _, num = carry
-            after = cell.apply(variables, before, padded)
-            moves = jnp.square(after.estimate - before.estimate)
-            squares = jnp.mean(moves, axis=tuple(range(1, moves.ndim)))
-            return after, jnp.sqrt(jnp.max(squares)), num + 1
-
-        start = (memory, jnp.full((), jnp.inf), jnp.zeros((), jnp.int32))
-        memory, _, num = lax.while_loop(goes_on, iterate, start)
-        return cut_to(memory.estimate, observation.images.shape[1:-1]), num
 
     def _start(self, observation: Observation) -> tuple[Observation, Memory]:
         """Returns the padded observation, and the memory at the start: the initial fill and a state of zeros."""

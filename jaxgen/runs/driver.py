@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxgen.checkpoints import folder as checkpoints
 from jaxgen.config_json import to_dict
 from jaxgen.data.base import Source
 from jaxgen.errors import NonFiniteError
-from jaxgen.runs import checkpoints
 from jaxgen.runs import ledger as book
 from jaxgen.runs.folder import Run
 from jaxgen.runs.ledger import Entry, Ledger

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 import jax
 
+from jaxgen.checkpoints import folder as checkpoints
+from jaxgen.checkpoints.reading import is_full_disk
 from jaxgen.config_json import save_config, to_dict
 from jaxgen.data.base import Source
 from jaxgen.data.canaries import record_canaries
@@ -17,8 +19,6 @@ from jaxgen.errors import NonFiniteError, reject
 from jaxgen.files import write_json
 from jaxgen.hardware import describe_hardware
 from jaxgen.progress import Progress, format_seconds, open_progress
-from jaxgen.runs import checkpoints
-from jaxgen.runs.checkpoint_files import is_full_disk
 from jaxgen.runs.folder import Run
 from jaxgen.runs.locks import sole_writer
 from jaxgen.runs.reading import read_run

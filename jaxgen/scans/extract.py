@@ -6,12 +6,12 @@ from typing import Any
 
 import jax
 
+from jaxgen.checkpoints import folder as checkpoints
 from jaxgen.config_json import save_config, to_dict
 from jaxgen.data.canaries import record_canaries
 from jaxgen.errors import require
 from jaxgen.files import read_json, write_json
 from jaxgen.hardware import describe_hardware
-from jaxgen.runs import checkpoints
 from jaxgen.runs.folder import read_run_config
 from jaxgen.runs.ledger import Entry, from_json, last_score
 from jaxgen.runs.outputs import BEST_METRIC

@@ -14,10 +14,10 @@ import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 from rich.filesize import decimal
 
+from jaxgen.checkpoints import folder as checkpoints
 from jaxgen.errors import require
 from jaxgen.files import write_json
 from jaxgen.images import readable_scale, save_png
-from jaxgen.runs import checkpoints
 from jaxgen.runs import ledger as book
 from jaxgen.runs.driver import Members, Training, record
 from jaxgen.runs.folder import Run, find_run, read_run_config

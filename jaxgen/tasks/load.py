@@ -10,9 +10,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxgen.checkpoints.folder import Step, read_meta, restore
 from jaxgen.config_json import from_dict, to_dict
 from jaxgen.errors import InputError, require
-from jaxgen.runs.checkpoints import Step, read_meta, restore
 from jaxgen.runs.folder import as_named_now
 from jaxgen.tasks import table
 from jaxgen.tasks.base import NOTHING, Facts, Trained

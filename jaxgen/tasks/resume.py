@@ -4,8 +4,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+from jaxgen.checkpoints.folder import latest_step
 from jaxgen.errors import InputError, require
-from jaxgen.runs.checkpoints import latest_step
 from jaxgen.runs.outputs import Counts
 from jaxgen.runs.reading import read_run
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from jaxgen.checkpoints import folder as checkpoints
 from jaxgen.config_json import from_dict
 from jaxgen.data.base import Source
 from jaxgen.images import readable_scale, save_png
-from jaxgen.runs import checkpoints
 from jaxgen.runs.curves import plot_curves
 from jaxgen.runs.driver import Members, Training, record, single_pick
 from jaxgen.runs.folder import Run, as_named_now

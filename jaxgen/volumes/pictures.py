@@ -21,16 +21,6 @@ LIGHT = np.array([-0.7, -0.5, -0.5]) / np.linalg.norm([-0.7, -0.5, -0.5])
 """Direction to the light in depth, rows and columns of a picture: from the front, from above and from the left."""
 
 
-def all_slices(volume: np.ndarray, columns: int | None = None) -> UInt8[np.ndarray, "H W c"]:
-    """Returns the slices (h, w) of one volume row by row in a grid.
-
-    Args:
-      volume: (d, h, w, c), uint8 or floats in [-1, 1].
-      columns: slices in a row; None makes as many as rows or one more.
-    """
-    return make_grid(_bytes(volume[None])[0], columns)
-
-
 def orthogonal_slices(volumes: np.ndarray) -> UInt8[np.ndarray, "n 3 s s c"]:
     """Returns the middle slice of each volume across d, h and w; in a square of the longest side, filled with black.
 

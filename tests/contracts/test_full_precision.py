@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import pytest
 from jax import lax
 
-from jaxgen.degradations.bicubic import resize_bicubic
 from jaxgen.degradations.kinds import KINDS
 from jaxgen.evaluation.features import mnist_features, random_features
 from jaxgen.networks.initial_fill import initial_fill
 from jaxgen.tasks.gan.diffaugment import AUGMENTATIONS
+from jaxgen.tasks.super_resolution.bicubic import resize_bicubic
 
 SHAPE = (2, 16, 16, 3)
 KEY, LEVEL = jax.random.key(0), jnp.full(2, 0.5)

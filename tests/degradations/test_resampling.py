@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from skimage.transform import downscale_local_mean
 
-from jaxgen.degradations.resampling import downsample_area, downsample_bicubic, grey, lower_resolution, upsample_bicubic
+from jaxgen.degradations.resampling import grey, lower_resolution
 from jaxgen.errors import InputError
 
 IMAGES = np.random.default_rng(0).uniform(-1, 1, (2, 12, 18, 3)).astype(np.float32)
@@ -20,29 +20,6 @@ def resized(images: np.ndarray, h: int, w: int) -> np.ndarray:
         for image in images
     ]
     return np.stack([np.stack(part, -1) for part in parts])
-
-
-@pytest.mark.parametrize("factor", [2, 3])
-def test_downsample_area_is_scikit_images_local_mean(factor: int) -> None:
-    found = jax.jit(downsample_area, static_argnums=1)(jnp.asarray(IMAGES), factor)
-    np.testing.assert_allclose(found, downscale_local_mean(IMAGES, (1, factor, factor, 1)), atol=1e-6)
-
-
-@pytest.mark.parametrize("factor", [2, 3])
-def test_bicubic_is_pillows_there_and_back(factor: int) -> None:
-    small = jax.jit(downsample_bicubic, static_argnums=1)(jnp.asarray(IMAGES), factor)
-    np.testing.assert_allclose(small, resized(IMAGES, 12 // factor, 18 // factor), atol=2e-5)
-    large = jax.jit(upsample_bicubic, static_argnums=1)(jnp.asarray(IMAGES), factor)
-    np.testing.assert_allclose(large, resized(IMAGES, 12 * factor, 18 * factor), atol=2e-5)
-
-
-@pytest.mark.parametrize("fn", [downsample_area, downsample_bicubic])
-@pytest.mark.parametrize("factor", [0, 4, 9])
-def test_a_factor_that_does_not_divide_is_refused(fn, factor: int) -> None:
-    with pytest.raises(InputError, match=rf"factor: got {factor}; accepted: a divisor .* 12 and 18"):
-        fn(jnp.asarray(IMAGES), factor)
-    with pytest.raises(InputError, match="factor"):
-        upsample_bicubic(jnp.asarray(IMAGES), 0)
 
 
 def test_lower_resolution_is_local_means_enlarged_by_pillow_with_a_factor_an_image() -> None:

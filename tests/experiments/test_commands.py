@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from jaxgen import cli
+from jaxgen.checkpoints.folder import latest_step, read_meta, restore
 from jaxgen.config_json import load_config
-from jaxgen.runs.checkpoints import latest_step, read_meta, restore
 from jaxgen.tasks.gan.algorithm import make_gan
 from jaxgen.tasks.gan.config import GanRecipe
 

@@ -37,13 +37,6 @@ def estimates(network: RecurrentRestorer, params: Any, *inputs: Any) -> jax.Arra
     return jax.jit(functools.partial(network.apply, method="estimates"))({"params": params}, Observation(*inputs))
 
 
-def until_converged(*inputs: Any, network: RecurrentRestorer = NETWORK, **limits: Any) -> tuple[np.ndarray, int]:
-    estimate, num = jax.jit(functools.partial(network.apply, method="until_converged", **limits))(
-        {"params": params_of()}, Observation(*inputs)
-    )
-    return np.asarray(estimate), int(num)
-
-
 def by_hand(network: RecurrentRestorer, params: Any, *inputs: Any) -> jax.Array:
     """Every estimate, the cell applied in a loop; sizes are multiples of the smallest grid's."""
     images, masks = inputs
@@ -64,7 +57,6 @@ def reference(num: int = 6) -> np.ndarray:
 
 
 INPUTS = (IMAGES, MASKS)
-START = fill(IMAGES, MASKS, 2)
 
 
 @pytest.mark.parametrize("num", [1, 3, 5])
@@ -89,10 +81,12 @@ def test_on_two_grids_the_state_is_on_the_smaller() -> None:
 def test_it_starts_from_a_smooth_surface_where_pixels_are_missing_or_may_be_salt_or_pepper() -> None:
     images = jnp.zeros((1, 8, 8, 1)).at[0, 2, 3].set(1.0).at[0, 5, 5].set(-1.0).at[0, 6, 1].set(0.9)
     masks = jnp.ones((1, 8, 8, 1)).at[0, 6, 1].set(0.0)
-    start, num = until_converged(jnp.repeat(images, 2, axis=-1), masks, jnp.zeros(1), most=0)
-    assert num == 0
+    both = jnp.repeat(images, 2, axis=-1)
+    start, seen = (
+        NETWORK.apply({"params": params_of()}, Observation(both, known), method="_start")[1].estimate
+        for known in (masks, masks + 0.5 * (1.0 - masks))
+    )
     np.testing.assert_allclose(start, 0.0, atol=1e-6)
-    seen, _ = until_converged(jnp.repeat(images, 2, axis=-1), masks + 0.5 * (1.0 - masks), jnp.zeros(1), most=0)
     np.testing.assert_allclose(seen[0, 6, 1], 0.9, atol=1e-6)  # half trusted: shown, and not to be kept
 
 
@@ -133,9 +127,6 @@ def test_odd_sizes_are_the_same_image_with_its_edge_repeated(size: tuple[int, in
     larger = [np.pad(x, ((0, 0), (0, h % 2), (0, w % 2), (0, 0)), mode="edge") for x in (images, masks)]
     expected = jax.jit(functools.partial(by_hand, NETWORK))(params_of(), *map(jnp.asarray, larger))
     np.testing.assert_allclose(estimates(NETWORK, params_of(), images, masks), expected[:, :, :h, :w], atol=1e-5)
-    np.testing.assert_allclose(
-        until_converged(images, masks, most=3, tolerance=0.0)[0], expected[2, :, :h, :w], atol=1e-5
-    )
 
 
 def test_one_to_four_channels_in_either_dtype() -> None:
@@ -161,30 +152,6 @@ def test_known_pixels_are_kept_to_the_bit_in_every_estimate() -> None:
         np.testing.assert_array_equal(estimate[known], np.asarray(IMAGES)[known])
         assert (estimate[~known] != np.asarray(IMAGES)[~known]).all()
     np.testing.assert_allclose(found, jax.jit(functools.partial(by_hand, keeping))(params_of(), *INPUTS), atol=1e-5)
-    np.testing.assert_array_equal(
-        until_converged(*INPUTS, network=keeping, most=2)[0][known], np.asarray(IMAGES)[known]
-    )
-
-
-@pytest.mark.parametrize("most", [0, 1, 5])
-def test_without_tolerance_as_many_iterations_as_allowed(most: int) -> None:
-    """More than the network's own number, too."""
-    estimate, num = until_converged(*INPUTS, most=most, tolerance=0.0)
-    assert num == most
-    np.testing.assert_allclose(estimate, [START, *reference()][most], atol=1e-5)
-
-
-def test_stops_at_the_first_iteration_in_which_no_image_changes_by_more() -> None:
-    every = np.stack([START, *reference()])
-    changes = np.sqrt(np.mean(np.diff(every, axis=0) ** 2, axis=(2, 3, 4))).max(1)
-    seen = []
-    for tolerance in (1.0, 0.7, 0.66, 0.1):
-        expected = next((i for i, change in enumerate(changes, start=1) if change <= tolerance), 6)
-        estimate, num = until_converged(*INPUTS, most=6, tolerance=tolerance)
-        assert num == expected
-        np.testing.assert_allclose(estimate, every[num], atol=1e-5)
-        seen.append(num)
-    assert seen == [1, 3, 4, 6]  # by the mean of both images, or the calmer one, some would be fewer
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:

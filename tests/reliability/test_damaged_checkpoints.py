@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxgen.checkpoints import folder as ckpt
 from jaxgen.errors import InputError
-from jaxgen.runs import checkpoints as ckpt
 
 
 def make_state(step: int) -> dict:

@@ -17,12 +17,13 @@ import optax
 import pytest
 
 from jaxgen import files
+from jaxgen.checkpoints import folder as checkpoints
+from jaxgen.checkpoints.folder import latest_step, read_meta
 from jaxgen.cli import exit_cleanly
 from jaxgen.data.config import DataConfig
 from jaxgen.data.sources import open_source
 from jaxgen.images import make_grid, save_gif, save_png
-from jaxgen.runs import checkpoints, events, reading, recording
-from jaxgen.runs.checkpoints import latest_step, read_meta
+from jaxgen.runs import events, reading, recording
 from jaxgen.runs.curves import plot_curves
 from jaxgen.runs.driver import Members, Training, record, single_pick
 from jaxgen.runs.folder import Run, new_run

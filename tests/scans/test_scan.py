@@ -8,11 +8,11 @@ import jax
 import numpy as np
 import pytest
 
+from jaxgen.checkpoints.folder import read_meta
 from jaxgen.config_json import from_dict
 from jaxgen.data.config import DataConfig
 from jaxgen.errors import InputError, NonFiniteError
 from jaxgen.runs import ledger
-from jaxgen.runs.checkpoints import read_meta
 from jaxgen.runs.folder import Run, new_run, read_run_config
 from jaxgen.runs.measures import Measure
 from jaxgen.runs.reading import read_metrics

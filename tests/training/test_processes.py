@@ -13,10 +13,10 @@ import jax
 import numpy as np
 import pytest
 
+from jaxgen.checkpoints import folder as checkpoints
 from jaxgen.config_json import load_config
 from jaxgen.data.pipeline import batches
 from jaxgen.data.sources import open_source
-from jaxgen.runs import checkpoints
 from jaxgen.tasks.gan.algorithm import make_gan
 from jaxgen.tasks.gan.config import GanRecipe
 from jaxgen.training import parallel
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 PROGRAM = """
 import os, pathlib, sys, time
 from jaxgen.training import loop
-from jaxgen.runs.checkpoints import latest_step
+from jaxgen.checkpoints.folder import latest_step
 step, number, runs = int(sys.argv.pop(1)), int(sys.argv.pop(1)), pathlib.Path(sys.argv.pop(1))
 check = loop.require_finite
 def require_finite(values, before):

@@ -5,17 +5,9 @@ import pytest
 
 from jaxgen.errors import InputError
 from jaxgen.images import BACKGROUND
-from jaxgen.volumes.pictures import PIXELS, all_slices, montage, orthogonal_slices, surface_view, turning
+from jaxgen.volumes.pictures import PIXELS, montage, orthogonal_slices, surface_view, turning
 
 NOISE = np.random.default_rng(0).integers(0, 256, (2, 6, 8, 4, 1), np.uint8)
-
-
-def test_all_slices_row_by_row():
-    picture = all_slices(NOISE[0], columns=3)
-    assert picture.shape == (2 * 10 + 2, 3 * 6 + 2, 1)
-    for i in range(6):
-        top, left = 2 + 10 * (i // 3), 2 + 6 * (i % 3)
-        np.testing.assert_array_equal(picture[top : top + 8, left : left + 4], NOISE[0, i])
 
 
 def test_middle_slices_across_each_axis():

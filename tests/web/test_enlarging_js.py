@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from skimage import data
 
-from jaxgen.degradations.bicubic import bicubic_matrix
+from jaxgen.tasks.super_resolution.bicubic import bicubic_matrix
 from tests.web.node import run_script
 
 BICUBIC = """

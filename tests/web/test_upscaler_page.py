@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxgen.degradations.bicubic import bicubic_matrix
+from jaxgen.tasks.super_resolution.bicubic import bicubic_matrix
 from tests.web.chromium import Page
 from tests.web.pictures import STATUS, array, rgba, take
 

@@ -19,7 +19,7 @@ import jax
 import numpy as np
 
 from experiments.benchmarks.accelerator import agreement
-from jaxgen.runs import checkpoints
+from jaxgen.checkpoints import folder as checkpoints
 from jaxgen.training import parallel
 from jaxgen.training.step import TrainState
 

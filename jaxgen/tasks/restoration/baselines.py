@@ -53,22 +53,6 @@ def adaptive_median(image: Picture, max_size: int = 19) -> Picture:
     return restored
 
 
-def median5(image: Picture) -> Picture:
-    """Returns the median of the 5 x 5 pixels around each pixel; the image is mirrored at its border.
-
-    Args:
-      image: [h, w, c] in [0, 1].
-
-    Returns:
-      [h, w, c].
-
-    Raises:
-      InputError: the image is not like this.
-    """
-    require_image(image)
-    return ndimage.median_filter(image, size=(5, 5, 1), mode="reflect")
-
-
 def normalised_mean(image: Grid, mask: Mask) -> Grid:
     """Fills unknown pixels with a Gaussian-weighted mean of the known ones: sum_i g_i m_i x_i / sum_i g_i m_i.
 

@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxgen.degradations.bicubic import resize_bicubic
 from jaxgen.degradations.second_order import second_order
 from jaxgen.errors import require
 from jaxgen.images import to_float
 from jaxgen.losses.reconstruction import RECONSTRUCTION_LOSSES
 from jaxgen.networks.upscaler import Upscaler
+from jaxgen.tasks.super_resolution.bicubic import resize_bicubic
 from jaxgen.tasks.super_resolution.config import SuperResolutionConfig
 from jaxgen.training.optimizers import apply_gradients, average, learning_rate, make_optimizer
 from jaxgen.training.step import Algorithm, Gradient, Sizes, TrainState, advanced, as_hparams, mean_gradient, new_state

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from jaxgen.degradations.bicubic import resize_bicubic_array
+from jaxgen.tasks.super_resolution.bicubic import resize_bicubic_array
 from jaxgen.tasks.super_resolution.protocol import Pixels, Resized, rounded
 
 NUM_ITER = 10

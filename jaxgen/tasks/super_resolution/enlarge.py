@@ -18,7 +18,6 @@ from jaxgen.bundles.tiling import (
     to_float,
     windows,
 )
-from jaxgen.degradations.bicubic import Taps, bicubic_taps, resize_by_taps
 from jaxgen.errors import require
 from jaxgen.photos.header import resized_exif
 from jaxgen.photos.notes import resized_notes
@@ -26,6 +25,7 @@ from jaxgen.photos.reading import Photo
 from jaxgen.tasks.base import Trained
 from jaxgen.tasks.load import load, require_use
 from jaxgen.tasks.super_resolution.apply import Enlarger, make_enlarger
+from jaxgen.tasks.super_resolution.bicubic import Taps, bicubic_taps, resize_by_taps
 
 KINDS = {"photo": "upscale", "bicubic": "upscale-bicubic"}
 """Names of the weights in the package by the kind of the pictures."""

@@ -13,9 +13,9 @@ import jax
 import numpy as np
 from jaxtyping import Float64, UInt8
 
-from jaxgen.degradations.bicubic import resize_bicubic_array
 from jaxgen.degradations.second_order import second_order
 from jaxgen.metrics.quality import WINDOW, psnr, ssim
+from jaxgen.tasks.super_resolution.bicubic import resize_bicubic_array
 
 Pixels = UInt8[np.ndarray, "h w c"]
 """An image of 8 bits, grey (c = 1) or RGB (c = 3)."""

@@ -1,4 +1,4 @@
-// Bicubic enlargement by whole factors, with Keys' kernel; the same as jaxgen/degradations/bicubic.py.
+// Bicubic enlargement by whole factors, with Keys' kernel; the same as jaxgen/tasks/super_resolution/bicubic.py.
 
 /**
  * Returns {data, width, height}: a picture enlarged by a whole factor.

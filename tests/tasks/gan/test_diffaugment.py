@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxgen.losses.penalties import squared_gradient_penalty
+from jaxgen.losses.penalties import logits_and_squared_gradient
 from jaxgen.tasks.gan.config import GanConfig
 from jaxgen.tasks.gan.diffaugment import AUGMENTATIONS, augment, augment_each, color, cutout, flips, translation
 
@@ -188,7 +188,8 @@ def test_gradient_penalty_passes_through(name: str) -> None:
     @jax.jit
     def penalty_and_slope(x: jax.Array) -> tuple[jax.Array, jax.Array]:
         def penalty(x: jax.Array) -> jax.Array:
-            return squared_gradient_penalty(lambda x: 0.5 * jnp.sum(jnp.square(fn(key, x)), axis=(1, 2, 3)), x)[0]
+            score = lambda x: 0.5 * jnp.sum(jnp.square(fn(key, x)), axis=(1, 2, 3))  # noqa: E731
+            return 0.5 * logits_and_squared_gradient(score, x)[1][0]
 
         return jax.value_and_grad(penalty)(x)
 

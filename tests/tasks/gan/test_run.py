@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from jaxgen.checkpoints.folder import latest_step, read_meta
 from jaxgen.data.config import DataConfig
 from jaxgen.errors import InputError, NonFiniteError
-from jaxgen.runs.checkpoints import latest_step, read_meta
 from jaxgen.runs.folder import Run, find_run, new_run
 from jaxgen.runs.reading import read_metrics
 from jaxgen.tasks.gan import task

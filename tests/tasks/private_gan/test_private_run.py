@@ -11,6 +11,7 @@ import pytest
 from scipy import optimize, stats
 
 from jaxgen.bundles.manifest import read_manifest
+from jaxgen.checkpoints.folder import latest_step
 from jaxgen.cli.commands import main
 from jaxgen.data.config import DataConfig
 from jaxgen.data.sources import array_source
@@ -18,7 +19,6 @@ from jaxgen.errors import InputError
 from jaxgen.evaluation.protocol import Evaluation
 from jaxgen.export.bundle import export_run
 from jaxgen.privacy.accounting import epsilon_spent
-from jaxgen.runs.checkpoints import latest_step
 from jaxgen.runs.folder import Run, new_run, read_run_config
 from jaxgen.runs.reading import read_metrics
 from jaxgen.scans.config import scan_of

@@ -174,13 +174,6 @@ def test_adaptive_median_leaves_an_image_without_extremes_and_clears_lone_pixels
     np.testing.assert_array_equal(restored, constant)
 
 
-def test_median5_by_loop() -> None:
-    image = make_image((7, 8, 2))
-    padded = np.pad(image, ((2, 2), (2, 2), (0, 0)), mode="symmetric")
-    expected = [[np.median(padded[y : y + 5, x : x + 5], axis=(0, 1)) for x in range(8)] for y in range(7)]
-    np.testing.assert_allclose(baselines.median5(image), np.array(expected))
-
-
 @pytest.mark.parametrize("size", [(16, 18), (15, 17)])
 def test_deblurring_a_circular_blur_that_has_no_symmetry(size: tuple[int, int]) -> None:
     image = make_image((*size, 2))
@@ -241,7 +234,7 @@ def test_nl_means_removes_noise_of_the_level_that_it_is_given(channels: int) -> 
 
 def test_every_baseline_takes_grey_images() -> None:
     image, mask = make_image((8, 7, 1)).astype(np.float32), make_mask((8, 7, 1))
-    calls = [*(lambda x, fill=fill: fill(x, mask) for fill in FILLS), baselines.adaptive_median, baselines.median5]
+    calls = [*(lambda x, fill=fill: fill(x, mask) for fill in FILLS), baselines.adaptive_median]
     calls += [lambda x: deconvolution.richardson_lucy(x, KERNEL, 2), lambda x: deconvolution.wiener(x, KERNEL, 0.1)]
     for call in [*calls, lambda x: baselines.bicubic(x, 1), lambda x: denoising.nl_means(x, 0.1)]:
         restored = call(image)

@@ -18,9 +18,9 @@ import orbax.checkpoint as ocp
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
+from jaxgen.checkpoints import folder as ckpt
+from jaxgen.checkpoints.checksums import checksums
 from jaxgen.errors import InputError
-from jaxgen.runs import checkpoints as ckpt
-from jaxgen.runs.checksums import checksums
 
 Log = pytest.LogCaptureFixture
 
@@ -281,7 +281,7 @@ def test_keeps_the_latest_and_the_best_across_a_restart(tmp_path: Path) -> None:
     assert steps_in(tmp_path) == [2, 5]
     save_scores(tmp_path, {6: float("-inf"), 7: None, 8: 5.0})
     assert steps_in(tmp_path) == [2, 8]
-    assert (ckpt.latest_step(tmp_path), ckpt.best_step(tmp_path)) == (8, 2)
+    assert (ckpt.latest_step(tmp_path), ckpt.read_meta(tmp_path, "best")[0]) == (8, 2)
     flip(tmp_path / "2" / "meta" / "metadata")
     save_scores(tmp_path, {9: 6.0})
     assert steps_in(tmp_path) == [8, 9]
@@ -328,7 +328,7 @@ def test_a_reader_changes_nothing_and_a_writer_clears_what_a_crash_left(tmp_path
     flip(array_file(tmp_path / "2"))
     before = contents(tmp_path)
     assert_same(ckpt.restore(tmp_path, make_state(0))[0], make_state(1))
-    assert (ckpt.latest_step(tmp_path), ckpt.best_step(tmp_path), ckpt.read_meta(tmp_path)[0]) == (2, None, 2)
+    assert (ckpt.latest_step(tmp_path), ckpt.read_meta(tmp_path)[0]) == (2, 2)
     assert contents(tmp_path) == before
     write(tmp_path, [3])
     assert sorted(p.name for p in tmp_path.iterdir()) == ["2", "3"]

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from jaxgen.degradations.bicubic import keys_kernel, resize_bicubic, resize_bicubic_array
 from jaxgen.errors import InputError
+from jaxgen.tasks.super_resolution.bicubic import keys_kernel, resize_bicubic, resize_bicubic_array
 
 LEVELS = 1e-3
 """Largest difference, for values of 0 to 255."""

@@ -17,8 +17,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 from etils import epath
 
+from jaxgen.checkpoints.checksums import checksums
 from jaxgen.errors import InputError, require
-from jaxgen.runs.checksums import checksums
 
 
 class DamagedCheckpoint(Exception):

@@ -1,7 +1,7 @@
 """Saves and restores checkpoints: asynchronously, with a checksum of every array, and never by pickle.
 
 One run writes to a folder (`open_checkpoints`, `save`, `wait`, `close`). Others may read it by its path while the run
-goes on (`restore`, `read_meta`, `latest_step`, `best_step`). Orbax writes and commits the arrays. Each step also holds
+goes on (`restore`, `read_meta`, `latest_step`). Orbax writes and commits the arrays. Each step also holds
 a JSON record with the caller's `meta`, the score, and dtype, shape and checksum of each array. If the newest
 checkpoint is damaged, an older one is restored.
 """
@@ -22,8 +22,7 @@ import orbax.checkpoint as ocp
 from etils import epath
 from orbax.checkpoint import checkpoint_managers as policies
 
-from jaxgen.errors import InputError, require
-from jaxgen.runs.checkpoint_files import (
+from jaxgen.checkpoints.reading import (
     DamagedCheckpoint,
     by_score,
     committed_steps,
@@ -37,6 +36,7 @@ from jaxgen.runs.checkpoint_files import (
     score_of,
     scores_by_step,
 )
+from jaxgen.errors import InputError, require
 from jaxgen.training import distributed
 
 T = TypeVar("T")
@@ -192,11 +192,6 @@ def read_meta(checkpoints: CheckpointFolder, step: Step = None) -> tuple[int, di
 def latest_step(checkpoints: CheckpointFolder) -> int | None:
     """Returns the newest committed step, damaged or not; None in an empty folder."""
     return max(committed_steps(_folder(checkpoints)), default=None)
-
-
-def best_step(checkpoints: CheckpointFolder) -> int | None:
-    """Returns the committed step of the lowest metric, the newest of equals; None if no step has a metric."""
-    return next(iter(by_score(scores_by_step(_folder(checkpoints)))), None)
 
 
 def _first_usable(

@@ -1,0 +1,1 @@
+"""Checkpoints: saved asynchronously, with a checksum of every array, and restored from the newest whole one."""
