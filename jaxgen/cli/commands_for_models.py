@@ -216,7 +216,7 @@ def evaluate_restoration(
 
         upscaling.evaluate_photos(Path(folder), _model(model, upscaling.USE), checkpoint, num, optional_path(out))
         return
-    from jaxgen.tasks.restoration.evaluate import evaluate_photos
+    from jaxgen.tasks.restoration.evaluation.evaluate import evaluate_photos
 
     evaluate_photos(Path(folder), _model(model), checkpoint, num, seed, optional_path(out), suite)
 

@@ -23,12 +23,12 @@ from jaxgen.tasks.load import save_weights
 from jaxgen.tasks.restoration.algorithm import make_restoration
 from jaxgen.tasks.restoration.audit import audit_run
 from jaxgen.tasks.restoration.config import RestorationRecipe
-from jaxgen.tasks.restoration.evaluate import evaluate_photos
+from jaxgen.tasks.restoration.evaluation.evaluate import evaluate_photos
+from jaxgen.tasks.restoration.evaluation.sheets import restoration_sheet, sheet_of_examples
+from jaxgen.tasks.restoration.evaluation.suites import suite_for
+from jaxgen.tasks.restoration.evaluation.table import evaluate_restoration, format_table, save_table
 from jaxgen.tasks.restoration.export import exportable
 from jaxgen.tasks.restoration.restore import restore_photos
-from jaxgen.tasks.restoration.sheets import restoration_sheet, sheet_of_examples
-from jaxgen.tasks.restoration.suites import suite_for
-from jaxgen.tasks.restoration.table import evaluate_restoration, format_table, save_table
 from jaxgen.training.step import Algorithm, TrainState
 from jaxgen.types import Observation
 

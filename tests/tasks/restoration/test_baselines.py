@@ -6,7 +6,7 @@ from scipy import ndimage, stats
 from skimage import restoration
 
 from jaxgen.errors import InputError
-from jaxgen.tasks.restoration import baselines, deconvolution, denoising
+from jaxgen.tasks.restoration.evaluation import baselines, deconvolution, denoising
 
 FILLS = [baselines.normalised_mean, baselines.delaunay, baselines.biharmonic]
 KERNEL = np.array([[0.05, 0.1, 0.0], [0.3, 0.25, 0.05], [0.1, 0.0, 0.15]])

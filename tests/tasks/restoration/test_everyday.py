@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
-from jaxgen.tasks.restoration import evaluate, everyday
-from jaxgen.tasks.restoration.everyday import GROUPS, everyday_cases, middle
-from jaxgen.tasks.restoration.everyday_table import evaluate_everyday, format_everyday, save_everyday
+from jaxgen.tasks.restoration.evaluation import evaluate, everyday
+from jaxgen.tasks.restoration.evaluation.everyday import GROUPS, everyday_cases, middle
+from jaxgen.tasks.restoration.evaluation.everyday_table import evaluate_everyday, format_everyday, save_everyday
 from jaxgen.tasks.restoration.pixels import Models
 from tests.command_line import call
 from tests.stand_ins import restorer_of

@@ -12,8 +12,8 @@ from skimage import data
 from skimage.metrics import peak_signal_noise_ratio
 
 from jaxgen.config_json import to_dict
-from jaxgen.tasks.restoration import evaluate, everyday, suites
 from jaxgen.tasks.restoration.config import RestorationConfig
+from jaxgen.tasks.restoration.evaluation import evaluate, everyday, suites
 from jaxgen.tasks.restoration.restorers import make_restorer
 from jaxgen.types import Observation
 from jaxgen.weights import save_params

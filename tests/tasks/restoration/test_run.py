@@ -21,9 +21,9 @@ from jaxgen.tasks.load import load, pretrained_file
 from jaxgen.tasks.restoration import task
 from jaxgen.tasks.restoration.algorithm import make_restoration
 from jaxgen.tasks.restoration.config import RestorationConfig, RestorationHparams, RestorationRecipe
+from jaxgen.tasks.restoration.evaluation.sheets import error_map, restoration_sheet
 from jaxgen.tasks.restoration.pixels import require_any_size
 from jaxgen.tasks.restoration.restorers import make_restorer
-from jaxgen.tasks.restoration.sheets import error_map, restoration_sheet
 from jaxgen.tasks.restoration.task import images_to_evaluate
 from jaxgen.tasks.train import train_run
 from jaxgen.training.config import TrainConfig

@@ -9,8 +9,8 @@ import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from jaxgen.degradations.kinds import unmasked
-from jaxgen.tasks.restoration.suites import Case, Suite, clean_pixels, digit_suite, photo_suite, suite_for
-from jaxgen.tasks.restoration.table import evaluate_restoration, format_table, save_table
+from jaxgen.tasks.restoration.evaluation.suites import Case, Suite, clean_pixels, digit_suite, photo_suite, suite_for
+from jaxgen.tasks.restoration.evaluation.table import evaluate_restoration, format_table, save_table
 
 RNG = np.random.default_rng(0)
 IMAGES = [RNG.integers(0, 256, (16, 20, 1), np.uint8) for _ in range(3)] + [RNG.integers(0, 256, (24, 16, 1), np.uint8)]

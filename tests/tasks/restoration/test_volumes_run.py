@@ -14,8 +14,9 @@ from jaxgen.data.config import DataConfig
 from jaxgen.errors import InputError
 from jaxgen.runs.folder import Run
 from jaxgen.tasks.base import Facts
-from jaxgen.tasks.restoration import evaluate, task
-from jaxgen.tasks.restoration.suites import suite_for
+from jaxgen.tasks.restoration import task
+from jaxgen.tasks.restoration.evaluation import evaluate
+from jaxgen.tasks.restoration.evaluation.suites import suite_for
 from jaxgen.tasks.train import train_run
 from jaxgen.training.config import TrainConfig
 

@@ -11,7 +11,7 @@ from jaxgen.degradations.blur import blur, gaussian_kernels
 from jaxgen.degradations.compose import degrade, parse_damage
 from jaxgen.degradations.kinds import unmasked
 from jaxgen.degradations.resampling import lower_resolution
-from jaxgen.tasks.restoration import baselines, deconvolution, denoising
+from jaxgen.tasks.restoration.evaluation import baselines, deconvolution, denoising
 from jaxgen.types import Grid, Images, Observation, PRNGKey
 
 Baseline = Callable[[np.ndarray, np.ndarray], np.ndarray]

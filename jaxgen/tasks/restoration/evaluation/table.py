@@ -20,7 +20,7 @@ import numpy as np
 from jaxgen.files import write_json
 from jaxgen.images import to_float, to_uint8
 from jaxgen.metrics.quality import WINDOW, psnr, ssim
-from jaxgen.tasks.restoration.suites import Case, Suite
+from jaxgen.tasks.restoration.evaluation.suites import Case, Suite
 from jaxgen.types import Observation
 
 AT_ONCE = 64 * 28 * 28 * 4
@@ -95,7 +95,7 @@ def evaluate_restoration(
       name: name of the restorer, for the table.
       restore_fn: the restorer.
       images: uint8 (*s, c), of any sizes.
-      suite: cases, from `jaxgen.tasks.restoration.suites`.
+      suite: cases, from `jaxgen.tasks.restoration.evaluation.suites`.
       seed: seed of all damage.
       watch: called before each case.
 

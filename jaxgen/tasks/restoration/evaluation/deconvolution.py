@@ -5,7 +5,7 @@ from jaxtyping import Complex, Float
 from skimage import restoration
 
 from jaxgen.errors import InputError, require
-from jaxgen.tasks.restoration.baselines import Picture, require_image
+from jaxgen.tasks.restoration.evaluation.baselines import Picture, require_image
 
 Kernel = Float[np.ndarray, "k l"]
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from jaxgen.images import make_grid
-from jaxgen.tasks.restoration.table import Example
+from jaxgen.tasks.restoration.evaluation.table import Example
 from jaxgen.volumes.pictures import orthogonal_slices
 
 ERROR_GAIN = 4

@@ -13,9 +13,9 @@ import numpy as np
 
 from jaxgen.files import printable, write_json
 from jaxgen.metrics.quality import psnr
-from jaxgen.tasks.restoration.everyday import GROUPS, Case, Kind, Repair, everyday_cases
-from jaxgen.tasks.restoration.everyday_pictures import Pixels
-from jaxgen.tasks.restoration.table import Example, Watch
+from jaxgen.tasks.restoration.evaluation.everyday import GROUPS, Case, Kind, Repair, everyday_cases
+from jaxgen.tasks.restoration.evaluation.everyday_pictures import Pixels
+from jaxgen.tasks.restoration.evaluation.table import Example, Watch
 
 SUITE = "everyday-1"
 BEST = 99.0

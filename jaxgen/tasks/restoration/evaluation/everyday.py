@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from jaxgen.tasks.restoration.everyday_pictures import (
+from jaxgen.tasks.restoration.evaluation.everyday_pictures import (
     BLACK,
     DRAWINGS,
     SIZE,

@@ -9,7 +9,7 @@ from scipy import signal, stats
 from skimage import restoration
 
 from jaxgen.errors import require
-from jaxgen.tasks.restoration.baselines import Grid, require_image
+from jaxgen.tasks.restoration.evaluation.baselines import Grid, require_image
 
 PATCHES = {2: (5, 11), 3: (3, 5)}
 """Size of the patches of `nl_means`, and the distance within which they are searched, by the number of axes."""

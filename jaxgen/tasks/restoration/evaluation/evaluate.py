@@ -20,19 +20,19 @@ from jaxgen.photos.writing import to_8_bits
 from jaxgen.tasks.base import Trained
 from jaxgen.tasks.load import load, require_use
 from jaxgen.tasks.restoration.apply import can_fill
-from jaxgen.tasks.restoration.everyday import middle
-from jaxgen.tasks.restoration.everyday_pictures import SIZE, Pixels
-from jaxgen.tasks.restoration.everyday_table import (
+from jaxgen.tasks.restoration.evaluation.everyday import middle
+from jaxgen.tasks.restoration.evaluation.everyday_pictures import SIZE, Pixels
+from jaxgen.tasks.restoration.evaluation.everyday_table import (
     EverydayTable,
     evaluate_everyday,
     format_everyday,
     save_everyday,
 )
+from jaxgen.tasks.restoration.evaluation.sheets import ERROR_GAIN, sheet_of_examples
+from jaxgen.tasks.restoration.evaluation.suites import suite_for
+from jaxgen.tasks.restoration.evaluation.table import Example, Table, evaluate_restoration, format_table, save_table
 from jaxgen.tasks.restoration.pixels import Models, accepted_repairs, make_restore, photo_models, restore_floats
 from jaxgen.tasks.restoration.restore import DEFAULTS
-from jaxgen.tasks.restoration.sheets import ERROR_GAIN, sheet_of_examples
-from jaxgen.tasks.restoration.suites import suite_for
-from jaxgen.tasks.restoration.table import Example, Table, evaluate_restoration, format_table, save_table
 from jaxgen.tasks.table import pretrained
 from jaxgen.types import Grid, Observation
 

@@ -3,7 +3,7 @@
 Each takes one image [h, w, c], float in [0, 1], and returns an image of the same type in [0, 1]. A mask is True where
 a pixel is known, [h, w, 1] for all channels at once or [h, w, c]. Known pixels are kept; the values of unknown ones are
 not read. Methods of which `*s` is said take volumes [d, h, w, c] as well. Those against noise and blur are in
-`jaxgen.tasks.restoration.denoising` and `deconvolution`.
+`jaxgen.tasks.restoration.evaluation.denoising` and `deconvolution`.
 """
 
 import numpy as np

@@ -1,0 +1,1 @@
+"""How good a restorer is: damage to judge it under, classical methods beside it, tables and pictures."""
