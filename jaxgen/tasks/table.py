@@ -57,7 +57,7 @@ TABLE = {
         "jaxgen.tasks.restoration.task",
         {
             "inverse": Preset(
-                "a restorer; for a folder a blind one of colour photographs",
+                "a restorer; with a folder: of colour photographs",
                 "inverse_mnist",
                 "inverse_photos",
                 "scan_inverse_mnist",

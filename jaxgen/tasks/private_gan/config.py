@@ -16,8 +16,8 @@ class PrivateGanConfig(GanConfig):
     """Structure and privacy budget of a private GAN."""
 
     privacy: Literal["discriminator", "embedding"] = "discriminator"
-    """What asks the images: each update of a discriminator (DP-SGD), or one noisy mean of random features, which a
-    generator alone is trained on; the latter takes minutes."""
+    """Where noise is added: discriminator: to each of its gradients (DP-SGD); embedding: once, to a mean of random
+    features that the generator is trained to match, which takes minutes."""
     epsilon: float = 10.0
     """Privacy budget of the whole run; a run whose steps would spend more is refused."""
     delta: float = 1e-5

@@ -22,7 +22,7 @@ class RestorationConfig:
     blocks: int = 1
     """Residual blocks at each of these sizes, both on the way down and on the way up."""
     depth: int = 3
-    """Residual blocks at the smallest size (recurrent: as many as `blocks`)."""
+    """Residual blocks at the smallest size; the recurrent network uses `blocks` instead."""
     iterations: int = 6
     """Iterations of the recurrent network."""
     keep_known: bool = False
@@ -58,7 +58,7 @@ class RestorationHparams:
     """Numbers of the training of a restorer; they are traced, so that one compiled step serves all values."""
 
     lr: float = 1e-3
-    """Learning rate at the start of the cosine; over the first hundredth it rises linearly."""
+    """Peak learning rate: 1% linear warm-up, then a cosine to lr_final."""
     lr_final: float = 1e-6
     """Learning rate at the end of the schedule."""
     b1: float = 0.9
@@ -91,7 +91,7 @@ class RestorationRecipe:
     hparams: RestorationHparams = RestorationHparams()
     train: OmitArgPrefixes[TrainConfig] = TrainConfig(steps=6_000)
     validation: str | None = None
-    """Images to evaluate on in the end, named like `dataset`; None: the split "test", or one image in twenty."""
+    """Test images for the final table, in the form of --dataset; None: the split "test", or one image in twenty."""
 
     first = (
         "dataset", "image_size", "crop_size", "architecture", "damage", "hparams.lr", "steps", "minutes", "batch_size",

@@ -45,7 +45,7 @@ class SuperResolutionHparams:
     """Numbers of the training; they are traced, so that one compiled step serves all values."""
 
     lr: float = 2e-3
-    """Learning rate at the start of the cosine; over the first hundredth it rises linearly."""
+    """Peak learning rate: 1% linear warm-up, then a cosine to lr_final."""
     lr_final: float = 1e-6
     """Learning rate at the end of the schedule."""
     b1: float = 0.95
@@ -72,7 +72,7 @@ class SuperResolutionRecipe:
     hparams: SuperResolutionHparams = SuperResolutionHparams()
     train: OmitArgPrefixes[TrainConfig] = TrainConfig(steps=5_000, batch_size=8)
     validation: str | None = None
-    """Images to evaluate on in the end, named like `dataset`; None: the split "test", or one image in twenty."""
+    """Test images for the final table, in the form of --dataset; None: the split "test", or one image in twenty."""
 
     first = (
         "dataset", "scale", "degradation", "crop_size", "hparams.lr", "steps", "minutes", "batch_size", "seed", "out",

@@ -191,7 +191,7 @@ export async function openRestorer(model, say, signal) {
     undamaged();
     stage.clear();
     redamage();
-    say("All damage is removed.");
+    say("The added damage and the painted areas are cleared.");
   });
   for (const id of ["blur", "noise", "salt", "jpeg"]) {
     let frame = 0;
