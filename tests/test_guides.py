@@ -20,7 +20,7 @@ def here(tmp_path: Path) -> Iterator[Path]:
         (tmp_path / folder).mkdir(parents=True)
         for i in range(1 if folder in ("scans", "held_out") else 12):
             pixels = rng.integers(0, 256, (72, 80, 3)).astype(np.uint8)
-            Image.fromarray(pixels).save(tmp_path / folder / f"{'portrait' if folder == 'scans' else i}.png")
+            Image.fromarray(pixels).save(tmp_path / folder / f"{'print' if folder == 'scans' else i}.png")
     mask = np.zeros((72, 80), np.uint8)
     mask[20:30, 20:40] = 255
     Image.fromarray(mask).save(tmp_path / "mask.png")
@@ -36,8 +36,8 @@ def test_own_pictures(here: Path) -> None:
 
 def test_old_photos(here: Path) -> None:
     names = follow("guides/old_photos.md")
-    scan = np.asarray(Image.open(here / "scans" / "portrait.png"))
-    filled = np.asarray(Image.open(next((here / "filled").rglob("portrait.png"))))
+    scan = np.asarray(Image.open(here / "scans" / "print.png"))
+    filled = np.asarray(Image.open(next((here / "filled").rglob("print.png"))))
     mask = np.asarray(Image.open(here / "mask.png")) > 0
     assert (filled[~mask] == scan[~mask]).all()
     assert (filled[mask] != scan[mask]).any()

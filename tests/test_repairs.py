@@ -83,7 +83,9 @@ def test_what_a_network_does_not_do_is_refused_in_one_line():
         InputError, match=r"^repair: got 'noise'; accepted: none, as this model repairs all that[^\n]*$"
     ):
         model(never, repairs=[]).restore(image, repair="noise")
-    with pytest.raises(InputError, match=r"^mask: got 'given'; accepted: none, as this model was not trained[^\n]*$"):
+    with pytest.raises(
+        InputError, match=r"^mask: got 'a mask'; accepted: no mask, as this model was not trained[^\n]*$"
+    ):
         model(never, fills=False).restore(image, mask)
 
 

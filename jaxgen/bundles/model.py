@@ -252,14 +252,14 @@ def _pixels(image: np.ndarray, manifest: Manifest) -> np.ndarray:
     require(channels in (1, 3) or planes.shape[-1] == channels, "image", image.shape, f"{channels} channels")
     if np.issubdtype(image.dtype, np.floating):
         inside = bool(np.isfinite(image).all() and image.min() >= 0 and image.max() <= 1)
-        require(inside, "image", "values outside", "floats in [0, 1]")
+        require(inside, "image", f"values from {image.min():g} to {image.max():g}", "floats in [0, 1]")
         return planes.astype(np.float32) * np.float32(2) - np.float32(1)
     return planes.astype(np.float32) / np.float32(np.iinfo(image.dtype).max / 2) - np.float32(1)
 
 
 def _missing(mask: np.ndarray, sizes: tuple[int, ...], fills: bool) -> np.ndarray:
     """Returns the mask as bool (*spatial); raises `InputError` unless the model accepts it."""
-    require(fills, "mask", "given", "none, as this model was not trained to fill in missing pixels")
+    require(fills, "mask", "a mask", "no mask, as this model was not trained to fill in missing pixels")
     mask = np.asarray(mask)
     if mask.ndim == len(sizes) + 1 and mask.shape[-1] == 1:
         mask = mask[..., 0]

@@ -69,7 +69,7 @@ def record_canaries(directory: Path, source: Source) -> None:
         before = read_canaries(directory)
         same = np.array_equal(before.index, canaries.index) and np.array_equal(before.included, canaries.included)
         same = same and before.digest == canaries.digest
-        require(same, "canaries", "other ones than before", f"those of {path}, as the seed and the images draw them")
+        require(same, "canaries", "others than before", f"those of {path}, by the run's first seed and images")
         return
     buffer = io.BytesIO()
     np.savez(buffer, index=canaries.index, included=canaries.included, digest=np.array(canaries.digest))

@@ -108,10 +108,10 @@ def _refuse_overwriting(jobs: list[Job], inputs: set[Path]) -> None:
     taken: dict[Path, Path] = {}
     for path, photo in results(jobs):
         if _real(path) in inputs:
-            raise InputError(f"out: {path} is one of the photos given; accepted: a folder that leaves these alone")
+            raise InputError(f"out: {path} is one of the photos given; accepted: another folder")
         other = taken.setdefault(path, photo)
         if other != photo:
-            raise InputError(f"out: {other} and {photo} would both be written to {path}; accepted: their common folder")
+            raise InputError(f"out: {other} and {photo} would both be written to {path}; accepted: their parent folder")
 
 
 def _places(photos: Sequence[Found]) -> list[Path]:

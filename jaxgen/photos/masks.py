@@ -69,7 +69,7 @@ def any_missing(missing: Missing) -> bool:
       InputError: everything is.
     """
     if missing.all():
-        raise InputError("mask: covers the whole picture; accepted: a part of it, which the rest is there to fill from")
+        raise InputError("mask: covers the whole picture; accepted: a mask that leaves pixels to fill from")
     if not missing.any():
         LOGGER.warning("mask: nothing is marked in it; the picture stays as it was")
     return bool(missing.any())
@@ -79,5 +79,5 @@ def described(missing: Missing) -> str:
     """Returns a line that says how much is to be filled in."""
     num, share = ndimage.label(missing, np.ones((3,) * missing.ndim))[1], float(missing.mean())
     percent = f"{100 * share:.1f}" if share >= 0.001 else f"{100 * share:.2g}"
-    hint = "; if the rest is meant, invert the mask" if share > 0.5 else ""
+    hint = "; if you meant the rest, invert the mask" if share > 0.5 else ""
     return f"mask: {percent}% of the picture, {num} region{'s' * (num != 1)}, to be filled in{hint}"

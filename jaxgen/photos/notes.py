@@ -140,7 +140,7 @@ def holding(path: Path, notes: Notes, *fields: str) -> Notes:
     """Returns only these fields of the notes; warns of what else there is."""
     lost = [name for field, name in NAMES.items() if getattr(notes, field) and field not in fields]
     if lost:
-        LOGGER.warning("%s: %s: not held here, left out", printable(path), ", ".join(lost))
+        LOGGER.warning("%s: this format cannot store %s: left out", printable(path), ", ".join(lost))
     return Notes(**{field: getattr(notes, field) for field in fields})
 
 

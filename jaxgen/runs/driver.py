@@ -196,7 +196,7 @@ def _logger(training: Training, outputs: Outputs, on_metrics: OnMetrics) -> OnMe
                 outputs.progress.message(line)
         running = members.running()
         if not running:
-            raise NonFiniteError(f"the last of the members diverged by step {step}")
+            raise NonFiniteError(f"all members diverged by step {step}; try smaller learning rates")
         places = [entry.slot for entry in running]
         losses = {name: v[-1, places].mean() for name, v in by_member.items() if name.startswith("loss/")}
         outputs.progress.update(step, losses)

@@ -104,7 +104,7 @@ def with_diverged(ledger: Ledger, start: int, finite: np.ndarray, names: Sequenc
         if entry.status == "running" and not finite[:, entry.slot].all():
             steps = start + int(np.argmin(finite[:, entry.slot])) + 1 - entry.born
             found[entry.number] = entry._replace(status="diverged", steps=steps)
-            about = f"it stays as at {start - entry.born} ({describe(entry, names)})"
+            about = f"its state of step {start - entry.born} is kept ({describe(entry, names)})"
             lines.append(f"member {entry.number} diverged at its step {steps}; {about}")
     return changed(ledger, found), lines
 

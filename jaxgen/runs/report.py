@@ -115,7 +115,7 @@ def _headline(recipe: str, run: Mapping[str, Any], rows: list[dict[str, Any]], e
     stats = f'<dl class="stats">{cells}</dl>' if cells else ""
     judge, names = run.get("best_checkpoint_by"), measured_names(rows)
     if judge and names:
-        stats += f'<p class="soft">{_escape(names[0])}, which chooses the best checkpoint: {_escape(judge)}</p>'
+        stats += f'<p class="soft">Best checkpoint ({_escape(names[0])}): {_escape(judge)}</p>'
     return f'<header><p class="soft">jaxgen run{started}</p><h1>{_escape(recipe)}</h1>{stats}</header>\n'
 
 

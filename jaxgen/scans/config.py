@@ -15,13 +15,14 @@ class ScanConfig:
     """The members of a scan and how they run."""
 
     seeds: int = 1
-    """Members of each setting, with the seeds SEED, SEED + 1, ..."""
+    """Seeds of each combination of hyperparameters: SEED, SEED + 1, ...; each is a member of the scan."""
     random: int | None = None
-    """Number of random settings, log-uniform in ranges; by default every combination of the values."""
+    """Number of random combinations, log-uniform in ranges; None: every combination of the values."""
     halving: bool = False
-    """With --random: replace the worse half of the settings by new ones after 1/8, 1/4 and 1/2 of their steps."""
+    """With --random: replace the worse half of the combinations by new ones after 1/8, 1/4 and 1/2 of their steps."""
     population: str = "auto"
-    """How members run: auto (the fastest), vmap, map, shard, map:N or shard:N (blocks of N under vmap)."""
+    """How members run: vmap (all at once), map (one by one), shard (so on each device), map:N, shard:N (N at once);
+    auto: the fastest."""
     extract: int | None = None
     """Train nothing; write this member of the newest scan (or of --resume RUN) as a run."""
 

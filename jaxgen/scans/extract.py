@@ -9,7 +9,7 @@ import jax
 from jaxgen.checkpoints import folder as checkpoints
 from jaxgen.config_json import save_config, to_dict
 from jaxgen.data.canaries import record_canaries
-from jaxgen.errors import require
+from jaxgen.errors import InputError, require
 from jaxgen.files import read_json, write_json
 from jaxgen.hardware import describe_hardware
 from jaxgen.runs.folder import read_run_config
@@ -45,7 +45,8 @@ def extract_member(directory: Path, scan: Scan, number: int) -> Path:
     names = ", ".join(map(str, sorted(there)))
     require(number in there, "extract", number, f"a member of the checkpoint of step {step}: {names}")
     entry, out = there[number], directory / "members" / str(number)
-    require(not out.exists(), "extract", str(out), "a folder that is not there yet")
+    if out.exists():
+        raise InputError(f"extract: member {number} is extracted already; use {out}, or remove that folder")
     layout = parse_layout("map", meta["slots"])
     target = population_target(scan.algorithm, layout, over_images(entry.hparams, 1), meta["slots"])
     population, _ = checkpoints.restore(folder, target, step)

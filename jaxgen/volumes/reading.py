@@ -95,7 +95,7 @@ def _checked(path: Path, array: np.ndarray, volume: Volume) -> Volume:
         raise InputError(f"{path}: has {found} in (d, h, w); accepted: finite values")
     determinant = np.linalg.det(volume.affine[:3, :3]) if np.isfinite(volume.affine).all() else 0.0
     if not determinant:
-        raise InputError(f"{path}: has an affine of determinant {determinant:g}; accepted: finite, of another")
+        raise InputError(f"{path}: has an affine that cannot be inverted; accepted: a finite and regular one")
     return volume._replace(values=values[..., None])
 
 

@@ -47,6 +47,6 @@ def make_page(runs: Sequence[str], out: Path, serving: bool, port: int, ort: Pat
         size = sum(path.stat().st_size for path in out.rglob("*"))
         print(f"{out}: a page of {len(models)} model{'s' * (len(models) > 1)}, {size / 1e6:.1f} MB", flush=True)
     else:
-        require(serving, "runs", [], "bundle folders; none only with --serve")
+        require(serving, "runs", [], "runs, names of weights or bundles; none only with --serve")
     if serving:
         serve(open_server(out, port))

@@ -190,7 +190,7 @@ def test_a_resume_keeps_the_coins_and_another_seed_is_refused(run, npz):
     longer = dataclasses.replace(config, train=dataclasses.replace(TRAIN, steps=6))
     again = Run("noise", run, "python", resumed=True, show=False)
     other = dataclasses.replace(longer, train=dataclasses.replace(longer.train, seed=1))
-    with pytest.raises(InputError, match=r"canaries: got 'other ones than before'"):
+    with pytest.raises(InputError, match=r"canaries: got 'others than before'"):
         train_run(again, other)
     train_run(again, longer)
     assert (run / FILE).read_bytes() == before

@@ -143,7 +143,7 @@ def test_from_python_an_empty_mask_leaves_the_image_and_a_full_one_is_refused(ca
 def test_the_line_about_a_mask() -> None:
     assert described(MARKED) == "mask: 10.0% of the picture, 1 region, to be filled in"
     assert described(~MARKED).endswith(
-        "mask: 90.0% of the picture, 1 region, to be filled in; if the rest is meant, invert the mask"
+        "mask: 90.0% of the picture, 1 region, to be filled in; if you meant the rest, invert the mask"
     )
     dot = np.zeros((1000, 1000), bool)
     dot[3, 3] = dot[4, 4] = True  # corners touch

@@ -132,7 +132,7 @@ def test_quality_is_among_the_first_figures(run_dir) -> None:
     assert page.after("quality/distance, step 1,000") == "12.25"
     assert page.after("× the distance of real images, classifier-10k") == "4.072"
     assert page.text.index("quality/distance, step 1,000") < page.text.index("Steps") < page.text.index("Samples")
-    assert "quality/distance, which chooses the best checkpoint: distance of ten fakes" in page.text
+    assert "Best checkpoint (quality/distance): distance of ten fakes" in page.text
 
 
 def test_what_says_nothing_has_no_row(run_dir) -> None:

@@ -29,7 +29,7 @@ class GanConfig:
     penalty_interval: int = 1
     """Apply the penalties at every n-th step, n times as strongly."""
     discriminator_updates: int = 1
-    """Discriminator updates per generator update; each reads a batch of its own, which counts as images read."""
+    """Discriminator updates per generator update; each reads a batch of its own, which counts as images seen."""
     augment: tuple[Literal["translation", "cutout", "color", "flips"], ...] = ()
     """DiffAugment: random augmentations of the discriminator's input, for small data sets."""
     optimizer: Literal["adam", "sgd"] = "adam"
@@ -69,9 +69,9 @@ class GanHparams:
     penalty_final: float = 0.1
     """Factor on r1, r2 and gp at the end of the schedule."""
     ema_half_life: float = 20_000.0
-    """Half-life of the moving average of the generator's weights, in training images read."""
+    """Half-life of the moving average of the generator's weights, in training images seen."""
     schedule_images: float | None = None
-    """Training images read over which the schedules run; None: those of the whole run."""
+    """Training images seen over which the schedules run; None: those of the whole run."""
 
     def __post_init__(self) -> None:
         require_numbers(self, below_one=("b1", "b2", "b2_final"))

@@ -65,7 +65,7 @@ class PrivateGanHparams(GanHparams):
     b2_final: float = 0.999
     """Adam's decay of the second moment at the end of the schedule."""
     ema_half_life: float = 100_000.0
-    """Half-life of the moving average of the generator's weights, in training images read."""
+    """Half-life of the moving average of the generator's weights, in training images seen."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

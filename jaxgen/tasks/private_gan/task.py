@@ -35,7 +35,7 @@ def _classes(config: PrivateGanRecipe, source: Source) -> tuple[str, ...]:
 
 def _measures(config: PrivateGanRecipe, algorithm: Algorithm, data: Data) -> tuple[Measure, ...]:
     """Returns the epsilon that is spent at a checkpoint; "best" is the newest, and members of a scan have no ranks."""
-    protocol = "nothing, as quality is judged by private images; the newest is used (measured is the ε spent)"
+    protocol = "none, as quality would need private images; the newest counts as best (the ε spent is measured)"
     spent = lambda state: budget.spent_by(config, int(state.step))  # noqa: E731
     return (Measure("privacy/epsilon", protocol, spent, higher_is_better=True, describe="ε = {:.4g} spent".format),)
 

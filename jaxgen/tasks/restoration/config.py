@@ -72,9 +72,9 @@ class RestorationHparams:
     grey_share: float = 0.0
     """Share of the images that are made grey, damage included, so that a colour network restores grey ones too."""
     ema_half_life: float = 10_000.0
-    """Half-life of the moving average of the weights, in training images read."""
+    """Half-life of the moving average of the weights, in training images seen."""
     schedule_images: float | None = None
-    """Training images read over which the cosine runs; None: those of the whole run."""
+    """Training images seen over which the cosine runs; None: those of the whole run."""
 
     def __post_init__(self) -> None:
         require_numbers(self, below_one=("b1", "b2"))

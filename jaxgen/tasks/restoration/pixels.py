@@ -109,7 +109,7 @@ def one_model(restorer: Trained, axes: int = 2) -> Models:
 def require_fills(models: Models) -> None:
     """Raises `InputError` if the restorers were not trained to fill in missing pixels."""
     fills = all(map(can_fill, (models.marks or models.main).values()))
-    require(fills, "mask", "one", "none, as this model was not trained to fill in missing pixels")
+    require(fills, "mask", "a mask", "no mask, as this model was not trained to fill in missing pixels")
 
 
 def accepted_repairs(models: Models) -> tuple[str, ...]:

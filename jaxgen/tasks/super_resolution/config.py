@@ -55,9 +55,9 @@ class SuperResolutionHparams:
     weight_decay: float = 0.1
     """Weight decay of muon; it is multiplied by the learning rate."""
     ema_half_life: float = 10_000.0
-    """Half-life of the moving average of the weights, in training images read."""
+    """Half-life of the moving average of the weights, in training images seen."""
     schedule_images: float | None = None
-    """Training images read over which the cosine runs; None: those of the whole run."""
+    """Training images seen over which the cosine runs; None: those of the whole run."""
 
     def __post_init__(self) -> None:
         require_numbers(self, below_one=("b1", "b2"))

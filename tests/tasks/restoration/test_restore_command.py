@@ -181,7 +181,7 @@ def test_noise_is_seen_named_and_removed_and_salt_and_pepper_unasked(monkeypatch
 
 @pytest.mark.parametrize(("arguments", "line"), [
     (("--repair", "mist"), "repair: got 'mist'; accepted: noise, jpeg, blur, scratches, dust, salt-and-pepper"),
-    (("--mask", "MASK", "--model", "photos"), "mask: got 'one'; accepted: none, as this model was not trained to fill"),
+    (("--mask", "MASK", "--model", "photos"), "mask: got 'a mask'; accepted: no mask, as this model was not trained"),
     (("--repair", "noise", "--model", "MODEL"), "repair: got 'noise'; accepted: none, as this model repairs all"),
 ])  # fmt: skip
 def test_repairs_that_cannot_be_are_refused_in_one_line(arguments, line, model, photo, monkeypatch, tmp_path, capsys):
