@@ -3,7 +3,7 @@
 Command:  python -m experiments.photo_variants PHOTOS variants
           python -m experiments.inverse_photos --dataset folder:variants
 Hardware: 2 cores of an Intel Xeon with AVX-512, no accelerator; other work at the same time
-Result:   the weights of the package (photos), docs/results.md. They were not made by one run: from weights of 350,000
+Result:   the pretrained weights (photos), docs/results.md. They were not made by one run: from weights of 350,000
           crops under noise, JPEG, salt and pepper, scratches and holes, blind, 4,000 steps at a rate of 2e-3 (34 min)
           and 3,000 at 1.5e-3 (26 min) with this mixture, and 1,600 steps of 96 crops with --loss levels (10 min) for
           the estimates of levels, all with half as many blocks; then 2,600 steps at 1.2e-3 (36 min) with these, of

@@ -3,7 +3,7 @@
 Command:  python -m experiments.photo_variants PHOTOS variants
           python -m experiments.inverse_photos_grey --dataset folder:variants
 Hardware: 2 cores of an Intel Xeon with AVX-512, no accelerator; other work at the same time
-Result:   the weights of the package (photos-grey), docs/results.md; they went on from weights of 216,000 crops under an
+Result:   the pretrained weights (photos-grey), docs/results.md; they went on from weights of 216,000 crops under an
           earlier mixture (73 min), blind
 """
 

@@ -35,7 +35,7 @@ class Picture:
     """Settings of the picture."""
 
     model: str | None = None
-    """Run folder or file of weights; None: the weights of the package."""
+    """Run folder or file of weights; None: the pretrained weights."""
     out: str = "restoration.png"
     """PNG to write."""
 

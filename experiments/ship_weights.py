@@ -58,11 +58,11 @@ def ship(
     kept = {name: part for name, part in params.items() if name != without}
     if estimator_of:
         kept[ESTIMATOR] = load(estimator_of).state.ema_params[network][ESTIMATOR]
-    shipped = trained._replace(state=trained.state.replace(ema_params={network: kept}))
+    packed = trained._replace(state=trained.state.replace(ema_params={network: kept}))
     kind, _, place = trained.config.data.dataset.partition(":")
     named = {**to_dict(trained.config.data), "dataset": f"{kind}:{Path(place).name}" if place else kind}
     named.pop("data_dir")
-    save_weights(path, shipped, {**notes, DATA: json.dumps(named)}, bits)
+    save_weights(path, packed, {**notes, DATA: json.dumps(named)}, bits)
     print(f"{path}: {path.stat().st_size:,} bytes, sha256 {sha256_of(path)}")
 
 

@@ -18,7 +18,7 @@ def load(folder: str | PathLike, checkpoint: str = "latest") -> Model | Any:
 
     Args:
       folder: folder of a bundle; or, for `sample`, `restore`, `upscale` and `evaluate`, a run folder
-        (OUT/RECIPE/TIMESTAMP), its file of weights, or a name of shipped weights, such as "photos" or "digits".
+        (OUT/RECIPE/TIMESTAMP), its file of weights, or a name of pretrained weights, such as "photos" or "digits".
       checkpoint: of a run: "latest", "best" or a step; all else has only "latest".
 
     Examples:

@@ -17,7 +17,6 @@ DOCS = Path(__file__).parents[1] / "docs"
 SKIPPED = {
     "jaxgen web ": "needs onnxruntime-web from npm; tests/web makes pages with a stand-in",
     "srun ": "needs SLURM; tests/training/test_processes.py starts two processes",
-    'python -c "import ray': "needs Ray",
     "python -m experiments.gan_mnist --coordinator ": "needs two processes; see tests/training/test_processes.py",
     "python -m experiments.pretraining_study": "minutes; tests/experiments/test_studies.py runs a small one",
     "python -m experiments.recurrence_study": "minutes; tests/experiments/test_studies.py runs a small one",

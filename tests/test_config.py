@@ -248,7 +248,7 @@ def test_pmap_copies_the_state() -> None:
 
 
 def test_pieces_are_cut_from_images_of_their_own_size() -> None:
-    with pytest.raises(InputError, match="crop_size: got 32; accepted: None with image_size"):
+    with pytest.raises(InputError, match="crop_size: got 32; accepted: none with image_size"):
         DataConfig(crop_size=32, image_size=64)
 
 

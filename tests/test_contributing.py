@@ -99,11 +99,11 @@ def test_the_map_is_short_and_names_what_exists() -> None:
     assert [path for path in named if path not in made and not (ROOT / path).exists()] == []
 
 
-def test_the_table_of_rooms_has_every_room() -> None:
+def test_the_table_has_every_subpackage_and_module() -> None:
     listed = set(re.findall(r"`([\w./]+)`", "".join(re.findall(r"^\| (`.*?) \|", DESIGN, re.M))))
-    rooms = {f"{path.parent.name}/" for path in ROOT.glob("jaxgen/*/__init__.py")}
-    rooms |= {path.name for path in ROOT.glob("jaxgen/[a-z]*.py")}
-    assert listed == rooms | {"experiments/"}
+    made = {f"{path.parent.name}/" for path in ROOT.glob("jaxgen/*/__init__.py")}
+    made |= {path.name for path in ROOT.glob("jaxgen/[a-z]*.py")}
+    assert listed == made | {"experiments/"}
 
 
 def test_a_step_with_all_of_them_together(copy: Path) -> None:
@@ -122,6 +122,6 @@ def test_a_task_is_trained_resumed_scanned_exported_and_listed(copy: Path, tmp_p
     assert len(json.loads((scan / "scan.json").read_text())["members"]) == 2
     listed = [line.split() for line in output.splitlines() if line.startswith("runs/")]
     assert [(row[0].split("/")[1], row[2], row[3]) for row in listed] == [
-        ("autoencoder", "6/6", "finished"), ("scan_autoencoder_mnist", "2/2", "finished"),
+        ("autoencoder", "6/6", "complete"), ("scan_autoencoder_mnist", "2/2", "complete"),
     ]  # fmt: skip
     assert output.splitlines()[-1] == "restored (8, 8)"

@@ -45,7 +45,7 @@ def test_old_photos(here: Path) -> None:
     assert names["restored"].dtype == scan.dtype
 
 
-def test_scan_hyperparameters(here: Path) -> None:
-    follow("guides/scan_hyperparameters.md")
+def test_scan(here: Path) -> None:
+    follow("scan.md")
     assert (here / "best.png").exists()
     assert len(list((here / "runs").glob("*/*/scan.html"))) == 3

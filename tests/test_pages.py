@@ -15,7 +15,7 @@ from tests.pages import DOCS, SKIPPED, blocks, commands, follow, in_folder, type
 
 RUNS = ("evaluate.md", "export.md", "python.md")
 """Pages about a run that was trained before."""
-ELSEWHERE = {"adding_a_task.md": "tests/test_contributing.py", "design.md": "tests/test_readme.py"}
+ELSEWHERE = {"adding_a_task.md": "tests/test_contributing.py", "scan.md": "tests/test_guides.py"}
 """Pages whose commands and code another test runs."""
 PAGES = {path.name: list(blocks(path.read_text(encoding="utf8"))) for path in sorted(DOCS.glob("*.md"))}
 TYPED = [name for name in PAGES if PAGES[name] and name not in ELSEWHERE]

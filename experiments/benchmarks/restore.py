@@ -262,7 +262,7 @@ def _recurrent(config: RestoreConfig) -> dict[str, Any]:
 
 
 def recurrent_rows(timings: Timings, compilation: Compilation, batch_size: int) -> Rows:
-    """Returns rows for timings and compilation; `ratio_to_scan` is the speed over that of the shipped form."""
+    """Returns rows for timings and compilation; `ratio_to_scan` is the speed over that of the first form."""
     scan = timings.get(next(iter(FORMS)))
     rows = train_step.make_rows(timings, batch_size)
     for row in rows:

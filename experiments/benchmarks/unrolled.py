@@ -1,4 +1,4 @@
-"""The recurrent network with its loop as shipped, and unrolled: the forms that `restore` compares."""
+"""The recurrent network with its loop as it is, and unrolled: the forms that `restore` compares."""
 
 from collections.abc import Callable
 from functools import partial
@@ -31,7 +31,7 @@ class UnrolledRestorer(RecurrentRestorer):
 
 
 FORMS: dict[str, Callable[..., RecurrentRestorer]] = {
-    "scan, recomputed (as shipped)": RecurrentRestorer,
+    "scan, recomputed (as it is)": RecurrentRestorer,
     "unrolled": UnrolledRestorer,
     "unrolled, recomputed": partial(UnrolledRestorer, checkpointed=True),
 }

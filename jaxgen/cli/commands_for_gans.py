@@ -5,7 +5,7 @@ from pathlib import Path
 
 import tyro
 
-from jaxgen.cli.commands_for_models import load_for, optional_path, set_up, shipped_or_run
+from jaxgen.cli.commands_for_models import load_for, optional_path, pretrained_or_run, set_up
 from jaxgen.data.config import DataConfig
 from jaxgen.errors import InputError, require
 
@@ -44,7 +44,7 @@ def sample(
       checkpoint: latest, best (the best by the measure taken in training) or a step.
       force: overwrite an existing file, or files in an existing folder.
     """
-    model = shipped_or_run(run, use="sample")
+    model = pretrained_or_run(run, use="sample")
     _require_free(out, force)
     trained, draw = load_for("sample", model, checkpoint)
     options = {"seeds": seeds, "interpolate": interpolate, "truncation": truncation, "grid": grid}
@@ -100,7 +100,7 @@ def evaluate(
         options = {"reference": reference, "image_size": image_size, "volume_size": volume_size, "channels": channels}
         for field, value in options.items():
             require(value is None, field, value, own)
-        model = shipped_or_run(run, use="evaluate")
+        model = pretrained_or_run(run, use="evaluate")
         trained, judge = load_for("evaluate", model, checkpoint)
         judge(trained, Path(model), num, seed, data_dir, optional_path(inception_weights))
     else:
@@ -135,7 +135,7 @@ def project(
       checkpoint: latest, best or a step.
       force: overwrite existing files.
     """
-    model, picture = shipped_or_run(run, use="project"), Path(out)
+    model, picture = pretrained_or_run(run, use="project"), Path(out)
     require(picture.suffix == ".png", "out", out, "a file name that ends in .png")
     require(steps >= 1, "steps", steps, "1 or more")
     require(0 <= seed < 2**32, "seed", seed, "0 to 4294967295")

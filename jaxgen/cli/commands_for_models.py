@@ -51,10 +51,10 @@ def optional_path(text: str | None) -> Path | None:
 
 def _model(name: str | None, use: str = "restore") -> str | None:
     """Returns what `--model` names, or None for None; an error lists the weights for `use`."""
-    return None if name is None else shipped_or_run(name, "model", use)
+    return None if name is None else pretrained_or_run(name, "model", use)
 
 
-def shipped_or_run(name: str, field: str = "run", use: str | None = None) -> str:
+def pretrained_or_run(name: str, field: str = "run", use: str | None = None) -> str:
     """Returns the name of pretrained weights unchanged, or else a run folder; an error lists the weights for `use`."""
 
     def weights() -> str:
@@ -70,7 +70,7 @@ def load_for(use: str, model: str, checkpoint: str) -> tuple[Any, Callable[..., 
 
     Args:
       use: name of the command.
-      model: result of `shipped_or_run`.
+      model: result of `pretrained_or_run`.
       checkpoint: checkpoint of a run.
     """
     from jaxgen.tasks.load import load, require_use
@@ -109,7 +109,7 @@ def restore(
       strength: from 0 (the photo unchanged) to 1 (full restoration).
       mask: image of the same size, white where pixels are to be filled in, or a transparent image painted there; all
         other pixels stay unchanged.
-      model: run (folder, recipe or latest) or a file restorer.safetensors; by default the weights of the package.
+      model: run (folder, recipe or latest) or a file restorer.safetensors; by default the pretrained weights.
       checkpoint: checkpoint of the run given by --model: latest, best or a step.
       compare: also write a picture of each photo beside its result.
       force: overwrite existing results.
@@ -163,7 +163,7 @@ def upscale(
       kind: photo (the default) for photographs with some noise, blur or JPEG artifacts; bicubic for clean pictures that
         were made smaller by software.
       strength: from 0 (bicubic interpolation alone) to 1 (the network alone).
-      model: run (folder, recipe or latest) or a file upscaler.safetensors; by default the weights of the package.
+      model: run (folder, recipe or latest) or a file upscaler.safetensors; by default the pretrained weights.
       checkpoint: checkpoint of the run given by --model: latest, best or a step.
       compare: also write a picture of the bicubic enlargement beside the result.
       force: overwrite existing results.
@@ -174,7 +174,7 @@ def upscale(
 
     require_factor(scale)
     set_up()
-    named = None if model is None else shipped_or_run(model, "model", "upscale")
+    named = None if model is None else pretrained_or_run(model, "model", "upscale")
     options = UpscaleOptions(strength, compare, force, allow_large)
     code = upscale_photos(photos, Path(out), enlarging_model(named, kind, checkpoint), scale, options)
     if code:
@@ -233,7 +233,7 @@ def export(
     """Exports a trained model as a bundle, for jaxgen.load or an ONNX runtime.
 
     Args:
-      run: run (folder, recipe or latest), SCAN/members/NUMBER, or weights of the package: digits, photos, photos-grey,
+      run: run (folder, recipe or latest), SCAN/members/NUMBER, or pretrained weights: digits, photos, photos-grey,
         photos-marks, upscale, upscale-bicubic.
       out: folder for the bundle.
       format: stablehlo, onnx (StableHLO and ONNX) or safetensors (only weights and manifest).
@@ -247,7 +247,7 @@ def export(
 
     set_up()
     choices = ExportChoices(iterations, scale)
-    print(export_run(shipped_or_run(run), Path(out), format, checkpoint, choices, force))
+    print(export_run(pretrained_or_run(run), Path(out), format, checkpoint, choices, force))
 
 
 def web(
@@ -271,7 +271,7 @@ def web(
     from jaxgen.web.command import make_page, require_tools
     from jaxgen.web.models import is_bundle
 
-    runs = tuple(run if is_bundle(run) else shipped_or_run(run) for run in runs)
+    runs = tuple(run if is_bundle(run) else pretrained_or_run(run) for run in runs)
     require_tools(runs, optional_path(ort))
     if not all(map(is_bundle, runs)):  # a page of bundles needs no JAX, which is slow to import
         set_up()
@@ -279,7 +279,7 @@ def web(
 
 
 def doctor(out: str = "runs") -> None:
-    """Reports hardware, software, speed and likely problems of this machine; needs no data and no network.
+    """Reports hardware, software, speed and likely problems of this machine; needs no data and no internet.
 
     Args:
       out: folder of runs, whose disk is checked.

@@ -47,7 +47,7 @@ def open_source(config: DataConfig) -> Source:
 
     With `config.volume_size` they are volumes, reduced to that size.
 
-    Only a TFDS name imports TensorFlow. Without a network and without the data set on disk, `mnist` becomes
+    Only a TFDS name imports TensorFlow. Without the internet and without the data set on disk, `mnist` becomes
     `digits`, with a warning; `origin` says which was used.
 
     Raises:
@@ -183,7 +183,7 @@ def _open_tfds(config: DataConfig) -> Source:
         if (config.dataset, config.split) != ("mnist", "train"):
             raise
         LOGGER.warning(
-            "mnist %s: the bundled 5,000 digits are used. For all 60,000, run once with a network, or set "
+            "mnist %s: the bundled 5,000 digits are used. For all 60,000, run once with the internet, or set "
             "TFDS_DATA_DIR to a folder that holds mnist",
             error.reason,
         )

@@ -1,4 +1,4 @@
-"""Image data sets of TensorFlow Datasets (TFDS), found on disk or else downloaded if the network answers."""
+"""Image data sets of TensorFlow Datasets (TFDS), found on disk or else downloaded if the internet can be reached."""
 
 import difflib
 import io
@@ -35,12 +35,12 @@ class DataSetMissing(InputError):
     def __init__(self, name: str, reason: str):
         super().__init__(
             f"dataset: {name!r} {reason}; accepted: a folder that holds it, by --data-dir or TFDS_DATA_DIR, "
-            "a network to download it once, or folder:PATH, npz:FILE, digits"
+            "the internet to download it once, or folder:PATH, npz:FILE, digits"
         )
         self.reason = reason
 
 
-def network_answers(timeout: float = 3.0) -> bool:
+def internet_answers(timeout: float = 3.0) -> bool:
     """Returns whether a server of TFDS answers within `timeout` seconds; the downloader would try for minutes."""
     answers: list[bool] = []
     # In a thread, because the look-up of the address has no timeout.
@@ -164,8 +164,8 @@ def _require_known(name: str, plain_name: str, known: list[str]) -> None:
 
 def _download(name: str, folders: list[str]) -> Any:
     where = f"is not in {', '.join(folders)}"
-    if not network_answers():
-        raise DataSetMissing(name, f"{where} and no network answers")
+    if not internet_answers():
+        raise DataSetMissing(name, f"{where} and the internet does not answer")
     builder = _builder(name, folders[0])
     try:
         builder.download_and_prepare()

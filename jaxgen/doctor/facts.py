@@ -1,4 +1,4 @@
-"""Facts about a machine and its speed, found without data and without a network connection."""
+"""Facts about a machine and its speed, found without data and without the internet."""
 
 import os
 import shutil

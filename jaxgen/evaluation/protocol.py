@@ -110,13 +110,10 @@ def evaluate(
       InputError: generated images of another shape than the real images, fewer than 6, not images, or of classes that
         the real images do not have.
     """
-    require(generated.shape == train.shape, "images", generated.shape, f"{train.shape}, the shape of {train.name}")
-    require(generated.num > NEIGHBOURS, "images", generated.num, f"{NEIGHBOURS + 1} or more")
+    _require_comparable(generated, train, held_out or train)
     known = generated.class_names is not None and train.class_names is not None
     places = match_classes(generated.class_names, train.class_names, f"labels in {generated.origin}") if known else None
     reference, origin = held_out or train, ", held out" if held_out else ", trained on" if trained_on else ""
-    found = f"{reference.num_images} images of {reference.name}"
-    require(reference.num_images > NEIGHBOURS, "reference", found, f"{NEIGHBOURS + 1} or more")
     at_once = _at_once(train.shape, BATCH)
     batches = watch("generated images", generated.batches(at_once), _num_batches(generated.num, at_once))
     fake = _collect_features(network, batches, generated.num, seed, MAX_PIXEL_BYTES)
@@ -142,6 +139,14 @@ def evaluate(
         description = "classifiers trained on generated and on real images"
         figures |= _watch_one(watch, description, lambda: _classifier_figures(fake, train, held_out, seed))
     return Evaluation(protocol, figures, pairs)
+
+
+def _require_comparable(generated: Generated, train: Source, reference: Source) -> None:
+    """Raises `InputError` unless generated and training images have one shape and there are enough for neighbours."""
+    require(generated.shape == train.shape, "images", generated.shape, f"{train.shape}, the shape of {train.name}")
+    require(generated.num > NEIGHBOURS, "images", generated.num, f"{NEIGHBOURS + 1} or more")
+    found = f"{reference.num_images} images of {reference.name}"
+    require(reference.num_images > NEIGHBOURS, "reference", found, f"{NEIGHBOURS + 1} or more")
 
 
 def _watch_one(watch: Watch, description: str, work: Callable[[], T]) -> T:

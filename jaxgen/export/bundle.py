@@ -48,7 +48,7 @@ def export_run(
     """Writes a bundle and returns a line that describes it.
 
     Args:
-      run: a run folder, or the name of weights of the package.
+      run: a run folder, or the name of pretrained weights.
       out: folder to write the bundle to.
       form: "stablehlo", "onnx" (model.onnx as well) or "safetensors" (weights and manifest alone).
       checkpoint: "latest", "best" or a step.

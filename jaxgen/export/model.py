@@ -14,7 +14,7 @@ from jaxgen.weights import load_notes
 
 
 def open_model(run: str, checkpoint: str = "latest", choices: ExportChoices = NO_CHOICE) -> Exportable:
-    """Returns a run's network with its averaged weights, or a pretrained one of the package.
+    """Returns a run's network with its averaged weights, or a pretrained one.
 
     Args:
       run: a run folder, or a name of `table.pretrained`.

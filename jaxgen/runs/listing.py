@@ -144,10 +144,8 @@ def _status(recorded: str, age: float) -> str:
     """Returns the status of a run in one or two words, from that in run.json and the age of its files."""
     if recorded == "running":
         return "running" if age < QUIET_SECONDS else "interrupted"
-    if recorded == "complete":
-        return "finished"
     if recorded == "stopped by time":
-        return "finished (time)"
+        return "complete (time)"
     return "interrupted" if recorded.startswith("stopped by SIG") else recorded.partition(":")[0]
 
 

@@ -30,7 +30,7 @@ def _panel(group: str, curves: list[Curve], x_label: str) -> str:
     figure = Figure(figsize=(5.2, 2.7), layout="constrained")
     draw_panel(figure.subplots(), [_thin(curve) for curve in curves], x_label, tuple(INKS))
     buffer = io.StringIO()
-    # The metadata would name addresses on the network.
+    # The metadata would name addresses on the internet.
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
     svg = buffer.getvalue()

@@ -33,7 +33,7 @@ class Picture(NamedTuple):
 
 
 def write_report(run_dir: Path, pictures: Sequence[Picture] = (), commands: Sequence[str] = ()) -> Path:
-    """Writes report.html: one file that contains its pictures and loads nothing from the network.
+    """Writes report.html: one file that contains its pictures and loads nothing from the internet.
 
     Args:
       run_dir: the run folder, OUT/RECIPE/TIMESTAMP, with config.json, run.json, metrics.jsonl, pictures,

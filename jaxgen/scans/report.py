@@ -48,7 +48,7 @@ class Cell(NamedTuple):
 
 
 def write_scan_report(directory: Path) -> Path:
-    """Writes scan.html: one file that loads nothing from the network.
+    """Writes scan.html: one file that loads nothing from the internet.
 
     Args:
       directory: folder of a scan, with a scan.json.

@@ -1,4 +1,4 @@
-"""Loads a trained model from the folder of a run, from a file of weights, or from the weights of the package."""
+"""Loads a trained model from the folder of a run, from a file of weights, or from the pretrained weights."""
 
 import importlib.util
 import json
@@ -38,11 +38,11 @@ def load(model: str | Path, checkpoint: str = "latest", field: str = "run") -> T
     Raises:
       InputError: there is no such run, file or checkpoint; or it is a scan, or the installation is damaged.
     """
-    path, shipped = Path(model), str(model) in table.pretrained()
-    if not shipped and not path.is_file():
+    path, is_name = Path(model), str(model) in table.pretrained()
+    if not is_name and not path.is_file():
         return _load_run(path, checkpoint, field)
     require(checkpoint == "latest", "checkpoint", checkpoint, f"latest, as {model} holds the weights of one step")
-    file, name = (pretrained_file(str(model)), str(model)) if shipped else (path, path.name)
+    file, name = (pretrained_file(str(model)), str(model)) if is_name else (path, path.name)
     return _load_weights(file, name, field)
 
 
@@ -60,7 +60,7 @@ def require_use(trained: Trained, use: str, field: str, value: Any) -> Trained:
 
 
 def pretrained_for(use: str) -> tuple[str, ...]:
-    """Returns the names of the weights of the package whose task has a use of this name."""
+    """Returns the names of the pretrained weights whose task has a use of this name."""
     return tuple(name for name, task in table.pretrained().items() if use in table.task(task).uses)
 
 
@@ -75,7 +75,7 @@ def checkpoint_step(checkpoint: str) -> Step:
 
 
 def pretrained_file(name: str) -> Path:
-    """Returns the path of weights of the package by their name; raises `InputError` if the file is damaged."""
+    """Returns the path of pretrained weights by their name; raises `InputError` if the file is damaged."""
     found = table.task(table.pretrained()[name])
     spec = importlib.util.find_spec(table.TABLE[found.name].module)
     path = Path(spec.origin).with_name(f"{name}.safetensors")
@@ -94,7 +94,7 @@ def save_weights(path: Path, trained: Trained, notes: Mapping[str, str] = NOTHIN
     Args:
       path: file to write.
       trained: a restorer, or a GAN, of which the generator is written.
-      notes: further notes, such as those on the origin of weights of the package.
+      notes: further notes, such as those on the origin of pretrained weights.
       bits: see `save_params`.
     """
     (params,) = trained.state.ema_params.values()

@@ -71,7 +71,7 @@ class TrainConfig:
         """Raises `InputError` unless all three fields of a process are set, or none."""
         if self.coordinator is None:
             for field in ("num_processes", "process_id"):
-                require(getattr(self, field) is None, field, getattr(self, field), "None without a coordinator")
+                require(getattr(self, field) is None, field, getattr(self, field), "none without a coordinator")
             return
         address = re.fullmatch(r"[^\s:]+:[0-9]{1,5}|\[[0-9a-fA-F:]+\]:[0-9]{1,5}", self.coordinator)
         require(address is not None, "coordinator", self.coordinator, "HOST:PORT")

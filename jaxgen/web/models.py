@@ -50,7 +50,7 @@ def open_model(run: str) -> PageModel:
     A bundle of a network that enlarges has one factor, a run all that the network has heads for.
 
     Args:
-      run: run folder, a file of weights, a name of weights of the package, or a bundle of `--format onnx`.
+      run: run folder, a file of weights, a name of pretrained weights, or a bundle of `--format onnx`.
 
     Raises:
       InputError: no such folder, a damaged one, or a model that the page does not support.

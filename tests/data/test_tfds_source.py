@@ -79,7 +79,7 @@ def _alone(monkeypatch, tmp_path):
     """No data set of this machine is found, and no test can reach the network."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
-    monkeypatch.setattr(tfds_source, "network_answers", lambda: False)
+    monkeypatch.setattr(tfds_source, "internet_answers", lambda: False)
 
 
 def opened(folder, name="tiny", **kw):
@@ -212,7 +212,7 @@ def test_the_test_images_of_mnist_are_never_replaced():
 
 
 def test_with_a_network_the_set_is_downloaded_to_the_first_folder(monkeypatch, tmp_path):
-    monkeypatch.setattr(tfds_source, "network_answers", lambda: True)
+    monkeypatch.setattr(tfds_source, "internet_answers", lambda: True)
 
     monkeypatch.setattr(tfds, "builder", lambda name, data_dir: tfds.testing.DummyMnist(data_dir=data_dir))
     source = opened(str(tmp_path / "new"), "mnist")
@@ -221,7 +221,7 @@ def test_with_a_network_the_set_is_downloaded_to_the_first_folder(monkeypatch, t
 
 
 def test_a_failed_download_says_why(monkeypatch, tmp_path):
-    monkeypatch.setattr(tfds_source, "network_answers", lambda: True)
+    monkeypatch.setattr(tfds_source, "internet_answers", lambda: True)
 
     class Fake(tfds.testing.DummyMnist, skip_registration=True):
         def download_and_prepare(self):
@@ -269,7 +269,7 @@ def test_the_network_is_probed_in_a_bounded_time(monkeypatch, behaviour, expecte
         if behaviour == "404":
             threading.Thread(target=_answer_not_found, args=[server], daemon=True).start()
         start = time.monotonic()
-        assert tfds_source.network_answers(timeout=1.0) == expected
+        assert tfds_source.internet_answers(timeout=1.0) == expected
     assert time.monotonic() - start < 3
 
 

@@ -1,4 +1,4 @@
-"""Feature networks: the shipped weights, filled batches, untrained features."""
+"""Feature networks: the pretrained weights, filled batches, untrained features."""
 
 import hashlib
 import itertools
@@ -29,7 +29,7 @@ def everything(network, images, sizes):
     return np.concatenate([f for f, _ in parts]), [labels for _, labels in parts]
 
 
-def test_shipped_weights_are_small_and_those_that_were_published():
+def test_pretrained_weights_are_small_and_those_that_were_published():
     data = features.MNIST_WEIGHTS.read_bytes()
     assert len(data) < 1_000_000
     assert hashlib.sha256(data).hexdigest() == features.MNIST_SHA256

@@ -81,7 +81,7 @@ def test_bodies_are_told(figures):
     assert figures["one"]["real_occupancy"] == figures["real"]["real_occupancy"]
 
 
-def test_shipped_weights_are_small_and_know_solid_digits():
+def test_pretrained_weights_are_small_and_know_solid_digits():
     assert features.VOLUME_WEIGHTS.stat().st_size < 500_000
     source = open_source(DataConfig("volumes_of_digits", volume_size=32))
     ((found, labels),) = extract(volume_features(), [source.images[::25]])

@@ -1,4 +1,4 @@
-"""The script that made the shipped features, on a few images: what it writes is what it says."""
+"""The script that made the pretrained features, on a few images: what it writes is what it says."""
 
 import json
 

@@ -34,7 +34,7 @@ HPARAMS = dataclasses.asdict(
 
 @pytest.fixture
 def small(monkeypatch):
-    """Networks of a few channels in place of the shipped ones."""
+    """Networks of a few channels in place of the pretrained ones."""
     tiny_restorers = {c: dataclasses.replace(r, widths=(4,), blocks=1, depth=1) for c, r in restore.INVERSE.items()}
     monkeypatch.setattr(restore, "INVERSE", tiny_restorers)
     monkeypatch.setattr(

@@ -155,9 +155,9 @@ def test_the_list_and_the_comparison_of_runs_with_garbage(name: str, file: str, 
         (folder / "metrics.jsonl").write_text('{"step": 4, "loss/x": 0.5}\n')
     (folder / file).write_bytes(GARBAGE[name] + b"\n" + GARBAGE[name])
     whole, damaged = (listing.describe(folder) for folder in listing.list_runs(tmp_path))
-    assert whole[1:5] == ("digits", "4/9", "finished", "loss/x 0.5")
+    assert whole[1:5] == ("digits", "4/9", "complete", "loss/x 0.5")
     if file == "metrics.jsonl":
-        assert damaged[1:5] == ("digits", "4/9", "finished", "")
+        assert damaged[1:5] == ("digits", "4/9", "complete", "")
     else:
         assert damaged.status == "damaged"
     rows = [line.split() for line in listing.compare(whole.folder, damaged.folder).splitlines()]

@@ -31,7 +31,7 @@ def evaluate_run(
 ) -> Evaluation:
     """Returns the evaluation of a GAN; prints it and writes it to RUN/evaluation, the metrics and the report.
 
-    That of a file of weights is written to a folder beside it; that of weights of the package to NAME-evaluation in
+    That of a file of weights is written to a folder beside it; that of pretrained weights to NAME-evaluation in
     the current folder.
 
     Args:

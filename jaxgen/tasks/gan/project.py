@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import lax
-from jaxtyping import Array, Float, Float32, Int32, UInt8
+from jaxtyping import Array, Float, Float32, Int, Int32, UInt8
 
 from jaxgen.data.base import fit_image
 from jaxgen.errors import require
@@ -124,12 +124,7 @@ def find_latents(
     fits = images.dtype == np.uint8 and images.shape[1:] == shape and len(images) > 0
     require(fits, "images", f"{images.dtype} {images.shape}", f"uint8 (n, {', '.join(map(str, shape))}), n 1 or more")
     require(steps >= 1, "steps", steps, "1 or more")
-    if labels is not None:
-        known = len(labels) == len(images) and set(labels) <= set(range(num_classes))
-        accepted = f"0 to {num_classes - 1}, one for each image" if num_classes else "None, since it has no classes"
-        require(known, "labels", list(labels), accepted)
-    every = np.tile(np.arange(max(1, num_classes)), (len(images), 1))
-    allowed = every if labels is None else np.array(labels)[:, None]
+    allowed = _allowed_classes(labels, len(images), num_classes)
     gan = gan._replace(state=on_all_devices(gan.state))
     predict = jax.jit(gan.algorithm.predict)
     pool = _draw_pool(gan, predict, np.unique(allowed), seed)
@@ -160,6 +155,16 @@ def find_latents(
     errors = (drawn.astype(np.float32) - images) / np.float32(255)
     distances = np.sqrt(np.mean(errors**2, axis=(1, 2, 3)))
     return Projection(latents, classes.astype(np.int32) if num_classes else None, drawn, distances)
+
+
+def _allowed_classes(labels: Sequence[int] | None, num: int, num_classes: int) -> Int[np.ndarray, "n m"]:
+    """Returns the classes that each of `num` images may have; raises `InputError` for labels that do not exist."""
+    if labels is None:
+        return np.tile(np.arange(max(1, num_classes)), (num, 1))
+    known = len(labels) == num and set(labels) <= set(range(num_classes))
+    accepted = f"0 to {num_classes - 1}, one for each image" if num_classes else "None, since it has no classes"
+    require(known, "labels", list(labels), accepted)
+    return np.array(labels)[:, None]
 
 
 def _draw_pool(gan: Trained, predict: Callable[..., Any], classes: np.ndarray, seed: int) -> Pool:

@@ -66,14 +66,9 @@ def sample_run(
       InputError: an argument is not accepted, or does not go with another.
     """
     kind = kind_of(out, gan.facts.shape)
-    require(num is None or num >= 1, "num", num, "1 or more")
+    _require_together(num, seeds, latents, interpolate)
     require(0 <= seed < 2**32, "seed", seed, "0 to 4294967295")
     require(0 <= truncation <= 1, "truncation", truncation, "0 to 1")
-    require(interpolate is None or interpolate >= 1, "interpolate", interpolate, "1 or more")
-    listed = seeds is not None or latents is not None
-    require(num is None or not listed, "num", num, "none with --seeds and --latents, which say how many")
-    require(seeds is None or latents is None, "seeds", seeds, "none with --latents")
-    require(interpolate is None or listed, "interpolate", interpolate, "none without --seeds or --latents")
     require(grid is None or kind == ".png", "grid", grid, "none unless --out ends in .png")
     rows, columns = (1, None) if grid is None else _parse_grid(grid)
     labels = parse_labels(label, class_names(gan))
@@ -95,6 +90,16 @@ def sample_run(
     _write(gan, truncate(inputs, truncation), out, columns, 1 if seeds is not None else AT_ONCE)
     what = "image" if _is_flat(gan) else "volume"
     return f"{out}: {num} {what}{'s' if num > 1 else ''} from {origin(gan)}"
+
+
+def _require_together(num: int | None, seeds: str | None, latents: Path | None, interpolate: int | None) -> None:
+    """Raises `InputError` for a number of images below 1, or one that does not go with another argument."""
+    listed = seeds is not None or latents is not None
+    require(num is None or num >= 1, "num", num, "1 or more")
+    require(num is None or not listed, "num", num, "none with --seeds and --latents, which say how many")
+    require(seeds is None or latents is None, "seeds", seeds, "none with --latents")
+    require(interpolate is None or interpolate >= 1, "interpolate", interpolate, "1 or more")
+    require(interpolate is None or listed, "interpolate", interpolate, "none without --seeds or --latents")
 
 
 def origin(gan: Trained) -> str:

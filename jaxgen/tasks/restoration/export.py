@@ -25,7 +25,7 @@ SIZES = {
 }
 """Further sizes at which an ONNX model is compared, by the number of spatial axes."""
 SHARED = "photos"
-"""The weights of the package whose estimator serves those that have none."""
+"""The pretrained weights whose estimator serves those that have none."""
 
 
 def exportable(restorer: Trained, choices: ExportChoices) -> Exportable:

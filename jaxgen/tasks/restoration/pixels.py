@@ -85,14 +85,14 @@ def photo_models(model: str | Path | None = None, checkpoint: str = "latest") ->
       InputError: there is no such restorer, or it does not take photos of any size.
     """
     if model is None:
-        main = {1: _shipped("photos-grey"), 3: _shipped("photos")}
-        return Models(main, dict.fromkeys((1, 3), _shipped("photos-marks")))
+        main = {1: _pretrained("photos-grey"), 3: _pretrained("photos")}
+        return Models(main, dict.fromkeys((1, 3), _pretrained("photos-marks")))
     return one_model(open_restorer(model, checkpoint))
 
 
 def open_restorer(model: str | Path, checkpoint: str = "latest") -> Trained:
     """Returns a restorer of photos or volumes; raises `InputError` if there is none. See `load`."""
-    opened = _shipped(str(model)) if model in pretrained() else load(model, checkpoint, "model")
+    opened = _pretrained(str(model)) if model in pretrained() else load(model, checkpoint, "model")
     return require_use(opened, "restore", "model", model)
 
 
@@ -128,7 +128,7 @@ def require_repairs(models: Models, repair: str | Sequence[str] | None) -> tuple
 
 
 @functools.cache
-def _shipped(name: str) -> Trained:
+def _pretrained(name: str) -> Trained:
     """Returns a restorer of the package, loaded once in a process."""
     return load(name)
 
@@ -243,7 +243,7 @@ def restore_in_stages(
             return pixels, ""
     if takes_volumes(own):  # there is no estimator of volumes: the network finds the levels itself
         return apply(Stage(own, _levels(own, _asked(models, repair, NOTHING_SEEN), {}), False), pixels, None), ""
-    estimator = models.main[3] if has_estimator(models.main[3]) else _shipped("photos")
+    estimator = models.main[3] if has_estimator(models.main[3]) else _pretrained("photos")
     seen = see_damage(estimator, pixels)
     impulses, asked = seen.impulses, _asked(models, repair, seen)
     if marks is not None and (levels := _levels(marks, asked, {})).any():

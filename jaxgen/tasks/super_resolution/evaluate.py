@@ -1,4 +1,4 @@
-"""The table of super-resolution on a folder of photographs, for the weights of the package or a network of the user."""
+"""The table of super-resolution on a folder of photographs, for the pretrained weights or a network of the user."""
 
 import sys
 from collections.abc import Sequence
@@ -25,8 +25,8 @@ from jaxgen.tasks.super_resolution.table import (
 
 USE = "evaluate-restoration --suite super-resolution"
 """The use of a trained model that this file is."""
-SHIPPED = ("upscale-bicubic", "upscale")
-"""Weights of the package, which are evaluated by default."""
+PRETRAINED = ("upscale-bicubic", "upscale")
+"""Pretrained weights, which are evaluated by default."""
 
 
 def evaluate_photos(
@@ -36,7 +36,7 @@ def evaluate_photos(
 
     Args:
       folder: folder of originals; those that are too small are named on stderr and left out.
-      model: a run folder, a file of weights, or a name of weights of the package; None for `SHIPPED`.
+      model: a run folder, a file of weights, or a name of pretrained weights; None for `PRETRAINED`.
       checkpoint: checkpoint of a run.
       num: number of photographs, the first ones that are large enough; None for all.
       out: folder for table.json and sheet.png; None writes neither.
@@ -48,11 +48,11 @@ def evaluate_photos(
     require(num is None or num >= 1, "num", num, "1 or more")
     found = find_photos([str(folder)])
     models = [
-        require_use(load(m, checkpoint, "model"), USE, "model", m) for m in (SHIPPED if model is None else [model])
+        require_use(load(m, checkpoint, "model"), USE, "model", m) for m in (PRETRAINED if model is None else [model])
     ]
     scales = models[0].config.super_resolution.scale
     photos = _large_enough(folder, found, max(map(least_size, scales)))[:num]
-    columns = SHIPPED if model is None else (NETWORK,)
+    columns = PRETRAINED if model is None else (NETWORK,)
     networks = {c: {s: make_enlarge(m, s) for s in scales} for c, m in zip(columns, models, strict=True)}
     pictures = ((place.as_posix(), to_8_bits(read_photo(path).pixels)) for path, place in photos)
     watch, name = partial(_watch, [place.as_posix() for _, place in photos]), ", ".join(m.facts.name for m in models)

@@ -17,12 +17,12 @@ from jaxgen.tasks.restoration import pixels, task
 from jaxgen.tasks.restoration.pixels import adapt, photo_models
 from jaxgen.weights import load_notes
 
-SHIPPED = task.TASK.pretrained
+PRETRAINED = task.TASK.pretrained
 
 
 def test_the_weights_of_the_package_are_small():
     files = {name: pretrained_file(name).stat().st_size for name in table.pretrained()}
-    assert sum(files[name] for name in SHIPPED) <= 6_000_000
+    assert sum(files[name] for name in PRETRAINED) <= 6_000_000
     assert sum(files.values()) + MNIST_WEIGHTS.stat().st_size <= 11_000_000
 
 
@@ -35,17 +35,17 @@ def test_the_wheel_holds_them():
     assert {MNIST_WEIGHTS, *map(pretrained_file, table.pretrained())} <= inside
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", PRETRAINED)
 def test_where_they_come_from_is_recorded(name):
-    assert hashlib.sha256(pretrained_file(name).read_bytes()).hexdigest() == SHIPPED[name]
+    assert hashlib.sha256(pretrained_file(name).read_bytes()).hexdigest() == PRETRAINED[name]
     notes = load_notes(pretrained_file(name))
     assert {"command", "data", "hardware", "result", "restoration", "shape"} <= set(notes)
     assert f"python -m experiments.inverse_{name.replace('-', '_')} " in notes["command"]
 
 
 def test_damaged_weights_are_refused(monkeypatch):
-    monkeypatch.setattr(pixels, "_shipped", pixels._shipped.__wrapped__)  # another test may have loaded it
-    changed = {**SHIPPED, "photos-grey": "0" * 64}
+    monkeypatch.setattr(pixels, "_pretrained", pixels._pretrained.__wrapped__)  # another test may have loaded it
+    changed = {**PRETRAINED, "photos-grey": "0" * 64}
     monkeypatch.setattr(task, "TASK", task.TASK._replace(pretrained=changed))
     with pytest.raises(InputError, match=r"photos-grey.safetensors: damaged .*; accepted: 0000"):
         photo_models()

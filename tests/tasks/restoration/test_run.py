@@ -129,7 +129,7 @@ def test_weights_of_another_network_are_refused_and_named(run, folder, tmp_path)
     ("name", "recipe"),
     [("photos", inverse_photos), ("photos-grey", inverse_photos_grey), ("photos-marks", inverse_photos_marks)],
 )
-def test_shipped_weights_fit_the_experiment_that_they_come_from(name, recipe):
+def test_pretrained_weights_fit_the_experiment_that_they_come_from(name, recipe):
     """That for colour estimates the levels of all pictures, so that the others come without an estimator."""
     shape = (64, 64, recipe.CONFIG.data.channels)
     network = make_restorer(recipe.CONFIG.restoration, shape)

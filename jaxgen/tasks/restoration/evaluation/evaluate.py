@@ -52,7 +52,7 @@ def evaluate_photos(
 
     Args:
       folder: folder of clean photographs; of volumes, a folder of their files or a .npz or .npy file.
-      model: a run folder or file of weights; None for the weights of the package, by the number of channels.
+      model: a run folder or file of weights; None for the pretrained weights, by the number of channels.
       checkpoint: checkpoint of a run.
       num: number of photographs or volumes, the first ones; None for all.
       seed: seed of the damage.
