@@ -96,7 +96,7 @@ def require_model(model: Any, use: str, accepted: str) -> None:
     Args:
       model: what the user gave.
       use: name of the use, see `require_use`.
-      accepted: what may be given besides a run and the models of the package.
+      accepted: what may be given besides a run and pretrained weights.
     """
     path = isinstance(model, str | PathLike)
     accepted = ", ".join([accepted, "a run folder, its file of weights", *pretrained_for(use)])

@@ -67,8 +67,8 @@ def train_gan(
       out: folder of runs; a run with pictures, checkpoints and a report is written there. None writes nothing.
       progress: show a progress bar.
       resume: a model that this function returned, to train further.
-      initial_weights: a model, or a run, bundle or name of the package, whose weights to start from where their arrays
-        fit (fine-tuning); a line says what was taken.
+      initial_weights: a model, a run, a bundle or a name of pretrained weights to start from where their arrays fit
+        (fine-tuning); a line says what was taken.
       log: function (step, values) of your own, called with mean metrics by name: with `out` for each line of the run's
         metrics.jsonl, without for each dispatch of steps. For Weights & Biases: `lambda step, v: wandb.log(v, step)`.
 

@@ -53,7 +53,7 @@ def sample(model: Trained | str | Path, num: int = 64, labels: Any = None, seed:
     """Returns images from a GAN, uint8 (num, h, w, c).
 
     Args:
-      model: from `train_gan`, a run folder, its generator.safetensors, or "digits", the GAN of the package.
+      model: from `train_gan`, a run folder, its generator.safetensors, or "digits", the pretrained GAN.
       num: number of images, 1 or more.
       labels: for a conditional GAN, a class or several, repeated in order up to `num`: the labels of its training, or
         numbers from 0. None draws random classes.
@@ -79,7 +79,7 @@ def project(
     """Returns latents from which a GAN draws given images as nearly as was found, what it draws, and how near that is.
 
     Args:
-      model: from `train_gan`, a run folder, its generator.safetensors, or "digits", the GAN of the package.
+      model: from `train_gan`, a run folder, its generator.safetensors, or "digits", the pretrained GAN.
       images: uint8 or floats in [0, 1], (n, h, w) or (n, h, w, 1 or 3), or a list of images, PIL images or paths of one
         size; they are cut to their central square, resized to the size of the GAN and made grey or RGB as it is.
       labels: for a conditional GAN the class, or those of all images (n,), as in `sample`; None finds the best.
@@ -132,7 +132,7 @@ def restore(
       mask: (h, w) or (h, w, 1), true or above 0 where to fill in; or a picture, light where to fill in, or painted on
         transparency; the rest stays unchanged. None restores the whole image. For volumes (d, h, w) for each of them.
       strength: from 0 (the image unchanged) to 1 (full restoration).
-      model: from `train_restorer`, a run folder, its restorer.safetensors, or a name of the package's weights; None
+      model: from `train_restorer`, a run folder, its restorer.safetensors, or a name of pretrained weights; None
         chooses among these by the channels of the image and by what is to be repaired.
       repair: names joined by commas, or a sequence of them: noise, jpeg, blur, scratches, dust, salt-and-pepper; or
         "all". None repairs noise and JPEG if there is any, and unmistakable salt and pepper.
@@ -192,11 +192,11 @@ def upscale(
       image: uint8, uint16 or floats in [0, 1]; (h, w), (h, w, 1) or (h, w, 3), of any size; or a PIL image, or
         the path of a file, which gives (h, w, c).
       scale: factor for height and width, 1 to 8, also 2.5; the sizes are rounded.
-      kind: of the package's weights: "photo" for photographs as they come, or "bicubic" for clean pictures that
+      kind: of the pretrained weights: "photo" for photographs as they come, or "bicubic" for clean pictures that
         software has made smaller.
       strength: from 0 (plain bicubic enlargement) to 1 (that of the network alone).
       model: a network that enlarges images: a run folder, its upscaler.safetensors, or what `jaxgen.load` returns for
-        these; None for that of the package.
+        these; None for the pretrained weights.
 
     Raises:
       InputError: an array has a wrong shape or range, a factor is not accepted, or there is no such model.

@@ -28,7 +28,7 @@ def sample(
 
     Args:
       run: run folder (OUT/RECIPE/TIMESTAMP), name of a recipe (its newest run in runs/), latest, the file
-        generator.safetensors of a run, or digits, the GAN of the package.
+        generator.safetensors of a run, or digits, the pretrained GAN.
       num: number of images; by default 64, or one for each label, or for each place of the grid.
       label: class of a conditional model, by name or number. Repeat the flag for several classes, or list them: 3,1,4.
       seed: random seed.

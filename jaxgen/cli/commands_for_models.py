@@ -203,7 +203,7 @@ def evaluate_restoration(
       suite: standard (noise, salt and pepper, missing pixels, strokes, scratches, JPEG and blur at fixed levels);
         everyday (clean pictures; noise, camera noise, grain and JPEG; scratches, film lines, dust, salt and pepper with
         their repair requested); or super-resolution (enlargement by each factor of the network).
-      model: run (folder, recipe or latest) or its file of weights; by default those of the package.
+      model: run (folder, recipe or latest) or its file of weights; by default the pretrained weights.
       checkpoint: checkpoint of the run given by --model: latest, best or a step.
       num: use only the first NUM photographs.
       seed: random seed of the damage; super-resolution uses fixed seeds.

@@ -59,7 +59,7 @@ def evaluate_samples(
       config: configuration of the real images, see `dataset_of`.
       num: number of images to use, drawn at random.
       seed: seed of every random choice of the protocol.
-      inception_weights: file of the public Inception weights; None takes the feature network of the package.
+      inception_weights: file of the public Inception weights; None takes the pretrained classifier.
 
     Raises:
       InputError: there is no such folder or file, or its images do not have one size, that of the real ones.

@@ -3,7 +3,7 @@
 Reference: Huang et al., "The GAN is dead; long live the GAN! A modern GAN baseline", 2024, section 4. Each block ends
 in a convolution that starts at zero, so that at first the network consists of resampling and 1x1 convolutions alone.
 The generator starts from a learned grid. Volumes have no blocks at full size, which would take most of the time: the
-generator ends with few channels there, and the discriminator takes each 2x2x2 voxels as channels.
+generator ends in one convolution whose channels become 2x2x2 voxels, and the discriminator begins with its mirror.
 """
 
 import math
@@ -16,7 +16,6 @@ from jaxtyping import Array, Float
 
 from jaxgen.networks.conditioning import Condition, entries, join, score
 from jaxgen.networks.layers import (
-    NARROW,
     Conv,
     downsample,
     leaky_relu,
@@ -39,7 +38,7 @@ def stage_channels(base_channels: int, num_stages: int) -> tuple[int, ...]:
 
 
 def works_at_half(spatial: Sequence[int]) -> bool:
-    """Returns whether the largest blocks are at half size: for volumes of multiples of 8 voxels, 16 or more."""
+    """Returns whether no block has full size: for volumes of multiples of 8 voxels, 16 or more."""
     return len(spatial) == 3 and all(size >= 16 and size % 8 == 0 for size in spatial)
 
 
@@ -105,8 +104,7 @@ class Generator(nn.Module):
                 x = upsample(Conv(width, 1, self.dtype, use_bias=False, kernel_init=scaled_init(0.7))(x))
             for _ in range(self.blocks_per_stage):
                 x = ResidualBlock(num_blocks, self.dtype)(x)
-        if halved:  # blocks of voxels by channels would show as a pattern; a surface must be smooth
-            x = upsample(Conv(NARROW, 1, self.dtype, kernel_init=scaled_init(1.0))(leaky_relu(x)))
+        if halved:
             return volumes_of(leaky_relu(x), channels)
         return jnp.tanh(Conv(channels, dtype=self.dtype)(leaky_relu(x)).astype(jnp.float32))
 
@@ -130,11 +128,15 @@ class Discriminator(nn.Module):
     def __call__(self, images: Images, condition: Condition | None = None) -> Float[Array, " b"]:
         """Returns one logit for each image."""
         joined, projected = entries(self.conditioning, condition)
-        images = space_to_depth(images) if works_at_half(images.shape[1:-1]) else images
-        num_stages, smallest = stages(images.shape[1:-1])
-        widths = stage_channels(self.base_channels, num_stages)[::-1]
+        width, halved = self.base_channels, works_at_half(images.shape[1:-1])
+        images = space_to_depth(images) if halved else images
+        x = Conv(width, dtype=self.dtype)(join(images, joined, max(4, self.base_channels // 4)))
+        if halved:
+            width = 2 * width
+            x = Conv(width, 1, self.dtype)(space_to_depth(leaky_relu(x)))
+        num_stages, smallest = stages(x.shape[1:-1])
+        widths = stage_channels(width, num_stages)[::-1]
         num_blocks = self.blocks_per_stage * num_stages
-        x = Conv(widths[0], dtype=self.dtype)(join(images, joined, max(4, self.base_channels // 4)))
         for stage, width in enumerate(widths):
             if stage:
                 x = Conv(width, 1, self.dtype, use_bias=False, kernel_init=scaled_init(0.7))(downsample(x))

@@ -30,7 +30,7 @@ class Preset(NamedTuple):
 
 
 class Row(NamedTuple):
-    """A task: the module that defines it as `TASK`, its presets, and the names of its weights in the package."""
+    """A task: the module that defines it as `TASK`, its presets, and the names of its pretrained weights."""
 
     module: str
     presets: dict[str, Preset]
@@ -109,5 +109,5 @@ def presets() -> dict[str, Preset]:
 
 
 def pretrained() -> dict[str, str]:
-    """Returns the names of the weights in the package, each with the name of its task."""
+    """Returns the names of the pretrained weights, each with the name of its task."""
     return {name: key for key, row in TABLE.items() for name in row.pretrained}

@@ -40,7 +40,7 @@ def evaluate_run(
       num: number of images to generate, more than 5.
       seed: seed of the images and of every random choice of the protocol.
       data_dir: folder of the data set, if it is another one than in training.
-      inception_weights: file of the public Inception weights; None takes the feature network of the package.
+      inception_weights: file of the public Inception weights; None takes the pretrained classifier.
 
     Raises:
       InputError: there is no such data or file.

@@ -38,7 +38,7 @@ class Seen(NamedTuple):
 
 
 def has_estimator(restorer: Trained) -> bool:
-    """Returns whether the weights of a restorer hold an estimator of levels; those of the package share one."""
+    """Returns whether the weights of a restorer hold an estimator of levels; pretrained ones share one."""
     return ESTIMATOR in restorer.state.ema_params["restorer"]
 
 

@@ -83,7 +83,7 @@ def exportable(restorer: Trained, choices: ExportChoices) -> Exportable:
 def estimator_of(restorer: Trained) -> Exportable | None:
     """Returns the network that sees what a restorer is told, by windows (b, size, size, c) of a picture.
 
-    It is the restorer's own or that of the package, whichever `jaxgen restore` uses; None if it sees nothing of that,
+    It is the restorer's own or the pretrained one, whichever `jaxgen restore` uses; None if it sees nothing of that,
     and for volumes, which it does not see.
     """
     asked = restorer.config.restoration.repairs if len(restorer.facts.shape) == 3 else ()

@@ -34,7 +34,7 @@ class Models(NamedTuple):
 
     Attributes:
       main: those of noise, JPEG and blur, or of all that a user's own network repairs. That of colour estimates the
-        levels of all pictures, or that of the package where it has no estimator.
+        levels of all pictures, or the pretrained one where it has no estimator.
       marks: those of scratches, dust, salt and pepper, and holes, which are applied first; may be empty.
     """
 
@@ -78,7 +78,7 @@ def photo_models(model: str | Path | None = None, checkpoint: str = "latest") ->
     """Returns the restorers of photos.
 
     Args:
-      model: see `load`; used for all. None for those of the package.
+      model: see `load`; used for all. None for the pretrained weights.
       checkpoint: checkpoint of a run.
 
     Raises:
@@ -129,7 +129,7 @@ def require_repairs(models: Models, repair: str | Sequence[str] | None) -> tuple
 
 @functools.cache
 def _pretrained(name: str) -> Trained:
-    """Returns a restorer of the package, loaded once in a process."""
+    """Returns a pretrained restorer, loaded once in a process."""
     return load(name)
 
 

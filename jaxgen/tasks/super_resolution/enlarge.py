@@ -28,7 +28,7 @@ from jaxgen.tasks.super_resolution.apply import Enlarger, make_enlarger
 from jaxgen.tasks.super_resolution.bicubic import Taps, bicubic_taps, resize_by_taps
 
 KINDS = {"photo": "upscale", "bicubic": "upscale-bicubic"}
-"""Names of the weights in the package by the kind of the pictures."""
+"""Names of the pretrained weights by the kind of the pictures."""
 LARGEST_FACTOR = 8
 TILE, TILE_OF_RESULT = 512, 1536
 """Approximate edge of a tile in pixels at most, before and after the enlargement."""
@@ -52,8 +52,8 @@ def enlarging_model(model: str | Path | None = None, kind: str | None = None, ch
     """Returns a network that enlarges photographs.
 
     Args:
-      model: see `load`; None for that of the package.
-      kind: of the package, one of `KINDS`; None for photo.
+      model: see `load`; None for the pretrained weights.
+      kind: of the pretrained weights, one of `KINDS`; None for photo.
       checkpoint: checkpoint of a run.
 
     Raises:
