@@ -15,8 +15,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from jaxgen.networks import layers
 from jaxgen.networks.conditioning import Condition, entries, join, score
-from jaxgen.networks.layers import Conv, depth_to_space, he_init, leaky_relu, space_to_depth, volumes_of
+from jaxgen.networks.layers import Conv, depth_to_space, he_init, leaky_relu, space_to_depth
 from jaxgen.types import Grid, Images
 
 HIDDEN = 256
@@ -48,8 +49,9 @@ class Generator(nn.Module):
         x = leaky_relu(Conv(2 * base, dtype=self.dtype)(x))
         x = leaky_relu(depth_to_space(Conv(block * base, dtype=self.dtype)(x)))  # half size, base
         x = leaky_relu(Conv(base, dtype=self.dtype)(x))
-        if len(sizes) == 3:  # no convolution at full size, where most of the time would go
-            return volumes_of(x, c)
+        if len(sizes) == 3:  # volumes have few channels at full size, where most of the time would go
+            x = leaky_relu(layers.upsample(Conv(layers.NARROW, 1, self.dtype)(x)))
+            return layers.volumes_of(x, c)
         x = leaky_relu(depth_to_space(Conv(block * -(-base // 2), dtype=self.dtype)(x)))  # full size, base/2
         return jnp.tanh(Conv(c, dtype=self.dtype)(x).astype(jnp.float32))
 

@@ -17,6 +17,8 @@ from jaxgen.networks.extent import last_from, zero_beyond
 
 LEAK = 0.2
 """Slope of LeakyReLU for negative inputs, as in DCGAN and R3GAN."""
+NARROW = 4
+"""Channels of generators of volumes at full size, where more would take most of the time."""
 
 
 def leaky_relu(x: Array) -> Array:
@@ -75,14 +77,13 @@ class Conv(nn.Module):
 
 
 def volumes_of(x: Float[Array, "b *s c"], channels: int) -> Array:
-    """Returns volumes of twice the size of a generator's last features; to be called in a compact module.
+    """Returns the volumes of a generator's last features by a convolution; to be called in a compact module.
 
-    A blur joins the blocks of 2x2x2 voxels. At first the volumes are all but empty. Were they full of noise, a
-    generator would first learn to ignore its latents, as most of what it should draw is empty, and would then make one
-    shape for all.
+    At first they are all but empty. Were they full of noise, a generator would first learn to ignore its latents, as
+    most of what it should draw is empty, and would then make one shape for all.
     """
-    blocks = Conv(8 * channels, dtype=x.dtype, kernel_init=scaled_init(0.1))(x)
-    return clip_to_range(binomial_blur(depth_to_space(blocks).astype(jnp.float32)) - 1.0)
+    y = Conv(channels, dtype=x.dtype, kernel_init=scaled_init(0.1))(x)
+    return clip_to_range(y.astype(jnp.float32) - 1.0)
 
 
 def space_to_depth(x: Float[Array, "b *s c"]) -> Array:

@@ -3,7 +3,7 @@
 Reference: Huang et al., "The GAN is dead; long live the GAN! A modern GAN baseline", 2024, section 4. Each block ends
 in a convolution that starts at zero, so that at first the network consists of resampling and 1x1 convolutions alone.
 The generator starts from a learned grid. Volumes have no blocks at full size, which would take most of the time: the
-generator ends in one convolution whose channels become 2x2x2 voxels, and the discriminator begins with its mirror.
+generator ends with few channels there, and the discriminator takes each 2x2x2 voxels as channels, and those again.
 """
 
 import math
@@ -16,6 +16,7 @@ from jaxtyping import Array, Float
 
 from jaxgen.networks.conditioning import Condition, entries, join, score
 from jaxgen.networks.layers import (
+    NARROW,
     Conv,
     downsample,
     leaky_relu,
@@ -104,7 +105,8 @@ class Generator(nn.Module):
                 x = upsample(Conv(width, 1, self.dtype, use_bias=False, kernel_init=scaled_init(0.7))(x))
             for _ in range(self.blocks_per_stage):
                 x = ResidualBlock(num_blocks, self.dtype)(x)
-        if halved:
+        if halved:  # blocks of voxels by channels would show as a pattern; a surface must be smooth
+            x = upsample(Conv(NARROW, 1, self.dtype, kernel_init=scaled_init(1.0))(leaky_relu(x)))
             return volumes_of(leaky_relu(x), channels)
         return jnp.tanh(Conv(channels, dtype=self.dtype)(leaky_relu(x)).astype(jnp.float32))
 

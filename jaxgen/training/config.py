@@ -30,7 +30,7 @@ class TrainConfig:
     steps_per_dispatch: int | None = None
     """Steps in one compiled call; None: 10 on a CPU, 20 on a GPU, 50 on a TPU."""
     devices: int | None = None
-    """Devices over all processes; None: as many as divide the batch (a CPU has one for each core)."""
+    """Devices over all processes; None: as many as divide the batch (a CPU has one for each core; for volumes one)."""
     parallel: Literal["jit", "pmap"] = "jit"
     """Data parallelism: jit (one program for all devices) or pmap (averages gradients; one process only)."""
     accumulate: int = 1

@@ -63,7 +63,7 @@ def prepare(
     Raises:
       InputError: the batch size does not fit the devices, or the algorithm does not support `parallel` or `accumulate`.
     """
-    mesh = parallel.make_mesh(settings.batch_size, settings.devices, settings.shard, settings.accumulate)
+    mesh = parallel.make_mesh(settings.batch_size, settings.devices, settings.shard, settings.accumulate, source.shape)
     key_init, key_steps = jax.random.split(jax.random.key(settings.seed))
 
     def host_batches(state: TrainState) -> Iterator[dict[str, np.ndarray]]:

@@ -60,6 +60,16 @@ def test_numbers_that_do_not_divide_are_refused(batch: int, devices: int | None,
         parallel.make_mesh(batch, devices, shard)
 
 
+def test_on_a_cpu_volumes_stay_on_one_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    volumes = (16, 16, 16, 1)
+    assert parallel.make_mesh(8, shape=volumes).size == 1
+    assert parallel.make_mesh(8, shape=volumes[1:]).size == 8
+    assert parallel.make_mesh(8, 4, shape=volumes).size == 4
+    assert parallel.make_mesh(8, None, 2, shape=volumes).size == 2
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert parallel.make_mesh(8, shape=volumes).size == 8
+
+
 def test_parts_of_a_batch_are_spread() -> None:
     assert parallel.make_mesh(24, accumulate=4).size == 6
     with pytest.raises(
