@@ -7,20 +7,23 @@ from scipy import ndimage
 from jaxgen.metrics.checks import require_features
 
 MIDDLE = 127.5
-"""Grey level above which a voxel is occupied."""
+"""Grey level above which a voxel belongs to a body."""
 
 
 def occupancies(volumes: UInt8[np.ndarray, "n *s c"]) -> Float64[np.ndarray, " n"]:
-    """Returns the share of each volume's voxels that are occupied: whose mean over the channels is above the middle."""
-    return _occupied(volumes).reshape(len(volumes), -1).mean(axis=1)
+    """Returns the share of each volume that is occupied, a grey voxel in part: the mean of its values, white being 1.
+
+    Not the share of voxels above the middle grey: in volumes reduced from masks many surface voxels are exactly there.
+    """
+    return volumes.reshape(len(volumes), -1).mean(axis=1) / 255
 
 
 def largest_components(volumes: UInt8[np.ndarray, "n *s c"]) -> Float64[np.ndarray, " n"]:
-    """Returns the share of each volume's occupied voxels in its largest body, whose voxels touch by their faces.
+    """Returns the share of each volume's voxels above the middle grey that are in its largest body.
 
-    It is 1 for a single body, and 0 for a volume in which nothing is occupied.
+    The voxels of a body touch by their faces. The share is 1 for a single body, and 0 if no voxel is above the middle.
     """
-    return np.array([_largest_share(volume) for volume in _occupied(volumes)])
+    return np.array([_largest_share(volume) for volume in _bright(volumes)])
 
 
 def histogram_distance(first: Float[np.ndarray, " n"], second: Float[np.ndarray, " m"]) -> float:
@@ -41,7 +44,7 @@ def histogram_distance(first: Float[np.ndarray, " n"], second: Float[np.ndarray,
     return float(np.sum(np.abs(shares[0] - shares[1]) * np.diff(places)))
 
 
-def _occupied(volumes: UInt8[np.ndarray, "n *s c"]) -> np.ndarray:
+def _bright(volumes: UInt8[np.ndarray, "n *s c"]) -> np.ndarray:
     return volumes[..., 0] > MIDDLE if volumes.shape[-1] == 1 else volumes.mean(axis=-1) > MIDDLE
 
 
