@@ -18,7 +18,7 @@ CONFIG = GanRecipe(
     data=DataConfig("volumes_of_digits", volume_size=32),
     gan=GanConfig("resnet", base_channels=12),
     hparams=GanHparams(r1=5.0, r2=5.0, ema_half_life=2_000.0),
-    train=TrainConfig(steps=3_000, batch_size=16),
+    train=TrainConfig(steps=6_000, batch_size=16),
 )
 
 
