@@ -3,7 +3,9 @@ voxels a side.
 
 Other volumes: --dataset npz:FILE with (n, d, h, w) or (n, d, h, w, c), or folder:SCANS, and --volume-size.
 
-Command:  python -m experiments.inverse_volumes
+Command:  python -m experiments.inverse_volumes [--dataset npz:adrenalmnist3d_64.npz --minutes 9]
+Hardware: 2 cores of an AMD EPYC (Zen 4), no accelerator, other work beside
+Result:   best PSNR in 8 of 11 rows beside classical methods (docs/results.md)
 """
 
 from jaxgen.cli import run_recipe

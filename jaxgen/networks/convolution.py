@@ -16,8 +16,6 @@ from jax.custom_batching import custom_vmap
 from jaxtyping import Array, Float
 
 Padding = tuple[tuple[int, int], ...]
-AT_ONCE = 2**25
-"""Values of the slices with the channels of their neighbours that are in memory at once, 128 MiB in float32."""
 
 
 def conv(x: Float[Array, "b *s c"], kernel: Float[Array, "*k c o"], padding: Padding | None = None) -> Array:
@@ -78,29 +76,10 @@ def _convolve(padding: Padding, x: Array, kernel: Array) -> Array:
 def _conv_of_slices(padding: Padding, x: Array, kernel: Array) -> Array:
     """Convolves volumes as images whose channels are those of all the slices that the kernel covers.
 
-    On a CPU XLA convolves images several times as fast as volumes (`experiments.benchmarks.convolution`). Of large
-    volumes a part of the slices is convolved at a time, to save memory.
+    On a CPU XLA convolves images several times as fast as volumes (`experiments.benchmarks.convolution`).
     """
-    taps = kernel.shape[0]
-    x = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), (*padding[0], 0), *((0, 0, 0),) * 3])
-    places = x.shape[1] - taps + 1
-    if not (_is_static(x) and x.size * taps > AT_ONCE and places > taps):
-        return _joined_slices(padding, x, kernel)
-    num = max(1, places * AT_ONCE // (x.size * taps))
-    first = jax.eval_shape(lambda: _joined_slices(padding, x[:, : num + taps - 1], kernel))
-
-    def convolve_part(i: Array, y: Array) -> Array:
-        start = jnp.minimum(i * num, places - num)  # the last part overlaps the one before
-        part = lax.dynamic_slice_in_dim(x, start, num + taps - 1, axis=1)
-        return lax.dynamic_update_slice_in_dim(y, _joined_slices(padding, part, kernel), start, axis=1)
-
-    y = jnp.zeros((x.shape[0], places, *first.shape[2:]), first.dtype)
-    return lax.fori_loop(0, math.ceil(places / num), convolve_part, y)
-
-
-def _joined_slices(padding: Padding, x: Array, kernel: Array) -> Array:
-    """Convolves volumes, padded along their first axis, as images with the channels of `taps` slices."""
     (b, *_), (taps, h, w, _, o) = x.shape, kernel.shape
+    x = lax.pad(x, jnp.zeros((), x.dtype), [(0, 0, 0), (*padding[0], 0), *((0, 0, 0),) * 3])
     places = x.shape[1] - taps + 1
     # few pieces: all taps of each place (for a gradient, whose kernel is a whole volume) or all places of each tap
     if isinstance(places, int) and places < taps:

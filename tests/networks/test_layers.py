@@ -11,7 +11,7 @@ import pytest
 from jax import lax
 from scipy.signal import correlate
 
-from jaxgen.networks import convolution, layers
+from jaxgen.networks import layers
 from jaxgen.networks.extent import ends_at
 from jaxgen.networks.layers import Conv, conv
 
@@ -295,15 +295,3 @@ def test_volumes_within_a_larger_array_end_where_they_end() -> None:
     with ends_at(wide.shape[1:-1], jnp.array([4, 5, 6])):
         found = jax.jit(layer.apply)(params, wide)[:, :4, :5, :6]
     np.testing.assert_allclose(found, plain_conv(x, kernel, None), rtol=0, atol=1e-5)
-
-
-@pytest.mark.parametrize("at_once", [1, 1000, 1500])
-def test_large_volumes_are_convolved_in_parts(at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    x, kernel = make_inputs((7, 5, 6), (3, 3, 3))
-    padding = ((1, 1), (1, 0), (0, 2))
-    expected, back = jax.vjp(functools.partial(plain_conv, padding=padding), x, kernel)
-    monkeypatch.setattr(convolution, "AT_ONCE", at_once)
-    found, own_back = jax.vjp(functools.partial(conv, padding=padding), x, kernel)
-    assert "scan" in str(jax.make_jaxpr(lambda x: conv(x, kernel, padding))(x))
-    for one, other in zip((found, *own_back(found)), (expected, *back(expected)), strict=True):
-        np.testing.assert_allclose(one, other, rtol=0, atol=1e-4)
