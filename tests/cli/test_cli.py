@@ -241,7 +241,7 @@ def out(tmp_path):
 def test_runs_are_described_as_they_are(out):
     found = [listing.describe(folder, now=1e9) for folder in listing.list_runs(out)]
     statuses = [run.status for run in found[:5]]
-    assert statuses == ["finished", "interrupted", "running", "interrupted", "failed"]
+    assert statuses == ["complete", "interrupted", "running", "interrupted", "failed"]
     assert found[5].status == "damaged"
     assert len(found) == 6
     assert (found[1].data, found[1].progress, found[1].metrics) == ("digits", "50/100", "frechet/fakes 25")
@@ -282,7 +282,7 @@ def test_a_scan_is_listed_and_compared_by_its_best_member(out, capsys):
     assert rows["frechet/fakes"] == ["50", "7"]
     assert not [name for name in rows if name.endswith((".0", ".1"))]
     (scan / "scan.json").write_text("{")
-    assert listing.describe(scan).status == "finished"
+    assert listing.describe(scan).status == "complete"
 
 
 def test_compare_takes_what_sample_takes(out, capsys, monkeypatch):

@@ -68,7 +68,7 @@ def test_a_run_goes_on(before: Path) -> None:
     train_run(Run("gan", before / "gan", "", resumed=True), config, source=source)
     assert load(before / "gan").facts.step == 6
     assert int(load(before / "gan").state.images) == 6 * config.train.batch_size  # which were not counted then
-    assert (describe(before / "gan").progress, describe(before / "gan").status) == ("6/6", "finished")
+    assert (describe(before / "gan").progress, describe(before / "gan").status) == ("6/6", "complete")
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""TFDS data sets, made in a temporary folder: no network is used, and none is needed."""
+"""TFDS data sets, made in a temporary folder: the internet is not used, nor needed."""
 
 import itertools
 import logging
@@ -76,7 +76,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _alone(monkeypatch, tmp_path):
-    """No data set of this machine is found, and no test can reach the network."""
+    """No data set of this machine is found, and no test can reach the internet."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
     monkeypatch.setattr(tfds_source, "internet_answers", lambda: False)
@@ -188,15 +188,17 @@ def test_other_forms_are_refused(name):
         open_source(DataConfig(dataset=name))
 
 
-def test_without_a_network_a_missing_set_fails_at_once_and_says_where_it_looked(tmp_path):
+def test_without_the_internet_a_missing_set_fails_at_once_and_says_where_it_looked(tmp_path):
     start = time.monotonic()
-    with pytest.raises(InputError, match=rf"'cifar10' is not in {tmp_path}, .*no network.*--data-dir") as caught:
+    with pytest.raises(
+        InputError, match=rf"'cifar10' is not in {tmp_path}, .*the internet does not answer.*--data-dir"
+    ) as caught:
         opened(str(tmp_path), "cifar10")
     assert time.monotonic() - start < 5
     assert "\n" not in str(caught.value)
 
 
-def test_without_a_network_mnist_becomes_the_digits_and_says_so(caplog):
+def test_without_the_internet_mnist_becomes_the_digits_and_says_so(caplog):
     with caplog.at_level(logging.WARNING, "jaxgen"):
         source = open_source(DataConfig(dataset="mnist"))
     assert (source.name, source.num_images) == ("digits", 5000)
@@ -211,7 +213,7 @@ def test_the_test_images_of_mnist_are_never_replaced():
         open_source(DataConfig(dataset="mnist", split="test"))
 
 
-def test_with_a_network_the_set_is_downloaded_to_the_first_folder(monkeypatch, tmp_path):
+def test_with_the_internet_the_set_is_downloaded_to_the_first_folder(monkeypatch, tmp_path):
     monkeypatch.setattr(tfds_source, "internet_answers", lambda: True)
 
     monkeypatch.setattr(tfds, "builder", lambda name, data_dir: tfds.testing.DummyMnist(data_dir=data_dir))
@@ -259,7 +261,7 @@ def test_record_offsets_follow_the_framing(tmp_path):
 
 
 @pytest.mark.parametrize(("behaviour", "expected"), [("404", True), ("silent", False), ("closed", False)])
-def test_the_network_is_probed_in_a_bounded_time(monkeypatch, behaviour, expected):
+def test_the_internet_is_probed_in_a_bounded_time(monkeypatch, behaviour, expected):
     monkeypatch.undo()  # the real probe again, at a server of this test
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with socket.create_server(("127.0.0.1", 0)) as server:
